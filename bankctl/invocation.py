@@ -1,0 +1,71 @@
+"""What the person asked for besides the command itself: the global options, for the whole process."""
+
+import os
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OutputFormat(StrEnum):
+    """How results are written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@dataclass(slots=True)
+class Invocation:
+    """The global options of this run; options after the subcommand win over those before it."""
+
+    profile: str | None = None
+    output: OutputFormat = OutputFormat.TABLE
+    query: str | None = None
+    yes: bool = False
+    no_input: bool = False
+    quiet: bool = False
+    debug: bool = False
+    no_color: bool = False
+
+    @property
+    def machine_readable(self) -> bool:
+        """Whether the results are read by a program."""
+        return self.output is not OutputFormat.TABLE
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a question may be asked: a person sits at both ends and did not forbid it."""
+        return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def colored(self, stream: object) -> bool:
+        """Whether `stream` gets colour (https://no-color.org, CLICOLOR_FORCE)."""
+        if self.no_color or os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
+            return True
+        return is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+
+def is_terminal(stream: object) -> bool:
+    """Whether `stream` writes to a terminal."""
+    isatty = getattr(stream, "isatty", None)
+    return bool(isatty and isatty())
+
+
+_current = Invocation()
+
+
+def current() -> Invocation:
+    """The options of this run."""
+    return _current
+
+
+def reset() -> Invocation:
+    """Start over with the defaults, for another run in the same process."""
+    for name in Invocation.__slots__:
+        setattr(_current, name, getattr(_DEFAULTS, name))
+    return _current
+
+
+_DEFAULTS = Invocation()
