@@ -1,0 +1,46 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/lock.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types contracts format lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready ## virtual environment, packages and server parts
+
+demo: setup ## the whole bank at work, on real parts, in about a minute
+	@$(BIN)/bankctl demo
+
+test: setup check ## every check: lint, types, import contracts, all tests
+	@$(BIN)/pytest
+
+check: setup lint types contracts ## the checks that need no server
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+contracts: setup
+	@$(BIN)/lint-imports
+
+format: setup ## write the one format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup ## resolve the newest allowed versions and pin them with digests
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--upgrade --all-extras --no-header --no-emit-index-url pyproject.toml requirements/build.in -o $(LOCK)
+
+clean: ## remove the virtual environment and caches (not the data of any stack)
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.ready: pyproject.toml $(LOCK) requirements/bootstrap.txt
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" LOCK="$(LOCK)" sh deploy/setup.sh
+	@touch $@

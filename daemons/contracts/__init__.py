@@ -1,0 +1,1 @@
+"""What travels between processes: errors, permissions, events, internal messages. No I/O."""

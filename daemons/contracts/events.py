@@ -1,0 +1,109 @@
+"""Every event on Kafka: one topic per type, CloudEvents 1.0 in binary mode, JSON data, key = account id.
+
+Users' names are filled in by the relay when it publishes (docs/adr/0004), so they may be null only when
+the user is unknown to user_api. `sequence` is the account's own counter: consumers that need the order of
+one account across topics sort by it.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from daemons.contracts.wire import CurrencyCode, Instant, MoneyView, UuidText, WireModel
+
+
+class EventType(StrEnum):
+    """The types of events; each is also the name of its topic."""
+
+    TRANSACTION_COMPLETED = "TransactionCompleted"
+    TRANSACTION_FAILED = "TransactionFailed"
+    ACCOUNT_FUNDED = "AccountFundedPayload"
+    ACCOUNT_CHANGED = "AccountChanged"
+
+
+JOURNAL_EVENT_TYPES = (
+    EventType.TRANSACTION_COMPLETED,
+    EventType.TRANSACTION_FAILED,
+    EventType.ACCOUNT_FUNDED,
+)
+"""The types of which each journal transaction has exactly one, under the transaction's own id."""
+
+
+class UserReference(WireModel):
+    """A user, with the name people know them by."""
+
+    user_id: UuidText
+    display_name: str | None = None
+
+
+class Party(WireModel):
+    """One side of a transaction. `sequence` is null where the account was not touched."""
+
+    account_id: str
+    owner: UserReference | None
+    sequence: int | None
+
+
+class FailureView(WireModel):
+    """Why a business rule refused a transaction: a stable code and a sentence for people."""
+
+    code: str
+    detail: str
+
+
+class TransactionCompleted(WireModel):
+    """Money has moved from the sender's to the receiver's account."""
+
+    transaction_id: UuidText
+    amount: MoneyView
+    sender: Party
+    receiver: Party
+    reference: str | None
+    initiated_by: UserReference
+    occurred_at: Instant
+
+
+class TransactionFailed(WireModel):
+    """An attempt was refused by a business rule; nothing has moved."""
+
+    transaction_id: UuidText
+    kind: Literal["transfer", "funding"]
+    amount: MoneyView
+    sender: Party
+    receiver: Party
+    reference: str | None
+    initiated_by: UserReference
+    failure: FailureView
+    occurred_at: Instant
+
+
+class AccountFundedPayload(WireModel):
+    """Money has come in from outside the bank, booked by an operator."""
+
+    transaction_id: UuidText
+    amount: MoneyView
+    receiver: Party
+    reference: str | None
+    initiated_by: UserReference
+    occurred_at: Instant
+
+
+class AccountChanged(WireModel):
+    """An account was opened, frozen, unfrozen, closed, or its type changed."""
+
+    account_id: str
+    change: Literal["opened", "frozen", "unfrozen", "type_changed", "closed"]
+    type: Literal["checking", "savings"]
+    status: Literal["active", "frozen", "closed"]
+    currency: CurrencyCode
+    owner: UserReference
+    reason: str | None
+    initiated_by: UserReference
+    occurred_at: Instant
+
+
+DATA_MODELS: dict[EventType, type[WireModel]] = {
+    EventType.TRANSACTION_COMPLETED: TransactionCompleted,
+    EventType.TRANSACTION_FAILED: TransactionFailed,
+    EventType.ACCOUNT_FUNDED: AccountFundedPayload,
+    EventType.ACCOUNT_CHANGED: AccountChanged,
+}

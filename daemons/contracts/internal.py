@@ -1,0 +1,43 @@
+"""Messages between daemons: session verification and user look-ups. Never routed by the gateway."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from daemons.contracts.permissions import Role
+from daemons.contracts.wire import UuidText, WireModel
+
+
+class VerifySession(WireModel):
+    """Asks user_api whether a session still lives."""
+
+    session_id: UuidText
+
+
+class VerifiedSession(WireModel):
+    """The answer: `active` false says no more than that; otherwise who the caller is now."""
+
+    active: bool
+    user_id: UuidText | None = None
+    display_name: str | None = None
+    role: Annotated[Role | None, Field(strict=False)] = None
+
+
+class FetchUsers(WireModel):
+    """Asks user_api for up to 500 users at once."""
+
+    ids: Annotated[list[UuidText], Field(max_length=500)]
+
+
+class UserSummary(WireModel):
+    """What other daemons may know of a user."""
+
+    id: UuidText
+    email: str
+    display_name: str
+
+
+class FetchedUsers(WireModel):
+    """The users found; ids that are unknown are simply missing."""
+
+    users: list[UserSummary]

@@ -1,0 +1,57 @@
+"""Who may do what: one table of roles and permissions for all daemons."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A user's role. Never taken from a registration; granted by an admin or from the server's shell."""
+
+    USER = "user"
+    SUPPORT = "support"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Permission(StrEnum):
+    """What a route asks for. The first three are no grants: they describe kinds of callers."""
+
+    PUBLIC = "public"
+    SIGNED_IN = "signed_in"
+    SERVICE = "service"
+
+    USE_OWN_ACCOUNTS = "use_own_accounts"
+    READ_ANY_ACCOUNT = "read_any_account"
+    READ_USERS = "read_users"
+    READ_EVENTS = "read_events"
+    PROVE_LEDGER = "prove_ledger"
+    FREEZE_ACCOUNTS = "freeze_accounts"
+    MANAGE_ANY_ACCOUNT = "manage_any_account"
+    FUND_ACCOUNTS = "fund_accounts"
+    MANAGE_USERS = "manage_users"
+
+
+_USER = frozenset({Permission.SIGNED_IN, Permission.USE_OWN_ACCOUNTS})
+_SUPPORT = _USER | {
+    Permission.READ_ANY_ACCOUNT,
+    Permission.READ_USERS,
+    Permission.READ_EVENTS,
+    Permission.PROVE_LEDGER,
+}
+_OPERATOR = _SUPPORT | {
+    Permission.FREEZE_ACCOUNTS,
+    Permission.MANAGE_ANY_ACCOUNT,
+    Permission.FUND_ACCOUNTS,
+}
+_ADMIN = _OPERATOR | {Permission.MANAGE_USERS}
+
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.USER: _USER,
+    Role.SUPPORT: _SUPPORT,
+    Role.OPERATOR: _OPERATOR,
+    Role.ADMIN: _ADMIN,
+}
+
+
+def is_granted(role: Role, permission: Permission) -> bool:
+    """Tell whether a signed-in user of this role holds the permission."""
+    return permission in GRANTS[role]

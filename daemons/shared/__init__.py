@@ -1,0 +1,1 @@
+"""Plumbing of all daemons, without banking words: HTTP, sign-in checks, MongoDB, Kafka, outbox, logs."""

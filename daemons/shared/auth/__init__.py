@@ -1,0 +1,1 @@
+"""Who calls: session tokens (EdDSA, signed by user_api alone) and service tokens between daemons."""

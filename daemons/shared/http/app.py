@@ -1,0 +1,65 @@
+"""Builds and serves a daemon's HTTP application."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+
+import uvloop
+from aiohttp import web
+
+from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.http import health
+from daemons.shared.http.boundary import boundary
+from daemons.shared.http.openapi import describe
+from daemons.shared.http.routes import ROUTES_KEY, SERVICE_TOKENS_KEY, Route, register
+from daemons.shared.settings import DaemonSettings
+
+MAXIMUM_BODY_BYTES = 256 * 1024
+KEEPALIVE_TIMEOUT_SECONDS = 75
+SHUTDOWN_TIMEOUT_SECONDS = 10
+
+
+def build_app(
+    daemon: str,
+    *,
+    service_tokens: ServiceTokens,
+    probes: Mapping[str, health.Probe],
+    routes: Iterable[Iterable[Route]],
+) -> web.Application:
+    """Make the application of one daemon: its routes behind guards, and the routes for its operators.
+
+    The caller sets `AUTHENTICATOR_KEY` before the first request.
+    """
+    app = web.Application(middlewares=[boundary], client_max_size=MAXIMUM_BODY_BYTES)
+    app[ROUTES_KEY] = [route for group in routes for route in group]
+    app[SERVICE_TOKENS_KEY] = service_tokens
+    app[health.PROBES_KEY] = probes
+    register(app)
+    document = describe(daemon, version("bankctl"), app[ROUTES_KEY])
+
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/openapi.json", openapi)
+    return app
+
+
+def serve(app: web.Application, settings: DaemonSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests finish. Says why when the port is taken."""
+    try:
+        web.run_app(
+            app,
+            host=settings.host,
+            port=settings.port,
+            access_log=None,
+            print=None,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_SECONDS,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS,
+            loop=uvloop.new_event_loop(),
+        )
+    except OSError as error:
+        print(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)  # noqa: T201 - last words
+        raise SystemExit(1) from None

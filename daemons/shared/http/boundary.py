@@ -1,0 +1,63 @@
+"""The one middleware: every request gets an id and a measure, every error a problem+json answer."""
+
+import re
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from daemons.contracts.errors import BankError, Category, InvalidRequestError, NotFoundError
+from daemons.shared.http.problems import problem_response
+from daemons.shared.http.requests import REQUEST_ID_KEY
+from daemons.shared.ids import new_id
+from daemons.shared.metrics import REQUEST_SECONDS
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_log = structlog.get_logger()
+
+
+@web.middleware
+async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Run the handler and turn whatever it raises into an answer that names the fault and leaks nothing."""
+    offered = request.headers.get(REQUEST_ID_HEADER, "")
+    request_id = offered if _REQUEST_ID.fullmatch(offered) else str(new_id())
+    request[REQUEST_ID_KEY] = request_id
+    started = time.perf_counter()
+    try:
+        response = await handler(request)
+    except BankError as error:
+        response = problem_response(error, request_id=request_id)
+        if error.category in {Category.UNAUTHENTICATED, Category.FORBIDDEN}:
+            _log.info("request refused", code=error.code, request_id=request_id, path=request.path)
+    except web.HTTPException as error:
+        response = problem_response(_router_error(request, error), request_id=request_id)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+    except Exception:  # noqa: BLE001 - the outermost frame of a request: everything becomes an answer
+        # The caller learns the request id only; the log has the rest under the same id.
+        _log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
+        fault = BankError(
+            "internal", "Something went wrong on our side; nothing more is known to the caller."
+        )
+        response = problem_response(fault, request_id=request_id)
+    if not response.prepared:
+        response.headers[REQUEST_ID_HEADER] = request_id
+        response.headers["Cache-Control"] = "no-store"
+    resource = request.match_info.route.resource
+    REQUEST_SECONDS.labels(
+        request.method, resource.canonical if resource else "unrouted", response.status
+    ).observe(time.perf_counter() - started)
+    return response
+
+
+def _router_error(request: web.Request, error: web.HTTPException) -> BankError:
+    if isinstance(error, web.HTTPNotFound):
+        return NotFoundError("route_not_found", f"There is no {request.method} {request.path} here.")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return InvalidRequestError("method_not_allowed", f"This path answers {allowed}.")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return InvalidRequestError("payload_too_large", "The body is larger than this route accepts.")
+    return InvalidRequestError("invalid_request", "The request is malformed.")

@@ -1,0 +1,54 @@
+"""Lists page by page: opaque cursors that survive inserts, in one form for all daemons."""
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from daemons.contracts.errors import InvalidRequestError
+from daemons.contracts.wire import WireModel
+
+DEFAULT_PAGE_SIZE = 50
+MAXIMUM_PAGE_SIZE = 200
+
+
+def _digits(value: object) -> object:
+    """Query strings are text; a strict integer field needs the number."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+QueryInteger = Annotated[int, BeforeValidator(_digits)]
+
+
+class PageQuery(WireModel):
+    """`?limit=&cursor=` of every list; routes with filters extend it."""
+
+    limit: Annotated[QueryInteger, Field(ge=1, le=MAXIMUM_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+
+
+def encode_cursor(position: bytes) -> str:
+    """Make a cursor of the last row's position."""
+    return base64.urlsafe_b64encode(position).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> bytes | None:
+    """Return the position a cursor stands for.
+
+    Raises:
+        InvalidRequestError: with code `invalid_cursor`.
+    """
+    if cursor is None:
+        return None
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        raise invalid_cursor() from None
+
+
+def invalid_cursor() -> InvalidRequestError:
+    """The error for a cursor that no list of ours has given out."""
+    return InvalidRequestError(
+        "invalid_cursor", "The cursor is not one that this list gave out; start again without it."
+    )

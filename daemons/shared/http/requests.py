@@ -1,0 +1,115 @@
+"""Reading a request: the body as a model, the query as a model, the idempotency key, the caller."""
+
+import re
+from typing import Any, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from daemons.contracts.errors import FieldError, InvalidRequestError, NotFoundError
+from daemons.shared.auth.callers import Caller
+from daemons.shared.http.strict_json import parse_object
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+CALLER_KEY = web.RequestKey("caller", Caller)
+REQUEST_ID_KEY = web.RequestKey("request_id", str)
+
+
+def caller_of(request: web.Request) -> Caller:
+    """Return who calls; every route but public ones has a caller by the time its handler runs."""
+    return request[CALLER_KEY]
+
+
+def request_id_of(request: web.Request) -> str:
+    """Return the id under which this request appears in answers, logs and other daemons' logs."""
+    return request[REQUEST_ID_KEY]
+
+
+async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
+    """Read and check the body.
+
+    Raises:
+        InvalidRequestError: `unsupported_media_type`, `payload_too_large`, `invalid_json`, or
+            `invalid_request` with each field at fault.
+    """
+    if request.content_type != "application/json":
+        raise InvalidRequestError(
+            "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."
+        )
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise InvalidRequestError(
+            "payload_too_large", "The body is larger than this route accepts."
+        ) from None
+    return check_model(parse_object(raw), model)
+
+
+def read_query(request: web.Request, model: type[ModelT]) -> ModelT:
+    """Read and check the query string; a parameter given twice or unknown is refused."""
+    repeated = sorted({name for name in request.query if len(request.query.getall(name)) > 1})
+    if repeated:
+        faults = [FieldError(name, "stands more than once in the query") for name in repeated]
+        raise _invalid_request(faults)
+    return check_model(dict(request.query), model)
+
+
+def check_model(value: dict[str, Any], model: type[ModelT]) -> ModelT:
+    """Build the model, or name each field at fault.
+
+    Raises:
+        InvalidRequestError: with code `invalid_request`.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [
+            FieldError(".".join(str(part) for part in fault["loc"]) or "body", fault["msg"])
+            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise _invalid_request(faults) from None
+
+
+def read_uuid(request: web.Request, name: str, *, missing: NotFoundError) -> UUID:
+    """Read an id from the path; what is no UUID names nothing, so it answers as not found."""
+    try:
+        return UUID(request.match_info[name])
+    except ValueError:
+        raise missing from None
+
+
+def read_idempotency_key(request: web.Request) -> str:
+    """Return the key that makes a retry safe.
+
+    Raises:
+        InvalidRequestError: `idempotency_key_missing` or `invalid_idempotency_key`.
+    """
+    key = read_optional_idempotency_key(request)
+    if key is None:
+        raise InvalidRequestError(
+            "idempotency_key_missing",
+            "Send an Idempotency-Key header (a UUID, say), and the same one when you retry.",
+        )
+    return key
+
+
+def read_optional_idempotency_key(request: web.Request) -> str | None:
+    """Return the key if one was sent, else None."""
+    key = request.headers.get(IDEMPOTENCY_KEY_HEADER)
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidRequestError(
+            "invalid_idempotency_key", "Idempotency-Key must be 1 to 128 printable ASCII characters."
+        )
+    return key
+
+
+def _invalid_request(faults: list[FieldError]) -> InvalidRequestError:
+    first = faults[0]
+    return InvalidRequestError(
+        "invalid_request", f"The request is malformed: {first.field}: {first.message}.", errors=faults
+    )

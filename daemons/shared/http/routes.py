@@ -1,0 +1,148 @@
+"""Routes that cannot be declared without saying who may call them.
+
+A handler is registered through `Routes`, which wraps it: forgery checks, sign-in and permission come before
+the handler's first line, for every route, so no daemon can forget them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.permissions import Permission
+from daemons.shared.auth.callers import Authenticator
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
+from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
+from daemons.shared.http.requests import CALLER_KEY
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+AUTHENTICATOR_KEY = web.AppKey("authenticator", Authenticator)
+SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokens)
+
+FORGERY_HEADER = "X-Requested-With"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class IdempotencyKey(StrEnum):
+    """Whether a route takes an Idempotency-Key."""
+
+    UNUSED = "unused"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One operation: what it takes, what it answers, who may call it."""
+
+    method: str
+    path: str
+    handler: Handler
+    permission: Permission
+    summary: str
+    tag: str
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    answer: type[BaseModel] | None
+    status: int
+    idempotency_key: IdempotencyKey
+    media_type: str
+
+
+ROUTES_KEY = web.AppKey("routes", list[Route])
+
+
+class Routes:
+    """The routes of one tag of a daemon."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self._routes: list[Route] = []
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        permission: Permission,
+        body: type[BaseModel] | None = None,
+        query: type[BaseModel] | None = None,
+        answer: type[BaseModel] | None = None,
+        status: int = 200,
+        idempotency_key: IdempotencyKey = IdempotencyKey.UNUSED,
+        media_type: str = "application/json",
+    ) -> Callable[[Handler], Handler]:
+        """Declare the decorated handler as an operation; its docstring's first line is the summary."""
+
+        def declare(handler: Handler) -> Handler:
+            summary = (handler.__doc__ or "").strip().partition("\n")[0]
+            route = Route(
+                method=method,
+                path=path,
+                handler=handler,
+                permission=permission,
+                summary=summary,
+                tag=self._tag,
+                body=body,
+                query=query,
+                answer=answer,
+                status=status,
+                idempotency_key=idempotency_key,
+                media_type=media_type,
+            )
+            self._routes.append(route)
+            return handler
+
+        return declare
+
+
+def register(app: web.Application) -> None:
+    """Put the application's declared routes, `app[ROUTES_KEY]`, behind their guards into its router."""
+    for route in app[ROUTES_KEY]:
+        app.router.add_route(route.method, route.path, _guarded(route))
+
+
+def _guarded(route: Route) -> Handler:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if route.permission is Permission.SERVICE:
+            request.app[SERVICE_TOKENS_KEY].verify(request.headers.get(SERVICE_TOKEN_HEADER))
+            return await route.handler(request)
+        if route.method not in _SAFE_METHODS:
+            _refuse_forgery(request)
+        if route.permission is not Permission.PUBLIC:
+            await _sign_in(request, route.permission)
+        return await route.handler(request)
+
+    return guarded
+
+
+def _refuse_forgery(request: web.Request) -> None:
+    """Refuse what another site could make a browser send (OWASP ASVS 5.0 V3.5)."""
+    if not request.headers.get(FORGERY_HEADER):
+        raise ForbiddenError(
+            "csrf_header_missing", f"Requests that change something need the header {FORGERY_HEADER}."
+        )
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if (origin is not None and origin.partition("://")[2] != request.host) or site not in {
+        "same-origin",
+        "none",
+    }:
+        raise ForbiddenError("origin_refused", "The request comes from another site.")
+
+
+async def _sign_in(request: web.Request, permission: Permission) -> None:
+    token = request.cookies.get(SESSION_COOKIE)
+    if not token:
+        raise not_signed_in()
+    caller = await request.app[AUTHENTICATOR_KEY].authenticate(token)
+    if not caller.may(permission):
+        raise ForbiddenError("forbidden", f"Your role, {caller.role.value}, may not do this.")
+    request[CALLER_KEY] = caller

@@ -1,0 +1,1 @@
+"""Kafka as every daemon uses it: nothing acknowledged is lost, nothing committed before its effect."""

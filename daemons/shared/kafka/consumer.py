@@ -1,0 +1,144 @@
+"""A consumer that commits an offset only after the record's effect.
+
+The client runs in a thread of its own, because a cancelled asynchronous poll loses a message; each batch is
+handed to the event loop and the thread waits for the effect before it commits.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+
+from daemons.contracts.errors import TransientError
+from daemons.shared.kafka.records import IncomingRecord
+
+Effect = Callable[[Sequence[IncomingRecord]], Awaitable[None]]
+"""Does what the records ask for, once however often they come. Raises TransientError to have them again."""
+
+BATCH_SIZE = 500
+_POLL_SECONDS = 0.2
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
+_log = structlog.get_logger()
+
+
+class EventConsumer:
+    """Consumes topics as one member of a group."""
+
+    def __init__(self, brokers: str, *, group: str, topics: Sequence[str], effect: Effect) -> None:
+        settings: dict[str, Any] = {
+            "bootstrap.servers": brokers,
+            "group.id": group,
+            "client.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # The default, latest, skips what was published before the group first came.
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "fetch.wait.max.ms": 50,
+        }
+        self._consumer = Consumer(settings, logger=None)
+        self._topics = list(topics)
+        self._effect = effect
+        self._closing = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: str | None = "has not joined its consumer group yet"
+
+    def start(self) -> None:
+        """Begin consuming; call from the event loop that is to run the effects."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+        self._thread.start()
+
+    async def probe(self) -> str | None:
+        """Return None while the consumer does its work, else what keeps it."""
+        return self._failure
+
+    async def close(self) -> None:
+        """Stop after the batch under way and leave the group."""
+        self._closing.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            self._consumer.subscribe(self._topics, on_assign=self._assigned)
+            while not self._closing.is_set():
+                self._consume_batch()
+        except Exception:  # noqa: BLE001 - an unexpected fault stops this consumer, visibly: it skips nothing
+            self._failure = "stopped after an unexpected fault; see the log"
+            _log.exception("consumer stopped")
+        finally:
+            self._consumer.close()
+
+    def _assigned(self, *_: object) -> None:
+        self._failure = None
+
+    def _consume_batch(self) -> None:
+        messages = self._consumer.consume(num_messages=BATCH_SIZE, timeout=_POLL_SECONDS)
+        good = [message for message in messages if not _is_fault(message)]
+        if good and self._have_effect([_record_of(message) for message in good]):
+            self._commit(good)
+
+    def _have_effect(self, records: list[IncomingRecord]) -> bool:
+        """Run the effect until it succeeds; False when closing came first."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while not self._closing.is_set():
+            assert self._loop is not None  # noqa: S101 - start() sets it before the thread runs
+            running = asyncio.run_coroutine_threadsafe(_awaited(self._effect(records)), self._loop)
+            try:
+                running.result()
+            except TransientError as error:
+                self._failure = error.message
+                _log.warning("effect failed, will try again", reason=error.message, seconds=backoff)
+                self._closing.wait(backoff)
+                backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+            else:
+                self._failure = None
+                return True
+        return False
+
+    def _commit(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._consumer.store_offsets(message=message)
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            # The records come again, to this member or another; their effects are done and will be found.
+            _log.warning("offsets not committed", reason=str(error.args[0]))
+
+
+def _is_fault(message: Message) -> bool:
+    error = message.error()
+    if error is None:
+        return False
+    if error.fatal():
+        raise KafkaException(error)
+    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name for it
+        _log.warning("consumer fault", reason=str(error))
+    return True
+
+
+def _record_of(message: Message) -> IncomingRecord:
+    return IncomingRecord(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=message.key(),
+        value=message.value(),
+        headers=_headers_of(message),
+    )
+
+
+def _headers_of(message: Message) -> dict[str, bytes]:
+    pairs: Iterable[tuple[str, str | bytes | None]] = dict(message.headers() or []).items()
+    return {name: value for name, value in pairs if isinstance(value, bytes)}
+
+
+async def _awaited(effect: Awaitable[None]) -> None:
+    await effect

@@ -1,0 +1,109 @@
+"""The relay: publishes what the outbox holds and removes it once Kafka has confirmed every event."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from prometheus_client import Counter, Gauge
+from pymongo.errors import PyMongoError
+
+from daemons.contracts.errors import TransientError
+from daemons.shared.ids import new_id
+from daemons.shared.kafka.producer import EventProducer
+from daemons.shared.kafka.records import OutgoingRecord
+from daemons.shared.outbox.store import OutboxEvent, OutboxStore
+
+Encoder = Callable[[Sequence[OutboxEvent]], Awaitable[list[OutgoingRecord]]]
+"""Turns committed events into records, in the same order; may look up what readers need to know.
+
+Raises TransientError when it cannot now.
+"""
+
+ENTRIES_AT_ONCE = 200
+LEASE_SECONDS = 5.0
+_SWEEP_SECONDS = 0.5
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
+
+_published = Counter("bankctl_relay_published_events", "Events confirmed by Kafka")
+_holds_lease = Gauge("bankctl_relay_holds_lease", "1 in the process that publishes")
+_log = structlog.get_logger()
+
+
+class Relay:
+    """Publishes one outbox. Several may run; the lease lets one at a time publish."""
+
+    def __init__(self, outbox: OutboxStore, producer: EventProducer, encode: Encoder) -> None:
+        self._outbox = outbox
+        self._producer = producer
+        self._encode = encode
+        self._holder = new_id()
+        self._wake = asyncio.Event()
+        self._failure: str | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Tell the relay that something was committed."""
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin publishing in a task that this relay holds."""
+        self._running = asyncio.create_task(self._run(), name="relay")
+
+    async def close(self) -> None:
+        """Stop; what is unpublished waits in the outbox."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        try:
+            await self._outbox.release_lease(self._holder)
+        except PyMongoError:
+            _log.info("lease not released, it will run out")
+
+    async def _run(self) -> None:
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            self._wake.clear()
+            try:
+                busy = await self._publish_once()
+            except (PyMongoError, TransientError) as error:
+                self._failure = str(error)
+                _log.warning("relay will try again", reason=str(error), seconds=backoff)
+            except Exception:  # noqa: BLE001 - a relay that stopped would hold back every event, unseen
+                self._failure = "met an unexpected fault; see the log"
+                _log.exception("relay will try again", seconds=backoff)
+            else:
+                self._failure = None
+                backoff = _FIRST_BACKOFF_SECONDS
+                if not busy:
+                    await self._wait()
+                continue
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+
+    async def probe(self) -> str | None:
+        """Return None while events go out, else what keeps them; the outbox holds them meanwhile."""
+        return self._failure
+
+    async def _publish_once(self) -> bool:
+        """Publish the oldest entries; False when there was nothing to do here."""
+        holds = await self._outbox.hold_lease(self._holder, seconds=LEASE_SECONDS)
+        _holds_lease.set(holds)
+        if not holds:
+            return False
+        entries = await self._outbox.oldest(ENTRIES_AT_ONCE)
+        if not entries:
+            return False
+        events = [event for entry in entries for event in entry.events]
+        await self._producer.publish(await self._encode(events))
+        await self._outbox.remove(entries)
+        _published.inc(len(events))
+        return True
+
+    async def _wait(self) -> None:
+        """Sleep until a commit wakes the relay, or until it is time to sweep what a dead process left."""
+        try:
+            async with asyncio.timeout(_SWEEP_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return

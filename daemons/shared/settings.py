@@ -1,0 +1,59 @@
+"""What every daemon reads from its environment. All faults are reported at once, secrets never printed."""
+
+import sys
+from typing import Annotated, TypeVar
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MINIMUM_SECRET_BYTES = 32
+EXIT_BAD_SETTINGS = 2
+
+SettingsT = TypeVar("SettingsT", bound="DaemonSettings")
+
+
+class StoreSettings(BaseSettings):
+    """What is needed to reach a daemon's own database and to sign or check tokens."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    mongo_uri: str
+    jwt_secret: SecretStr
+    log_level: str = "info"
+    log_format: str = "json"
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+            raise ValueError(
+                f"must have at least {MINIMUM_SECRET_BYTES} bytes; make one with: "
+                'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        return secret
+
+
+class DaemonSettings(StoreSettings):
+    """What a serving daemon needs: where to listen, besides the store."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    host: str = "127.0.0.1"
+
+
+class PeerSettings(DaemonSettings):
+    """A daemon that asks user_api about sessions and takes part in Kafka."""
+
+    kafka_broker: str
+    user_api_url: AnyHttpUrl
+
+
+def load_settings(cls: type[SettingsT]) -> SettingsT:
+    """Read the environment, or exit with status 2 after naming every variable at fault and why."""
+    try:
+        return cls()
+    except ValidationError as error:
+        print("The environment does not configure this daemon:", file=sys.stderr)  # noqa: T201 - no logger yet
+        for fault in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in fault["loc"]).upper()
+            print(f"  {name}: {fault['msg']}", file=sys.stderr)  # noqa: T201 - no logger yet
+        raise SystemExit(EXIT_BAD_SETTINGS) from None
