@@ -1,41 +1,48 @@
-"""The directories the command line keeps its files in, one set per user of the machine.
-
-`BANKCTL_HOME` puts all of them below one directory, so that a test or a second installation touches nothing
-of the first.
-"""
+"""Where bankctl keeps its files: the platform's own folders, or all of them under BANKCTL_HOME."""
 
 import os
 from pathlib import Path
 
-HOME_VARIABLE = "BANKCTL_HOME"
+import platformdirs
+
+_APPLICATION = "bankctl"
+_PRIVATE = 0o700
 
 
-def _directory(kind: str) -> Path:
-    home = os.environ.get(HOME_VARIABLE)
-    if home:
-        return Path(home).expanduser().absolute() / kind
-    # Only looked up when no home is given; `--version` and `--help` never come here.
-    import platformdirs  # noqa: PLC0415
+def _private(folder: Path) -> Path:
+    """Make the folder if it is missing, readable by its owner alone, and return it."""
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(_PRIVATE)
+    return folder
 
-    found: Path = getattr(platformdirs, f"user_{kind}_path")("bankctl", appauthor=False)
-    return found
+
+def _home(kind: str) -> Path | None:
+    home = os.environ.get("BANKCTL_HOME")
+    return Path(home).expanduser().absolute() / kind if home else None
 
 
 def config_dir() -> Path:
-    """Profiles."""
-    return _directory("config")
+    """The folder of profiles and settings (mode 0700; made when missing)."""
+    return _private(_home("config") or platformdirs.user_config_path(_APPLICATION))
 
 
 def data_dir() -> Path:
-    """Data of the local stack."""
-    return _directory("data")
+    """The folder of what must last, such as local stacks (mode 0700; made when missing)."""
+    return _private(_home("data") or platformdirs.user_data_path(_APPLICATION))
 
 
 def state_dir() -> Path:
-    """Sessions, pending transfers and results of files of transfers."""
-    return _directory("state")
+    """The folder of sessions and of transfers under way (mode 0700; made when missing)."""
+    return _private(_home("state") or platformdirs.user_state_path(_APPLICATION))
 
 
 def cache_dir() -> Path:
-    """What can be fetched again."""
-    return _directory("cache")
+    """The folder of what can be fetched again (mode 0700; made when missing).
+
+    BANKCTL_HOME leaves it where it is, so that an isolated run does not download Kafka again; BANKCTL_CACHE moves it.
+    """
+    given = os.environ.get("BANKCTL_CACHE")
+    return _private(
+        Path(given).expanduser().absolute() if given else platformdirs.user_cache_path(_APPLICATION)
+    )

@@ -1,0 +1,39 @@
+"""The three daemons as processes of this machine, configured by environment alone."""
+
+import sys
+from collections.abc import Mapping
+
+from bankctl.local import ports
+from bankctl.local.part import EXIT_BAD_SETTINGS, Part
+
+DAEMONS = ("user_api", "banking_api", "notifier")
+
+
+def daemon_environment(
+    daemon: str, numbers: Mapping[str, int], *, mongo_uri: str, kafka_broker: str, jwt_secret: str
+) -> dict[str, str]:
+    """All a daemon needs to run, as environment variables."""
+    return {
+        "HOST": ports.LOOPBACK,
+        "PORT": str(numbers[daemon]),
+        "MONGO_URI": mongo_uri,
+        "MONGO_DATABASE": daemon,
+        "KAFKA_BROKER": kafka_broker,
+        "JWT_SECRET": jwt_secret,
+        "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",
+    }
+
+
+def daemon_part(daemon: str, port: int, environment: Mapping[str, str], *, after: tuple[str, ...]) -> Part:
+    """The part that runs one daemon."""
+    return Part(
+        name=daemon,
+        port=port,
+        command=[sys.executable, "-m", f"daemons.{daemon}"],
+        environment={**environment, "PYTHONUNBUFFERED": "1"},
+        after=after,
+        ready_url=f"http://{ports.LOOPBACK}:{port}/readyz",
+        bad_settings_status=EXIT_BAD_SETTINGS,
+        stop_seconds=20.0,
+        stop_rank=0,
+    )

@@ -1,0 +1,64 @@
+"""The gateway as a process of this machine: Caddy, one HTTPS origin before the three daemons."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bankctl.errors import CliError, ExitStatus
+from bankctl.local import ports
+from bankctl.local.layout import Layout
+from bankctl.local.part import Part
+
+CADDYFILE = Path(__file__).with_name("Caddyfile")
+_NOT_FOUND = 404
+
+
+def find_caddy() -> Path:
+    """The packaged Caddy beside this Python, else the one on PATH.
+
+    Raises:
+        CliError: there is none.
+    """
+    beside = Path(sys.executable).with_name("caddy")
+    if beside.is_file():
+        return beside
+    on_path = shutil.which("caddy")
+    if on_path:
+        return Path(on_path)
+    raise CliError(
+        "The gateway is missing: there is no caddy among the packages, nor on PATH",
+        exit_status=ExitStatus.UNEXPECTED,
+        hint="install it with: pip install 'bankctl[local]'",
+        code="caddy_missing",
+    )
+
+
+def gateway_url(port: int) -> str:
+    """The origin that people and profiles use."""
+    return f"https://localhost:{port}"
+
+
+def gateway_part(layout: Layout, caddy: str, numbers: Mapping[str, int]) -> Part:
+    """The part that serves HTTPS; it is ready when it answers with a certificate that the profile trusts."""
+    return Part(
+        name="gateway",
+        port=numbers["gateway"],
+        command=[caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"],
+        environment={
+            "GATEWAY_PORT": str(numbers["gateway"]),
+            "CADDY_STORAGE": str(layout.root / "caddy"),
+            **{
+                name.upper(): f"{ports.LOOPBACK}:{numbers[name]}"
+                for name in ("user_api", "banking_api", "notifier")
+            },
+            # Whatever Caddy keeps besides its storage stays in the stack's folder too.
+            "XDG_CONFIG_HOME": str(layout.root / "caddy" / "config"),
+            "XDG_DATA_HOME": str(layout.root / "caddy" / "data"),
+        },
+        ready_url=f"{gateway_url(numbers['gateway'])}/healthz",
+        ready_status=_NOT_FOUND,
+        trust=layout.certificate,
+        stop_seconds=5.0,
+        stop_rank=1,
+    )

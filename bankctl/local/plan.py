@@ -1,0 +1,53 @@
+"""From what was asked for to the parts that run."""
+
+from collections.abc import Mapping
+
+from bankctl.local.daemons import DAEMONS, daemon_environment, daemon_part
+from bankctl.local.gateway import gateway_part
+from bankctl.local.kafka import kafka_part
+from bankctl.local.layout import Layout
+from bankctl.local.mongod import mongod_part, uri
+from bankctl.local.part import Part
+from bankctl.local.ports import LOOPBACK
+from bankctl.local.settings import Settings
+from bankctl.local.state import Intent
+
+SERVERS = ("mongod", "kafka", "gateway")
+ALL_PARTS = (*SERVERS, *DAEMONS)
+# What the environment gives instead of a part of our own.
+INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
+
+
+def environment(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
+    """The environment variables of one daemon."""
+    return daemon_environment(
+        daemon,
+        settings.ports,
+        mongo_uri=external.get("MONGO_URI") or uri(settings.ports["mongod"]),
+        kafka_broker=external.get("KAFKA_BROKER") or f"{LOOPBACK}:{settings.ports['kafka']}",
+        jwt_secret=external.get("JWT_SECRET") or settings.jwt_secret,
+    )
+
+
+def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
+    """The parts to run, in the order they are shown; writes the configuration of those that read files."""
+    own = [name for name in intent.parts if not intent.external.get(INSTEAD_OF.get(name, ""))]
+    needs = {"user_api": ("mongod",), "banking_api": ("mongod", "kafka"), "notifier": ("mongod", "kafka")}
+    parts = []
+    for name in own:
+        port = settings.ports[name]
+        if name == "mongod":
+            parts.append(mongod_part(layout, intent.tools["mongod"], port))
+        elif name == "kafka":
+            controller = settings.ports["kafka_controller"]
+            parts.append(
+                kafka_part(
+                    layout, intent.tools["java"], intent.tools["kafka"], port=port, controller_port=controller
+                )
+            )
+        elif name == "gateway":
+            parts.append(gateway_part(layout, intent.tools["caddy"], settings.ports))
+        else:
+            after = tuple(part for part in needs[name] if part in own)
+            parts.append(daemon_part(name, port, environment(settings, intent.external, name), after=after))
+    return parts

@@ -1,0 +1,96 @@
+"""`python -m daemons.shared.mongo_admin initiate|ping [URI]`: what a new MongoDB needs before daemons can use it.
+
+Without URI the variable MONGO_URI is used, which keeps a password out of the process list.
+"""
+
+import argparse
+import os
+import sys
+import time
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+_NOT_INITIALIZED = 94
+_ALREADY_INITIALIZED = 23
+_REPLICA_SET = "rs0"
+
+
+def ping(uri: str, *, timeout_seconds: float) -> None:
+    """Wait until a primary answers.
+
+    Raises:
+        PyMongoError: none did in time.
+    """
+    milliseconds = int(timeout_seconds * 1000)
+    with pymongo.MongoClient[dict[str, Any]](
+        uri, serverSelectionTimeoutMS=milliseconds, heartbeatFrequencyMS=500
+    ) as client:
+        client.admin.command("ping")
+
+
+def initiate(uri: str, *, timeout_seconds: float) -> None:
+    """Make the server of the URI the only member of its replica set, and wait until it is primary.
+
+    Doing it again changes nothing. A member that was moved to another port takes its new address.
+
+    Raises:
+        PyMongoError: the server does not answer, refuses, or does not become primary in time.
+    """
+    [(host, port)] = parse_uri(uri)["nodelist"]
+    address = f"{host}:{port}"
+    with pymongo.MongoClient[dict[str, Any]](
+        host, port, directConnection=True, serverSelectionTimeoutMS=int(timeout_seconds * 1000)
+    ) as client:
+        try:
+            config = client.admin.command("replSetGetConfig")["config"]
+        except OperationFailure as error:
+            if error.code != _NOT_INITIALIZED:
+                raise
+            _create(client, address)
+        else:
+            if config["members"][0]["host"] != address:
+                config["members"][0]["host"] = address
+                config["version"] += 1
+                client.admin.command("replSetReconfig", config, force=True)
+        _await_primary(client, timeout_seconds=timeout_seconds)
+
+
+def _create(client: pymongo.MongoClient[dict[str, Any]], address: str) -> None:
+    try:
+        client.admin.command(
+            "replSetInitiate", {"_id": _REPLICA_SET, "members": [{"_id": 0, "host": address}]}
+        )
+    except OperationFailure as error:
+        if error.code != _ALREADY_INITIALIZED:
+            raise
+
+
+def _await_primary(client: pymongo.MongoClient[dict[str, Any]], *, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not client.admin.command("hello")["isWritablePrimary"]:
+        if time.monotonic() > deadline:
+            raise PyMongoError(f"no primary within {timeout_seconds:g} s")
+        time.sleep(0.02)
+
+
+def main() -> int:
+    """Run the verb; status 1 and one line on stderr when it fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=["initiate", "ping"])
+    parser.add_argument("uri", nargs="?", default=os.environ.get("MONGO_URI", ""))
+    parser.add_argument("--timeout-seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    action = initiate if options.verb == "initiate" else ping
+    try:
+        action(options.uri, timeout_seconds=options.timeout_seconds)
+    except (PyMongoError, ValueError) as error:
+        print(f"MongoDB does not answer: {error}"[:500], file=sys.stderr)  # noqa: T201 - a command line of its own
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
