@@ -1,0 +1,102 @@
+"""The bank as the commands see it: one profile, its session, and the resources behind it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from bankctl import invocation
+from bankctl.client.accounts import Accounts
+from bankctl.client.events import Events
+from bankctl.client.http import Transport
+from bankctl.client.transactions import Transactions
+from bankctl.client.users import Users
+from bankctl.config import Profile, load_profile
+from bankctl.errors import CliError, ExitStatus
+from bankctl.session import StoredSession, delete_session, load_session, save_session
+
+
+class BankClient:
+    """Everything that the command line asks of a bank, grouped by resource."""
+
+    def __init__(self, profile: Profile, session: StoredSession | None = None) -> None:
+        self.profile = profile
+        self.session = session
+        self.http = Transport(
+            profile, cookie=session.cookie if session else None, on_cookie=self._cookie_changed
+        )
+        self.users = Users(self.http)
+        self.accounts = Accounts(self.http)
+        self.transactions = Transactions(self.http)
+        self.events = Events(self.http)
+
+    def start_session(self, user: Mapping[str, Any], session: Mapping[str, Any]) -> StoredSession:
+        """Keep the session that a login has just begun.
+
+        Raises:
+            CliError: the bank gave no session cookie.
+        """
+        if not self.http.cookie:
+            raise CliError(
+                "the bank accepted the login and sent no session",
+                exit_status=ExitStatus.UNEXPECTED,
+                hint="`bankctl config list` shows where the profile points",
+                code="no_session_cookie",
+            )
+        self.session = StoredSession(
+            url=self.profile.url,
+            cookie=self.http.cookie,
+            user_id=str(user["id"]),
+            email=str(user["email"]),
+            display_name=str(user["display_name"]),
+            role=str(user["role"]),
+            expires_at=str(session["expires_at"]),
+        )
+        save_session(self.profile, self.session)
+        return self.session
+
+    def require_session(self) -> StoredSession:
+        """The session.
+
+        Raises:
+            CliError: nobody is logged in.
+        """
+        if self.session is None:
+            raise CliError(
+                f"nobody is logged in to {self.profile.url} (profile {self.profile.name})",
+                exit_status=ExitStatus.NOT_LOGGED_IN,
+                hint="bankctl login --email YOU@EXAMPLE",
+                code="not_logged_in",
+            )
+        return self.session
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.http.close()
+
+    def _cookie_changed(self, cookie: str) -> None:
+        if self.session is None:
+            return
+        if not cookie:
+            delete_session(self.profile)
+            self.session = None
+        elif cookie != self.session.cookie:
+            self.session = replace(self.session, cookie=cookie)
+            save_session(self.profile, self.session)
+
+
+@contextmanager
+def open_bank(*, logged_in: bool = True) -> Iterator[BankClient]:
+    """The bank of the chosen profile, with the kept session.
+
+    Raises:
+        CliError: no such profile, or `logged_in` and nobody is.
+    """
+    profile = load_profile(invocation.current().profile)
+    bank = BankClient(profile, load_session(profile))
+    try:
+        if logged_in:
+            bank.require_session()
+        yield bank
+    finally:
+        bank.close()

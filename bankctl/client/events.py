@@ -1,0 +1,30 @@
+"""Events and notifications (notifier), for support staff."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bankctl.client.http import Transport
+from bankctl.client.pages import iterate
+
+
+class Events:
+    """What happened, as it happens or from the history."""
+
+    def __init__(self, http: Transport) -> None:
+        self.http = http
+
+    def history(
+        self, *, event_type: str | None, account: str | None, order: str, limit: int | None
+    ) -> Iterator[dict[str, Any]]:
+        """Past events."""
+        params = {"type": event_type, "account": account, "order": order}
+        return iterate(self.http, "/events/history", params=params, limit=limit)
+
+    def proof(self) -> dict[str, Any]:
+        """Count and digest of the events and of the notifications that the notifier holds."""
+        found: dict[str, Any] = self.http.request("GET", "/events/proof").data
+        return found
+
+    def notifications(self, *, severity: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
+        """Notifications, newest first."""
+        return iterate(self.http, "/notifications", params={"severity": severity}, limit=limit)

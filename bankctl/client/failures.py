@@ -1,0 +1,144 @@
+"""What may be concluded when an attempt to send a request fails.
+
+A request that was cut may have been carried out. So each failure says whether this attempt certainly did
+nothing, whether nobody knows, or whether it is the bank's final word on the request.
+"""
+
+import ssl
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from bankctl.client.problems import error_from_problem, parse_problem
+from bankctl.errors import CliError, ExitStatus
+
+if TYPE_CHECKING:
+    import httpx
+
+    from bankctl.config import Profile
+
+# Longer waits than this are the person's decision.
+LONGEST_RETRY_AFTER_SECONDS = 5.0
+_GATEWAY_LOST_UPSTREAM = frozenset({502, 504})
+_UNAVAILABLE = frozenset({429, 503})
+_FINAL_CATEGORIES = frozenset({"invalid", "not_found", "conflict", "rejected"})
+
+
+class Certainty(Enum):
+    """What an attempt that failed did at the bank."""
+
+    NOT_DONE = auto()
+    UNCERTAIN = auto()
+    FINAL = auto()
+
+
+class AttemptFailedError(Exception):
+    """One attempt failed; `after_seconds` is the wait that the bank asked for."""
+
+    def __init__(
+        self, error: CliError, certainty: Certainty, *, retryable: bool, after_seconds: float | None = None
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.certainty = certainty
+        self.retryable = retryable
+        self.after_seconds = after_seconds
+
+
+def refused(response: "httpx.Response") -> AttemptFailedError:
+    """The failure that an answer with an error status stands for; its body must have been read."""
+    problem = parse_problem(response.status_code, response.content)
+    sent_id = response.request.headers.get("X-Request-Id")
+    error = error_from_problem(problem, response.headers.get("X-Request-Id", sent_id))
+    category, after = problem.get("category"), problem.get("retry_after_seconds")
+    after_seconds = float(after) if isinstance(after, int | float) else None
+    # The first copy of this very request is still at work: its outcome is not known yet.
+    in_use = problem.get("code") == "idempotency_key_in_use"
+    if (
+        in_use
+        or category in {"outcome_unknown", "internal"}
+        or response.status_code in _GATEWAY_LOST_UPSTREAM
+    ):
+        certainty = Certainty.UNCERTAIN
+    else:
+        certainty = Certainty.FINAL if category in _FINAL_CATEGORIES else Certainty.NOT_DONE
+    retryable = (
+        in_use
+        or category == "outcome_unknown"
+        or response.status_code in _UNAVAILABLE
+        or response.status_code in _GATEWAY_LOST_UPSTREAM
+    )
+    if after_seconds is not None and after_seconds > LONGEST_RETRY_AFTER_SECONDS:
+        retryable = False
+    return AttemptFailedError(error, certainty, retryable=retryable, after_seconds=after_seconds)
+
+
+def line_failed(error: "httpx.TransportError", profile: "Profile", request_id: str) -> AttemptFailedError:
+    """The failure of a line that could not be opened, was cut, or stayed silent for too long."""
+    import httpx  # noqa: PLC0415  # slow to load, and only a client that has loaded it comes here
+
+    not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    if not_sent and _is_untrusted(error):
+        return AttemptFailedError(
+            CliError(
+                f"the certificate of {profile.url} is not trusted, so nothing was sent: {error}",
+                exit_status=ExitStatus.UNREACHABLE,
+                hint="name the right certificate: `bankctl config set ca_file PATH`; `bankctl doctor`",
+                code="tls_untrusted",
+            ),
+            Certainty.NOT_DONE,
+            retryable=False,
+        )
+    if not_sent:
+        message = f"{profile.url} cannot be reached: {error or 'no connection in time'}"
+        code = "unreachable"
+    elif isinstance(error, httpx.TimeoutException):
+        message, code = f"{profile.url} did not answer in time", "timeout"
+    else:
+        message, code = f"the line to {profile.url} was cut: {error or 'closed'}", "line_cut"
+    return AttemptFailedError(
+        CliError(
+            message,
+            exit_status=ExitStatus.UNREACHABLE,
+            hint="`bankctl doctor` shows what is wrong; `bankctl dev up` starts the local bank",
+            code=code,
+            request_id=request_id,
+        ),
+        Certainty.NOT_DONE if not_sent else Certainty.UNCERTAIN,
+        retryable=True,
+    )
+
+
+def not_json(response: "httpx.Response") -> AttemptFailedError:
+    """The failure of an answer that says success in a form the bank never uses."""
+    return AttemptFailedError(
+        CliError(
+            "the answer is not JSON; is this really the bank's gateway?",
+            exit_status=ExitStatus.UNEXPECTED,
+            hint="`bankctl config list` shows where the profile points",
+            code="not_json",
+            request_id=response.headers.get("X-Request-Id"),
+        ),
+        Certainty.UNCERTAIN,
+        retryable=False,
+    )
+
+
+def outcome_unknown(cause: CliError) -> CliError:
+    """The error of a request that may have been carried out."""
+    return CliError(
+        f"it is not known whether this was done: {cause.message}",
+        exit_status=ExitStatus.OUTCOME_UNKNOWN,
+        hint=cause.hint,
+        code="outcome_unknown",
+        request_id=cause.request_id,
+        details=cause.details,
+    )
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)

@@ -1,0 +1,230 @@
+"""One HTTPS connection to the bank's gateway: requests, retries and streams."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bankctl import __version__
+from bankctl.client.failures import (
+    AttemptFailedError,
+    Certainty,
+    line_failed,
+    not_json,
+    outcome_unknown,
+    refused,
+)
+from bankctl.client.tls import tls_context
+from bankctl.config import Profile
+from bankctl.errors import ExitStatus, usage_error
+from bankctl.render import messages
+from bankctl.session import COOKIE_NAME
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+ANSWER_TIMEOUT_SECONDS = 30.0
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its status, its JSON (None if empty) and its headers."""
+
+    status: int
+    data: Any
+    headers: Mapping[str, str]
+
+
+class Transport:
+    """Sends requests to one profile's gateway with its session cookie.
+
+    `on_cookie` is told of every session cookie the gateway sets; an empty one means that it was cleared.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        cookie: str | None = None,
+        on_cookie: Callable[[str], None] | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        import httpx  # noqa: PLC0415  # slow to load, and help needs no network
+
+        self.profile = profile
+        self.cookie = cookie
+        self._on_cookie = on_cookie
+        self._attempts = attempts
+        self._http = httpx.Client(
+            base_url=profile.url,
+            verify=tls_context(profile),
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+            # A proxy of the environment cannot reach this machine's own loopback.
+            trust_env=not _is_loopback(profile.url),
+            headers={"User-Agent": f"bankctl/{__version__}", "X-Requested-With": "bankctl"},
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        repeatable: bool | None = None,
+    ) -> Answer:
+        """Send one request, again with the same key if the line is cut, and return the answer.
+
+        Args:
+            method: GET, POST, PATCH or DELETE.
+            path: below the gateway's origin, beginning with a slash.
+            body: sent as JSON unless None.
+            params: query parameters; those that are None are left out.
+            idempotency_key: makes a request that moves money safe to repeat.
+            repeatable: whether doing it twice is as good as once; by default GETs and requests with a key.
+
+        Raises:
+            CliError: with OUTCOME_UNKNOWN if it may have been done, UNREACHABLE if it was not done, else as
+                the problem's category says.
+        """
+        import stamina  # noqa: PLC0415  # only needed once there is a request
+
+        stamina.instrumentation.set_on_retry_hooks([])
+        if repeatable is None:
+            repeatable = method == "GET" or idempotency_key is not None
+        headers = {"X-Request-Id": uuid.uuid4().hex}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        failures: list[AttemptFailedError] = []
+        attempts = stamina.retry_context(
+            on=_retry_policy(failures, repeatable=repeatable),
+            attempts=self._attempts,
+            timeout=None,
+            wait_initial=0.2,
+            wait_max=2.0,
+            wait_jitter=0.2,
+        )
+        try:
+            for attempt in attempts:
+                with attempt:
+                    return self._send_once(method, path, body, params or {}, headers)
+        except AttemptFailedError as failure:
+            doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
+            settled = (
+                failure.certainty is Certainty.FINAL or failure.error.exit_status is ExitStatus.UNEXPECTED
+            )
+            if method != "GET" and doubted and not settled:
+                raise outcome_unknown(failure.error) from failure
+            raise failure.error from failure
+        raise AssertionError("stamina yields an attempt or raises")
+
+    @contextmanager
+    def stream(
+        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str], idle_seconds: float
+    ) -> Iterator["httpx.Response"]:
+        """Open a GET whose answer comes in pieces, each at most `idle_seconds` after the one before.
+
+        Raises:
+            CliError: the bank refuses it, or cannot be reached, or the line was cut while reading.
+        """
+        import httpx  # noqa: PLC0415  # loaded already by the constructor
+
+        request_id = uuid.uuid4().hex
+        opened = self._http.stream(
+            "GET",
+            path,
+            params=_present(params),
+            headers={"X-Request-Id": request_id, **self._cookie_header(), **headers},
+            timeout=httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=idle_seconds),
+        )
+        try:
+            with opened as response:
+                if not response.is_success:
+                    response.read()
+                    raise refused(response).error
+                yield response
+        except httpx.TransportError as error:
+            raise line_failed(error, self.profile, request_id).error from error
+
+    def _cookie_header(self) -> dict[str, str]:
+        return {"Cookie": f"{COOKIE_NAME}={self.cookie}"} if self.cookie else {}
+
+    def _send_once(
+        self, method: str, path: str, body: Any, params: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> Answer:
+        import httpx  # noqa: PLC0415  # loaded already by the constructor
+
+        started = time.monotonic()
+        sent = {**headers, **self._cookie_header()}
+        try:
+            response = self._http.request(method, path, json=body, params=_present(params), headers=sent)
+        except httpx.TransportError as error:
+            raise line_failed(error, self.profile, headers["X-Request-Id"]) from error
+        except httpx.InvalidURL as error:
+            raise usage_error(f"{path!r} is no path: {error}") from error
+        messages.debug(
+            f"{method} {path} -> {response.status_code} in {(time.monotonic() - started) * 1000:.0f} ms, "
+            f"request {response.headers.get('X-Request-Id', headers['X-Request-Id'])}"
+        )
+        self._keep_cookie(response)
+        if not response.is_success:
+            raise refused(response)
+        try:
+            data = response.json() if response.content else None
+        except ValueError as error:
+            raise not_json(response) from error
+        return Answer(response.status_code, data, response.headers)
+
+    def _keep_cookie(self, response: "httpx.Response") -> None:
+        # httpx would send its own copy beside ours.
+        self._http.cookies.clear()
+        for header in response.headers.get_list("Set-Cookie"):
+            try:
+                morsel = SimpleCookie(header).get(COOKIE_NAME)
+            except CookieError:
+                continue
+            if morsel is not None:
+                self.cookie = morsel.value or None
+                if self._on_cookie is not None:
+                    self._on_cookie(morsel.value)
+
+
+def _retry_policy(
+    failures: list[AttemptFailedError], *, repeatable: bool
+) -> Callable[[Exception], bool | float]:
+    def retry(error: Exception) -> bool | float:
+        if not isinstance(error, AttemptFailedError) or not error.retryable:
+            return False
+        if error.certainty is Certainty.UNCERTAIN and not repeatable:
+            return False
+        failures.append(error)
+        messages.debug(f"may be tried again: {error.error.message}")
+        return True if error.after_seconds is None else error.after_seconds
+
+    return retry
+
+
+def _present(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    return {name: value for name, value in params.items() if value is not None} or None
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

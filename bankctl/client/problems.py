@@ -1,0 +1,97 @@
+"""Rebuilds what the daemons refused as an error for the person, with the next command to try."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bankctl.errors import CliError, ExitStatus
+
+_EXIT_STATUSES: Mapping[str, ExitStatus] = {
+    "invalid": ExitStatus.USAGE,
+    "unauthenticated": ExitStatus.NOT_LOGGED_IN,
+    "forbidden": ExitStatus.FORBIDDEN,
+    "not_found": ExitStatus.NOT_FOUND,
+    "rejected": ExitStatus.REJECTED,
+    "conflict": ExitStatus.CONFLICT,
+    "transient": ExitStatus.UNREACHABLE,
+    "outcome_unknown": ExitStatus.OUTCOME_UNKNOWN,
+    "internal": ExitStatus.UNEXPECTED,
+}
+
+_HINTS: Mapping[str, str] = {
+    "not_signed_in": "bankctl login --email YOU@EXAMPLE",
+    "session_ended": "bankctl login --email YOU@EXAMPLE",
+    "invalid_credentials": "check the address and the password, then run it again",
+    "forbidden": "`bankctl whoami` shows your role; an operator or administrator can do this",
+    "user_locked": "ask an administrator to unlock you",
+    "account_not_found": "`bankctl accounts list` shows your accounts",
+    "receiver_not_found": "check the account number with the receiver",
+    "transaction_not_found": "`bankctl transactions list` shows your transactions",
+    "user_not_found": "`bankctl admin users` lists them",
+    "session_not_found": "`bankctl auth sessions` lists them",
+    "email_taken": "log in with `bankctl login --email ...`, or register another address",
+    "account_not_empty": "move the money out first: `bankctl balance ACCOUNT`, `bankctl transfer ...`",
+    "account_already_frozen": "`bankctl admin unfreeze ACCOUNT --reason ...` undoes it",
+    "account_not_frozen": "`bankctl accounts show ACCOUNT` shows its state",
+    "account_already_closed": "`bankctl accounts show ACCOUNT` shows its state",
+    "insufficient_funds": "`bankctl balance ACCOUNT` shows what is there",
+    "account_frozen": "`bankctl accounts show ACCOUNT` shows why; an operator can unfreeze it",
+    "account_closed": "`bankctl accounts list` shows accounts that are open",
+    "currency_mismatch": "both accounts must be in the transfer's currency: `bankctl accounts show ACCOUNT`",
+    "idempotency_key_reused": "that key was used for another request; leave --idempotency-key out",
+    "weak_password": "choose a longer or less common password",
+    "invalid_request": "add --help to the command to see what it takes",
+    "rate_limited": "wait a little, then run it again",
+    "overloaded": "run it again in a moment",
+    "unavailable": "run it again in a moment; `bankctl doctor` shows what is down",
+    "route_not_found": "the bank does not offer this; `bankctl doctor` compares versions",
+    "internal": "give the request id to whoever runs the bank",
+}
+
+# What a gateway in trouble answers without a problem document.
+_PLAIN_CATEGORIES: Mapping[int, str] = {
+    400: "invalid",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "invalid",
+    413: "invalid",
+    415: "invalid",
+    429: "transient",
+    502: "transient",
+    503: "transient",
+    504: "transient",
+}
+
+
+def parse_problem(status: int, body: bytes) -> dict[str, Any]:
+    """The problem document of an answer, or one made from its status if it holds none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and isinstance(document.get("category"), str):
+        return document
+    category = _PLAIN_CATEGORIES.get(status, "internal")
+    code = "unavailable" if category == "transient" else category
+    return {"code": code, "category": category, "detail": f"the gateway answered with status {status}"}
+
+
+def error_from_problem(problem: Mapping[str, Any], request_id: str | None) -> CliError:
+    """The error that stands for a problem document."""
+    code = str(problem.get("code", "internal"))
+    category = str(problem.get("category", "internal"))
+    detail = problem.get("detail") or problem.get("title") or code.replace("_", " ")
+    details = dict(problem.get("details") or {})
+    if problem.get("errors"):
+        details["errors"] = [item for item in problem["errors"] if isinstance(item, dict)]
+    if problem.get("retry_after_seconds") is not None:
+        details["retry_after_seconds"] = problem["retry_after_seconds"]
+    return CliError(
+        str(detail),
+        exit_status=_EXIT_STATUSES.get(category, ExitStatus.UNEXPECTED),
+        hint=_HINTS.get(code) or _HINTS.get(category),
+        code=code,
+        request_id=str(problem.get("request_id") or request_id or "") or None,
+        details=details,
+    )

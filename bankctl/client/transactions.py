@@ -1,0 +1,50 @@
+"""Transfers and transactions (banking_api)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bankctl.client.http import Answer, Transport
+from bankctl.client.pages import iterate
+
+
+class Transactions:
+    """Transfer money, and look at what was transferred."""
+
+    def __init__(self, http: Transport) -> None:
+        self._http = http
+
+    def preview(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What the transfer would do; writes nothing, so it may be repeated."""
+        found: dict[str, Any] = self._http.request(
+            "POST", "/transactions/preview", body=dict(request), repeatable=True
+        ).data
+        return found
+
+    def transfer(self, request: Mapping[str, Any], *, idempotency_key: str) -> Answer:
+        """Transfer money once, however often this is called with the same key."""
+        return self._http.request(
+            "POST", "/transactions/transfer", body=dict(request), idempotency_key=idempotency_key
+        )
+
+    def batch(self, transfers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Transfer many, each with its own key; each has its own outcome."""
+        body = {"transfers": [dict(transfer) for transfer in transfers]}
+        results: list[dict[str, Any]] = self._http.request(
+            "POST", "/transactions/batch", body=body, repeatable=True
+        ).data["results"]
+        return results
+
+    def show(self, transaction_id: str) -> dict[str, Any]:
+        """One TransactionView."""
+        found: dict[str, Any] = self._http.request("GET", f"/transactions/{transaction_id}").data
+        return found
+
+    def list(self, *, scope: str, status: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
+        """Transactions that one began, or (for support staff) all; newest first."""
+        params = {"scope": scope, "status": status}
+        return iterate(self._http, "/transactions", params=params, limit=limit)
+
+    def ledger_proof(self) -> dict[str, Any]:
+        """Whether every balance is the fold of its entries and all currencies sum to zero."""
+        found: dict[str, Any] = self._http.request("GET", "/ledger/proof").data
+        return found

@@ -1,0 +1,68 @@
+"""Users and sessions (user_api)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bankctl.client.http import Transport
+from bankctl.client.pages import iterate
+
+
+class Users:
+    """Registration, login, sessions, and for support staff the list of users."""
+
+    def __init__(self, http: Transport) -> None:
+        self._http = http
+
+    def register(self, *, email: str, display_name: str, password: str) -> dict[str, Any]:
+        """Become a user; returns the UserView."""
+        body = {"email": email, "display_name": display_name, "password": password}
+        user: dict[str, Any] = self._http.request("POST", "/users", body=body).data
+        return user
+
+    def login(self, *, email: str, password: str) -> dict[str, Any]:
+        """Begin a session; returns `{user, session}`."""
+        body = {"email": email, "password": password}
+        # A second login harms nobody: the first one's session simply stays unused.
+        answer = self._http.request("POST", "/auth/login", body=body, repeatable=True)
+        found: dict[str, Any] = answer.data
+        return found
+
+    def logout(self) -> None:
+        """End this session."""
+        self._http.request("POST", "/auth/logout", repeatable=True)
+
+    def current(self) -> dict[str, Any]:
+        """`{user, session}` of this session."""
+        found: dict[str, Any] = self._http.request("GET", "/auth/session").data
+        return found
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """All living sessions of the user."""
+        found: list[dict[str, Any]] = self._http.request("GET", "/auth/sessions").data["items"]
+        return found
+
+    def end_session(self, session_id: str) -> None:
+        """End one session."""
+        self._http.request("DELETE", f"/auth/sessions/{session_id}", repeatable=True)
+
+    def change_password(self, *, current: str, new: str, end_other_sessions: bool) -> None:
+        """Change the password."""
+        body = {"current_password": current, "new_password": new, "end_other_sessions": end_other_sessions}
+        self._http.request("POST", "/auth/change-password", body=body)
+
+    def list(self, *, email: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
+        """All users, for support staff."""
+        return iterate(self._http, "/users", params={"email": email}, limit=limit)
+
+    def set_role(self, user_id: str, *, role: str, reason: str) -> dict[str, Any]:
+        """Give a user a role, for administrators."""
+        body = {"role": role, "reason": reason}
+        user: dict[str, Any] = self._http.request("PATCH", f"/users/{user_id}/role", body=body).data
+        return user
+
+    def set_locked(self, user_id: str, *, locked: bool, reason: str) -> dict[str, Any]:
+        """Lock a user out or let them in again, for administrators."""
+        act = "lock" if locked else "unlock"
+        body = {"reason": reason}
+        user: dict[str, Any] = self._http.request("PATCH", f"/users/{user_id}/{act}", body=body).data
+        return user

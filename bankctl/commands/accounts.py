@@ -1,0 +1,189 @@
+"""accounts open, list, show, statement, set-type, close; balance."""
+
+import uuid
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bankctl import prompts
+from bankctl.client.bank import open_bank
+from bankctl.money import parse_account, parse_currency
+from bankctl.render import messages
+from bankctl.render.output import Column, emit
+
+app = typer.Typer(
+    help="""Open, list, show and close accounts.
+
+Examples:
+  bankctl accounts open checking --currency EUR
+  bankctl accounts list
+"""
+)
+
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account number, ten digits.")]
+Limit = Annotated[int, typer.Option("--limit", help="Show at most this many.", metavar="N")]
+All = Annotated[bool, typer.Option("--all", help="Show all, however many there are.")]
+
+ACCOUNT_COLUMNS = [
+    Column("id", "Account"),
+    Column("name", "Name"),
+    Column("type", "Type"),
+    Column("status", "Status"),
+    Column("balance.amount", "Balance", "right"),
+    Column("balance.currency", "Currency"),
+    Column("opened_at", "Opened"),
+]
+DETAIL_COLUMNS = [*ACCOUNT_COLUMNS, Column("owner_id", "Owner"), Column("status_reason", "Reason")]
+_STATEMENT_COLUMNS = [
+    Column("created_at", "Time"),
+    Column("kind", "Kind"),
+    Column("status", "Status"),
+    Column("amount", "Amount", "right"),
+    Column("currency", "Currency"),
+    Column("balance_after", "Balance after", "right"),
+    Column("counterparty.display_name", "With"),
+    Column("counterparty.account_id", "Account"),
+    Column("reference", "Reference"),
+    Column("failure.code", "Failure"),
+]
+
+
+class AccountType(StrEnum):
+    """The types of account."""
+
+    CHECKING = "checking"
+    SAVINGS = "savings"
+
+
+class AccountStatus(StrEnum):
+    """The states of an account."""
+
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+@app.command("open")
+def open_account(
+    account_type: Annotated[AccountType, typer.Argument(metavar="TYPE", help="checking or savings.")],
+    *,
+    currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="ISO 4217 code.")],
+    name: Annotated[str | None, typer.Option("--name", help="What you call it.")] = None,
+) -> None:
+    """Open an account of your own.
+
+    Examples:
+      bankctl accounts open checking --currency EUR
+      bankctl accounts open savings --currency JPY --name "rainy days" -o json --query id
+    """
+    code = parse_currency(currency)
+    with open_bank() as bank:
+        account = bank.accounts.open(
+            account_type=account_type, currency=code, name=name, idempotency_key=str(uuid.uuid4())
+        )
+    emit(account, columns=DETAIL_COLUMNS)
+    messages.success(f"opened {account['id']}")
+
+
+@app.command("list")
+def list_accounts(
+    *,
+    status: Annotated[AccountStatus | None, typer.Option("--status", help="Only those.")] = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> None:
+    """List your accounts.
+
+    Examples:
+      bankctl accounts list
+      bankctl accounts list --status active -o csv
+      bankctl accounts list --query "[?balance.currency=='EUR'].id"
+    """
+    with open_bank() as bank:
+        found = bank.accounts.list(
+            scope="own", status=status, owner_id=None, limit=None if everything else limit
+        )
+        emit(found, columns=ACCOUNT_COLUMNS, title="Accounts")
+
+
+@app.command()
+def show(account: Account) -> None:
+    """Show one account: type, state and why, balance.
+
+    Examples:
+      bankctl accounts show 4000000006
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        emit(bank.accounts.show(number), columns=DETAIL_COLUMNS)
+
+
+@app.command()
+def statement(account: Account, *, limit: Limit = 50, everything: All = False) -> None:
+    """Show what moved on an account, newest first, failed attempts too.
+
+    Examples:
+      bankctl accounts statement 4000000006
+      bankctl accounts statement 4000000006 --all -o csv > statement.csv
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        found = bank.accounts.statement(number, limit=None if everything else limit)
+        emit(found, columns=_STATEMENT_COLUMNS, title=f"Account {number}")
+
+
+@app.command("set-type")
+def set_type(
+    account: Account,
+    account_type: Annotated[AccountType, typer.Argument(metavar="TYPE", help="checking or savings.")],
+) -> None:
+    """Change the type of an account.
+
+    Examples:
+      bankctl accounts set-type 4000000006 savings
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        emit(bank.accounts.change(number, "type", type=account_type), columns=DETAIL_COLUMNS)
+    messages.success(f"{number} is a {account_type} account now")
+
+
+@app.command()
+def close(
+    account: Account,
+    *,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; kept with the account.")] = None,
+) -> None:
+    """Close an account for good; its balance must be zero.
+
+    Examples:
+      bankctl accounts close 4000000006
+      bankctl accounts close 4000000006 --reason "moved to savings" --yes
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        prompts.confirm(f"Close account {number} for good?")
+        emit(bank.accounts.change(number, "close", reason=reason), columns=DETAIL_COLUMNS)
+    messages.success(f"{number} is closed")
+
+
+def balance(account: Account) -> None:
+    """Show what an account holds.
+
+    Examples:
+      bankctl balance 4000000006
+      bankctl balance 4000000006 --query balance.amount
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        emit(
+            bank.accounts.balance(number),
+            columns=[
+                Column("account_id", "Account"),
+                Column("balance.amount", "Balance"),
+                Column("balance.currency", "Currency"),
+                Column("status", "Status"),
+                Column("as_of", "As of"),
+            ],
+        )

@@ -1,0 +1,88 @@
+"""auth status, sessions, change-password."""
+
+from typing import Annotated
+
+import typer
+
+from bankctl.client.bank import open_bank
+from bankctl.commands.session import whoami
+from bankctl.errors import usage_error
+from bankctl.prompts import read_password
+from bankctl.render import messages
+from bankctl.render.output import Column, emit
+
+app = typer.Typer(
+    help="""Sessions and the password.
+
+Examples:
+  bankctl auth status
+  bankctl auth sessions
+"""
+)
+
+
+@app.command()
+def status() -> None:
+    """Tell whether somebody is logged in; exits 4 if not.
+
+    Examples:
+      bankctl auth status
+      bankctl auth status --quiet && bankctl accounts list
+    """
+    whoami()
+
+
+@app.command()
+def sessions(
+    *,
+    end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End that session.")] = None,
+) -> None:
+    """List where you are logged in, or end one of these sessions.
+
+    Examples:
+      bankctl auth sessions
+      bankctl auth sessions --end 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b
+    """
+    with open_bank() as bank:
+        if end is not None:
+            bank.users.end_session(end)
+            messages.success("that session has ended")
+            return
+        emit(
+            bank.users.sessions(),
+            columns=[
+                Column("id", "Session"),
+                Column("current", "This one"),
+                Column("device", "Device"),
+                Column("address", "Address"),
+                Column("created_at", "Began"),
+                Column("last_seen_at", "Last seen"),
+                Column("expires_at", "Ends"),
+            ],
+            title="Sessions",
+        )
+
+
+@app.command("change-password")
+def change_password(
+    *,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read both from stdin: old, then new, a line each.")
+    ] = False,
+    keep_other_sessions: Annotated[
+        bool, typer.Option("--keep-other-sessions", help="Stay logged in elsewhere.")
+    ] = False,
+) -> None:
+    """Change your password; other sessions end unless kept.
+
+    Examples:
+      bankctl auth change-password
+      bankctl auth change-password --keep-other-sessions
+    """
+    with open_bank() as bank:
+        current = read_password(from_stdin=password_stdin, label="Current password")
+        new = read_password(from_stdin=password_stdin, label="New password", confirm=True)
+        if current == new:
+            raise usage_error("the new password is the old one")
+        bank.users.change_password(current=current, new=new, end_other_sessions=not keep_other_sessions)
+    messages.success("password changed")

@@ -1,0 +1,171 @@
+"""transfer FROM TO AMOUNT, and transfer --file."""
+
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bankctl import invocation, prompts
+from bankctl.client.bank import BankClient, open_bank
+from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
+from bankctl.pending import check_key
+from bankctl.render import messages
+from bankctl.render.output import Column, emit
+from bankctl.render.text import clean
+from bankctl.transferring import begin_transfer
+
+TRANSACTION_COLUMNS = [
+    Column("id", "Transaction"),
+    Column("status", "Status"),
+    Column("kind", "Kind"),
+    Column("amount.amount", "Amount", "right"),
+    Column("amount.currency", "Currency"),
+    Column("from_account", "From"),
+    Column("to_account", "To"),
+    Column("reference", "Reference"),
+    Column("failure.code", "Failure"),
+    Column("created_at", "Time"),
+]
+_PREVIEW_COLUMNS = [
+    Column("outcome", "Outcome"),
+    Column("amount.amount", "Amount", "right"),
+    Column("amount.currency", "Currency"),
+    Column("from.account_id", "From"),
+    Column("from.display_name", "From name"),
+    Column("to.account_id", "To"),
+    Column("to.display_name", "To name"),
+    Column("from.balance_after", "Balance after", "right"),
+    Column("failure.code", "Failure"),
+]
+
+
+def transfer(
+    *,
+    sender: Annotated[str | None, typer.Argument(metavar="FROM", help="Your account.")] = None,
+    receiver: Annotated[str | None, typer.Argument(metavar="TO", help="The receiver's account.")] = None,
+    amount: Annotated[str | None, typer.Argument(metavar="AMOUNT", help="Such as 12.50.")] = None,
+    currency: Annotated[
+        str | None, typer.Option("--currency", metavar="CODE", help="Default: that of FROM.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option("--reference", help="What the receiver reads.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this payment.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="CSV", help="Pay every row of a file.")
+    ] = None,
+    run: Annotated[
+        str, typer.Option("--run", metavar="NAME", help="With --file: pays the same file anew.")
+    ] = "",
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="PATH", help="With --file: where outcomes are kept.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", help="With --file: patience with a lost bank.")
+    ] = 60.0,
+) -> None:
+    """Pay an amount from your account to another.
+
+    Examples:
+      bankctl transfer 4000000006 1234567894 12.50 --reference lunch
+      bankctl transfer 4000000006 1234567894 12.50 --dry-run
+      bankctl transfer --file orders.csv
+
+    On a terminal it shows both names and the balance after, and asks; --yes does not ask. The payment is on
+    disk before it is sent: if the line is cut, `bankctl transactions retry` finishes it without paying twice.
+
+    A file has the columns from, to, amount, currency, reference in any order; more columns are carried into
+    the results. The same file pays each row once, however often and wherever it is run; --run march pays
+    it anew. A broken row stops no other.
+    """
+    if file is not None:
+        if sender or receiver or amount or dry_run or idempotency_key:
+            raise usage_error("--file takes no FROM, TO, AMOUNT, --dry-run or --idempotency-key")
+        # Single payments need none of it.
+        from bankctl.transfers.command import pay_file  # noqa: PLC0415
+
+        pay_file(file, run_name=run, results=results, wait_seconds=wait)
+        return
+    if sender is None or receiver is None or amount is None:
+        raise usage_error("FROM, TO and AMOUNT are needed, or --file", hint="bankctl transfer --help")
+    request: dict[str, Any] = {
+        "from_account": parse_account(sender),
+        "to_account": parse_account(receiver),
+        "amount": parse_amount(amount),
+    }
+    if currency is not None:
+        request["currency"] = parse_currency(currency)
+    if reference is not None:
+        request["reference"] = parse_reference(reference)
+    key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
+    with open_bank() as bank:
+        if "currency" not in request:
+            request["currency"] = bank.accounts.balance(request["from_account"])["balance"]["currency"]
+        if dry_run:
+            _show_preview(bank.transactions.preview(request))
+            return
+        _confirm(bank, request)
+        settled = begin_transfer(bank, request, key=key)
+    emit(
+        {**settled.transaction, "idempotency_key": key, "replayed": settled.replayed},
+        columns=TRANSACTION_COLUMNS,
+    )
+    if settled.transaction["status"] != "completed":
+        raise failed_transaction(settled.transaction)
+    messages.success("already paid before, nothing was paid now" if settled.replayed else "paid")
+
+
+def failed_transaction(transaction: dict[str, Any]) -> CliError:
+    """The error of a transaction that the bank recorded as failed."""
+    failure = transaction.get("failure") or {}
+    return CliError(
+        str(failure.get("detail") or "the transfer failed"),
+        exit_status=ExitStatus.REJECTED,
+        code=str(failure.get("code") or "transfer_failed"),
+        details={"transaction_id": transaction["id"]},
+    )
+
+
+def _confirm(bank: BankClient, request: dict[str, Any]) -> None:
+    options = invocation.current()
+    if options.yes or not options.interactive:
+        return
+    preview = bank.transactions.preview(request)
+    if preview["outcome"] != "completed":
+        raise _refused_preview(preview)
+    money = preview["amount"]
+    messages.note(
+        f"{money['amount']} {money['currency']}\n"
+        f"  from {_party(preview['from'])}, leaving {_amount(preview['from']['balance_after'])}\n"
+        f"  to   {_party(preview['to'])}"
+    )
+    prompts.confirm("Pay this?")
+
+
+def _party(party: dict[str, Any]) -> str:
+    return clean(f"{party.get('display_name') or 'unknown'} ({party['account_id']})")
+
+
+def _amount(value: Any) -> str:
+    """A balance, which comes as money or as its amount alone."""
+    return clean(f"{value['amount']} {value['currency']}" if isinstance(value, dict) else value)
+
+
+def _show_preview(preview: dict[str, Any]) -> None:
+    emit(preview, columns=_PREVIEW_COLUMNS)
+    if preview["outcome"] != "completed":
+        raise _refused_preview(preview)
+    messages.note("nothing was paid: --dry-run")
+
+
+def _refused_preview(preview: dict[str, Any]) -> CliError:
+    failure = preview.get("failure") or {}
+    return CliError(
+        f"this would be refused: {failure.get('detail') or failure.get('code')}",
+        exit_status=ExitStatus.REJECTED,
+        code=str(failure.get("code") or "rejected"),
+        hint="nothing was paid",
+    )

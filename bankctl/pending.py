@@ -1,0 +1,107 @@
+"""Transfers whose outcome is not known yet, on disk before they are sent.
+
+Each has a file with its idempotency key and its request. Sending the same request with the same key pays at
+most once, so whatever happened to the line or to this process, `bankctl transactions retry` can finish it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bankctl import paths
+from bankctl.errors import usage_error
+from bankctl.files import ensure_private_directory, sync_directory, write_private
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_KEY = re.compile(r"[\x20-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingTransfer:
+    """A transfer on its way: to which bank, by whom, and exactly what was asked."""
+
+    key: str
+    url: str
+    user_id: str
+    request: Mapping[str, Any]
+    written_at: str
+
+
+def pending_directory() -> Path:
+    """Where the transfers on their way are kept."""
+    return paths.state_dir() / "pending"
+
+
+def pending_file(key: str) -> Path:
+    """The file of a key; keys that make no good file name are hashed."""
+    name = key if _PLAIN_NAME.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()
+    return pending_directory() / f"{name}.json"
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it may be an idempotency key.
+
+    Raises:
+        CliError: it is empty, too long or not printable ASCII.
+    """
+    if not _KEY.fullmatch(key):
+        raise usage_error("an idempotency key is 1 to 128 printable ASCII characters", code="invalid_key")
+    return key
+
+
+def write_pending(key: str, *, url: str, user_id: str, request: Mapping[str, Any]) -> PendingTransfer:
+    """Keep a transfer before it is sent; on return it is on the disk.
+
+    Raises:
+        CliError: the key is already that of another transfer on its way.
+    """
+    earlier = load_pending(key)
+    if earlier is not None and (earlier.url, earlier.user_id, earlier.request) != (url, user_id, request):
+        raise usage_error(
+            f"the idempotency key {key!r} belongs to another transfer that is not settled yet",
+            hint=f"bankctl transactions retry {key}",
+            code="idempotency_key_pending",
+        )
+    pending = PendingTransfer(key, url, user_id, dict(request), datetime.now(UTC).isoformat())
+    ensure_private_directory(pending_directory())
+    write_private(pending_file(key), json.dumps(asdict(pending)).encode())
+    return pending
+
+
+def load_pending(key: str) -> PendingTransfer | None:
+    """The transfer on its way with that key."""
+    return _read(pending_file(key))
+
+
+def list_pending(*, url: str, user_id: str) -> list[PendingTransfer]:
+    """The transfers on their way of one user at one bank, oldest first."""
+    found = [_read(path) for path in pending_directory().glob("*.json")]
+    mine = [item for item in found if item is not None and (item.url, item.user_id) == (url, user_id)]
+    return sorted(mine, key=lambda item: item.written_at)
+
+
+def remove_pending(key: str) -> None:
+    """Forget a transfer: its outcome is known."""
+    path = pending_file(key)
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        sync_directory(path.parent)
+
+
+def _read(path: Path) -> PendingTransfer | None:
+    try:
+        return PendingTransfer(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise usage_error(
+            f"{path} cannot be read: {error}",
+            hint="it holds a transfer that may have been paid: look at `bankctl transactions list`, "
+            "then delete the file",
+            code="broken_pending_file",
+        ) from error

@@ -1,0 +1,68 @@
+"""Questions to the person at the terminal; never asked without one."""
+
+import sys
+
+from bankctl import invocation
+from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.render.messages import styled
+
+
+def read_password(*, from_stdin: bool, label: str = "Password", confirm: bool = False) -> str:
+    """A password: one line of stdin, or typed without an echo. Never an option, which others can see.
+
+    Raises:
+        CliError: there is no terminal to ask on and no `--password-stdin`, or the repetition differs.
+    """
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise usage_error("stdin holds no password", hint="printf '%s\\n' \"$PASSWORD\" | bankctl ...")
+        return password
+    if not invocation.current().interactive:
+        raise usage_error(
+            f"the {label.lower()} is needed and there is no terminal to ask on",
+            hint="pass it on stdin with --password-stdin",
+            code="no_terminal",
+        )
+    # Only asked on a terminal.
+    from getpass import getpass  # noqa: PLC0415
+
+    password = getpass(f"{label}: ", stream=sys.stderr)
+    if confirm and getpass(f"{label} again: ", stream=sys.stderr) != password:
+        raise usage_error("the two are not the same", code="passwords_differ")
+    return password
+
+
+def ask(label: str, *, option: str) -> str:
+    """A line of text that the command needs and was not given as `option`.
+
+    Raises:
+        CliError: there is no terminal to ask on.
+    """
+    if not invocation.current().interactive:
+        raise usage_error(f"{option} is needed", code="usage")
+    answer = ""
+    while not answer:
+        sys.stderr.write(f"{label}: ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        answer = line.strip()
+    return answer
+
+
+def confirm(question: str) -> None:
+    """Go on only if the person says yes; with `--yes` or without a terminal there is no question.
+
+    Raises:
+        CliError: the person said no.
+    """
+    run = invocation.current()
+    if run.yes or not run.interactive:
+        return
+    sys.stderr.write(f"{styled(question, 'bold', sys.stderr)} [y/N] ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if line.strip().lower() not in {"y", "yes"}:
+        raise CliError("nothing was done", exit_status=ExitStatus.INTERRUPTED, code="declined", hint=None)
