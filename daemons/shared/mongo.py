@@ -1,18 +1,24 @@
 """MongoDB as every daemon uses it: durable, majority-acknowledged, quick to notice a lost primary."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+import pymongo
+from bson.errors import InvalidDocument
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
+
+from daemons.contracts.errors import OutcomeUnknownError, TransientError
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 Client = AsyncMongoClient[Document]
 Session = AsyncClientSession
+ResultT = TypeVar("ResultT")
 
 TRANSACTION_TIMEOUT_SECONDS = 8
 """The bound on one transaction with all its retries; the driver's own is 120 s, too long for a person."""
@@ -61,3 +67,39 @@ async def ping(database: Database) -> str | None:
     if not hello.get("setName"):
         return "MongoDB is not a replica set member, so it has no transactions; start it with --replSet"
     return None
+
+
+async def run_transaction(client: Client, body: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
+    """Run the body in one transaction and commit it; the body may run several times.
+
+    The driver runs the body again on a write conflict and the commit again when its outcome is unknown,
+    within `TRANSACTION_TIMEOUT_SECONDS`.
+
+    Raises:
+        DuplicateKeyError: a unique index refused a document; nothing was written.
+        TransientError: it was not committed and may be tried again.
+        OutcomeUnknownError: it may have been committed.
+    """
+    try:
+        with pymongo.timeout(TRANSACTION_TIMEOUT_SECONDS):
+            async with client.start_session() as session:
+                return await session.with_transaction(body, **transaction_options())
+    except (DuplicateKeyError, InvalidDocument):
+        raise
+    except PyMongoError as error:
+        if error.has_error_label("UnknownTransactionCommitResult"):
+            raise OutcomeUnknownError(
+                "outcome_unknown",
+                "The database did not say whether this was done; repeat it with the same Idempotency-Key.",
+                retry_after_seconds=1,
+            ) from error
+        raise unavailable(error) from error
+
+
+def unavailable(error: PyMongoError) -> TransientError:
+    """The error for a database that does not do its work at the moment; nothing was changed."""
+    return TransientError(
+        "unavailable",
+        f"The database does not answer ({type(error).__name__}); nothing was changed, try again.",
+        retry_after_seconds=1,
+    )

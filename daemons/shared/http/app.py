@@ -31,11 +31,12 @@ def build_app(
     The caller sets `AUTHENTICATOR_KEY` before the first request.
     """
     app = web.Application(middlewares=[boundary], client_max_size=MAXIMUM_BODY_BYTES)
-    app[ROUTES_KEY] = [route for group in routes for route in group]
+    declared: list[Route] = [route for group in routes for route in group]
+    app[ROUTES_KEY] = declared
     app[SERVICE_TOKENS_KEY] = service_tokens
     app[health.PROBES_KEY] = probes
     register(app)
-    document = describe(daemon, version("bankctl"), app[ROUTES_KEY])
+    document = describe(daemon, version("bankctl"), declared)
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.json_response(document)

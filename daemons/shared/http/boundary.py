@@ -6,8 +6,15 @@ import time
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from pymongo.errors import PyMongoError
 
-from daemons.contracts.errors import BankError, Category, InvalidRequestError, NotFoundError
+from daemons.contracts.errors import (
+    BankError,
+    Category,
+    InvalidRequestError,
+    NotFoundError,
+    TransientError,
+)
 from daemons.shared.http.problems import problem_response
 from daemons.shared.http.requests import REQUEST_ID_KEY
 from daemons.shared.ids import new_id
@@ -35,6 +42,14 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         response = problem_response(_router_error(request, error), request_id=request_id)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
+    except PyMongoError as error:
+        _log.warning("database does not answer", request_id=request_id, reason=str(error))
+        silent = TransientError(
+            "unavailable",
+            f"The database does not answer ({type(error).__name__}); try again.",
+            retry_after_seconds=1,
+        )
+        response = problem_response(silent, request_id=request_id)
     except Exception:  # noqa: BLE001 - the outermost frame of a request: everything becomes an answer
         # The caller learns the request id only; the log has the rest under the same id.
         _log.exception("request failed", request_id=request_id, method=request.method, path=request.path)

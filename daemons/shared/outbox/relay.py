@@ -31,12 +31,24 @@ _log = structlog.get_logger()
 
 
 class Relay:
-    """Publishes one outbox. Several may run; the lease lets one at a time publish."""
+    """Publishes one outbox. Several may run; the lease lets one at a time publish.
 
-    def __init__(self, outbox: OutboxStore, producer: EventProducer, encode: Encoder) -> None:
+    `prepare` makes the topics; it is part of the loop, so that a daemon starts and works without Kafka.
+    """
+
+    def __init__(
+        self,
+        outbox: OutboxStore,
+        producer: EventProducer,
+        encode: Encoder,
+        *,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
         self._outbox = outbox
         self._producer = producer
         self._encode = encode
+        self._prepare = prepare
+        self._prepared = False
         self._holder = new_id()
         self._wake = asyncio.Event()
         self._failure: str | None = None
@@ -87,6 +99,9 @@ class Relay:
 
     async def _publish_once(self) -> bool:
         """Publish the oldest entries; False when there was nothing to do here."""
+        if not self._prepared:
+            await self._prepare()
+            self._prepared = True
         holds = await self._outbox.hold_lease(self._holder, seconds=LEASE_SECONDS)
         _holds_lease.set(holds)
         if not holds:

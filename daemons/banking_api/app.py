@@ -1,0 +1,104 @@
+"""The composition root: every part of banking_api is made, started and stopped here."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import httpx
+import structlog
+from aiohttp import web
+
+from daemons.banking_api.domain.account_number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD
+from daemons.banking_api.handlers import accounts, ledger, transactions
+from daemons.banking_api.handlers.keys import (
+    ACCOUNTS_KEY,
+    DIRECTORY_KEY,
+    SNAPSHOT_KEY,
+    STATEMENTS_KEY,
+    TRANSFERS_KEY,
+)
+from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.commit_engine import CommitEngine
+from daemons.banking_api.services.events import EventEncoder, tell_of_transaction
+from daemons.banking_api.services.statements import Statements
+from daemons.banking_api.services.transfers import Transfers
+from daemons.banking_api.settings import BankingSettings
+from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.banking_api.storage.mongo_accounts import MongoAccounts
+from daemons.banking_api.storage.mongo_journal import MongoJournal
+from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.storage.schema import ensure_schema
+from daemons.banking_api.storage.user_directory import UserDirectory
+from daemons.contracts.events import EventType
+from daemons.shared.auth.remote_sessions import RemoteSessions
+from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.clock import utc_now
+from daemons.shared.http.app import build_app
+from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.ids import new_id
+from daemons.shared.kafka.producer import EventProducer
+from daemons.shared.kafka.topics import ensure_topics
+from daemons.shared.mongo import connect, ping
+from daemons.shared.outbox.relay import Relay
+from daemons.shared.outbox.store import OutboxStore
+from daemons.shared.startup import wait_until_done
+
+DAEMON = "banking_api"
+_USER_API_TIMEOUT_SECONDS = 5.0
+_log = structlog.get_logger()
+
+
+def make_app(settings: BankingSettings) -> web.Application:
+    """Wire the daemon; nothing is connected before the application starts."""
+    service_tokens = ServiceTokens(settings.jwt_secret.get_secret_value(), name=DAEMON)
+    client = connect(settings.mongo_uri, daemon=DAEMON)
+    database = client[settings.mongo_database]
+    user_api = httpx.AsyncClient(
+        base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT_SECONDS, trust_env=False
+    )
+    outbox = OutboxStore(database)
+    account_store = MongoAccounts(client, database, outbox)
+    directory = UserDirectory(user_api, service_tokens)
+
+    app = build_app(
+        DAEMON,
+        service_tokens=service_tokens,
+        # Not Kafka: transfers go on without it, their events wait in the outbox.
+        probes={"mongo": lambda: ping(database)},
+        routes=[accounts.routes, transactions.routes, ledger.routes],
+    )
+    app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)
+    app[ACCOUNTS_KEY] = Accounts(account_store, clock=utc_now, new_id=new_id, draw_payload=_draw_payload)
+    app[STATEMENTS_KEY] = Statements(MongoJournal(database), app[ACCOUNTS_KEY], directory)
+    app[DIRECTORY_KEY] = directory
+    app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
+
+    async def prepare_kafka() -> None:
+        await ensure_topics(settings.kafka_broker, [event.value for event in EventType])
+
+    async def lifespan(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client.close)
+            await stack.enter_async_context(user_api)
+            await wait_until_done(lambda: ensure_schema(database))
+            producer = EventProducer(settings.kafka_broker, client_id=DAEMON)
+            stack.push_async_callback(producer.close)
+            relay = Relay(outbox, producer, EventEncoder(directory).encode, prepare=prepare_kafka)
+            relay.start()
+            stack.push_async_callback(relay.close)
+            ledger_store = MongoLedger(client, database, outbox, tell_of_transaction)
+            engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
+            engine.start()
+            # Last in, first out: the engine settles what waits while relay and producer still run.
+            stack.push_async_callback(engine.close)
+            app[TRANSFERS_KEY] = Transfers(engine, account_store)
+            _log.info("ready", port=settings.port)
+            yield
+
+    app.cleanup_ctx.append(lifespan)
+    return app
+
+
+def _draw_payload() -> int:
+    """Draw nine digits that nobody can guess from another account's."""
+    return SMALLEST_PAYLOAD + secrets.randbelow(LARGEST_PAYLOAD - SMALLEST_PAYLOAD + 1)

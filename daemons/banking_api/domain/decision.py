@@ -1,0 +1,202 @@
+"""Decides a group of commands in the order they came, in memory, against accounts just read.
+
+One command's refusal never touches its neighbours. The caller writes the changes and the transactions in the
+same database transaction in which it read the accounts, so a decision is never applied to anything else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from daemons.banking_api.domain.account import AccountStatus, account_not_found
+from daemons.banking_api.domain.journal import (
+    Entry,
+    Failure,
+    JournalTransaction,
+    PostingCommand,
+    TransactionStatus,
+)
+from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
+
+
+@dataclass(slots=True)
+class LedgerAccount:
+    """What deciding needs to know of an account; `may_overdraw` is for the bank's own accounts."""
+
+    id: str
+    owner: UUID | None
+    status: AccountStatus
+    currency: str
+    balance_minor: int
+    sequence: int
+    may_overdraw: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command. `key_reused`: the key had been used for another request; nothing was done."""
+
+    transaction: JournalTransaction
+    replayed: bool = False
+    key_reused: bool = False
+
+
+@dataclass(slots=True)
+class GroupDecision:
+    """The outcomes in the commands' order, and what is to be written for them."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    transactions: list[JournalTransaction] = field(default_factory=list)
+    sequences_before: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, LedgerAccount] = field(default_factory=dict)
+
+
+def decide_group(
+    commands: Sequence[PostingCommand],
+    *,
+    accounts: Mapping[str, LedgerAccount],
+    stored: Mapping[bytes, JournalTransaction],
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> GroupDecision:
+    """Decide every command; `accounts` is changed to what it becomes.
+
+    Args:
+        commands: in order of arrival; two may carry the same idempotency key.
+        accounts: those of the named accounts that exist, by id.
+        stored: transactions found under the commands' idempotency ids.
+        new_id: makes a journal transaction's id.
+        now: the time of the decision.
+    """
+    decision = GroupDecision()
+    known = dict(stored)
+    for command in commands:
+        earlier = known.get(command.idempotency_id)
+        if earlier is not None:
+            reused = earlier.fingerprint != command.fingerprint
+            decision.outcomes.append(Outcome(earlier, replayed=not reused, key_reused=reused))
+            continue
+        sender = accounts.get(command.from_account)
+        receiver = accounts.get(command.to_account)
+        failure = find_failure(command, sender, receiver)
+        entries: tuple[Entry, ...] = ()
+        if failure is None and sender is not None and receiver is not None:
+            entries = (
+                _post(decision, sender, -command.amount_minor),
+                _post(decision, receiver, command.amount_minor),
+            )
+        transaction = JournalTransaction(
+            id=new_id(),
+            kind=command.kind,
+            status=TransactionStatus.FAILED if failure else TransactionStatus.COMPLETED,
+            initiator=command.initiator,
+            idempotency_id=command.idempotency_id,
+            fingerprint=command.fingerprint,
+            from_account=command.from_account,
+            to_account=command.to_account,
+            from_owner=sender.owner if sender else None,
+            to_owner=receiver.owner if receiver else None,
+            amount_minor=command.amount_minor,
+            currency=command.currency,
+            reference=command.reference,
+            entries=entries,
+            failure=failure,
+            created_at=now,
+        )
+        known[command.idempotency_id] = transaction
+        decision.transactions.append(transaction)
+        decision.outcomes.append(Outcome(transaction))
+    return decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a command would do to its sender's account; `balance_after_minor` is None if it would fail."""
+
+    command: PostingCommand
+    failure: Failure | None
+    balance_minor: int
+    balance_after_minor: int | None
+    currency: str
+    from_owner: UUID | None
+    to_owner: UUID | None
+
+
+def preview_command(command: PostingCommand, accounts: Mapping[str, LedgerAccount]) -> Preview:
+    """Tell what the command would do; nothing is changed.
+
+    Raises:
+        NotFoundError: the sender's account is not the initiator's, so there is nothing to tell.
+    """
+    sender = accounts.get(command.from_account)
+    receiver = accounts.get(command.to_account)
+    if sender is None or sender.owner != command.sender_owner:
+        raise account_not_found(command.from_account)
+    failure = find_failure(command, sender, receiver)
+    return Preview(
+        command=command,
+        failure=failure,
+        balance_minor=sender.balance_minor,
+        balance_after_minor=None if failure else sender.balance_minor - command.amount_minor,
+        currency=sender.currency,
+        from_owner=sender.owner,
+        to_owner=receiver.owner if receiver else None,
+    )
+
+
+def find_failure(
+    command: PostingCommand, sender: LedgerAccount | None, receiver: LedgerAccount | None
+) -> Failure | None:
+    """Return the first rule that refuses the command, or None when money may move.
+
+    The sender's account is judged before the receiver's, so that nobody learns of other accounts by trying
+    to pay from one that is not theirs.
+    """
+    if sender is None or sender.owner != command.sender_owner:
+        return Failure("account_not_found", f"You have no account {command.from_account}.")
+    if receiver is sender:
+        return Failure("same_account", "Sender and receiver are the same account.")
+    if receiver is None or receiver.may_overdraw:
+        return Failure("receiver_not_found", f"There is no account {command.to_account}.")
+    return (
+        _not_active(sender)
+        or _not_active(receiver)
+        or _other_currency(command, sender)
+        or _other_currency(command, receiver)
+        or _beyond_balance(command, sender, receiver)
+    )
+
+
+def _not_active(account: LedgerAccount) -> Failure | None:
+    if account.status is AccountStatus.ACTIVE:
+        return None
+    return Failure(f"account_{account.status.value}", f"Account {account.id} is {account.status.value}.")
+
+
+def _other_currency(command: PostingCommand, account: LedgerAccount) -> Failure | None:
+    if account.currency == command.currency:
+        return None
+    return Failure(
+        "currency_mismatch", f"Account {account.id} is kept in {account.currency}, not {command.currency}."
+    )
+
+
+def _beyond_balance(
+    command: PostingCommand, sender: LedgerAccount, receiver: LedgerAccount
+) -> Failure | None:
+    amount = command.amount_minor
+    if not sender.may_overdraw and sender.balance_minor < amount:
+        has = format_minor(sender.balance_minor, sender.currency)
+        return Failure("insufficient_funds", f"Account {sender.id} holds {has} {sender.currency}.")
+    if receiver.balance_minor > LARGEST_MINOR - amount or sender.balance_minor < amount - LARGEST_MINOR:
+        return Failure("balance_limit_exceeded", "The amount would take a balance beyond what it can hold.")
+    return None
+
+
+def _post(decision: GroupDecision, account: LedgerAccount, amount_minor: int) -> Entry:
+    decision.sequences_before.setdefault(account.id, account.sequence)
+    account.balance_minor += amount_minor
+    account.sequence += 1
+    decision.changed[account.id] = account
+    return Entry(account.id, amount_minor, account.balance_minor, account.sequence)

@@ -1,0 +1,124 @@
+"""The journal: what is asked of it (a command) and what it keeps (a journal transaction with its entries)."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from uuid import UUID
+
+from daemons.contracts.errors import BankError, NotFoundError, RejectedError
+
+_SETTLEMENT_PREFIX = "settlement:"
+
+
+class TransactionKind(StrEnum):
+    """What a journal transaction records."""
+
+    TRANSFER = "transfer"
+    FUNDING = "funding"
+
+
+class TransactionStatus(StrEnum):
+    """Completed transactions have entries, failed ones a failure; neither ever changes."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostingCommand:
+    """Asks to move an amount from one account to another.
+
+    `sender_owner` is who must own the sender's account; None for money that comes from outside, where the
+    sender is the currency's settlement account and the right to do it was checked before.
+    """
+
+    kind: TransactionKind
+    initiator: UUID
+    sender_owner: UUID | None
+    idempotency_key: str
+    from_account: str
+    to_account: str
+    amount_minor: int
+    currency: str
+    reference: str | None
+
+    @cached_property
+    def idempotency_id(self) -> bytes:
+        """16 bytes for (initiator, key): one lean unique index instead of a compound one on long keys."""
+        return hashlib.sha256(self.initiator.bytes + self.idempotency_key.encode()).digest()[:16]
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """16 bytes for what is asked, so that a key used again for something else is noticed."""
+        parts = (
+            self.kind.value,
+            self.from_account,
+            self.to_account,
+            str(self.amount_minor),
+            self.currency,
+            "" if self.reference is None else f"={self.reference}",
+        )
+        return hashlib.sha256("\x00".join(parts).encode()).digest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One account's side: a signed amount, the balance after it, the account's own count of entries."""
+
+    account_id: str
+    amount_minor: int
+    balance_after_minor: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a business rule refused: a stable code, and a sentence for the initiator."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalTransaction:
+    """One decided command. The entries of a completed one sum to zero; a failed one has none."""
+
+    id: UUID
+    kind: TransactionKind
+    status: TransactionStatus
+    initiator: UUID
+    idempotency_id: bytes
+    fingerprint: bytes
+    from_account: str
+    to_account: str
+    from_owner: UUID | None
+    to_owner: UUID | None
+    amount_minor: int
+    currency: str
+    reference: str | None
+    entries: tuple[Entry, ...]
+    failure: Failure | None
+    created_at: datetime
+
+    def entry_of(self, account_id: str) -> Entry | None:
+        """Return the side of one account, if it has one here."""
+        return next((entry for entry in self.entries if entry.account_id == account_id), None)
+
+
+def settlement_account(currency: str) -> str:
+    """Return the id of the system account through which a currency enters and leaves the bank."""
+    return _SETTLEMENT_PREFIX + currency
+
+
+def is_system_account(account_id: str) -> bool:
+    """Tell whether the id is one of the bank's own accounts; no customer's number looks like one."""
+    return account_id.startswith(_SETTLEMENT_PREFIX)
+
+
+def refusal(failure: Failure, transaction_id: UUID | None) -> BankError:
+    """Return the error that tells the initiator of a failure."""
+    details = {} if transaction_id is None else {"transaction_id": str(transaction_id)}
+    kind = NotFoundError if failure.code == "account_not_found" else RejectedError
+    return kind(failure.code, failure.detail, details=details)

@@ -1,0 +1,90 @@
+"""Money: an integer of minor units and an ISO 4217 code. Never a float."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from iso4217 import Currency
+
+from daemons.contracts.errors import FieldError, InvalidRequestError
+from daemons.contracts.wire import MoneyView
+
+LARGEST_MINOR = (1 << 63) - 1
+"""The most that one amount or one balance may hold, in minor units: what a signed 64-bit integer holds."""
+
+_AMOUNT = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount: `Money(1234, "EUR")` is 12.34 euro."""
+
+    minor: int
+    currency: str
+
+    def view(self) -> MoneyView:
+        """Return the form on the wire, with all of the currency's decimals."""
+        return MoneyView(amount=format_minor(self.minor, self.currency), currency=self.currency)
+
+
+@cache
+def exponent_of(currency: str) -> int | None:
+    """Return how many decimals the currency has (ISO 4217), or None when it is no currency in use.
+
+    Codes without minor units by their nature (XAU, XDR, XXX) are none that an account can hold.
+    """
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        return None
+    return None if exponent is None else int(exponent)
+
+
+def check_currency(currency: str) -> str:
+    """Return the code, or refuse it.
+
+    Raises:
+        InvalidRequestError: naming the field `currency`.
+    """
+    if exponent_of(currency) is None:
+        raise _refused("currency", f"{currency} is not an ISO 4217 currency that an account can hold")
+    return currency
+
+
+def parse_money(amount: str, currency: str) -> Money:
+    """Read a positive amount; fewer decimals than the currency has are fine, more are not.
+
+    Raises:
+        InvalidRequestError: naming the field `amount` or `currency`.
+    """
+    exponent = exponent_of(check_currency(currency))
+    parts = _AMOUNT.fullmatch(amount)
+    if parts is None or exponent is None:
+        raise _refused("amount", 'must be a decimal string such as "12.34"')
+    whole, fraction = parts.group(1), parts.group(2) or ""
+    if len(fraction) > exponent:
+        raise _refused("amount", f"{currency} has {exponent} decimals, {len(fraction)} were given")
+    minor = int(whole + fraction.ljust(exponent, "0"))
+    if minor < 1:
+        raise _refused("amount", "must be more than zero")
+    if minor > LARGEST_MINOR:
+        raise _refused("amount", f"is more than the largest amount, {format_minor(LARGEST_MINOR, currency)}")
+    return Money(minor, currency)
+
+
+def format_minor(minor: int, currency: str) -> str:
+    """Return the decimal string of a signed amount: `-1234` `EUR` gives `-12.34`."""
+    exponent = exponent_of(currency) or 0
+    if exponent == 0:
+        return str(minor)
+    digits = str(abs(minor)).rjust(exponent + 1, "0")
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}"
+
+
+def _refused(field: str, message: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "invalid_request",
+        f"The request is malformed: {field}: {message}.",
+        errors=[FieldError(field, message)],
+    )

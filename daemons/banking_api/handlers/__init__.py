@@ -1,0 +1,1 @@
+"""HTTP: read the request, ask a service, answer with a view."""

@@ -1,0 +1,203 @@
+"""Routes of accounts."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from daemons.banking_api.domain.account import AccountStatus, AccountType
+from daemons.banking_api.domain.money import Money, parse_money
+from daemons.banking_api.handlers.keys import ACCOUNTS_KEY, STATEMENTS_KEY, TRANSFERS_KEY
+from daemons.banking_api.handlers.schemas import (
+    AccountPage,
+    AccountQuery,
+    AccountView,
+    BalanceView,
+    FundAccount,
+    NewType,
+    OpenAccount,
+    OptionalReason,
+    ReasonGiven,
+    StatementPage,
+    TransactionView,
+)
+from daemons.banking_api.handlers.transactions import settled_response
+from daemons.banking_api.handlers.views import account_view, statement_line_view
+from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.permissions import Permission
+from daemons.shared.clock import utc_now
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.pages import PageQuery
+from daemons.shared.http.requests import (
+    caller_of,
+    read_body,
+    read_idempotency_key,
+    read_optional_idempotency_key,
+    read_query,
+)
+from daemons.shared.http.routes import IdempotencyKey, Routes
+
+routes = Routes("accounts")
+
+
+@routes.add(
+    "POST",
+    "/accounts",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=OpenAccount,
+    answer=AccountView,
+    status=201,
+    idempotency_key=IdempotencyKey.OPTIONAL,
+)
+async def open_account(request: web.Request) -> web.Response:
+    """Open an account of the caller's."""
+    body = await read_body(request, OpenAccount)
+    account = await request.app[ACCOUNTS_KEY].open(
+        caller_of(request),
+        type_=AccountType(body.type),
+        currency=body.currency,
+        name=body.name,
+        idempotency_key=read_optional_idempotency_key(request),
+    )
+    return json_response(account_view(account), status=201)
+
+
+@routes.add(
+    "GET", "/accounts", permission=Permission.USE_OWN_ACCOUNTS, query=AccountQuery, answer=AccountPage
+)
+async def list_accounts(request: web.Request) -> web.Response:
+    """List accounts, newest first."""
+    query = read_query(request, AccountQuery)
+    caller = caller_of(request)
+    owner: UUID | None = caller.user_id
+    if query.scope == "all" or query.owner_id is not None:
+        if not caller.may(Permission.READ_ANY_ACCOUNT):
+            raise ForbiddenError("forbidden", "Your role may not read other users' accounts.")
+        owner = UUID(query.owner_id) if query.owner_id else None
+    status = AccountStatus(query.status) if query.status else None
+    accounts, cursor = await request.app[ACCOUNTS_KEY].page(
+        owner, status=status, limit=query.limit, cursor=query.cursor
+    )
+    return json_response(AccountPage(items=[account_view(found) for found in accounts], next_cursor=cursor))
+
+
+@routes.add("GET", "/accounts/{id}", permission=Permission.USE_OWN_ACCOUNTS, answer=AccountView)
+async def show_account(request: web.Request) -> web.Response:
+    """Show an account."""
+    account = await request.app[ACCOUNTS_KEY].fetch(caller_of(request), request.match_info["id"])
+    return json_response(account_view(account))
+
+
+@routes.add("GET", "/accounts/{id}/balance", permission=Permission.USE_OWN_ACCOUNTS, answer=BalanceView)
+async def show_balance(request: web.Request) -> web.Response:
+    """Show an account's balance."""
+    account = await request.app[ACCOUNTS_KEY].fetch(caller_of(request), request.match_info["id"])
+    view = BalanceView(
+        account_id=account.id,
+        balance=Money(account.balance_minor, account.currency).view(),
+        status=account.status.value,
+        sequence=account.sequence,
+        as_of=utc_now(),
+    )
+    return json_response(view)
+
+
+@routes.add(
+    "GET",
+    "/accounts/{id}/transactions",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    query=PageQuery,
+    answer=StatementPage,
+)
+async def account_history(request: web.Request) -> web.Response:
+    """Show an account's statement, newest line first."""
+    query = read_query(request, PageQuery)
+    lines, cursor = await request.app[STATEMENTS_KEY].account_history(
+        caller_of(request), request.match_info["id"], limit=query.limit, cursor=query.cursor
+    )
+    return json_response(
+        StatementPage(items=[statement_line_view(line) for line in lines], next_cursor=cursor)
+    )
+
+
+@routes.add(
+    "PATCH",
+    "/accounts/{id}/freeze",
+    permission=Permission.FREEZE_ACCOUNTS,
+    body=ReasonGiven,
+    answer=AccountView,
+)
+async def freeze_account(request: web.Request) -> web.Response:
+    """Freeze an account: no money moves on it until it is unfrozen."""
+    body = await read_body(request, ReasonGiven)
+    account_id = request.match_info["id"]
+    account = await request.app[ACCOUNTS_KEY].freeze(caller_of(request), account_id, body.reason)
+    return json_response(account_view(account))
+
+
+@routes.add(
+    "PATCH",
+    "/accounts/{id}/unfreeze",
+    permission=Permission.FREEZE_ACCOUNTS,
+    body=ReasonGiven,
+    answer=AccountView,
+)
+async def unfreeze_account(request: web.Request) -> web.Response:
+    """Unfreeze an account."""
+    body = await read_body(request, ReasonGiven)
+    account_id = request.match_info["id"]
+    account = await request.app[ACCOUNTS_KEY].unfreeze(caller_of(request), account_id, body.reason)
+    return json_response(account_view(account))
+
+
+@routes.add(
+    "PATCH",
+    "/accounts/{id}/type",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=NewType,
+    answer=AccountView,
+)
+async def change_account_type(request: web.Request) -> web.Response:
+    """Change what an account is for."""
+    body = await read_body(request, NewType)
+    account = await request.app[ACCOUNTS_KEY].change_type(
+        caller_of(request), request.match_info["id"], AccountType(body.type)
+    )
+    return json_response(account_view(account))
+
+
+@routes.add(
+    "PATCH",
+    "/accounts/{id}/close",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=OptionalReason,
+    answer=AccountView,
+)
+async def close_account(request: web.Request) -> web.Response:
+    """Close an empty account for good."""
+    body = await read_body(request, OptionalReason)
+    account_id = request.match_info["id"]
+    account = await request.app[ACCOUNTS_KEY].close(caller_of(request), account_id, body.reason)
+    return json_response(account_view(account))
+
+
+@routes.add(
+    "POST",
+    "/accounts/{id}/fund",
+    permission=Permission.FUND_ACCOUNTS,
+    body=FundAccount,
+    answer=TransactionView,
+    status=201,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def fund_account(request: web.Request) -> web.Response:
+    """Book money that has come in from outside the bank."""
+    key = read_idempotency_key(request)
+    body = await read_body(request, FundAccount)
+    settled = await request.app[TRANSFERS_KEY].fund_account(
+        caller_of(request),
+        request.match_info["id"],
+        parse_money(body.amount, body.currency),
+        reference=body.reference,
+        idempotency_key=key,
+    )
+    return settled_response(settled)

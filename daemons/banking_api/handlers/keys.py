@@ -1,0 +1,15 @@
+"""Where handlers find the services in their application."""
+
+from aiohttp import web
+
+from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.statements import Statements
+from daemons.banking_api.services.transfers import Transfers
+from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.banking_api.storage.user_directory import UserDirectory
+
+ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
+TRANSFERS_KEY = web.AppKey("transfers", Transfers)
+STATEMENTS_KEY = web.AppKey("statements", Statements)
+DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
+SNAPSHOT_KEY = web.AppKey("snapshot", SnapshotOpener)

@@ -1,0 +1,269 @@
+"""What banking_api takes and answers; fields not named here are refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from daemons.banking_api.domain.account_number import is_account_number
+from daemons.contracts.events import FailureView
+from daemons.contracts.wire import (
+    CurrencyCode,
+    DecimalText,
+    Instant,
+    MoneyView,
+    Name,
+    Reason,
+    Reference,
+    UuidText,
+    WireModel,
+)
+from daemons.shared.http.pages import PageQuery
+
+BATCH_LIMIT = 500
+
+
+def _check_account_number(text: str) -> str:
+    if not is_account_number(text):
+        raise ValueError("is no account number: ten digits of which the last checks the others")
+    return text
+
+
+AccountNumber = Annotated[str, Field(max_length=10), AfterValidator(_check_account_number)]
+AmountText = Annotated[str, Field(max_length=27)]
+TypeName = Literal["checking", "savings"]
+StatusName = Literal["active", "frozen", "closed"]
+OutcomeName = Literal["completed", "failed"]
+BatchOutcome = Literal["completed", "failed", "refused", "unknown"]
+
+
+class OpenAccount(WireModel):
+    """Opens an account of the caller's."""
+
+    type: TypeName
+    currency: CurrencyCode
+    name: Name | None = None
+
+
+class AccountView(WireModel):
+    """An account as its owner and the staff see it."""
+
+    id: str
+    owner_id: UuidText
+    name: str | None
+    type: TypeName
+    status: StatusName
+    balance: MoneyView
+    opened_at: Instant
+    status_reason: str | None
+
+
+class AccountPage(WireModel):
+    """Accounts, newest first."""
+
+    items: list[AccountView]
+    next_cursor: str | None
+
+
+class AccountQuery(PageQuery):
+    """`scope=all` and `owner_id` are for those who may read any account."""
+
+    scope: Literal["own", "all"] = "own"
+    status: StatusName | None = None
+    owner_id: UuidText | None = None
+
+
+class BalanceView(WireModel):
+    """A balance, with the account's count of entries it includes."""
+
+    account_id: str
+    balance: MoneyView
+    status: StatusName
+    sequence: int
+    as_of: Instant
+
+
+class ReasonGiven(WireModel):
+    """Why an operator does it; kept with the account and told in the event."""
+
+    reason: Reason
+
+
+class OptionalReason(WireModel):
+    """Why an account is closed, if there is anything to say."""
+
+    reason: Reason | None = None
+
+
+class NewType(WireModel):
+    """What an account is to become."""
+
+    type: TypeName
+
+
+class FundAccount(WireModel):
+    """Money that has come in from outside the bank."""
+
+    amount: AmountText
+    currency: CurrencyCode
+    reference: Reference | None = None
+
+
+class TransferRequest(WireModel):
+    """Moves money from an account of the caller's."""
+
+    from_account: AccountNumber
+    to_account: AccountNumber
+    amount: AmountText
+    currency: CurrencyCode
+    reference: Reference | None = None
+
+    @model_validator(mode="after")
+    def _two_accounts(self) -> "TransferRequest":
+        if self.from_account == self.to_account:
+            raise ValueError("to_account must be another account than from_account")
+        return self
+
+
+class BatchRow(TransferRequest):
+    """One transfer of a batch, with the key that makes it safe to send again."""
+
+    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+
+
+class TransferBatch(WireModel):
+    """Many transfers; each row is checked and settled on its own."""
+
+    transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=BATCH_LIMIT)]
+
+
+class TransactionView(WireModel):
+    """A journal transaction; `from_account` is null for money from outside."""
+
+    id: UuidText
+    kind: Literal["transfer", "funding"]
+    status: OutcomeName
+    amount: MoneyView
+    from_account: str | None
+    to_account: str
+    reference: str | None
+    failure: FailureView | None
+    initiated_by: UuidText
+    created_at: Instant
+
+
+class TransactionPage(WireModel):
+    """Transactions, newest first."""
+
+    items: list[TransactionView]
+    next_cursor: str | None
+
+
+class TransactionQuery(PageQuery):
+    """`scope=all` is for those who may read any account."""
+
+    scope: Literal["own", "all"] = "own"
+    status: OutcomeName | None = None
+
+
+class BatchResult(WireModel):
+    """What became of one row: completed; failed (kept, a rule refused); refused (not kept); unknown."""
+
+    index: int
+    idempotency_key: str | None
+    outcome: BatchOutcome
+    replayed: bool
+    transaction: TransactionView | None
+    problem: dict[str, object] | None
+
+
+class BatchResults(WireModel):
+    """The rows' results in the rows' order."""
+
+    results: list[BatchResult]
+
+
+class CounterpartyView(WireModel):
+    """The other side of a statement line."""
+
+    account_id: str
+    display_name: str | None
+
+
+class StatementLineView(WireModel):
+    """One line of a statement; the amount is signed as this account sees it."""
+
+    transaction_id: UuidText
+    kind: Literal["transfer", "funding"]
+    status: OutcomeName
+    amount: DecimalText
+    currency: CurrencyCode
+    balance_after: DecimalText | None
+    sequence: int | None
+    counterparty: CounterpartyView | None
+    reference: str | None
+    failure: FailureView | None
+    created_at: Instant
+
+
+class StatementPage(WireModel):
+    """A statement, newest line first."""
+
+    items: list[StatementLineView]
+    next_cursor: str | None
+
+
+class PreviewSender(WireModel):
+    """The paying side of a preview; `balance_after` is null if the transfer would fail."""
+
+    account_id: str
+    display_name: str | None
+    balance: MoneyView
+    balance_after: MoneyView | None
+
+
+class PreviewView(WireModel):
+    """What a transfer would do now."""
+
+    sender: Annotated[PreviewSender, Field(alias="from")]
+    receiver: Annotated[CounterpartyView, Field(alias="to")]
+    amount: MoneyView
+    outcome: OutcomeName
+    failure: FailureView | None
+
+
+class CurrencyProof(WireModel):
+    """One currency: `sum_minor` is zero when the books are right."""
+
+    currency: CurrencyCode
+    sum_minor: str
+    accounts: int
+    entries: int
+
+
+class MismatchView(WireModel):
+    """What contradicts the entries."""
+
+    id: str
+    problem: str
+
+
+class EventSetView(WireModel):
+    """Count and order-independent digest of a set of event ids; compare with the notifier's."""
+
+    count: int
+    digest: str
+
+
+class ProofView(WireModel):
+    """The books, proved from the entries as of one moment."""
+
+    holds: bool
+    currencies: list[CurrencyProof]
+    accounts: int
+    journal_transactions: int
+    completed: int
+    failed: int
+    mismatch_count: int
+    mismatches: list[MismatchView]
+    outbox_pending: int
+    events: EventSetView

@@ -1,0 +1,125 @@
+"""Routes of transactions."""
+
+from aiohttp import web
+
+from daemons.banking_api.domain.journal import TransactionStatus
+from daemons.banking_api.handlers.batch import result_of, rows_of
+from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, TRANSFERS_KEY
+from daemons.banking_api.handlers.orders import order_of
+from daemons.banking_api.handlers.preview import preview_view
+from daemons.banking_api.handlers.schemas import (
+    BatchResults,
+    PreviewView,
+    TransactionPage,
+    TransactionQuery,
+    TransactionView,
+    TransferBatch,
+    TransferRequest,
+)
+from daemons.banking_api.handlers.views import transaction_view
+from daemons.banking_api.services.statements import transaction_not_found
+from daemons.banking_api.services.transfers import Settled
+from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.requests import (
+    caller_of,
+    read_body,
+    read_idempotency_key,
+    read_query,
+    read_uuid,
+    request_id_of,
+)
+from daemons.shared.http.routes import IdempotencyKey, Routes
+
+REPLAYED_HEADER = "Idempotent-Replayed"
+
+routes = Routes("transactions")
+
+
+@routes.add(
+    "POST",
+    "/transactions/transfer",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=TransferRequest,
+    answer=TransactionView,
+    status=201,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def transfer(request: web.Request) -> web.Response:
+    """Move money from an account of the caller's."""
+    key = read_idempotency_key(request)
+    order = order_of(await read_body(request, TransferRequest))
+    settled = await request.app[TRANSFERS_KEY].transfer_funds(caller_of(request), order, idempotency_key=key)
+    return settled_response(settled)
+
+
+@routes.add(
+    "POST",
+    "/transactions/preview",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=TransferRequest,
+    answer=PreviewView,
+)
+async def preview_transfer(request: web.Request) -> web.Response:
+    """Tell what a transfer would do now, with both parties' names; nothing is written."""
+    order = order_of(await read_body(request, TransferRequest))
+    preview = await request.app[TRANSFERS_KEY].preview(caller_of(request), order)
+    return json_response(await preview_view(preview, request.app[DIRECTORY_KEY]))
+
+
+@routes.add(
+    "POST",
+    "/transactions/batch",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=TransferBatch,
+    answer=BatchResults,
+)
+async def transfer_batch(request: web.Request) -> web.Response:
+    """Move money for many rows; each has its own key and its own outcome."""
+    body = await read_body(request, TransferBatch)
+    rows = rows_of(body)
+    orders = [(row.idempotency_key, row.order) for row in rows if row.order is not None]
+    settled = iter(await request.app[TRANSFERS_KEY].transfer_batch(caller_of(request), orders))
+    results = [
+        result_of(row, next(settled) if row.order is not None else None, request_id=request_id_of(request))
+        for row in rows
+    ]
+    return json_response(BatchResults(results=results))
+
+
+@routes.add(
+    "GET",
+    "/transactions",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    query=TransactionQuery,
+    answer=TransactionPage,
+)
+async def list_transactions(request: web.Request) -> web.Response:
+    """List what the caller has asked for, or with `scope=all` anybody, newest first."""
+    query = read_query(request, TransactionQuery)
+    caller = caller_of(request)
+    if query.scope == "all" and not caller.may(Permission.READ_ANY_ACCOUNT):
+        raise ForbiddenError("forbidden", "Your role may not read other users' transactions.")
+    transactions, cursor = await request.app[STATEMENTS_KEY].initiated(
+        None if query.scope == "all" else caller.user_id,
+        status=TransactionStatus(query.status) if query.status else None,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    items = [transaction_view(found) for found in transactions]
+    return json_response(TransactionPage(items=items, next_cursor=cursor))
+
+
+@routes.add("GET", "/transactions/{id}", permission=Permission.USE_OWN_ACCOUNTS, answer=TransactionView)
+async def show_transaction(request: web.Request) -> web.Response:
+    """Show a transaction that concerns the caller."""
+    transaction_id = read_uuid(request, "id", missing=transaction_not_found())
+    found = await request.app[STATEMENTS_KEY].transaction(caller_of(request), transaction_id)
+    return json_response(transaction_view(found))
+
+
+def settled_response(settled: Settled) -> web.Response:
+    """Answer with a posted transaction; a replay says so in a header."""
+    headers = {REPLAYED_HEADER: "true"} if settled.replayed else None
+    return json_response(transaction_view(settled.transaction), status=201, headers=headers)

@@ -1,0 +1,103 @@
+"""From the domain to what is answered."""
+
+from daemons.banking_api.domain.account import Account
+from daemons.banking_api.domain.journal import Failure, JournalTransaction, is_system_account
+from daemons.banking_api.domain.money import Money, format_minor
+from daemons.banking_api.handlers.schemas import (
+    AccountView,
+    CounterpartyView,
+    CurrencyProof,
+    EventSetView,
+    MismatchView,
+    ProofView,
+    StatementLineView,
+    TransactionView,
+)
+from daemons.banking_api.services.proof import Proof
+from daemons.banking_api.services.statements import StatementLine
+from daemons.contracts.events import FailureView
+
+
+def account_view(account: Account) -> AccountView:
+    """Return the view of an account."""
+    return AccountView(
+        id=account.id,
+        owner_id=str(account.owner),
+        name=account.name,
+        type=account.type.value,
+        status=account.status.value,
+        balance=Money(account.balance_minor, account.currency).view(),
+        opened_at=account.opened_at,
+        status_reason=account.status_reason,
+    )
+
+
+def transaction_view(transaction: JournalTransaction) -> TransactionView:
+    """Return the view of a journal transaction; balances are not part of it."""
+    from_outside = is_system_account(transaction.from_account)
+    return TransactionView(
+        id=str(transaction.id),
+        kind=transaction.kind.value,
+        status=transaction.status.value,
+        amount=Money(transaction.amount_minor, transaction.currency).view(),
+        from_account=None if from_outside else transaction.from_account,
+        to_account=transaction.to_account,
+        reference=transaction.reference,
+        failure=failure_view(transaction.failure),
+        initiated_by=str(transaction.initiator),
+        created_at=transaction.created_at,
+    )
+
+
+def statement_line_view(line: StatementLine) -> StatementLineView:
+    """Return the view of a statement line."""
+    transaction = line.transaction
+    currency = transaction.currency
+    counterparty = (
+        CounterpartyView(account_id=line.counterparty_account, display_name=line.counterparty_name)
+        if line.counterparty_account
+        else None
+    )
+    after = line.balance_after_minor
+    return StatementLineView(
+        transaction_id=str(transaction.id),
+        kind=transaction.kind.value,
+        status=transaction.status.value,
+        amount=format_minor(line.amount_minor, currency),
+        currency=currency,
+        balance_after=None if after is None else format_minor(after, currency),
+        sequence=line.sequence,
+        counterparty=counterparty,
+        reference=transaction.reference,
+        failure=failure_view(transaction.failure),
+        created_at=transaction.created_at,
+    )
+
+
+def failure_view(failure: Failure | None) -> FailureView | None:
+    """Return the view of a failure, if there is one."""
+    return None if failure is None else FailureView(code=failure.code, detail=failure.detail)
+
+
+def proof_view(proof: Proof) -> ProofView:
+    """Return the view of a proof."""
+    return ProofView(
+        holds=proof.holds,
+        currencies=[
+            CurrencyProof(
+                currency=currency,
+                sum_minor=str(total.sum_minor),
+                accounts=total.accounts,
+                entries=total.entries,
+            )
+            for currency, total in sorted(proof.currencies.items())
+        ],
+        accounts=proof.accounts,
+        journal_transactions=proof.completed + proof.failed,
+        completed=proof.completed,
+        failed=proof.failed,
+        mismatch_count=proof.mismatch_count,
+        mismatches=[MismatchView(id=found.id, problem=found.problem) for found in proof.mismatches],
+        outbox_pending=proof.outbox_pending,
+        events=EventSetView(count=proof.events.count, digest=proof.events.hexdigest()),
+    )

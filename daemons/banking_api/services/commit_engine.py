@@ -1,0 +1,158 @@
+"""Commits many commands at once: while one group is being committed, the next one gathers.
+
+There is no timer: a lone command is committed at once, and a busy daemon's groups grow by themselves until
+one database transaction carries hundreds of transfers, also when all of them touch the same account.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from daemons.banking_api.domain.decision import GroupDecision, Outcome, Preview, decide_group, preview_command
+from daemons.banking_api.domain.journal import PostingCommand
+from daemons.banking_api.storage.mongo_ledger import Accounts, MongoLedger, Stored
+from daemons.contracts.errors import BankError, ConflictError, TransientError
+
+GROUP_LIMIT = 512
+WAITING_LIMIT = 8192
+
+_group_size = Histogram(
+    "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+_posted = Counter("bankctl_commands_posted", "Commands settled", ["kind", "status"])
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    command: PostingCommand
+    answer: asyncio.Future[Outcome]
+
+
+class CommitEngine:
+    """Gathers commands into groups, has each decided and written, and answers every command on its own."""
+
+    def __init__(
+        self,
+        ledger: MongoLedger,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], UUID],
+        committed: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._new_id = new_id
+        self._committed = committed
+        self._waiting: deque[_Waiting] = deque()
+        self._in_flight: set[bytes] = set()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin committing in a task that this engine holds."""
+        self._running = asyncio.create_task(self._run(), name="commit-engine")
+
+    async def close(self) -> None:
+        """Settle everything that waits, then stop."""
+        self._closing = True
+        self._arrived.set()
+        if self._running is not None:
+            await self._running
+
+    async def post(self, command: PostingCommand) -> Outcome:
+        """Wait until the command is settled. Cancelling the caller does not cancel the commit.
+
+        Raises:
+            TransientError: too much waits already, or the database does not answer; nothing was done.
+            ConflictError: the same key is being settled right now.
+            OutcomeUnknownError: it may have been posted.
+        """
+        return await asyncio.shield(self._enqueue(command))
+
+    async def preview(self, command: PostingCommand) -> Preview:
+        """Tell what would become of the command now; write nothing."""
+        return preview_command(command, await self._ledger.read_accounts(command))
+
+    def _enqueue(self, command: PostingCommand) -> asyncio.Future[Outcome]:
+        if self._closing or len(self._waiting) >= WAITING_LIMIT:
+            raise TransientError(
+                "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
+            )
+        if command.idempotency_id in self._in_flight:
+            raise ConflictError(
+                "idempotency_key_in_use",
+                "A request with this Idempotency-Key is being settled; repeat it shortly for its answer.",
+                retry_after_seconds=1,
+            )
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        # The caller may be gone when the answer comes; its error must not be reported as never retrieved.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._in_flight.add(command.idempotency_id)
+        self._waiting.append(_Waiting(command, answer))
+        self._arrived.set()
+        return answer
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                await self._settle(self._take_group())
+            if self._closing:
+                return
+
+    def _take_group(self) -> list[_Waiting]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
+
+    async def _settle(self, group: Sequence[_Waiting]) -> None:
+        commands = [waiting.command for waiting in group]
+        try:
+            outcomes = await self._ledger.post(commands, self._decide(commands))
+        except BankError as error:
+            self._fail(group, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request gets an answer
+            await self._isolate(group, error)
+        else:
+            self._answer(group, outcomes)
+            self._committed()
+
+    def _decide(self, commands: Sequence[PostingCommand]) -> Callable[[Accounts, Stored], GroupDecision]:
+        def decide(accounts: Accounts, stored: Stored) -> GroupDecision:
+            return decide_group(
+                commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
+            )
+
+        return decide
+
+    async def _isolate(self, group: Sequence[_Waiting], error: Exception) -> None:
+        """Halve a group that cannot be written until the command at fault stands alone: only that fails."""
+        if len(group) == 1:
+            _log.error("command cannot be posted", exc_info=error)
+            self._fail(group, BankError("internal", "This request cannot be posted; nothing was changed."))
+            return
+        middle = len(group) // 2
+        await self._settle(group[:middle])
+        await self._settle(group[middle:])
+
+    def _answer(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        _group_size.observe(len(group))
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            self._in_flight.discard(waiting.command.idempotency_id)
+            if not outcome.replayed and not outcome.key_reused:
+                _posted.labels(outcome.transaction.kind.value, outcome.transaction.status.value).inc()
+            if not waiting.answer.done():
+                waiting.answer.set_result(outcome)
+
+    def _fail(self, group: Sequence[_Waiting], error: BankError) -> None:
+        for waiting in group:
+            self._in_flight.discard(waiting.command.idempotency_id)
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)

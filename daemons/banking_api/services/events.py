@@ -1,0 +1,116 @@
+"""Tells of accounts and transactions as events: built when they are committed, named when they go out."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from daemons.banking_api.domain.account import Account
+from daemons.banking_api.domain.journal import JournalTransaction, TransactionKind
+from daemons.banking_api.domain.money import format_minor
+from daemons.banking_api.storage.user_directory import UserDirectory
+from daemons.contracts.events import EventType
+from daemons.contracts.wire import format_instant
+from daemons.shared.kafka.records import OutgoingRecord, event_headers
+from daemons.shared.outbox.store import OutboxEvent
+
+SOURCE = "/banking_api"
+
+
+def tell_of_transaction(transaction: JournalTransaction) -> OutboxEvent:
+    """Return the one event of a journal transaction; it carries the transaction's own id."""
+    data: dict[str, Any] = {
+        "transaction_id": str(transaction.id),
+        "amount": {
+            "amount": format_minor(transaction.amount_minor, transaction.currency),
+            "currency": transaction.currency,
+        },
+        "receiver": _party(transaction, transaction.to_account, transaction.to_owner),
+        "reference": transaction.reference,
+        "initiated_by": _user(transaction.initiator),
+        "occurred_at": format_instant(transaction.created_at),
+    }
+    key = transaction.from_account
+    sender = _party(transaction, transaction.from_account, transaction.from_owner)
+    if transaction.failure is not None:
+        event_type = EventType.TRANSACTION_FAILED
+        failure = {"code": transaction.failure.code, "detail": transaction.failure.detail}
+        data |= {"kind": transaction.kind.value, "sender": sender, "failure": failure}
+    elif transaction.kind is TransactionKind.FUNDING:
+        event_type = EventType.ACCOUNT_FUNDED
+        key = transaction.to_account
+    else:
+        event_type = EventType.TRANSACTION_COMPLETED
+        data["sender"] = sender
+    return OutboxEvent(transaction.id, event_type.value, key, transaction.created_at, data)
+
+
+def tell_of_account(
+    account: Account, *, change: str, reason: str | None, by: UUID, event_id: UUID, at: datetime
+) -> OutboxEvent:
+    """Return the event of an account that was opened, frozen, unfrozen, closed, or changed its type."""
+    data = {
+        "account_id": account.id,
+        "change": change,
+        "type": account.type.value,
+        "status": account.status.value,
+        "currency": account.currency,
+        "owner": _user(account.owner),
+        "reason": reason,
+        "initiated_by": _user(by),
+        "occurred_at": format_instant(at),
+    }
+    return OutboxEvent(event_id, EventType.ACCOUNT_CHANGED.value, account.id, at, data)
+
+
+class EventEncoder:
+    """Turns committed events into Kafka records, filling in users' names with one look-up per batch."""
+
+    def __init__(self, directory: UserDirectory) -> None:
+        self._directory = directory
+
+    async def encode(self, events: Sequence[OutboxEvent]) -> list[OutgoingRecord]:
+        """Return the records in the events' order.
+
+        Raises:
+            TransientError: the names cannot be had now; the events stay in the outbox.
+        """
+        users = [user for event in events for user in _users_in(event.data)]
+        names = await self._directory.names(UUID(user["user_id"]) for user in users)
+        for user in users:
+            user["display_name"] = names[UUID(user["user_id"])]
+        return [_record(event) for event in events]
+
+
+def _record(event: OutboxEvent) -> OutgoingRecord:
+    return OutgoingRecord(
+        topic=event.type,
+        key=event.key,
+        value=json.dumps(event.data, ensure_ascii=False, separators=(",", ":")).encode(),
+        headers=event_headers(
+            event_id=event.id, event_type=event.type, source=SOURCE, time=event.occurred_at
+        ),
+    )
+
+
+def _party(transaction: JournalTransaction, account_id: str, owner: UUID | None) -> dict[str, Any]:
+    entry = transaction.entry_of(account_id)
+    return {
+        "account_id": account_id,
+        "owner": None if owner is None else _user(owner),
+        "sequence": None if entry is None else entry.sequence,
+    }
+
+
+def _user(user_id: UUID) -> dict[str, Any]:
+    return {"user_id": str(user_id), "display_name": None}
+
+
+def _users_in(data: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """Find every reference to a user in an event's data, wherever it stands."""
+    if "user_id" in data:
+        yield data
+    for value in data.values():
+        if isinstance(value, dict):
+            yield from _users_in(value)

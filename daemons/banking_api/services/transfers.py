@@ -1,0 +1,145 @@
+"""Moving money: transfers by the owner of the sender's account, funding by operators."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemons.banking_api.domain.account import account_not_found
+from daemons.banking_api.domain.decision import Outcome, Preview
+from daemons.banking_api.domain.journal import (
+    JournalTransaction,
+    PostingCommand,
+    TransactionKind,
+    refusal,
+    settlement_account,
+)
+from daemons.banking_api.domain.money import Money
+from daemons.banking_api.services.commit_engine import CommitEngine
+from daemons.banking_api.storage.mongo_accounts import MongoAccounts
+from daemons.contracts.errors import BankError, RejectedError
+from daemons.shared.auth.callers import Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOrder:
+    """What a user asks for."""
+
+    from_account: str
+    to_account: str
+    money: Money
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A posted transaction; `replayed` when it had been posted before under the same key."""
+
+    transaction: JournalTransaction
+    replayed: bool
+
+
+class Transfers:
+    """Posts transactions through the commit engine."""
+
+    def __init__(self, engine: CommitEngine, accounts: MongoAccounts) -> None:
+        self._engine = engine
+        self._accounts = accounts
+        self._settlement_currencies: set[str] = set()
+
+    async def transfer_funds(self, caller: Caller, order: TransferOrder, *, idempotency_key: str) -> Settled:
+        """Move money from an account of the caller's.
+
+        Raises:
+            RejectedError: a rule refuses; the attempt is kept and its id is in the details.
+            NotFoundError: the sender's account is not the caller's; kept as well.
+            TransientError, OutcomeUnknownError, ConflictError: see `CommitEngine.post`.
+        """
+        outcome = await self._engine.post(_command(caller, order, idempotency_key))
+        return _settled_or_refused(outcome)
+
+    async def transfer_batch(
+        self, caller: Caller, orders: Sequence[tuple[str, TransferOrder]]
+    ) -> list[Outcome | BankError]:
+        """Move money for many orders, each under its own key, each with an outcome of its own."""
+        commands = [_command(caller, order, key) for key, order in orders]
+        settled = await asyncio.gather(
+            *(self._engine.post(command) for command in commands), return_exceptions=True
+        )
+        return [_outcome_or_error(result) for result in settled]
+
+    async def preview(self, caller: Caller, order: TransferOrder) -> Preview:
+        """Tell what a transfer would do now.
+
+        Raises:
+            NotFoundError: the sender's account is not the caller's.
+        """
+        return await self._engine.preview(_command(caller, order, "preview"))
+
+    async def fund_account(
+        self, caller: Caller, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
+    ) -> Settled:
+        """Book money that has come in from outside the bank; the route asks for the permission.
+
+        Raises:
+            NotFoundError: there is no such account.
+            RejectedError: it is frozen, closed, or kept in another currency.
+        """
+        if await self._accounts.find(account_id, owner=None) is None:
+            raise account_not_found(account_id)
+        await self._ensure_settlement_account(money.currency)
+        command = PostingCommand(
+            kind=TransactionKind.FUNDING,
+            initiator=caller.user_id,
+            sender_owner=None,
+            idempotency_key=idempotency_key,
+            from_account=settlement_account(money.currency),
+            to_account=account_id,
+            amount_minor=money.minor,
+            currency=money.currency,
+            reference=reference,
+        )
+        return _settled_or_refused(await self._engine.post(command))
+
+    async def _ensure_settlement_account(self, currency: str) -> None:
+        if currency not in self._settlement_currencies:
+            await self._accounts.ensure_settlement_account(currency)
+            self._settlement_currencies.add(currency)
+
+
+def key_reused() -> RejectedError:
+    """The error for a key that was used before for another request."""
+    return RejectedError(
+        "idempotency_key_reused",
+        "This Idempotency-Key was used before for another request; use a new key for a new request.",
+    )
+
+
+def _command(caller: Caller, order: TransferOrder, idempotency_key: str) -> PostingCommand:
+    return PostingCommand(
+        kind=TransactionKind.TRANSFER,
+        initiator=caller.user_id,
+        sender_owner=caller.user_id,
+        idempotency_key=idempotency_key,
+        from_account=order.from_account,
+        to_account=order.to_account,
+        amount_minor=order.money.minor,
+        currency=order.money.currency,
+        reference=order.reference,
+    )
+
+
+def _settled_or_refused(outcome: Outcome) -> Settled:
+    if outcome.key_reused:
+        raise key_reused()
+    failure = outcome.transaction.failure
+    if failure is not None:
+        raise refusal(failure, outcome.transaction.id)
+    return Settled(outcome.transaction, outcome.replayed)
+
+
+def _outcome_or_error(result: Outcome | BaseException) -> Outcome | BankError:
+    if isinstance(result, Outcome):
+        return key_reused() if result.key_reused else result
+    if isinstance(result, BankError):
+        return result
+    raise result

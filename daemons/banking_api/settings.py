@@ -1,0 +1,9 @@
+"""What banking_api reads from its environment."""
+
+from daemons.shared.settings import PeerSettings
+
+
+class BankingSettings(PeerSettings):
+    """The settings of the ledger's daemon."""
+
+    mongo_database: str = "banking_api"

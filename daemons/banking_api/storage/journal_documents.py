@@ -1,0 +1,81 @@
+"""Journal transactions as MongoDB documents."""
+
+from bson import Binary
+
+from daemons.banking_api.domain.journal import (
+    Entry,
+    Failure,
+    JournalTransaction,
+    TransactionKind,
+    TransactionStatus,
+    is_system_account,
+)
+from daemons.shared.mongo import Document
+
+
+def to_document(transaction: JournalTransaction) -> Document:
+    """Return the document; amounts are 64-bit integers of minor units."""
+    document: Document = {
+        "_id": transaction.id,
+        "kind": transaction.kind.value,
+        "status": transaction.status.value,
+        "initiator": transaction.initiator,
+        "idem": Binary(transaction.idempotency_id),
+        "fingerprint": Binary(transaction.fingerprint),
+        "from": transaction.from_account,
+        "to": transaction.to_account,
+        "from_owner": transaction.from_owner,
+        "to_owner": transaction.to_owner,
+        "amount": transaction.amount_minor,
+        "currency": transaction.currency,
+        "reference": transaction.reference,
+        "at": transaction.created_at,
+        "accounts": _accounts_with_history(transaction),
+        "entries": [
+            {
+                "account": entry.account_id,
+                "amount": entry.amount_minor,
+                "balance": entry.balance_after_minor,
+                "sequence": entry.sequence,
+            }
+            for entry in transaction.entries
+        ],
+    }
+    if transaction.failure is not None:
+        document["failure"] = {"code": transaction.failure.code, "detail": transaction.failure.detail}
+    return document
+
+
+def from_document(document: Document) -> JournalTransaction:
+    """Return the transaction a document holds."""
+    failure = document.get("failure")
+    return JournalTransaction(
+        id=document["_id"],
+        kind=TransactionKind(document["kind"]),
+        status=TransactionStatus(document["status"]),
+        initiator=document["initiator"],
+        idempotency_id=bytes(document["idem"]),
+        fingerprint=bytes(document["fingerprint"]),
+        from_account=document["from"],
+        to_account=document["to"],
+        from_owner=document["from_owner"],
+        to_owner=document["to_owner"],
+        amount_minor=document["amount"],
+        currency=document["currency"],
+        reference=document["reference"],
+        entries=tuple(
+            Entry(entry["account"], entry["amount"], entry["balance"], entry["sequence"])
+            for entry in document["entries"]
+        ),
+        failure=Failure(failure["code"], failure["detail"]) if failure else None,
+        created_at=document["at"],
+    )
+
+
+def _accounts_with_history(transaction: JournalTransaction) -> list[str]:
+    """A failed attempt is nobody's business but its initiator's: it never shows in the other's history."""
+    if transaction.failure is None:
+        return [transaction.from_account, transaction.to_account]
+    if is_system_account(transaction.from_account):
+        return [transaction.to_account]
+    return [transaction.from_account] if transaction.from_owner == transaction.initiator else []

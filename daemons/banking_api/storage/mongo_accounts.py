@@ -1,0 +1,170 @@
+"""Accounts in MongoDB."""
+
+import struct
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from daemons.banking_api.domain.account import Account, AccountStatus, AccountType, account_not_found
+from daemons.banking_api.domain.journal import settlement_account
+from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.mongo import Client, Database, Document, Session, run_transaction, unavailable
+from daemons.shared.outbox.store import OutboxEvent, OutboxStore
+
+Change = Callable[[Account], Account]
+Tell = Callable[[Account], OutboxEvent]
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_CURSOR = struct.Struct(">q10s")
+
+
+class MongoAccounts:
+    """Customers' accounts; the bank's own are invisible here."""
+
+    def __init__(self, client: Client, database: Database, outbox: OutboxStore) -> None:
+        self._client = client
+        self._accounts = database["accounts"]
+        self._outbox = outbox
+
+    async def insert(self, account: Account, *, idempotency_key: str | None, tell: Tell) -> Account | None:
+        """Add an account and its event in one transaction.
+
+        Returns:
+            The account; the one opened before under the same key; or None when the number is taken.
+        """
+        document = _to_document(account)
+        if idempotency_key is not None:
+            document["idempotency_key"] = idempotency_key
+
+        async def body(session: Session) -> None:
+            await self._accounts.insert_one(document, session=session)
+            await self._outbox.add([tell(account)], session=session)
+
+        try:
+            await run_transaction(self._client, body)
+        except DuplicateKeyError:
+            if idempotency_key is None:
+                return None
+            earlier = await self._accounts.find_one(
+                {"owner": account.owner, "idempotency_key": idempotency_key}
+            )
+            return _from_document(earlier) if earlier else None
+        return account
+
+    async def ensure_settlement_account(self, currency: str) -> None:
+        """Create the system account of a currency once; it may go below zero."""
+        new = {"owner": None, "status": "active", "currency": currency, "balance": 0, "sequence": 0}
+        try:
+            await self._accounts.update_one(
+                {"_id": settlement_account(currency)}, {"$setOnInsert": new}, upsert=True
+            )
+        except DuplicateKeyError:
+            return  # another process was quicker
+        except PyMongoError as error:
+            raise unavailable(error) from error
+
+    async def find(self, account_id: str, *, owner: UUID | None) -> Account | None:
+        """Return the account; with an owner given, only if it is theirs."""
+        document = await self._accounts.find_one(_visible(account_id, owner))
+        return _from_document(document) if document else None
+
+    async def change(self, account_id: str, *, owner: UUID | None, change: Change, tell: Tell) -> Account:
+        """Apply a change of the domain and write its event, in one transaction.
+
+        Raises:
+            NotFoundError: there is no such account, or it is not the owner's.
+            ConflictError: the change refuses; nothing is written.
+        """
+
+        async def body(session: Session) -> Account:
+            document = await self._accounts.find_one(_visible(account_id, owner), session=session)
+            if document is None:
+                raise account_not_found(account_id)
+            before = _from_document(document)
+            after = change(before)
+            if after != before:
+                fields = {
+                    "type": after.type.value,
+                    "status": after.status.value,
+                    "status_reason": after.status_reason,
+                }
+                await self._accounts.update_one({"_id": account_id}, {"$set": fields}, session=session)
+                await self._outbox.add([tell(after)], session=session)
+            return after
+
+        return await run_transaction(self._client, body)
+
+    async def page(
+        self, *, owner: UUID | None, status: AccountStatus | None, limit: int, cursor: str | None
+    ) -> tuple[list[Account], str | None]:
+        """Return accounts, newest first, and the cursor of the next page."""
+        query: Document = {"owner": owner or {"$ne": None}}
+        if status is not None:
+            query["status"] = status.value
+        position = decode_cursor(cursor)
+        if position is not None:
+            opened_at, last_id = _read_position(position)
+            query["$or"] = [
+                {"opened_at": {"$lt": opened_at}},
+                {"opened_at": opened_at, "_id": {"$lt": last_id}},
+            ]
+        found = self._accounts.find(query).sort([("opened_at", -1), ("_id", -1)]).limit(limit + 1)
+        accounts = [_from_document(document) async for document in found]
+        more = len(accounts) > limit
+        accounts = accounts[:limit]
+        return accounts, _position(accounts[-1]) if more else None
+
+    async def owners(self, account_ids: Sequence[str]) -> dict[str, UUID | None]:
+        """Return who owns the accounts that exist."""
+        found = self._accounts.find({"_id": {"$in": list(account_ids)}}, {"owner": 1})
+        return {document["_id"]: document["owner"] async for document in found}
+
+
+def _visible(account_id: str, owner: UUID | None) -> Document:
+    """Ownership is part of the query, so that no check can be forgotten after it."""
+    return {"_id": account_id, "owner": owner or {"$ne": None}}
+
+
+def _to_document(account: Account) -> Document:
+    return {
+        "_id": account.id,
+        "owner": account.owner,
+        "name": account.name,
+        "type": account.type.value,
+        "status": account.status.value,
+        "status_reason": account.status_reason,
+        "currency": account.currency,
+        "balance": account.balance_minor,
+        "sequence": account.sequence,
+        "opened_at": account.opened_at,
+    }
+
+
+def _from_document(document: dict[str, Any]) -> Account:
+    return Account(
+        id=document["_id"],
+        owner=document["owner"],
+        name=document["name"],
+        type=AccountType(document["type"]),
+        status=AccountStatus(document["status"]),
+        status_reason=document["status_reason"],
+        currency=document["currency"],
+        balance_minor=document["balance"],
+        sequence=document["sequence"],
+        opened_at=document["opened_at"],
+    )
+
+
+def _position(account: Account) -> str:
+    milliseconds = (account.opened_at - _EPOCH) // timedelta(milliseconds=1)
+    return encode_cursor(_CURSOR.pack(milliseconds, account.id.encode()))
+
+
+def _read_position(position: bytes) -> tuple[datetime, str]:
+    try:
+        milliseconds, last_id = _CURSOR.unpack(position)
+        return _EPOCH + timedelta(milliseconds=milliseconds), last_id.decode("ascii")
+    except (struct.error, OverflowError, UnicodeDecodeError):
+        raise invalid_cursor() from None

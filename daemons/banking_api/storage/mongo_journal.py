@@ -1,0 +1,59 @@
+"""Reading the journal: one transaction, an account's history, what a user has initiated."""
+
+from uuid import UUID
+
+from daemons.banking_api.domain.journal import JournalTransaction, TransactionStatus
+from daemons.banking_api.storage.journal_documents import from_document
+from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.mongo import Database, Document
+
+_UUID_BYTES = 16
+Page = tuple[list[JournalTransaction], str | None]
+
+
+class MongoJournal:
+    """The journal, newest first. It is never written here: that is `MongoLedger`'s."""
+
+    def __init__(self, database: Database) -> None:
+        self._journal = database["journal"]
+
+    async def find(self, transaction_id: UUID, *, visible_to: UUID | None) -> JournalTransaction | None:
+        """Return the transaction; with a user given, only if it concerns them.
+
+        A failed one concerns its initiator only, a completed one also both owners.
+        """
+        query: Document = {"_id": transaction_id}
+        if visible_to is not None:
+            completed = {"status": TransactionStatus.COMPLETED.value}
+            query["$or"] = [
+                {"initiator": visible_to},
+                {**completed, "from_owner": visible_to},
+                {**completed, "to_owner": visible_to},
+            ]
+        document = await self._journal.find_one(query)
+        return from_document(document) if document else None
+
+    async def history(self, account_id: str, *, limit: int, cursor: str | None) -> Page:
+        """Return the transactions of one account and the cursor of the next page."""
+        return await self._page({"accounts": account_id}, limit, cursor)
+
+    async def initiated(
+        self, *, initiator: UUID | None, status: TransactionStatus | None, limit: int, cursor: str | None
+    ) -> Page:
+        """Return the transactions a user asked for, or anyone did, and the cursor of the next page."""
+        query: Document = {} if initiator is None else {"initiator": initiator}
+        if status is not None:
+            query["status"] = status.value
+        return await self._page(query, limit, cursor)
+
+    async def _page(self, query: Document, limit: int, cursor: str | None) -> Page:
+        position = decode_cursor(cursor)
+        if position is not None:
+            if len(position) != _UUID_BYTES:
+                raise invalid_cursor()
+            query = {**query, "_id": {"$lt": UUID(bytes=position)}}
+        found = self._journal.find(query).sort("_id", -1).limit(limit + 1)
+        transactions = [from_document(document) async for document in found]
+        more = len(transactions) > limit
+        transactions = transactions[:limit]
+        return transactions, encode_cursor(transactions[-1].id.bytes) if more else None

@@ -1,0 +1,63 @@
+"""Users' names, asked of user_api in batches and remembered for a minute."""
+
+import time
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+import httpx
+from pydantic import ValidationError
+
+from daemons.contracts.errors import TransientError
+from daemons.contracts.internal import FetchedUsers, FetchUsers
+from daemons.shared.auth.remote_sessions import USER_API
+from daemons.shared.auth.service_tokens import ServiceTokens
+
+REMEMBER_SECONDS = 60.0
+_BATCH = 500
+_MEMORY_LIMIT = 50_000
+
+
+class UserDirectory:
+    """Looks up display names, never one call per row."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        service_tokens: ServiceTokens,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._service_tokens = service_tokens
+        self._monotonic = monotonic
+        self._names: dict[UUID, tuple[str | None, float]] = {}
+
+    async def names(self, user_ids: Iterable[UUID]) -> dict[UUID, str | None]:
+        """Return each user's display name, None for one that user_api does not know.
+
+        Raises:
+            TransientError: user_api does not answer and the name is not remembered.
+        """
+        now = self._monotonic()
+        wanted = set(user_ids)
+        missing = [user_id for user_id in wanted if self._names.get(user_id, (None, 0.0))[1] <= now]
+        if len(self._names) + len(missing) > _MEMORY_LIMIT:
+            self._names.clear()
+            missing = list(wanted)
+        for start in range(0, len(missing), _BATCH):
+            await self._fetch(missing[start : start + _BATCH], now + REMEMBER_SECONDS)
+        return {user_id: self._names[user_id][0] for user_id in wanted}
+
+    async def _fetch(self, user_ids: list[UUID], remember_until: float) -> None:
+        body = FetchUsers(ids=[str(user_id) for user_id in user_ids]).model_dump_json()
+        headers = {"Content-Type": "application/json", **self._service_tokens.header_for(USER_API)}
+        try:
+            response = await self._client.post("/internal/users/batch", content=body, headers=headers)
+            response.raise_for_status()
+            found = FetchedUsers.model_validate_json(response.content)
+        except (httpx.HTTPError, ValidationError) as error:
+            raise TransientError(
+                "unavailable", f"user_api does not answer ({type(error).__name__}).", retry_after_seconds=1
+            ) from error
+        names = {UUID(user.id): user.display_name for user in found.users}
+        for user_id in user_ids:
+            self._names[user_id] = (names.get(user_id), remember_until)
