@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MINIMUM_SECRET_BYTES = 32
 EXIT_BAD_SETTINGS = 2
 
-SettingsT = TypeVar("SettingsT", bound="DaemonSettings")
+SettingsT = TypeVar("SettingsT", bound="StoreSettings")
 
 
 class StoreSettings(BaseSettings):

@@ -1,0 +1,66 @@
+"""The composition root: makes every part of user_api and joins them."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiohttp import web
+
+from daemons.shared.auth.keys import session_signing_key
+from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
+from daemons.shared.clock import Clock, utc_now
+from daemons.shared.http.app import build_app
+from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.mongo import connect, ping
+from daemons.user_api.handlers import auth, internal, users
+from daemons.user_api.handlers.parts import PARTS_KEY
+from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.verify_session import OwnSessions
+from daemons.user_api.settings import UserApiSettings
+from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_sessions import MongoSessions
+from daemons.user_api.storage.mongo_users import MongoUsers
+from daemons.user_api.storage.schema import make_indexes
+
+NAME = "user_api"
+
+
+def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Application:
+    """Make the application; it connects and makes its indexes when it starts, and closes all when it ends.
+
+    Args:
+        settings: What the environment says.
+        clock: The time by which sessions and tokens are judged.
+    """
+    secret = settings.jwt_secret.get_secret_value()
+    client = connect(settings.mongo_uri, daemon=NAME)
+    database = client[settings.mongo_database]
+    parts = Parts(
+        users=MongoUsers(client, database),
+        sessions=MongoSessions(client, database),
+        hasher=Argon2Hasher(workers=settings.hashing_workers, queue=settings.hashing_queue),
+        signer=SessionSigner(session_signing_key(secret)),
+        common_passwords=common_passwords(),
+        limits=settings.session_limits,
+        clock=clock,
+    )
+
+    async def lifetime(_app: web.Application) -> AsyncIterator[None]:
+        try:
+            await make_indexes(database)
+            yield
+        finally:
+            parts.hasher.close()
+            await client.close()
+
+    app = build_app(
+        NAME,
+        service_tokens=ServiceTokens(secret, name=NAME),
+        probes={"mongodb": partial(ping, database)},
+        routes=[users.routes, auth.routes, internal.routes],
+    )
+    app[PARTS_KEY] = parts
+    app[AUTHENTICATOR_KEY] = OwnSessions(parts, verifier_from_jwks(NAME, parts.signer.public_keys()))
+    app.cleanup_ctx.append(lifetime)
+    return app

@@ -1,0 +1,1 @@
+"""Users, sessions and the rules for passwords: no I/O, no clock."""

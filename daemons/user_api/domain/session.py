@@ -1,0 +1,44 @@
+"""Sessions: what a sign-in begins, until it is ended, too old, or unused for too long."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from daemons.contracts.errors import NotFoundError
+
+SEEN_RESOLUTION = timedelta(minutes=1)
+"""How exactly the last use is kept: one write a minute, not one per request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """How long a session lives at most, and how long unused (OWASP ASVS 5.0 V7.3)."""
+
+    lifetime: timedelta
+    idle: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One sign-in. It is ended by removing it; there is no secret in it."""
+
+    id: UUID
+    user_id: UUID
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    address: str
+    device: str
+
+    def lives(self, now: datetime, limits: SessionLimits) -> bool:
+        """Tell whether it is neither too old nor unused for too long."""
+        return now < self.expires_at and now < self.last_seen_at + limits.idle
+
+    def last_use_is_stale(self, now: datetime) -> bool:
+        """Tell whether the kept time of last use should be renewed."""
+        return now >= self.last_seen_at + SEEN_RESOLUTION
+
+
+def session_not_found() -> NotFoundError:
+    """The error for an id that none of the user's sessions has."""
+    return NotFoundError("session_not_found", "You have no such session.")

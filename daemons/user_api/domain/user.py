@@ -1,0 +1,64 @@
+"""Users: those who log in. Their accounts are another daemon's."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from daemons.contracts.errors import ConflictError, NotFoundError, RejectedError
+from daemons.contracts.permissions import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user. `version` counts the changes that concern sign-in; `password_hash` never leaves the daemon."""
+
+    id: UUID
+    email: str
+    display_name: str
+    role: Role
+    locked: bool
+    created_at: datetime
+    password_hash: str = field(repr=False)
+    version: int = 1
+
+
+def with_role(user: User, role: Role, *, actor_id: UUID | None) -> User:
+    """Give the user a role; the one they have already changes nothing.
+
+    Args:
+        user: Whose role it is.
+        role: The new role.
+        actor_id: The acting admin; None is the server's own shell.
+
+    Raises:
+        RejectedError: `self_lockout`, an admin would give up the role by their own hand.
+    """
+    if user.role is not role and user.id == actor_id:
+        raise RejectedError("self_lockout", "You cannot change your own role; another admin can.")
+    return replace(user, role=role)
+
+
+def locked(user: User, *, actor_id: UUID) -> User:
+    """Keep the user from signing in.
+
+    Raises:
+        RejectedError: `self_lockout`, an admin would lock themselves out.
+    """
+    if user.id == actor_id:
+        raise RejectedError("self_lockout", "You cannot lock yourself out; another admin can.")
+    return replace(user, locked=True)
+
+
+def unlocked(user: User) -> User:
+    """Let the user sign in again."""
+    return replace(user, locked=False)
+
+
+def user_not_found() -> NotFoundError:
+    """The error for an id that no user has."""
+    return NotFoundError("user_not_found", "There is no such user.")
+
+
+def email_taken() -> ConflictError:
+    """The error for an address that another user signs in with."""
+    return ConflictError("email_taken", "Another user signs in with this email address.")

@@ -1,0 +1,96 @@
+"""Routes of signing in and out, sessions and the own password."""
+
+from aiohttp import web
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.auth.session_tokens import session_ended
+from daemons.shared.http.answers import json_response, no_content
+from daemons.shared.http.requests import caller_of, read_body, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.domain.session import session_not_found
+from daemons.user_api.handlers.origin import address_of, device_of
+from daemons.user_api.handlers.parts import parts_of
+from daemons.user_api.handlers.schemas import (
+    Credentials,
+    PasswordChange,
+    SessionList,
+    SessionView,
+    SignedIn,
+    UserView,
+)
+from daemons.user_api.handlers.session_cookie import clear_session_cookie, set_session_cookie
+from daemons.user_api.services.change_password import change_password
+from daemons.user_api.services.end_session import end_session, list_sessions
+from daemons.user_api.services.sign_in import sign_in
+from daemons.user_api.services.verify_session import verify_session
+
+routes = Routes("sessions")
+
+
+@routes.add("POST", "/auth/login", permission=Permission.PUBLIC, body=Credentials, answer=SignedIn)
+async def login(request: web.Request) -> web.Response:
+    """Sign in; the session's token comes as a cookie."""
+    body = await read_body(request, Credentials)
+    parts = parts_of(request)
+    done = await sign_in(
+        parts,
+        email=body.email,
+        password=body.password,
+        address=address_of(request),
+        device=device_of(request),
+    )
+    session = SessionView.of(done.session, current=True)
+    response = json_response(SignedIn(user=UserView.of(done.user), session=session))
+    set_session_cookie(response, done.token, parts.limits)
+    return response
+
+
+@routes.add("POST", "/auth/logout", permission=Permission.SIGNED_IN, status=204)
+async def logout(request: web.Request) -> web.Response:
+    """Sign out: end this session."""
+    caller = caller_of(request)
+    await end_session(parts_of(request), caller.session_id, user_id=caller.user_id)
+    response = no_content()
+    clear_session_cookie(response)
+    return response
+
+
+@routes.add("GET", "/auth/session", permission=Permission.SIGNED_IN, answer=SignedIn)
+async def show_session(request: web.Request) -> web.Response:
+    """Show who is signed in, and in which session."""
+    found = await verify_session(parts_of(request), caller_of(request).session_id)
+    if found is None:
+        raise session_ended()
+    session, user = found
+    view = SessionView.of(session, current=True)
+    return json_response(SignedIn(user=UserView.of(user), session=view))
+
+
+@routes.add("GET", "/auth/sessions", permission=Permission.SIGNED_IN, answer=SessionList)
+async def show_sessions(request: web.Request) -> web.Response:
+    """List the own sessions, newest first."""
+    caller = caller_of(request)
+    sessions = await list_sessions(parts_of(request), user_id=caller.user_id)
+    return json_response(SessionList.of(sessions, caller))
+
+
+@routes.add("DELETE", "/auth/sessions/{id}", permission=Permission.SIGNED_IN, status=204)
+async def revoke_session(request: web.Request) -> web.Response:
+    """End one of the own sessions."""
+    session_id = read_uuid(request, "id", missing=session_not_found())
+    await end_session(parts_of(request), session_id, user_id=caller_of(request).user_id)
+    return no_content()
+
+
+@routes.add("POST", "/auth/change-password", permission=Permission.SIGNED_IN, body=PasswordChange, status=204)
+async def replace_password(request: web.Request) -> web.Response:
+    """Change the own password; ends the other sessions unless told not to."""
+    body = await read_body(request, PasswordChange)
+    await change_password(
+        parts_of(request),
+        caller_of(request),
+        current=body.current_password,
+        new=body.new_password,
+        end_other_sessions=body.end_other_sessions,
+    )
+    return no_content()

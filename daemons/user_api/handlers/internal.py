@@ -1,0 +1,71 @@
+"""Routes for the other daemons; each needs a service token and none goes through the gateway."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from daemons.contracts.internal import (
+    FetchedUsers,
+    FetchUsers,
+    UserSummary,
+    VerifiedSession,
+    VerifySession,
+)
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.requests import read_body, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.domain.user import User, user_not_found
+from daemons.user_api.handlers.parts import parts_of
+from daemons.user_api.handlers.schemas import PublicKeys
+from daemons.user_api.services.look_up_users import find_user, find_users
+from daemons.user_api.services.verify_session import verify_session
+
+routes = Routes("internal")
+
+
+@routes.add("GET", "/internal/keys", permission=Permission.SERVICE, answer=PublicKeys)
+async def show_keys(request: web.Request) -> web.Response:
+    """Publish the keys that verify session tokens."""
+    return json_response(PublicKeys.model_validate(parts_of(request).signer.public_keys()))
+
+
+@routes.add(
+    "POST",
+    "/internal/sessions/verify",
+    permission=Permission.SERVICE,
+    body=VerifySession,
+    answer=VerifiedSession,
+)
+async def check_session(request: web.Request) -> web.Response:
+    """Tell whether a session lives, and who its user is now."""
+    body = await read_body(request, VerifySession)
+    found = await verify_session(parts_of(request), UUID(body.session_id))
+    if found is None:
+        return json_response(VerifiedSession(active=False))
+    user = found[1]
+    answer = VerifiedSession(
+        active=True, user_id=str(user.id), display_name=user.display_name, role=user.role
+    )
+    return json_response(answer)
+
+
+@routes.add("GET", "/internal/users/{id}", permission=Permission.SERVICE, answer=UserSummary)
+async def fetch_user_by_id(request: web.Request) -> web.Response:
+    """Tell another daemon who a user is."""
+    user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
+    return json_response(_summary(user))
+
+
+@routes.add(
+    "POST", "/internal/users/batch", permission=Permission.SERVICE, body=FetchUsers, answer=FetchedUsers
+)
+async def fetch_users(request: web.Request) -> web.Response:
+    """Tell another daemon who several users are; unknown ids are missing from the answer."""
+    body = await read_body(request, FetchUsers)
+    users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
+    return json_response(FetchedUsers(users=[_summary(user) for user in users]))
+
+
+def _summary(user: User) -> UserSummary:
+    return UserSummary(id=str(user.id), email=user.email, display_name=user.display_name)

@@ -1,0 +1,89 @@
+"""Routes of users: registration, look-ups, roles and locks."""
+
+from aiohttp import web
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.domain.user import user_not_found
+from daemons.user_api.handlers.parts import parts_of
+from daemons.user_api.handlers.schemas import (
+    LockChange,
+    Registration,
+    RoleChange,
+    UserList,
+    UserQuery,
+    UserView,
+)
+from daemons.user_api.services.change_role import change_role
+from daemons.user_api.services.lock_user import lock_user, unlock_user
+from daemons.user_api.services.look_up_users import find_user, list_users
+from daemons.user_api.services.register_user import register_user
+
+routes = Routes("users")
+
+
+@routes.add("POST", "/users", permission=Permission.PUBLIC, body=Registration, answer=UserView, status=201)
+async def register(request: web.Request) -> web.Response:
+    """Register as a user."""
+    body = await read_body(request, Registration)
+    user = await register_user(
+        parts_of(request), email=body.email, display_name=body.display_name, password=body.password
+    )
+    return json_response(UserView.of(user), status=201)
+
+
+@routes.add("GET", "/users/me", permission=Permission.SIGNED_IN, answer=UserView)
+async def show_me(request: web.Request) -> web.Response:
+    """Show the user who is signed in."""
+    user = await find_user(parts_of(request), caller_of(request).user_id)
+    return json_response(UserView.of(user))
+
+
+@routes.add("GET", "/users", permission=Permission.READ_USERS, query=UserQuery, answer=UserList)
+async def show_users(request: web.Request) -> web.Response:
+    """List users, newest first."""
+    query = read_query(request, UserQuery)
+    page = await list_users(parts_of(request), limit=query.limit, cursor=query.cursor, email=query.email)
+    items = [UserView.of(user) for user in page.users]
+    return json_response(UserList(items=items, next_cursor=page.next_cursor))
+
+
+@routes.add("GET", "/users/{id}", permission=Permission.READ_USERS, answer=UserView)
+async def show_user(request: web.Request) -> web.Response:
+    """Show a user."""
+    user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
+    return json_response(UserView.of(user))
+
+
+@routes.add("PATCH", "/users/{id}/role", permission=Permission.MANAGE_USERS, body=RoleChange, answer=UserView)
+async def give_role(request: web.Request) -> web.Response:
+    """Give a user another role; ends their sessions."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, RoleChange)
+    actor_id = caller_of(request).user_id
+    user = await change_role(parts_of(request), user_id, body.role, actor_id=actor_id, reason=body.reason)
+    return json_response(UserView.of(user))
+
+
+@routes.add("PATCH", "/users/{id}/lock", permission=Permission.MANAGE_USERS, body=LockChange, answer=UserView)
+async def lock(request: web.Request) -> web.Response:
+    """Lock a user out; ends their sessions."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, LockChange)
+    actor_id = caller_of(request).user_id
+    user = await lock_user(parts_of(request), user_id, actor_id=actor_id, reason=body.reason)
+    return json_response(UserView.of(user))
+
+
+@routes.add(
+    "PATCH", "/users/{id}/unlock", permission=Permission.MANAGE_USERS, body=LockChange, answer=UserView
+)
+async def unlock(request: web.Request) -> web.Response:
+    """Let a locked user sign in again."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, LockChange)
+    actor_id = caller_of(request).user_id
+    user = await unlock_user(parts_of(request), user_id, actor_id=actor_id, reason=body.reason)
+    return json_response(UserView.of(user))

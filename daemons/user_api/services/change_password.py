@@ -1,0 +1,51 @@
+"""A new password in place of the current one."""
+
+from dataclasses import replace
+
+import structlog
+
+from daemons.shared.auth.callers import Caller
+from daemons.user_api.domain.password import check_new_password, normalise_password
+from daemons.user_api.domain.user import User, user_not_found
+from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.sign_in import invalid_credentials
+
+_log = structlog.get_logger()
+
+
+async def change_password(
+    parts: Parts, caller: Caller, *, current: str, new: str, end_other_sessions: bool
+) -> None:
+    """Change the caller's password; the session that asks goes on, the others end if so wished.
+
+    Raises:
+        UnauthenticatedError: `invalid_credentials`, the current password is wrong.
+        InvalidRequestError: `weak_password`.
+        TransientError: `overloaded` or `unavailable`.
+    """
+    user = await parts.users.find(caller.user_id)
+    if user is None:
+        raise user_not_found()
+    if not await parts.hasher.verify(normalise_password(current), user.password_hash):
+        _log.warning("password change refused", user_id=str(user.id), reason="invalid_credentials")
+        raise invalid_credentials()
+    secret = normalise_password(new)
+    check_new_password(
+        secret,
+        field="new_password",
+        email=user.email,
+        display_name=user.display_name,
+        common=parts.common_passwords,
+    )
+    new_hash = await parts.hasher.hash(secret)
+
+    def decide(present: User) -> User:
+        # What was verified is no longer the current password: somebody else changed it meanwhile.
+        if present.password_hash != user.password_hash:
+            raise invalid_credentials()
+        return replace(present, password_hash=new_hash)
+
+    change = await parts.users.change(
+        user.id, decide, end_sessions=end_other_sessions, kept_session=caller.session_id
+    )
+    _log.info("password changed", user_id=str(user.id), ended_sessions=change.ended_sessions)

@@ -1,0 +1,30 @@
+"""What the services work with; the composition root makes one for the process."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from daemons.shared.auth.session_tokens import SessionSigner
+from daemons.shared.clock import Clock
+from daemons.user_api.domain.session import SessionLimits
+from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.mongo_sessions import MongoSessions
+from daemons.user_api.storage.mongo_users import MongoUsers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """Users and what is needed to add one: all that the shell's verbs have."""
+
+    users: MongoUsers
+    hasher: Argon2Hasher
+    common_passwords: Collection[str]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Registry):
+    """All that the serving daemon works with."""
+
+    sessions: MongoSessions
+    signer: SessionSigner
+    limits: SessionLimits

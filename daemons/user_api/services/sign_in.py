@@ -1,0 +1,90 @@
+"""Signing in: from a password to a session and its token."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from daemons.contracts.errors import (
+    ForbiddenError,
+    InvalidRequestError,
+    TransientError,
+    UnauthenticatedError,
+)
+from daemons.shared.ids import new_id
+from daemons.user_api.domain.email import normalise_email
+from daemons.user_api.domain.password import normalise_password
+from daemons.user_api.domain.session import Session
+from daemons.user_api.domain.user import User
+from daemons.user_api.services.parts import Parts
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """A new session with the token that stands for it; the token goes into the cookie and nowhere else."""
+
+    user: User
+    session: Session
+    token: str = field(repr=False)
+
+
+async def sign_in(parts: Parts, *, email: str, password: str, address: str, device: str) -> SignIn:
+    """Begin a new session for whoever knows the password.
+
+    An unknown address and a wrong password cost the same work and end in the same error; that a user is
+    locked is told only to those who know the password.
+
+    Raises:
+        UnauthenticatedError: `invalid_credentials`.
+        ForbiddenError: `user_locked`.
+        TransientError: `overloaded`, `unavailable`, or the user was changed at this very moment.
+    """
+    user = await _find(parts, email)
+    if not await parts.hasher.verify(normalise_password(password), user.password_hash if user else None):
+        _refused("invalid_credentials", user, address)
+        raise invalid_credentials()
+    if user is None or user.locked:
+        _refused("user_locked", user, address)
+        raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
+    session = _new_session(parts, user.id, address=address, device=device)
+    if not await parts.sessions.begin(session, user=user):
+        raise TransientError("unavailable", "The user was just changed; try again.", retry_after_seconds=1)
+    token = parts.signer.sign(
+        user_id=user.id, session_id=session.id, issued_at=session.created_at, expires_at=session.expires_at
+    )
+    _log.info("signed in", user_id=str(user.id), session_id=str(session.id), address=address)
+    return SignIn(user=user, session=session, token=token)
+
+
+def invalid_credentials() -> UnauthenticatedError:
+    """The one error for an unknown address and a wrong password."""
+    return UnauthenticatedError("invalid_credentials", "The email address or the password is wrong.")
+
+
+async def _find(parts: Parts, email: str) -> User | None:
+    try:
+        address = normalise_email(email)
+    except InvalidRequestError:
+        # What is no address is nobody's; it is answered like any other unknown one.
+        address = ""
+    return await parts.users.find_by_email(address)
+
+
+def _new_session(parts: Parts, user_id: UUID, *, address: str, device: str) -> Session:
+    now = parts.clock()
+    return Session(
+        id=new_id(),
+        user_id=user_id,
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + parts.limits.lifetime,
+        address=address,
+        device=device,
+    )
+
+
+def _refused(reason: str, user: User | None, address: str) -> None:
+    # The address that was typed stays out: people type passwords into that field.
+    _log.warning("sign-in refused", reason=reason, user_id=str(user.id) if user else None, address=address)

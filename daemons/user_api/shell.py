@@ -1,0 +1,109 @@
+"""The verbs of the server's own shell: the first operator and admin are made here, none by default."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from daemons.contracts.errors import BankError
+from daemons.shared.clock import utc_now
+from daemons.shared.http.app import serve
+from daemons.shared.http.requests import check_model
+from daemons.shared.logs import configure_logs
+from daemons.shared.mongo import connect
+from daemons.shared.settings import load_settings
+from daemons.user_api.app import NAME, build
+from daemons.user_api.domain.email import normalise_email
+from daemons.user_api.domain.user import User, user_not_found
+from daemons.user_api.handlers.schemas import Registration, UserView
+from daemons.user_api.services.change_role import change_role
+from daemons.user_api.services.parts import Registry
+from daemons.user_api.services.register_user import register_user
+from daemons.user_api.settings import UserApiSettings, UserStoreSettings
+from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_users import MongoUsers
+from daemons.user_api.storage.schema import make_indexes
+
+
+def serve_until_stopped() -> int:
+    """Serve HTTP until the process is told to stop; status 1 when the database does not answer at start."""
+    settings = load_settings(UserApiSettings)
+    configure_logs(NAME, level=settings.log_level, form=settings.log_format)
+    try:
+        serve(build(settings), settings)
+    except BankError as error:
+        return _fail(error)
+    return 0
+
+
+def create_user(options: argparse.Namespace) -> int:
+    """Add a user of any role and print it as JSON."""
+
+    async def act(registry: Registry) -> User:
+        password = sys.stdin.readline().rstrip("\r\n")
+        fields = {"email": options.email, "display_name": options.display_name, "password": password}
+        wanted = check_model(fields, Registration)
+        return await register_user(
+            registry,
+            email=wanted.email,
+            display_name=wanted.display_name,
+            password=wanted.password,
+            role=options.role,
+        )
+
+    return _run(act)
+
+
+def grant_role(options: argparse.Namespace) -> int:
+    """Give an existing user a role, end their sessions and print the user as JSON."""
+
+    async def act(registry: Registry) -> User:
+        user = await registry.users.find_by_email(normalise_email(options.email))
+        if user is None:
+            raise user_not_found()
+        return await change_role(
+            registry, user.id, options.role, actor_id=None, reason="granted from the server's shell"
+        )
+
+    return _run(act)
+
+
+def _run(act: Callable[[Registry], Awaitable[User]]) -> int:
+    settings = load_settings(UserStoreSettings)
+    # Standard output belongs to the answer.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    async def acted() -> User:
+        async with _registry(settings) as registry:
+            return await act(registry)
+
+    try:
+        user = asyncio.run(acted())
+    except BankError as error:
+        return _fail(error)
+    sys.stdout.write(UserView.of(user).model_dump_json() + "\n")
+    return 0
+
+
+@asynccontextmanager
+async def _registry(settings: UserStoreSettings) -> AsyncIterator[Registry]:
+    hasher = Argon2Hasher(workers=1, queue=1)
+    async with connect(settings.mongo_uri, daemon=NAME) as client:
+        database = client[settings.mongo_database]
+        await make_indexes(database)
+        yield Registry(
+            users=MongoUsers(client, database),
+            hasher=hasher,
+            common_passwords=common_passwords(),
+            clock=utc_now,
+        )
+    hasher.close()
+
+
+def _fail(error: BankError) -> int:
+    sys.stderr.write(f"{error.code}: {error.message}\n")
+    return 1

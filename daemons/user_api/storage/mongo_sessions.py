@@ -1,0 +1,97 @@
+"""Sessions in MongoDB. One that is ended is removed; expired ones are swept by a TTL index."""
+
+from dataclasses import asdict
+from datetime import datetime
+from uuid import UUID
+
+from daemons.shared.mongo import Client, Database, Document, run_transaction
+from daemons.shared.mongo import Session as DatabaseSession
+from daemons.user_api.domain.session import Session
+from daemons.user_api.domain.user import User
+from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.mongo_users import user_of
+from daemons.user_api.storage.schema import SESSIONS, USERS
+
+_LISTED = 200
+
+
+class MongoSessions:
+    """The sessions of all users."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._users = database[USERS]
+        self._sessions = database[SESSIONS]
+
+    async def begin(self, session: Session, *, user: User) -> bool:
+        """Add a session, unless the user was locked or changed since `user` was read.
+
+        Writing to the user makes a change at the same moment conflict: no session slips past a lock or a
+        new password that ends the others.
+        """
+
+        async def body(transaction: DatabaseSession) -> bool:
+            touched = await self._users.update_one(
+                {"_id": user.id, "version": user.version, "locked": False},
+                {"$set": {"signed_in_at": session.created_at}},
+                session=transaction,
+            )
+            if not touched.matched_count:
+                return False
+            await self._sessions.insert_one(_to_document(session), session=transaction)
+            return True
+
+        return await run_transaction(self._client, body)
+
+    async def find_with_user(self, session_id: UUID) -> tuple[Session, User] | None:
+        """Return the session and its user as both are now."""
+        pipeline: list[Document] = [
+            {"$match": {"_id": session_id}},
+            {"$lookup": {"from": USERS, "localField": "user_id", "foreignField": "_id", "as": "user"}},
+            {"$unwind": "$user"},
+        ]
+        with unavailable_on_fault():
+            cursor = await self._sessions.aggregate(pipeline)
+            documents = await cursor.to_list()
+        if not documents:
+            return None
+        [document] = documents
+        return _session_of(document), user_of(document["user"])
+
+    async def list_of(self, user_id: UUID) -> list[Session]:
+        """Return the user's sessions, newest first; the newest 200 if there are more."""
+        with unavailable_on_fault():
+            found = self._sessions.find({"user_id": user_id}).sort("_id", -1).limit(_LISTED)
+            documents = await found.to_list()
+        return [_session_of(document) for document in documents]
+
+    async def renew_last_use(self, session: Session, now: datetime) -> None:
+        """Keep that the session is in use; one of several requests at the same moment writes it."""
+        with unavailable_on_fault():
+            await self._sessions.update_one(
+                {"_id": session.id, "last_seen_at": session.last_seen_at}, {"$set": {"last_seen_at": now}}
+            )
+
+    async def end(self, session_id: UUID, *, user_id: UUID) -> bool:
+        """End a session if it is this user's; tells whether there was one."""
+        with unavailable_on_fault():
+            ended = await self._sessions.delete_one({"_id": session_id, "user_id": user_id})
+        return ended.deleted_count == 1
+
+
+def _to_document(session: Session) -> Document:
+    document = asdict(session)
+    document["_id"] = document.pop("id")
+    return document
+
+
+def _session_of(document: Document) -> Session:
+    return Session(
+        id=document["_id"],
+        user_id=document["user_id"],
+        created_at=document["created_at"],
+        last_seen_at=document["last_seen_at"],
+        expires_at=document["expires_at"],
+        address=document["address"],
+        device=document["device"],
+    )

@@ -1,0 +1,133 @@
+"""Users in MongoDB."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from uuid import UUID
+
+from pymongo.errors import DuplicateKeyError
+
+from daemons.contracts.permissions import Role
+from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.user_api.domain.user import User, email_taken, user_not_found
+from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.schema import SESSIONS, USERS
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """A user before and after a change, and how many sessions it ended."""
+
+    before: User
+    after: User
+    ended_sessions: int
+
+
+class MongoUsers:
+    """All users. Changes that end sessions end them in the same transaction."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._users = database[USERS]
+        self._sessions = database[SESSIONS]
+
+    async def insert(self, user: User) -> None:
+        """Add a user.
+
+        Raises:
+            ConflictError: `email_taken`.
+        """
+
+        async def body(session: Session) -> None:
+            await self._users.insert_one(_to_document(user), session=session)
+
+        try:
+            await run_transaction(self._client, body)
+        except DuplicateKeyError:
+            raise email_taken() from None
+
+    async def find(self, user_id: UUID) -> User | None:
+        """Return the user of this id."""
+        return await self._find_one({"_id": user_id})
+
+    async def find_by_email(self, email: str) -> User | None:
+        """Return the user who signs in with this normalised address."""
+        return await self._find_one({"email": email})
+
+    async def find_many(self, user_ids: Sequence[UUID]) -> list[User]:
+        """Return those users who exist, in no order."""
+        with unavailable_on_fault():
+            documents = await self._users.find({"_id": {"$in": list(user_ids)}}).to_list()
+        return [user_of(document) for document in documents]
+
+    async def page(self, *, email: str | None, before: UUID | None, limit: int) -> list[User]:
+        """Return up to `limit` users, newest first, older than the user `before`."""
+        query: Document = {}
+        if email is not None:
+            query["email"] = email
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        with unavailable_on_fault():
+            documents = await self._users.find(query).sort("_id", -1).limit(limit).to_list()
+        return [user_of(document) for document in documents]
+
+    async def change(
+        self,
+        user_id: UUID,
+        decide: Callable[[User], User],
+        *,
+        end_sessions: bool = True,
+        kept_session: UUID | None = None,
+    ) -> UserChange:
+        """Apply a change of the domain to the present user and end their sessions, in one transaction.
+
+        A decision that changes nothing writes nothing and ends no session.
+
+        Raises:
+            NotFoundError: `user_not_found`.
+            BankError: what `decide` raises; nothing is written.
+        """
+
+        async def body(session: Session) -> UserChange:
+            document = await self._users.find_one({"_id": user_id}, session=session)
+            if document is None:
+                raise user_not_found()
+            before = user_of(document)
+            after = decide(before)
+            if after == before:
+                return UserChange(before, after, 0)
+            after = replace(after, version=before.version + 1)
+            await self._users.update_one({"_id": user_id}, {"$set": _to_document(after)}, session=session)
+            if not end_sessions:
+                return UserChange(before, after, 0)
+            ended = await self._sessions.delete_many(
+                {"user_id": user_id, "_id": {"$ne": kept_session}}, session=session
+            )
+            return UserChange(before, after, ended.deleted_count)
+
+        return await run_transaction(self._client, body)
+
+    async def _find_one(self, query: Document) -> User | None:
+        with unavailable_on_fault():
+            document = await self._users.find_one(query)
+        return user_of(document) if document else None
+
+
+def _to_document(user: User) -> Document:
+    document = asdict(user)
+    document["_id"] = document.pop("id")
+    document["role"] = user.role.value
+    return document
+
+
+def user_of(document: Document) -> User:
+    """Return the user that a document keeps."""
+    return User(
+        id=document["_id"],
+        email=document["email"],
+        display_name=document["display_name"],
+        role=Role(document["role"]),
+        locked=document["locked"],
+        created_at=document["created_at"],
+        password_hash=document["password_hash"],
+        version=document["version"],
+    )

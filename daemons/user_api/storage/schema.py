@@ -1,0 +1,23 @@
+"""Collections and the indexes that the daemon's rules stand on."""
+
+from pymongo.errors import PyMongoError
+
+from daemons.shared.mongo import Database, unavailable
+
+USERS = "users"
+SESSIONS = "sessions"
+
+
+async def make_indexes(database: Database) -> None:
+    """Create the indexes; existing ones are left as they are.
+
+    Raises:
+        TransientError: the database does not answer.
+    """
+    try:
+        await database[USERS].create_index("email", unique=True, name="email")
+        await database[SESSIONS].create_index([("user_id", 1), ("_id", -1)], name="user")
+        # MongoDB sweeps once a minute; whether a session lives is decided by its times, never by the sweep.
+        await database[SESSIONS].create_index("expires_at", expireAfterSeconds=0, name="expiry")
+    except PyMongoError as error:
+        raise unavailable(error) from error
