@@ -1,0 +1,95 @@
+"""What is told of transactions and accounts fits the published models."""
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
+from daemons.banking_api.domain.journal import (
+    Entry,
+    Failure,
+    JournalTransaction,
+    TransactionKind,
+    TransactionStatus,
+)
+from daemons.banking_api.services.events import tell_of_account, tell_of_transaction
+from daemons.contracts.events import DATA_MODELS, EventType
+from daemons.shared.outbox.store import OutboxEvent
+
+ALICE, BOB = UUID(int=1), UUID(int=2)
+NOW = datetime(2026, 11, 23, 5, 34, 42, 123000, tzinfo=UTC)
+
+
+def transaction(kind: TransactionKind, failure: Failure | None = None) -> JournalTransaction:
+    sender = "settlement:EUR" if kind is TransactionKind.FUNDING else "1000000009"
+    return JournalTransaction(
+        id=UUID(int=9),
+        kind=kind,
+        status=TransactionStatus.FAILED if failure else TransactionStatus.COMPLETED,
+        initiator=ALICE,
+        idempotency_id=b"i" * 16,
+        fingerprint=b"f" * 16,
+        from_account=sender,
+        to_account="1000000018",
+        from_owner=None if kind is TransactionKind.FUNDING else ALICE,
+        to_owner=BOB,
+        amount_minor=1234,
+        currency="EUR",
+        reference="rent",
+        entries=() if failure else (Entry(sender, -1234, 0, 4), Entry("1000000018", 1234, 1234, 7)),
+        failure=failure,
+        created_at=NOW,
+    )
+
+
+def parsed(event: OutboxEvent) -> dict[str, object]:
+    model = DATA_MODELS[EventType(event.type)]
+    return model.model_validate_json(json.dumps(event.data)).model_dump(mode="json")
+
+
+def test_a_completed_transfer() -> None:
+    event = tell_of_transaction(transaction(TransactionKind.TRANSFER))
+    assert (event.type, event.key, event.id) == ("TransactionCompleted", "1000000009", UUID(int=9))
+    data = parsed(event)
+    assert data["amount"] == {"amount": "12.34", "currency": "EUR"}
+    assert data["sender"] == {
+        "account_id": "1000000009",
+        "owner": {"user_id": str(ALICE), "display_name": None},
+        "sequence": 4,
+    }
+    assert data["occurred_at"] == "2026-11-23T05:34:42.123Z"
+
+
+def test_a_failed_transfer_tells_reason_and_accounts() -> None:
+    event = tell_of_transaction(transaction(TransactionKind.TRANSFER, Failure("account_frozen", "Frozen.")))
+    data = parsed(event)
+    assert event.type == "TransactionFailed"
+    assert data["failure"] == {"code": "account_frozen", "detail": "Frozen."}
+    assert data["sender"]["account_id"] == "1000000009"  # type: ignore[index]
+    assert data["receiver"]["account_id"] == "1000000018"  # type: ignore[index]
+
+
+def test_a_funding() -> None:
+    event = tell_of_transaction(transaction(TransactionKind.FUNDING))
+    assert (event.type, event.key) == ("AccountFundedPayload", "1000000018")
+    assert parsed(event)["receiver"]["sequence"] == 7  # type: ignore[index]
+
+
+def test_a_frozen_account() -> None:
+    account = Account(
+        id="1000000009",
+        owner=ALICE,
+        name=None,
+        type=AccountType.SAVINGS,
+        status=AccountStatus.FROZEN,
+        status_reason="fraud check",
+        currency="EUR",
+        balance_minor=0,
+        sequence=0,
+        opened_at=NOW,
+    )
+    event = tell_of_account(
+        account, change="frozen", reason="fraud check", by=BOB, event_id=UUID(int=3), at=NOW
+    )
+    data = parsed(event)
+    assert (data["change"], data["status"], data["reason"]) == ("frozen", "frozen", "fraud check")

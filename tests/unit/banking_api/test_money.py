@@ -1,0 +1,65 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemons.banking_api.domain.money import LARGEST_MINOR, Money, exponent_of, format_minor, parse_money
+from daemons.contracts.errors import InvalidRequestError
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("12.34", "EUR", 1234),
+        ("12", "EUR", 1200),
+        ("12.3", "EUR", 1230),
+        ("0.01", "CZK", 1),
+        ("500", "JPY", 500),
+        ("1.234", "IQD", 1234),
+        ("92233720368547758.07", "EUR", LARGEST_MINOR),
+    ],
+)
+def test_amounts_are_read_to_the_minor_unit(amount: str, currency: str, minor: int) -> None:
+    assert parse_money(amount, currency) == Money(minor, currency)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "field", "says"),
+    [
+        ("12.345", "EUR", "amount", "EUR has 2 decimals, 3 were given"),
+        ("1.0", "JPY", "amount", "JPY has 0 decimals, 1 were given"),
+        ("0", "EUR", "amount", "more than zero"),
+        ("0.00", "EUR", "amount", "more than zero"),
+        ("-1", "EUR", "amount", "decimal string"),
+        ("+1", "EUR", "amount", "decimal string"),
+        ("1e3", "EUR", "amount", "decimal string"),
+        ("1,5", "EUR", "amount", "decimal string"),
+        ("01", "EUR", "amount", "decimal string"),
+        (".5", "EUR", "amount", "decimal string"),
+        ("5.", "EUR", "amount", "decimal string"),
+        ("NaN", "EUR", "amount", "decimal string"),
+        ("١٢", "EUR", "amount", "decimal string"),
+        ("", "EUR", "amount", "decimal string"),
+        ("92233720368547758.08", "EUR", "amount", "largest amount"),
+        ("1", "XXX", "currency", "ISO 4217"),
+        ("1", "XAU", "currency", "ISO 4217"),
+        ("1", "QQQ", "currency", "ISO 4217"),
+    ],
+)
+def test_other_amounts_are_refused_with_the_field(amount: str, currency: str, field: str, says: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_money(amount, currency)
+    assert refused.value.errors[0].field == field
+    assert says in refused.value.errors[0].message
+
+
+@given(st.integers(1, LARGEST_MINOR), st.sampled_from(["EUR", "JPY", "IQD", "CZK", "CLF"]))
+def test_what_is_written_is_read_back(minor: int, currency: str) -> None:
+    assert parse_money(format_minor(minor, currency), currency).minor == minor
+
+
+@given(st.integers(-LARGEST_MINOR, LARGEST_MINOR))
+def test_every_signed_amount_is_written_with_all_decimals(minor: int) -> None:
+    text = format_minor(minor, "EUR")
+    whole, _, fraction = text.lstrip("-").partition(".")
+    assert len(fraction) == exponent_of("EUR")
+    assert int(whole + fraction) * (-1 if text.startswith("-") else 1) == minor
