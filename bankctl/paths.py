@@ -40,7 +40,8 @@ def state_dir() -> Path:
 def cache_dir() -> Path:
     """The folder of what can be fetched again (mode 0700; made when missing).
 
-    BANKCTL_HOME leaves it where it is, so that an isolated run does not download Kafka again; BANKCTL_CACHE moves it.
+    BANKCTL_HOME leaves it where it is, so that an isolated run does not download Kafka again;
+    BANKCTL_CACHE moves it.
     """
     given = os.environ.get("BANKCTL_CACHE")
     return _private(

@@ -105,8 +105,8 @@ def verify(jar: Jar, file: Path) -> None:
         raise CliError(
             f"{file} is not the jar that is pinned: its SHA-256 is {found}, pinned is {jar.sha256}",
             exit_status=ExitStatus.UNEXPECTED,
-            hint=f"nothing was run; delete that file (rm '{file}') and try again to fetch it anew. "
-            "If it happens again, don't: what you are given is not what was released.",
+            hint=f"nothing was run; delete that file (rm '{file}') and try again to fetch it anew. If it "
+            "happens again, don't run it: what you are given is not what was released.",
             code="kafka_jar_mismatch",
         )
 
@@ -116,7 +116,7 @@ def _fetch(missing: list[Jar], folder: Path, progress: Progress) -> None:
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - only the first start needs it
     except ImportError:
         raise CliError(
-            "Kafka is missing: its jars were never fetched, and the package that fetches them is not installed",
+            "Kafka is missing: its jars were never fetched, and the package that does it is not installed",
             exit_status=ExitStatus.UNEXPECTED,
             hint="install it with: pip install 'bankctl[local]' (or set KAFKA_BROKER to use one that runs)",
             code="kafka_missing",
@@ -147,8 +147,8 @@ def _fetch_one(context: Any, jar: Jar, folder: Path) -> None:
         raise CliError(
             f"{jar.filename} can't be fetched: {error}"[:400],
             exit_status=ExitStatus.UNREACHABLE,
-            hint="is a Maven repository reachable? A mirror can be named under [repositories] in ~/.config/jgo.conf; "
-            "what was fetched is kept, so try again",
+            hint="is a Maven repository reachable? A mirror can be named under [repositories] in "
+            "~/.config/jgo.conf; what was fetched is kept, so try again",
             code="kafka_unreachable",
         ) from error
     verify(jar, file)

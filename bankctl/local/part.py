@@ -37,8 +37,8 @@ class Step:
 class Part:
     """One process of the stack.
 
-    `ready_url` is asked until it answers with `ready_status`; `confirm` is a command that ends with 0 once the
-    part serves. Either may be missing; the port must accept connections in any case.
+    `ready_url` is asked until it answers with `ready_status`; `confirm` is a command that ends with 0 once
+    the part serves. Either may be missing; the port must accept connections in any case.
     """
 
     name: str

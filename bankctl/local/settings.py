@@ -77,7 +77,7 @@ def choose(
 ) -> Settings:
     """The settings to run with: the kept ones where nothing else is asked for.
 
-    A new stack named "local" gets the default ports and any other free ones, so that stacks live side by side.
+    A new stack named "local" gets the default ports, any other free ones, so that stacks live side by side.
 
     Raises:
         CliError: a given port is no port, or names no part.

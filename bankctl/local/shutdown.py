@@ -26,7 +26,7 @@ class Victim:
 
 
 def stop(victims: Iterable[Victim]) -> list[Victim]:
-    """End the processes, rank by rank, and return those that still live (none, unless the system forbids it)."""
+    """End the processes, rank by rank, and return those that live on (where the system forbids it)."""
     remaining = list(victims)
     survivors: list[Victim] = []
     for rank in sorted({victim.rank for victim in remaining}):

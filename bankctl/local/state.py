@@ -47,13 +47,18 @@ class StackState:
 
     @classmethod
     def load(cls, layout: Layout) -> "StackState":
-        """Read it; an empty one when there is none or the file is damaged (the marks still find what runs)."""
+        """Read it; an empty one when there is none or it is damaged (the marks still find what runs)."""
         try:
             kept = json.loads(layout.state.read_text())
             supervisor = Identity(**kept["supervisor"]) if kept["supervisor"] else None
             return cls(supervisor, {name: PartState.from_json(part) for name, part in kept["parts"].items()})
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the recorded supervisor lives."""
+        return self.supervisor is not None and self.supervisor.alive()
 
     def identities(self) -> dict[str, Identity]:
         """The recorded processes that still live, by part."""

@@ -1,7 +1,7 @@
 """`python -m bankctl.local.supervisor STACK`: the one process that keeps a stack's parts running.
 
-It is started detached by `bankctl dev up` and ends on SIGTERM, after it has stopped the parts. When it is killed, the
-parts live on; the next command starts another one, which takes them over.
+It is started detached by `bankctl dev up` and ends on SIGTERM, after it has stopped the parts. When it is
+killed, the parts live on; the next command starts another one, which takes them over.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from bankctl.local.state import Intent, StackState
 
 EXIT_ALREADY_RUNNING = 3
 EXIT_NEVER_STARTED = 4
+_FOLDER_SECONDS = 2.0
 
 
 class Supervisor:
@@ -54,21 +55,27 @@ class Supervisor:
             asyncio.create_task(keeper.keep([self._keepers[name] for name in keeper.part.after]))
             for keeper in self._keepers.values()
         ]
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait([stopped, *keeping], return_when=asyncio.FIRST_COMPLETED)
-        for task in keeping:
+        ends = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._deleted())]
+        await asyncio.wait([*ends, *keeping], return_when=asyncio.FIRST_COMPLETED)
+        for task in [*ends, *keeping]:
             if task.done() and not task.cancelled() and (fault := task.exception()):
                 print(f"supervisor: stopping, because of {fault!r}", flush=True)  # noqa: T201 - its log is its stdout
             task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
+        await asyncio.gather(*ends, *keeping, return_exceptions=True)
         await loop.run_in_executor(self._threads, self._stop)
+
+    async def _deleted(self) -> None:
+        """Wait until somebody deletes the stack's folder: then nothing may run on."""
+        while self._layout.settings.exists():  # noqa: ASYNC110 - a folder has no event to wait for everywhere
+            await asyncio.sleep(_FOLDER_SECONDS)
 
     def _retry(self) -> None:
         for keeper in self._keepers.values():
             keeper.retry_now()
+        self._save()
 
     def _recover(self) -> None:
-        """Adopt the recorded processes that run as they would be started now; end all others of this stack."""
+        """Adopt the recorded processes that run as they would be started now; end all others."""
         adopted = set()
         before = StackState.load(self._layout)
         for name, identity in before.identities().items():
@@ -101,7 +108,8 @@ class Supervisor:
         self._save()
 
     def _save(self) -> None:
-        self._state.save(self._layout)
+        if self._layout.settings.exists():
+            self._state.save(self._layout)
 
 
 def _lock(layout: Layout) -> IO[str] | None:

@@ -1,4 +1,4 @@
-"""`python -m daemons.shared.mongo_admin initiate|ping [URI]`: what a new MongoDB needs before daemons can use it.
+"""`python -m daemons.shared.mongo_admin initiate|ping [URI]`: what a MongoDB needs before daemons use it.
 
 Without URI the variable MONGO_URI is used, which keeps a password out of the process list.
 """

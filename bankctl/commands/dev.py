@@ -1,0 +1,298 @@
+"""dev up, down, status, logs, reset, env, create-operator: a whole bank on this machine."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from bankctl import invocation, prompts
+from bankctl.config import upsert_profile
+from bankctl.errors import ExitStatus, usage_error
+from bankctl.local.display import shown_progress
+from bankctl.local.follow import follow_logs, last_lines
+from bankctl.local.plan import ALL_PARTS, SERVERS
+from bankctl.local.settings import DEFAULT_STACK, PortChoice
+from bankctl.local.shell import create_user
+from bankctl.local.stack import Stack, Wishes
+from bankctl.local.status import StackStatus
+from bankctl.render import messages
+from bankctl.render.output import Column, emit, emit_text
+from bankctl.render.text import clean, dump_json
+
+app = typer.Typer(
+    help="""A whole bank on this machine: MongoDB, Kafka, the gateway and the three daemons, without Docker.
+
+Examples:
+  bankctl dev up
+  bankctl dev create-operator --email op@example.com --display-name Operator
+  bankctl dev status
+  bankctl dev down
+"""
+)
+
+_PART_COLUMNS = [
+    Column("name", "Part"),
+    Column("health", "Health"),
+    Column("pid", "Pid", "right"),
+    Column("port", "Port", "right"),
+    Column("restarts", "Restarts", "right"),
+    Column("data", "Data"),
+    Column("detail", "Detail"),
+]
+
+
+class PartName(StrEnum):
+    """What keeps a log."""
+
+    MONGOD = "mongod"
+    KAFKA = "kafka"
+    GATEWAY = "gateway"
+    USER_API = "user_api"
+    BANKING_API = "banking_api"
+    NOTIFIER = "notifier"
+    SUPERVISOR = "supervisor"
+
+
+class DaemonName(StrEnum):
+    """What is configured by environment."""
+
+    USER_API = "user_api"
+    BANKING_API = "banking_api"
+    NOTIFIER = "notifier"
+
+
+class Role(StrEnum):
+    """The roles that are given by hand; a user's own is `user`."""
+
+    OPERATOR = "operator"
+    SUPPORT = "support"
+    ADMIN = "admin"
+
+
+StackName = Annotated[
+    str, typer.Option("--stack", metavar="NAME", help="Which stack; its profile has the same name.")
+]
+
+
+@app.command()
+def up(
+    *,
+    stack: StackName = DEFAULT_STACK,
+    ports: Annotated[
+        PortChoice | None,
+        typer.Option("--ports", help="auto: any free ports, chosen once and kept. Default: those kept."),
+    ] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option("--port", metavar="PART=NUMBER", help="The port of one part; may be repeated."),
+    ] = None,
+    servers_only: Annotated[
+        bool, typer.Option("--servers-only", help="Without the daemons: run them by hand, see `dev env`.")
+    ] = False,
+) -> None:
+    """Start the bank and wait until all of it serves; what runs already is left alone.
+
+    Examples:
+      bankctl dev up
+      bankctl dev up --stack second --ports auto
+      bankctl dev up --port gateway=9443
+      MONGO_URI=mongodb://127.0.0.1:27017/?replicaSet=rs0 bankctl dev up
+
+    MONGO_URI and KAFKA_BROKER in the environment are used instead of starting MongoDB or Kafka. The first
+    start fetches Kafka (45 MB). Afterwards the profile named like the stack talks to this bank.
+    """
+    local = Stack.load(stack)
+    wishes = Wishes(SERVERS if servers_only else ALL_PARTS, ports, _numbers(port or []))
+    with shown_progress() as progress:
+        started = local.up(progress, wishes)
+    upsert_profile(stack, url=started.url, ca_file=local.layout.certificate)
+    status_now = local.status()
+    _show(status_now)
+    if started.changed:
+        messages.success(f"the bank serves at {started.url} after {started.seconds:.1f} s")
+    else:
+        messages.success(f"the bank runs already at {started.url}; nothing was changed")
+
+
+@app.command()
+def down(*, stack: StackName = DEFAULT_STACK) -> None:
+    """Stop the bank; its data stays.
+
+    Examples:
+      bankctl dev down
+      bankctl dev down --stack second
+
+    The daemons finish what they are at, then the gateway and the servers stop.
+    """
+    if Stack.load(stack).down():
+        messages.success("everything is stopped; the data stays")
+    else:
+        messages.success("nothing ran")
+
+
+@app.command()
+def status(*, stack: StackName = DEFAULT_STACK) -> None:
+    """Show every part: process, port, health and data folder; exits 1 unless all of it serves.
+
+    Examples:
+      bankctl dev status
+      bankctl dev status -o json --query "parts[?health!='healthy']"
+    """
+    found = Stack.load(stack).status()
+    _show(found)
+    if not found.parts:
+        messages.note(f"there is no stack '{stack}' yet; start it: bankctl dev up{_option(stack)}")
+    elif found.supervisor_pid is None:
+        messages.note(f"it does not run; start it: bankctl dev up{_option(stack)}")
+    elif not found.well:
+        unwell = next(part for part in found.parts if not part.well)
+        messages.note(f"{unwell.name} is not well; see: bankctl dev logs {unwell.name}{_option(stack)}")
+    if not found.well:
+        raise typer.Exit(ExitStatus.UNEXPECTED)
+
+
+@app.command()
+def logs(
+    *,
+    part: Annotated[
+        PartName | None, typer.Argument(metavar="PART", help="Which part; without it all.")
+    ] = None,
+    stack: StackName = DEFAULT_STACK,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 20,
+) -> None:
+    """Show what the parts log.
+
+    Examples:
+      bankctl dev logs
+      bankctl dev logs banking_api --lines 100
+      bankctl dev logs notifier --follow
+    """
+    local = Stack.load(stack)
+    _ = local.settings
+    names = [part.value] if part else ["supervisor", *ALL_PARTS]
+    files = [(name, local.layout.log(name)) for name in names]
+    found = [{"part": name, "line": line} for name, file in files for line in last_lines(file, lines)]
+    machine_readable = invocation.current().machine_readable
+    if machine_readable and not follow:
+        emit(found)
+        return
+    for entry in found:
+        _write_line(entry, named=part is None)
+    if follow:
+        for name, line in follow_logs(files):
+            _write_line({"part": name, "line": line}, named=part is None)
+
+
+@app.command()
+def reset(*, stack: StackName = DEFAULT_STACK) -> None:
+    """Stop the bank and delete all its data: accounts, transactions, events, certificates.
+
+    Examples:
+      bankctl dev reset
+      bankctl dev reset --stack second --yes
+    """
+    local = Stack.load(stack)
+    if not invocation.current().yes:
+        if not invocation.current().interactive:
+            raise usage_error(
+                "reset deletes all data of the stack, and there is no terminal to ask on",
+                hint=f"bankctl dev reset{_option(stack)} --yes",
+                code="confirmation_needed",
+            )
+        prompts.confirm(f"Delete the stack '{stack}' with all its data in {local.layout.root}?")
+    if local.reset():
+        messages.success(f"the stack '{stack}' and its data are deleted")
+    else:
+        messages.success(f"there is no stack '{stack}'; nothing was deleted")
+
+
+@app.command()
+def env(
+    *,
+    daemon: Annotated[
+        DaemonName, typer.Argument(metavar="DAEMON", help="Whose: user_api, banking_api or notifier.")
+    ],
+    stack: StackName = DEFAULT_STACK,
+) -> None:
+    """Print the environment of a daemon, to run it by hand. It holds the stack's secret.
+
+    Examples:
+      bankctl dev up --servers-only
+      eval "$(bankctl dev env user_api)" && python -m daemons.user_api
+    """
+    variables = Stack.load(stack).environment(daemon.value)
+    if invocation.current().machine_readable:
+        emit(variables)
+    else:
+        emit_text("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+
+
+@app.command(name="create-operator")
+def create_operator(
+    *,
+    email: Annotated[
+        str, typer.Option("--email", metavar="ADDRESS", help="The e-mail address to log in with.")
+    ],
+    display_name: Annotated[str, typer.Option("--display-name", help="The name as others see it.")],
+    role: Annotated[Role, typer.Option("--role", help="What the user may do.")] = Role.OPERATOR,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
+    ] = False,
+    stack: StackName = DEFAULT_STACK,
+) -> None:
+    r"""Make a user with a role, from the server's own shell: nobody gets one by registering.
+
+    Examples:
+      bankctl dev create-operator --email op@example.com --display-name Operator
+      printf '%s\n' "$PASSWORD" | bankctl dev create-operator --email ada@example.com --display-name Ada \
+        --role admin --password-stdin
+    """
+    local = Stack.load(stack)
+    _ = local.settings
+    password = prompts.read_password(from_stdin=password_stdin, confirm=True)
+    user = create_user(local, email=email, display_name=display_name, role=role.value, password=password)
+    emit(user, columns=["id", "email", "display_name", "role"])
+    messages.success(f"made; next: bankctl login --profile {stack} --email {email}")
+
+
+def _show(found: StackStatus) -> None:
+    document: dict[str, Any] = {
+        "stack": found.name,
+        "url": found.url,
+        "healthy": found.well,
+        "supervisor_pid": found.supervisor_pid,
+        "parts": [asdict(part) for part in found.parts],
+    }
+    run = invocation.current()
+    if run.output in {invocation.OutputFormat.JSON, invocation.OutputFormat.JSONL} or run.query is not None:
+        emit(document)
+    else:
+        emit(document["parts"], columns=_PART_COLUMNS, title=f"{found.name}  {found.url or ''}".strip())
+
+
+def _numbers(given: Sequence[str]) -> dict[str, int]:
+    numbers = {}
+    for item in given:
+        name, _, number = item.partition("=")
+        if not number.isascii() or not number.isdigit():
+            raise usage_error(f"--port {item} is not of the form PART=NUMBER", code="invalid_port")
+        numbers[name] = int(number)
+    return numbers
+
+
+def _option(stack: str) -> str:
+    return "" if stack == DEFAULT_STACK else f" --stack {stack}"
+
+
+def _write_line(entry: dict[str, str], *, named: bool) -> None:
+    if invocation.current().machine_readable:
+        sys.stdout.write(dump_json(entry) + "\n")
+    else:
+        prefix = f"{entry['part']}: " if named else ""
+        sys.stdout.write(prefix + clean(entry["line"]) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,158 @@
+"""What commands do with the supervisor: start it, wait for it, end it, clear up after a killed one."""
+
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bankctl.errors import CliError, ExitStatus
+from bankctl.local.follow import last_lines
+from bankctl.local.identity import marked
+from bankctl.local.layout import Layout
+from bankctl.local.part import Health
+from bankctl.local.progress import Progress
+from bankctl.local.shutdown import Victim, stop
+from bankctl.local.state import StackState
+
+_POLL_SECONDS = 0.05
+_SUPERVISOR_START_SECONDS = 30.0
+_SUPERVISOR_STOP_SECONDS = 60.0
+_RETRY_SEEN_SECONDS = 5.0
+_FAILURES_TO_GIVE_UP = 3
+_LOG_LINES = 15
+# The order of a regular stop: daemons, gateway, servers.
+_RANKS = {"gateway": 1, "kafka": 2, "mongod": 2}
+
+
+@contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """Let one command at a time change a stack; the system frees the lock however the command ends.
+
+    Raises:
+        CliError: another one is at it.
+    """
+    layout.command_lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with layout.command_lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CliError(
+                f"another command is just changing the stack '{layout.name}'",
+                exit_status=ExitStatus.CONFLICT,
+                hint="wait until it is done, then try again",
+                code="stack_busy",
+            ) from None
+        yield
+
+
+def start_supervisor(layout: Layout) -> None:
+    """Start the supervisor, and wait until it says that it runs.
+
+    Raises:
+        CliError: it does not start; the message holds the last lines of its log.
+    """
+    with layout.rotate("supervisor").open("ab") as log:
+        launched = subprocess.run(
+            [sys.executable, "-m", "bankctl.local.supervisor", layout.name],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=False,
+            timeout=_SUPERVISOR_START_SECONDS,
+        )
+    deadline = time.monotonic() + _SUPERVISOR_START_SECONDS
+    while launched.returncode == 0 and time.monotonic() < deadline:
+        if StackState.load(layout).supervised:
+            return
+        time.sleep(_POLL_SECONDS)
+    raise failure(layout, "supervisor", "the supervisor did not start")
+
+
+def retry(layout: Layout) -> None:
+    """Let the running supervisor try at once what it has given up or put off."""
+    state = StackState.load(layout)
+    process = state.supervisor.process() if state.supervisor else None
+    if process:
+        written = layout.state.stat().st_mtime_ns
+        process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + _RETRY_SEEN_SECONDS
+        while layout.state.stat().st_mtime_ns == written and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def await_health(layout: Layout, progress: Progress, *, timeout_seconds: float) -> None:
+    """Wait until every part is healthy.
+
+    Raises:
+        CliError: a part fails or takes too long; names it, why, and the last lines of its log.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        state = StackState.load(layout)
+        progress.parts(list(state.parts.values()))
+        for part in state.parts.values():
+            if part.health is Health.FAILED or part.failures >= _FAILURES_TO_GIVE_UP:
+                raise failure(layout, part.name, f"{part.name} does not come up: {part.detail}")
+        late = [part for part in state.parts.values() if part.health is not Health.HEALTHY]
+        if not late:
+            return
+        if not state.supervised:
+            raise failure(layout, "supervisor", "the supervisor has ended")
+        if time.monotonic() > deadline:
+            why = late[0].detail or late[0].health
+            raise failure(
+                layout, late[0].name, f"{late[0].name} is not healthy after {timeout_seconds:g} s: {why}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def failure(layout: Layout, part: str, message: str) -> CliError:
+    """The error of a part that does not come up, with what its log says."""
+    lines = last_lines(layout.log(part), _LOG_LINES)
+    told = "\n".join(f"  {line}" for line in lines) or "  (it is empty)"
+    return CliError(
+        f"{message}\nThe last lines of {layout.log(part)}:\n{told}",
+        exit_status=ExitStatus.UNEXPECTED,
+        hint=f"mend what these lines say, then: {command(layout, 'up')}",
+        code="part_not_healthy",
+        details={"part": part, "log": lines},
+    )
+
+
+def end_all(layout: Layout, stack_id: str) -> bool:
+    """End the supervisor and every process of the stack, and return whether anything ran.
+
+    Raises:
+        CliError: a process can't be ended.
+    """
+    state = StackState.load(layout)
+    ran = state.supervised
+    if state.supervisor and (process := state.supervisor.process()):
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _SUPERVISOR_STOP_SECONDS
+        while state.supervisor.alive() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        stop([Victim("supervisor", state.supervisor, seconds=0.0)])
+    # After a regular stop nothing is found here; after a killed supervisor this is the stop.
+    left = {identity.pid: (name, identity) for name, identity in StackState.load(layout).identities().items()}
+    left |= {identity.pid: (name, identity) for name, identity in marked(stack_id)}
+    survivors = stop(
+        Victim(name, identity, _RANKS.get(name, 0), seconds=20.0) for name, identity in left.values()
+    )
+    if survivors:
+        raise CliError(
+            "can't be stopped: " + ", ".join(f"{it.name} (pid {it.identity.pid})" for it in survivors),
+            exit_status=ExitStatus.UNEXPECTED,
+            hint="they may belong to another user; stop them by hand",
+            code="not_stopped",
+        )
+    return ran or bool(left)
+
+
+def command(layout: Layout, verb: str) -> str:
+    """The command line that does `verb` with this stack."""
+    return f"bankctl dev {verb}" + ("" if layout.name == "local" else f" --stack {layout.name}")

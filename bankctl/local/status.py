@@ -1,0 +1,96 @@
+"""How a stack stands, as seen from outside: recorded processes verified, every part asked now."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bankctl.local.gateway import gateway_url
+from bankctl.local.health import why_not_ready
+from bankctl.local.layout import Layout
+from bankctl.local.part import Health, Part, PartState
+from bankctl.local.plan import INSTEAD_OF, plan
+from bankctl.local.settings import Settings
+from bankctl.local.state import Intent, StackState
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One part as `status` shows it; port and data are None for what is given by the environment."""
+
+    name: str
+    health: str
+    pid: int | None
+    port: int | None
+    restarts: int
+    detail: str | None
+    data: str | None
+    log: str | None
+
+    @property
+    def well(self) -> bool:
+        """Whether the part serves, as far as it is ours."""
+        return self.health in {Health.HEALTHY, Health.EXTERNAL}
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """A stack as `status` shows it."""
+
+    name: str
+    url: str | None
+    supervisor_pid: int | None
+    parts: Sequence[PartStatus]
+
+    @property
+    def well(self) -> bool:
+        """Whether all of it serves."""
+        return self.supervisor_pid is not None and all(part.well for part in self.parts)
+
+
+def look(layout: Layout, settings: Settings, intent: Intent) -> StackStatus:
+    """Ask every part of the stack how it is."""
+    state = StackState.load(layout)
+    supervisor = state.supervisor.pid if state.supervisor and state.supervised else None
+    own = {part.name: part for part in plan(layout, settings, intent)}
+    reasons = _probe([part for name, part in own.items() if name in state.identities()])
+    parts = [
+        _own_part(layout, own[name], state, reasons, supervised=supervisor is not None)
+        if name in own
+        else PartStatus(name, Health.EXTERNAL, None, None, 0, f"given by {INSTEAD_OF[name]}", None, None)
+        for name in intent.parts
+    ]
+    return StackStatus(layout.name, gateway_url(settings.ports["gateway"]), supervisor, parts)
+
+
+def _own_part(
+    layout: Layout, part: Part, state: StackState, reasons: Mapping[str, str | None], *, supervised: bool
+) -> PartStatus:
+    known = state.parts.get(part.name, PartState(part.name, Health.STOPPED))
+    health, detail = known.health, known.detail
+    alive = part.name in reasons
+    if not supervised:
+        health, detail = Health.STOPPED, None
+    elif alive and health is Health.HEALTHY and reasons[part.name]:
+        health, detail = Health.UNHEALTHY, reasons[part.name]
+    data = layout.data(part.name)
+    return PartStatus(
+        name=part.name,
+        health=health.value,
+        pid=known.pid if alive else None,
+        port=part.port,
+        restarts=known.restarts,
+        detail=detail,
+        data=str(data) if data else None,
+        log=str(layout.log(part.name)),
+    )
+
+
+def _probe(parts: Sequence[Part]) -> dict[str, str | None]:
+    async def ask_all() -> list[str | None]:
+        return await asyncio.gather(*(why_not_ready(part) for part in parts))
+
+    # A thread of its own, because the caller may be inside an event loop.
+    with ThreadPoolExecutor(1) as thread:
+        answers = thread.submit(asyncio.run, ask_all()).result()
+    return {part.name: answer for part, answer in zip(parts, answers, strict=True)}
