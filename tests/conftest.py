@@ -1,3 +1,3 @@
 """Fixtures that all tests may ask for."""
 
-pytest_plugins = ["tests.support.mongo"]
+pytest_plugins = ["tests.support.mongo", "tests.support.bank"]

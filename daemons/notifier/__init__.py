@@ -1,0 +1,1 @@
+"""The notifier: records every event once, in one order, and lets support staff follow them."""

@@ -1,0 +1,129 @@
+"""The composition root of the notifier: what it is made of, and in which order that starts and stops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import stamina
+import structlog
+from aiohttp import web
+from pymongo.errors import PyMongoError
+
+from daemons.contracts.errors import TransientError
+from daemons.contracts.events import EventType
+from daemons.notifier.handlers import events, notifications
+from daemons.notifier.handlers.event_streams import EventStreams
+from daemons.notifier.handlers.keys import PROVER_KEY, READER_KEY, STREAMS_KEY
+from daemons.notifier.services.follow_events import EventFollower
+from daemons.notifier.services.prove_events import EventProver
+from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.settings import NotifierSettings
+from daemons.notifier.storage.mongo_event_log import MongoEventLog
+from daemons.notifier.storage.mongo_event_reader import MongoEventReader
+from daemons.notifier.storage.schema import prepare_schema
+from daemons.shared.auth.remote_sessions import RemoteSessions
+from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.http.app import build_app
+from daemons.shared.http.health import Probe
+from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.kafka.consumer import EventConsumer
+from daemons.shared.kafka.topics import ensure_topics, probe_kafka
+from daemons.shared.mongo import Database, connect, ping
+
+DAEMON = "notifier"
+GROUP = "notifier"
+TOPICS = [event_type.value for event_type in EventType]
+_LONGEST_BACKOFF_SECONDS = 5.0
+_USER_API_TIMEOUT = httpx.Timeout(3.0, connect=1.0)
+_log = structlog.get_logger()
+
+
+def build_notifier(settings: NotifierSettings) -> web.Application:
+    """Make the application; nothing connects before it runs."""
+    secret = settings.jwt_secret.get_secret_value()
+    service_tokens = ServiceTokens(secret, name=DAEMON)
+    probes: dict[str, Probe] = {}
+    app = build_app(
+        DAEMON,
+        service_tokens=service_tokens,
+        probes=probes,
+        routes=[events.routes, notifications.routes],
+    )
+
+    async def parts(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            client = connect(settings.mongo_uri, daemon=DAEMON)
+            stack.push_async_callback(client.close)
+            database = client[settings.mongo_database]
+            users = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT)
+            )
+            reader = MongoEventReader(database)
+            follower = EventFollower(reader)
+            sessions = RemoteSessions(users, audience=DAEMON, service_tokens=service_tokens)
+            app[AUTHENTICATOR_KEY] = sessions
+            app[READER_KEY] = reader
+            app[PROVER_KEY] = EventProver(reader)
+            app[STREAMS_KEY] = EventStreams(follower, sessions, maximum=settings.maximum_streams)
+            follower.start()
+            stack.push_async_callback(follower.close)
+            recorder = EventRecorder(MongoEventLog(database), on_recorded=follower.wake)
+            consumer = EventConsumer(
+                settings.kafka_broker, group=GROUP, topics=TOPICS, effect=recorder.record_events
+            )
+            # The consumer comes last, so that it stops first: its effect needs all the rest.
+            stack.push_async_callback(consumer.close)
+            probes["mongo"] = lambda: ping(database)
+            probes["kafka"] = lambda: _probe_consumer(consumer, settings.kafka_broker)
+            await stack.enter_async_context(
+                _held(_start_consumer(database, settings.kafka_broker, consumer.start))
+            )
+            yield
+
+    async def end_streams(app: web.Application) -> None:
+        app[STREAMS_KEY].close()
+
+    app.cleanup_ctx.append(parts)
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+async def _start_consumer(database: Database, brokers: str, start: Callable[[], None]) -> None:
+    """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
+    retried = stamina.retry_context(
+        on=(PyMongoError, TransientError), attempts=None, timeout=None, wait_max=_LONGEST_BACKOFF_SECONDS
+    )
+    async for attempt in retried:
+        with attempt:
+            await prepare_schema(database)
+    async for attempt in retried:
+        with attempt:
+            # Asking first fails sooner than creating topics does, so shutting down need not wait for it.
+            reason = await probe_kafka(brokers)
+            if reason is not None:
+                raise TransientError("unavailable", reason)
+            await ensure_topics(brokers, TOPICS)
+    start()
+
+
+async def _probe_consumer(consumer: EventConsumer, brokers: str) -> str | None:
+    return await probe_kafka(brokers) or await consumer.probe()
+
+
+@asynccontextmanager
+async def _held(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run work in a task that is held, and stop it when the context ends."""
+    task = asyncio.create_task(work, name="start-consumer")
+    task.add_done_callback(_log_fault)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _log_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        _log.error("the consumer was not started", exc_info=fault)

@@ -1,0 +1,1 @@
+"""The notifier's routes: following events, reading them page by page, proving them, notifications."""

@@ -1,0 +1,180 @@
+"""The streams that are open in this process: how many there may be, and how each of them ends."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+from prometheus_client import Gauge
+
+from daemons.contracts.errors import TransientError, UnauthenticatedError
+from daemons.contracts.permissions import Permission
+from daemons.notifier.domain.selection import Selection
+from daemons.notifier.handlers.sse_frames import (
+    event_frame,
+    lagging_frame,
+    opening_frame,
+    reconnect_frame,
+    session_ended_frame,
+)
+from daemons.notifier.services.follow_events import EventFollower, Lagging
+from daemons.shared.auth.callers import Authenticator
+from daemons.shared.auth.session_tokens import SESSION_COOKIE
+from daemons.shared.http.boundary import REQUEST_ID_HEADER
+from daemons.shared.http.requests import request_id_of
+
+SESSION_CHECK_SECONDS = 3.0
+_PING_SECONDS = 15
+_SEND_TIMEOUT_SECONDS = 10
+_FAREWELL_TIMEOUT_SECONDS = 0.5
+_DISCONNECT_CHECK_SECONDS = 1.0
+_UNANSWERED_CHECKS = 5
+"""How often in a row user_api may fail to tell of a session before its stream is ended to be safe."""
+
+_open_streams = Gauge("bankctl_notifier_open_streams", "Event streams open in this process")
+_log = structlog.get_logger()
+
+
+class TooManyStreamsError(TransientError):
+    """This process serves as many streams as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "overloaded", "Too many event streams are open; try again later.", retry_after_seconds=5
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    position: int
+    selection: Selection
+
+
+class EventStreams:
+    """Serves streams until the client leaves, its session ends, or this process shuts down."""
+
+    def __init__(self, follower: EventFollower, authenticator: Authenticator, *, maximum: int) -> None:
+        self._follower = follower
+        self._authenticator = authenticator
+        self._maximum = maximum
+        self._open = 0
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End all streams, asking their clients to come back."""
+        self._closing.set()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Count a stream as open.
+
+        Raises:
+            TooManyStreamsError: there are too many.
+        """
+        if self._open >= self._maximum or self._closing.is_set():
+            raise TooManyStreamsError
+        self._open += 1
+        _open_streams.inc()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            _open_streams.dec()
+
+    async def serve(self, request: web.Request, position: int, selection: Selection) -> EventSourceResponse:
+        """Stream the selected events after the position; returns when the stream has ended."""
+        response = EventSourceResponse(
+            ping_interval=_PING_SECONDS,
+            send_timeout=_SEND_TIMEOUT_SECONDS,
+            headers={REQUEST_ID_HEADER: request_id_of(request)},
+        )
+        await response.prepare(request)
+        async with response:
+            beginning = _Beginning(position, selection)
+            # An answer has begun: whatever happens now ends the stream and must not become another answer.
+            farewell = await _first_of(
+                self._send(response, beginning), self._watch_session(request), self._await_closing()
+            )
+            await _say(request, response, farewell)
+        return response
+
+    async def _send(self, response: EventSourceResponse, beginning: _Beginning) -> bytes | None:
+        try:
+            await _write(response, opening_frame(beginning.position))
+            async with aclosing(self._follower.follow(beginning.position, beginning.selection)) as news:
+                async for told in news:
+                    if isinstance(told, Lagging):
+                        frames = lagging_frame(told)
+                    else:
+                        frames = b"".join(map(event_frame, told))
+                    await _write(response, frames)
+        except TransientError:
+            return reconnect_frame()
+        except (ConnectionError, TimeoutError):
+            return None
+        return None
+
+    async def _watch_session(self, request: web.Request) -> bytes | None:
+        """Return when the client has left or the session no longer entitles it to the stream."""
+        token = request.cookies[SESSION_COOKIE]
+        clock = asyncio.get_running_loop()
+        unanswered = 0
+        while unanswered < _UNANSWERED_CHECKS:
+            until = clock.time() + SESSION_CHECK_SECONDS
+            while clock.time() < until:
+                await asyncio.sleep(_DISCONNECT_CHECK_SECONDS)
+                if request.transport is None:
+                    return None
+            try:
+                caller = await self._authenticator.authenticate(token)
+            except UnauthenticatedError:
+                return session_ended_frame()
+            except TransientError:
+                unanswered += 1
+                continue
+            unanswered = 0
+            if not caller.may(Permission.READ_EVENTS):
+                return session_ended_frame()
+        return reconnect_frame()
+
+    async def _await_closing(self) -> bytes | None:
+        await self._closing.wait()
+        return reconnect_frame()
+
+
+async def _first_of(*coroutines: Coroutine[Any, Any, bytes | None]) -> bytes | None:
+    """Run all until one ends, stop the others, and return what the first to end says."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            _log.error("stream ended by a fault", exc_info=outcome)
+    return next((outcome for outcome in outcomes if isinstance(outcome, bytes)), None)
+
+
+async def _write(response: EventSourceResponse, frames: bytes) -> None:
+    async with asyncio.timeout(_SEND_TIMEOUT_SECONDS):
+        await response.write(frames)
+
+
+async def _say(request: web.Request, response: EventSourceResponse, farewell: bytes | None) -> None:
+    """Say goodbye, or cut off a client that does not take even that."""
+    try:
+        if farewell is not None:
+            async with asyncio.timeout(_FAREWELL_TIMEOUT_SECONDS):
+                await response.write(farewell)
+                await response.write_eof()
+            return
+    except (ConnectionError, TimeoutError):
+        pass
+    if request.transport is not None:
+        request.transport.abort()

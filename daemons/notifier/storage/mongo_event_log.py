@@ -1,0 +1,109 @@
+"""The log of events: appended to in one order (docs/adr/0006), together with what each event has effected."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from daemons.contracts.errors import OutcomeUnknownError, TransientError
+from daemons.notifier.domain.event import Event
+from daemons.notifier.domain.notification import Notification
+from daemons.notifier.storage.documents import (
+    DeadLetter,
+    dead_letter_document,
+    event_document,
+    notification_document,
+)
+from daemons.notifier.storage.schema import POSITION_COUNTER
+from daemons.shared.mongo import Database, Session, run_transaction, unavailable
+
+Entry = tuple[Event, Notification]
+
+
+class MongoEventLog:
+    """Writes events, notifications and dead letters; each once, however often and by whomever."""
+
+    def __init__(self, database: Database) -> None:
+        self._client = database.client
+        self._events = database["events"]
+        self._notifications = database["notifications"]
+        self._dead_letters = database["dead_letters"]
+        self._counters = database["counters"]
+
+    async def append(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Write the entries whose events are not recorded yet, in one transaction, and return those.
+
+        Raises:
+            TransientError: it may not have been done; doing it again is safe.
+        """
+        if not entries:
+            return []
+        try:
+            return await run_transaction(self._client, lambda session: self._append(entries, session))
+        except (OutcomeUnknownError, DuplicateKeyError) as error:
+            raise TransientError(
+                "unavailable", "The events may not have been recorded; try again."
+            ) from error
+
+    async def _append(self, entries: Sequence[Entry], session: Session) -> list[Entry]:
+        known = await self._known([event.id for event, _ in entries], session)
+        fresh: dict[UUID, Entry] = {}
+        for entry in entries:
+            if entry[0].id not in known:
+                fresh.setdefault(entry[0].id, entry)
+        if not fresh:
+            return []
+        first = await self._take_positions(len(fresh), session)
+        written = list(fresh.values())
+        await self._events.insert_many(
+            [event_document(*entry, position=first + index) for index, entry in enumerate(written)],
+            session=session,
+        )
+        await self._notifications.insert_many(
+            [notification_document(told, position=first + index) for index, (_, told) in enumerate(written)],
+            session=session,
+        )
+        return written
+
+    async def _known(self, ids: list[UUID], session: Session) -> set[UUID]:
+        found = self._events.find({"id": {"$in": ids}}, {"_id": 0, "id": 1}, session=session)
+        return {document["id"] async for document in found}
+
+    async def _take_positions(self, count: int, session: Session) -> int:
+        """Take the next positions; of two processes that do so at once, the second starts over (ADR 0006)."""
+        counter = await self._counters.find_one_and_update(
+            {"_id": POSITION_COUNTER},
+            {"$inc": {"position": count}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        assert counter is not None  # noqa: S101 - an upsert that returns what it wrote
+        return int(counter["position"]) - count + 1
+
+    async def keep_dead_letters(self, letters: Sequence[DeadLetter], *, received_at: datetime) -> None:
+        """Keep the letters that are not kept yet.
+
+        Raises:
+            TransientError: not all may be kept; doing it again is safe.
+        """
+        if not letters:
+            return
+        writes = [
+            UpdateOne(
+                {
+                    "topic": letter.record.topic,
+                    "partition": letter.record.partition,
+                    "offset": letter.record.offset,
+                },
+                {"$setOnInsert": dead_letter_document(letter, received_at=received_at)},
+                upsert=True,
+            )
+            for letter in letters
+        ]
+        try:
+            await self._dead_letters.bulk_write(writes, ordered=False)
+        except PyMongoError as error:
+            raise unavailable(error) from error

@@ -1,0 +1,44 @@
+"""The indexes of the notifier's database; making them again changes nothing."""
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from daemons.shared.mongo import Database
+
+POSITION_COUNTER = "events"
+
+# An event's position is its _id, so the order of all events needs no index of its own.
+_EVENTS = [
+    IndexModel([("id", ASCENDING)], unique=True, name="one_record_per_event"),
+    IndexModel([("type", ASCENDING), ("_id", ASCENDING)], name="by_type"),
+    IndexModel([("account_ids", ASCENDING), ("_id", ASCENDING)], name="by_account"),
+]
+_NOTIFICATIONS = [
+    IndexModel(
+        [("event_id", ASCENDING), ("channel", ASCENDING), ("recipient", ASCENDING)],
+        unique=True,
+        name="one_effect_per_event_channel_recipient",
+    ),
+    IndexModel([("position", DESCENDING), ("_id", DESCENDING)], name="newest_first"),
+    IndexModel([("severity", ASCENDING), ("position", DESCENDING), ("_id", DESCENDING)], name="by_severity"),
+]
+_DEAD_LETTERS = [
+    IndexModel(
+        [("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)],
+        unique=True,
+        name="one_letter_per_record",
+    ),
+]
+
+
+async def prepare_schema(database: Database) -> None:
+    """Make the indexes and the counter of positions where they are missing.
+
+    Raises:
+        PyMongoError: the database does not answer.
+    """
+    await database["events"].create_indexes(_EVENTS)
+    await database["notifications"].create_indexes(_NOTIFICATIONS)
+    await database["dead_letters"].create_indexes(_DEAD_LETTERS)
+    await database["counters"].update_one(
+        {"_id": POSITION_COUNTER}, {"$setOnInsert": {"position": 0}}, upsert=True
+    )

@@ -1,0 +1,62 @@
+"""A real Apache Kafka for tests: one broker per run, started as the local stack starts its own."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bankctl.local import kafka_jars, ports
+from bankctl.local.kafka import find_java, kafka_part
+from bankctl.local.layout import Layout
+from bankctl.local.part import Part
+from bankctl.local.progress import Silence
+
+_START_TIMEOUT_SECONDS = 120
+_STOP_TIMEOUT_SECONDS = 20
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the run's own broker; it starts once and stops with the run."""
+    with running_kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def running_kafka(folder: Path) -> Iterator[str]:
+    """Run a broker with its data and log in the folder; yields its address once it serves."""
+    layout = Layout("test", folder)
+    layout.create()
+    port, controller_port = ports.pick(2)
+    part = kafka_part(
+        layout, str(find_java()), kafka_jars.resolve(Silence()), port=port, controller_port=controller_port
+    )
+    assert part.once is not None
+    with layout.log("kafka").open("ab") as log:
+        subprocess.run(part.once.command, check=True, stdout=log, stderr=log, timeout=_START_TIMEOUT_SECONDS)
+        process = subprocess.Popen(part.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        _await_serving(process, part, layout.log("kafka"))
+        yield f"{ports.LOOPBACK}:{port}"
+    finally:
+        _stop(process)
+
+
+def _await_serving(process: subprocess.Popen[bytes], part: Part, log: Path) -> None:
+    assert part.confirm is not None
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+    while subprocess.run(part.confirm, capture_output=True, check=False).returncode != 0:
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"Kafka does not serve; the end of its log:\n{log.read_text()[-2000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
