@@ -5,6 +5,7 @@ handed to the event loop and the thread waits for the effect before it commits.
 """
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from daemons.contracts.errors import TransientError
+from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS
 from daemons.shared.kafka.records import IncomingRecord
 
 Effect = Callable[[Sequence[IncomingRecord]], Awaitable[None]]
@@ -40,8 +42,11 @@ class EventConsumer:
             "isolation.level": "read_committed",
             "partition.assignment.strategy": "cooperative-sticky",
             "fetch.wait.max.ms": 50,
+            # How long the partitions of a killed member stand still; the default is 45 s.
+            **QUIET_RECONNECTS,
+            "session.timeout.ms": 10_000,
         }
-        self._consumer = Consumer(settings, logger=None)
+        self._consumer = Consumer(settings, logger=LIBRARY_LOG)
         self._topics = list(topics)
         self._effect = effect
         self._closing = threading.Event()
@@ -52,7 +57,11 @@ class EventConsumer:
     def start(self) -> None:
         """Begin consuming; call from the event loop that is to run the effects."""
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+        # Effects run in the context of this thread: what the starting one bound to logs must be known there.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run,), name="kafka-consumer", daemon=True
+        )
         self._thread.start()
 
     async def probe(self) -> str | None:
@@ -104,12 +113,13 @@ class EventConsumer:
         return False
 
     def _commit(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            self._consumer.store_offsets(message=message)
         try:
+            for message in messages:
+                self._consumer.store_offsets(message=message)
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
-            # The records come again, to this member or another; their effects are done and will be found.
+            # The partitions may be another member's by now. The records come again, to whoever has them;
+            # their effects are done and will be found.
             _log.warning("offsets not committed", reason=str(error.args[0]))
 
 
