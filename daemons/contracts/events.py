@@ -6,9 +6,13 @@ one account across topics sort by it.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from daemons.contracts.wire import CurrencyCode, Instant, MoneyView, UuidText, WireModel
+
+_LARGEST_INT64 = 2**63 - 1
 
 
 class EventType(StrEnum):
@@ -40,7 +44,7 @@ class Party(WireModel):
 
     account_id: str
     owner: UserReference | None
-    sequence: int | None
+    sequence: Annotated[int, Field(ge=0, le=_LARGEST_INT64)] | None
 
 
 class FailureView(WireModel):
