@@ -6,10 +6,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from daemons.contracts.errors import InvalidRequestError
 from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES, EventType
 from daemons.notifier.domain.event import Event, EventData
-from daemons.shared.http.strict_json import parse_object
 from daemons.shared.kafka.records import SPEC_VERSION, IncomingRecord
 
 _LONGEST_SOURCE = 200
@@ -84,12 +82,13 @@ def _data_of(record: IncomingRecord, event_type: EventType) -> EventData:
     if record.value is None:
         raise UndecodableError("the record has no value")
     try:
-        return cast("EventData", DATA_MODELS[event_type].model_validate(parse_object(record.value)))
-    except InvalidRequestError as error:
-        raise UndecodableError(error.message) from None
+        return cast("EventData", DATA_MODELS[event_type].model_validate_json(record.value))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        told = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:_FAULTS_TOLD]]
+        told = [
+            f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}"
+            for fault in faults[:_FAULTS_TOLD]
+        ]
         raise UndecodableError(f"the data does not fit {event_type.value}: {'; '.join(told)}") from None
 
 
