@@ -1,6 +1,6 @@
 """`python -m daemons.banking_api`: serve the bank's accounts and transactions."""
 
-from daemons.banking_api.app import make_app
+from daemons.banking_api.app import build
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.http.app import serve
 from daemons.shared.logs import configure_logs
@@ -11,7 +11,7 @@ def main() -> None:
     """Read the settings and serve until told to stop."""
     settings = load_settings(BankingSettings)
     configure_logs("banking_api", level=settings.log_level, form=settings.log_format)
-    serve(make_app(settings), settings)
+    serve(build(settings), settings)
 
 
 if __name__ == "__main__":

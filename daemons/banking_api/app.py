@@ -48,7 +48,7 @@ _USER_API_TIMEOUT_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-def make_app(settings: BankingSettings) -> web.Application:
+def build(settings: BankingSettings) -> web.Application:
     """Wire the daemon; nothing is connected before the application starts."""
     service_tokens = ServiceTokens(settings.jwt_secret.get_secret_value(), name=DAEMON)
     client = connect(settings.mongo_uri, daemon=DAEMON)
@@ -64,7 +64,7 @@ def make_app(settings: BankingSettings) -> web.Application:
         DAEMON,
         service_tokens=service_tokens,
         # Not Kafka: transfers go on without it, their events wait in the outbox.
-        probes={"mongo": lambda: ping(database)},
+        probes={"mongodb": lambda: ping(database)},
         routes=[accounts.routes, transactions.routes, ledger.routes],
     )
     app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)

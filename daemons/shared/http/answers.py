@@ -10,7 +10,7 @@ def json_response(
     """Answer with a model."""
     return web.Response(
         status=status,
-        body=model.model_dump_json().encode(),
+        body=model.model_dump_json(by_alias=True).encode(),
         content_type="application/json",
         headers=headers,
     )

@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from daemons.contracts.errors import TransientError
+from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS
 from daemons.shared.kafka.records import OutgoingRecord
 
 _POLL_SECONDS = 0.1
@@ -33,8 +34,9 @@ class EventProducer:
             # Shorter time-outs report as lost what is in the log all the same, and the retry doubles it.
             "message.timeout.ms": 300_000,
             "compression.type": "lz4",
+            **QUIET_RECONNECTS,
         }
-        self._producer = Producer(self._settings, logger=None)
+        self._producer = Producer(self._settings, logger=LIBRARY_LOG)
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._poller.start()
@@ -78,7 +80,7 @@ class EventProducer:
     def _replace(self) -> None:
         _log.warning("kafka producer failed for good, making a new one")
         self._producer.purge()
-        self._producer = Producer(self._settings, logger=None)
+        self._producer = Producer(self._settings, logger=LIBRARY_LOG)
 
     def _poll(self) -> None:
         while not self._closing.is_set():

@@ -28,7 +28,7 @@ async def probe_kafka(brokers: str) -> str | None:
 
 
 def _ensure(brokers: str, topics: Sequence[str]) -> None:
-    admin = AdminClient({"bootstrap.servers": brokers, "socket.timeout.ms": 5000}, logger=None)
+    admin = _admin(brokers)
     missing = [NewTopic(topic, num_partitions=PARTITIONS) for topic in topics]
     for future in admin.create_topics(missing, request_timeout=_TIMEOUT_SECONDS).values():
         try:
@@ -39,9 +39,14 @@ def _ensure(brokers: str, topics: Sequence[str]) -> None:
 
 
 def _probe(brokers: str) -> str | None:
-    admin = AdminClient({"bootstrap.servers": brokers, "socket.timeout.ms": 2000}, logger=None)
+    admin = _admin(brokers)
     try:
         admin.list_topics(timeout=2)
     except KafkaException as error:
         return f"Kafka does not answer: {error.args[0].name()}"
     return None
+
+
+def _admin(brokers: str) -> AdminClient:
+    # Its exceptions say what is wrong; the log would say it once per attempt to connect.
+    return AdminClient({"bootstrap.servers": brokers, "socket.timeout.ms": 5000, "log_level": 0})

@@ -1,0 +1,127 @@
+"""Accounts over the real routes, on the real database."""
+
+import pytest
+
+from tests.support.bank import Bank
+
+UNKNOWN = "1000000009"
+
+
+async def test_an_account_is_opened_listed_and_shown(bank: Bank) -> None:
+    alice = await bank.person()
+    answer = await alice.post("/accounts", {"type": "savings", "currency": "CZK", "name": "Holidays"})
+    account = answer.json()
+    assert answer.status_code == 201
+    assert account["balance"] == {"amount": "0.00", "currency": "CZK"}
+    assert (account["type"], account["status"], account["name"]) == ("savings", "active", "Holidays")
+    assert account["owner_id"] == alice.user_id
+    assert (await alice.get(f"/accounts/{account['id']}")).json() == account
+    assert [item["id"] for item in (await alice.get("/accounts")).json()["items"]] == [account["id"]]
+
+
+async def test_opening_again_under_the_same_key_opens_nothing(bank: Bank, key: str) -> None:
+    alice = await bank.person()
+    body = {"type": "checking", "currency": "EUR"}
+    first = await alice.post("/accounts", body, key=key)
+    again = await alice.post("/accounts", body, key=key)
+    assert first.json() == again.json()
+    assert len((await alice.get("/accounts")).json()["items"]) == 1
+
+
+async def test_others_accounts_look_like_none(bank: Bank) -> None:
+    alice, mallory = await bank.person(), await bank.person("Mallory")
+    account = await alice.open_account()
+    for path in (f"/accounts/{account}", f"/accounts/{account}/balance", f"/accounts/{account}/transactions"):
+        answer = await mallory.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "account_not_found")
+    for act, body in (("type", {"type": "savings"}), ("close", {})):
+        answer = await mallory.patch(f"/accounts/{account}/{act}", body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "account_not_found")
+    assert (await mallory.get("/accounts")).json()["items"] == []
+
+
+async def test_users_reach_neither_all_accounts_nor_anothers_list(bank: Bank) -> None:
+    alice, mallory = await bank.person(), await bank.person("Mallory")
+    for query in ("scope=all", f"owner_id={alice.user_id}"):
+        assert (await mallory.get(f"/accounts?{query}")).status_code == 403
+
+
+async def test_support_reads_all_and_changes_nothing(bank: Bank) -> None:
+    alice, support = await bank.person(), await bank.person("Sue", "support")
+    account = await alice.open_account()
+    listed = await support.get(f"/accounts?owner_id={alice.user_id}")
+    assert [item["id"] for item in listed.json()["items"]] == [account]
+    assert (await support.get(f"/accounts/{account}")).status_code == 200
+    assert (await support.patch(f"/accounts/{account}/freeze", {"reason": "x"})).status_code == 403
+    assert (await support.fund(account, "1")).status_code == 403
+    assert (await support.patch(f"/accounts/{account}/close", {})).status_code == 404
+
+
+async def test_freezing_and_unfreezing(bank: Bank) -> None:
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    account = await alice.open_account()
+    frozen = await operator.patch(f"/accounts/{account}/freeze", {"reason": "court order 7"})
+    assert (frozen.json()["status"], frozen.json()["status_reason"]) == ("frozen", "court order 7")
+    again = await operator.patch(f"/accounts/{account}/freeze", {"reason": "court order 8"})
+    assert (again.status_code, again.json()["code"]) == (409, "account_already_frozen")
+    assert (await alice.get(f"/accounts/{account}")).json()["status_reason"] == "court order 7"
+    thawed = await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "lifted"})
+    assert thawed.json()["status"] == "active"
+
+
+@pytest.mark.parametrize("role", ["user", "support"])
+async def test_freezing_needs_an_operator(bank: Bank, role: str) -> None:
+    person = await bank.person("Pat", role)
+    account = await person.open_account()
+    for act in ("freeze", "unfreeze"):
+        answer = await person.patch(f"/accounts/{account}/{act}", {"reason": "why not"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert (await person.get(f"/accounts/{account}")).json()["status"] == "active"
+
+
+async def test_the_type_can_be_changed_by_the_owner(bank: Bank) -> None:
+    alice = await bank.person()
+    account = await alice.open_account()
+    assert (await alice.patch(f"/accounts/{account}/type", {"type": "savings"})).json()["type"] == "savings"
+
+
+async def test_an_account_that_holds_money_is_not_closed(bank: Bank) -> None:
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    account, other = await alice.open_account(), await alice.open_account()
+    await operator.fund(account, "5.00")
+    for person in (alice, operator):
+        refused = await person.patch(f"/accounts/{account}/close", {"reason": "moving"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "account_not_empty")
+    await alice.transfer(account, other, "5.00")
+    closed = await alice.patch(f"/accounts/{account}/close", {"reason": "moving"})
+    assert (closed.status_code, closed.json()["status"]) == (200, "closed")
+    assert (await operator.fund(account, "1")).json()["code"] == "account_closed"
+    assert (await alice.transfer(other, account, "1")).json()["code"] == "account_closed"
+
+
+async def test_lists_go_page_by_page(bank: Bank) -> None:
+    alice = await bank.person()
+    opened = [await alice.open_account() for _ in range(5)]
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = (await alice.get(f"/accounts?limit=2{cursor}")).json()
+        assert len(page["items"]) <= 2
+        seen += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == opened[::-1]
+
+
+async def test_every_change_of_an_account_is_told_once(bank: Bank) -> None:
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    account = await alice.open_account()
+    await operator.patch(f"/accounts/{account}/freeze", {"reason": "fraud check"})
+    await operator.patch(f"/accounts/{account}/freeze", {"reason": "again"})
+    await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "cleared"})
+    await alice.patch(f"/accounts/{account}/type", {"type": "savings"})
+    await alice.patch(f"/accounts/{account}/close", {})
+    entries = bank.ledger["outbox"].find({"events.key": account}).sort("_id")
+    told = [event["data"]["change"] async for entry in entries for event in entry["events"]]
+    assert told == ["opened", "frozen", "unfrozen", "type_changed", "closed"]

@@ -1,0 +1,155 @@
+"""The real user_api and banking_api in this process, over the run's own mongod, for tests of routes.
+
+Kafka is left out on purpose: transfers must not need it, and what they tell waits in the outbox.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestServer
+
+from daemons.banking_api import app as banking_app
+from daemons.banking_api.settings import BankingSettings
+from daemons.shared.mongo import Client, Database, connect
+from daemons.user_api import app as user_app
+from daemons.user_api.settings import UserApiSettings
+
+CLOSED_PORT = "127.0.0.1:9"
+PASSWORD = "copper-lantern-42"
+COOKIE = "__Host-bankctl"
+
+
+@dataclass
+class Person:
+    """Somebody with a session, talking to both daemons as the gateway would route it."""
+
+    user_id: str
+    display_name: str
+    email: str
+    http: httpx.AsyncClient
+    user_api: str
+    banking_api: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str
+    ) -> httpx.Response:
+        origin = self.user_api if path.startswith(("/users", "/auth")) else self.banking_api
+        sent = {"X-Requested-With": "tests", **self.headers, **headers}
+        if key is not None:
+            sent["Idempotency-Key"] = key
+        return await self.http.request(method, origin + path, json=body, headers=sent)
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.call("GET", path)
+
+    async def post(self, path: str, body: object, *, key: str | None = None) -> httpx.Response:
+        return await self.call("POST", path, body, key=key)
+
+    async def patch(self, path: str, body: object) -> httpx.Response:
+        return await self.call("PATCH", path, body)
+
+    async def open_account(self, currency: str = "EUR", type_: str = "checking") -> str:
+        answer = await self.post("/accounts", {"type": type_, "currency": currency})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def balance(self, account: str) -> str:
+        answer = await self.get(f"/accounts/{account}/balance")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["balance"]["amount"])
+
+    async def transfer(
+        self, sender: str, receiver: str, amount: str, *, key: str | None = None, **more: Any
+    ) -> httpx.Response:
+        body = {
+            "from_account": sender,
+            "to_account": receiver,
+            "amount": amount,
+            "currency": "EUR",
+            **more,
+        }
+        return await self.post("/transactions/transfer", body, key=key or str(uuid4()))
+
+    async def fund(self, account: str, amount: str, *, key: str | None = None) -> httpx.Response:
+        body = {"amount": amount, "currency": "EUR"}
+        return await self.post(f"/accounts/{account}/fund", body, key=key or str(uuid4()))
+
+
+@dataclass
+class Bank:
+    """Both daemons and their databases."""
+
+    http: httpx.AsyncClient
+    user_api: str
+    banking_api: str
+    users: Database
+    ledger: Database
+    client: Client
+    secret: str
+
+    async def person(self, name: str = "Alice", role: str = "user") -> Person:
+        """Register somebody, give them the role as the server's shell would, and sign them in."""
+        email = f"{name.lower()}-{uuid4().hex[:12]}@example.com"
+        forgery = {"X-Requested-With": "tests"}
+        body = {"email": email, "display_name": name, "password": PASSWORD}
+        registered = await self.http.post(f"{self.user_api}/users", json=body, headers=forgery)
+        assert registered.status_code == 201, registered.text
+        await self.users["users"].update_one({"email": email}, {"$set": {"role": role}})
+        credentials = {"email": email, "password": PASSWORD}
+        login = await self.http.post(f"{self.user_api}/auth/login", json=credentials, headers=forgery)
+        assert login.status_code == 200, login.text
+        token = login.headers["set-cookie"].partition("=")[2].partition(";")[0]
+        person = Person(registered.json()["id"], name, email, self.http, self.user_api, self.banking_api)
+        person.headers["Cookie"] = f"{COOKIE}={token}"
+        return person
+
+    def nobody(self) -> Person:
+        """Somebody without a session."""
+        return Person("", "", "", self.http, self.user_api, self.banking_api)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bank(mongo_uri: str) -> AsyncIterator[Bank]:
+    """Both daemons, started once for the run; tests make their own people and accounts."""
+    secret = secrets.token_urlsafe(48)
+    suffix = uuid4().hex[:8]
+    common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret, "port": 1}
+    async with AsyncExitStack() as stack:
+        users = user_app.build(UserApiSettings(mongo_database=f"users_{suffix}", **common))
+        user_api = await _serve(stack, users)
+        settings = BankingSettings(
+            mongo_database=f"ledger_{suffix}", kafka_broker=CLOSED_PORT, user_api_url=user_api, **common
+        )
+        banking_api = await _serve(stack, banking_app.build(settings))
+        client = await stack.enter_async_context(connect(mongo_uri, daemon="tests"))
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=30))
+        yield Bank(
+            http=http,
+            user_api=user_api,
+            banking_api=banking_api,
+            users=client[f"users_{suffix}"],
+            ledger=client[f"ledger_{suffix}"],
+            client=client,
+            secret=secret,
+        )
+
+
+@pytest.fixture
+def key() -> str:
+    """An idempotency key."""
+    return str(uuid4())
+
+
+async def _serve(stack: AsyncExitStack, app: Any) -> str:
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    stack.push_async_callback(server.close)
+    return f"http://127.0.0.1:{server.port}"
