@@ -49,7 +49,7 @@ def _prepare_streams() -> None:
 def _apply_early(run: invocation.Invocation, arguments: Sequence[str]) -> None:
     """Take note of how results are wanted before parsing, so that a parse error obeys `-o json` too."""
     following = [*arguments[1:], ""]
-    for argument, value in zip(arguments, following, strict=True):
+    for argument, value in zip(arguments, following, strict=False):
         if argument == "--":
             return
         name, _, attached = argument.partition("=")
@@ -75,6 +75,10 @@ def _invoke(arguments: list[str]) -> int:
 
     root = build_root()
     if COMPLETION_VARIABLE in os.environ:
+        # typer knows the shells only after this.
+        from typer._completion_classes import completion_init  # noqa: PLC0415
+
+        completion_init()
         root.main(args=arguments, prog_name=PROGRAM, complete_var=COMPLETION_VARIABLE)
     with root.make_context(PROGRAM, arguments or ["--help"]) as context:
         outcome = root.invoke(context)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ _KEY = re.compile(r"[\x20-\x7e]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class PendingTransfer:
-    """A transfer on its way: to which bank, by whom, and exactly what was asked."""
+    """A transfer or funding on its way: to which bank, by whom, and exactly what was asked."""
 
     key: str
     url: str
     user_id: str
+    path: str
     request: Mapping[str, Any]
     written_at: str
 
@@ -54,20 +55,22 @@ def check_key(key: str) -> str:
     return key
 
 
-def write_pending(key: str, *, url: str, user_id: str, request: Mapping[str, Any]) -> PendingTransfer:
+def write_pending(
+    key: str, *, url: str, user_id: str, path: str, request: Mapping[str, Any]
+) -> PendingTransfer:
     """Keep a transfer before it is sent; on return it is on the disk.
 
     Raises:
         CliError: the key is already that of another transfer on its way.
     """
+    pending = PendingTransfer(key, url, user_id, path, dict(request), datetime.now(UTC).isoformat())
     earlier = load_pending(key)
-    if earlier is not None and (earlier.url, earlier.user_id, earlier.request) != (url, user_id, request):
+    if earlier is not None and replace(earlier, written_at=pending.written_at) != pending:
         raise usage_error(
             f"the idempotency key {key!r} belongs to another transfer that is not settled yet",
             hint=f"bankctl transactions retry {key}",
             code="idempotency_key_pending",
         )
-    pending = PendingTransfer(key, url, user_id, dict(request), datetime.now(UTC).isoformat())
     ensure_private_directory(pending_directory())
     write_private(pending_file(key), json.dumps(asdict(pending)).encode())
     return pending

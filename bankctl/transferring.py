@@ -1,4 +1,4 @@
-"""One transfer, sent so that it pays at most once and its outcome is never lost."""
+"""One movement of money, sent so that it pays at most once and its outcome is never lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,13 @@ class Settled:
     replayed: bool
 
 
-def begin_transfer(bank: BankClient, request: Mapping[str, Any], *, key: str) -> Settled:
-    """Keep the transfer on disk, then send it.
+TRANSFER_PATH = "/transactions/transfer"
+
+
+def begin_transfer(
+    bank: BankClient, request: Mapping[str, Any], *, key: str, path: str = TRANSFER_PATH
+) -> Settled:
+    """Keep the transfer on disk, then send it; `path` tells other movements of money apart.
 
     Raises:
         CliError: it was refused (nothing paid), not sent (nothing paid), or its outcome is not known.
@@ -30,7 +35,7 @@ def begin_transfer(bank: BankClient, request: Mapping[str, Any], *, key: str) ->
     session = bank.require_session()
     # The same key given again: the transfer kept under it may have been sent already.
     again = load_pending(key) is not None
-    pending = write_pending(key, url=bank.profile.url, user_id=session.user_id, request=request)
+    pending = write_pending(key, url=bank.profile.url, user_id=session.user_id, path=path, request=request)
     return finish_transfer(bank, pending, again=again)
 
 
@@ -43,7 +48,7 @@ def finish_transfer(bank: BankClient, pending: PendingTransfer, *, again: bool =
         CliError: as `begin_transfer`.
     """
     try:
-        answer = bank.transactions.transfer(pending.request, idempotency_key=pending.key)
+        answer = bank.transactions.move(pending.path, pending.request, idempotency_key=pending.key)
     except CliError as error:
         if error.exit_status in _UNSETTLED:
             raise _unsettled(error, pending.key) from error

@@ -8,7 +8,7 @@ from bankctl.client.pages import iterate
 
 
 class Accounts:
-    """Open, look at, freeze, fund and close accounts."""
+    """Open, look at, freeze and close accounts."""
 
     def __init__(self, http: Transport) -> None:
         self._http = http
@@ -51,13 +51,3 @@ class Accounts:
             "PATCH", f"/accounts/{account_id}/{act}", body=present
         ).data
         return account
-
-    def fund(
-        self, account_id: str, *, amount: str, currency: str, reference: str | None, idempotency_key: str
-    ) -> dict[str, Any]:
-        """Credit an account from outside the bank, for operators; returns the TransactionView."""
-        body = {"amount": amount, "currency": currency, **({"reference": reference} if reference else {})}
-        found: dict[str, Any] = self._http.request(
-            "POST", f"/accounts/{account_id}/fund", body=body, idempotency_key=idempotency_key
-        ).data
-        return found

@@ -20,6 +20,11 @@ class Events:
         params = {"type": event_type, "account": account, "order": order}
         return iterate(self.http, "/events/history", params=params, limit=limit)
 
+    def latest_position(self) -> int:
+        """The position of the newest event, 0 if there is none yet."""
+        newest = next(self.history(event_type=None, account=None, order="desc", limit=1), None)
+        return int(newest["position"]) if newest else 0
+
     def proof(self) -> dict[str, Any]:
         """Count and digest of the events and of the notifications that the notifier holds."""
         found: dict[str, Any] = self.http.request("GET", "/events/proof").data

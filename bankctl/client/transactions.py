@@ -20,11 +20,9 @@ class Transactions:
         ).data
         return found
 
-    def transfer(self, request: Mapping[str, Any], *, idempotency_key: str) -> Answer:
-        """Transfer money once, however often this is called with the same key."""
-        return self._http.request(
-            "POST", "/transactions/transfer", body=dict(request), idempotency_key=idempotency_key
-        )
+    def move(self, path: str, request: Mapping[str, Any], *, idempotency_key: str) -> Answer:
+        """Transfer or fund once, however often this is called with the same key."""
+        return self._http.request("POST", path, body=dict(request), idempotency_key=idempotency_key)
 
     def batch(self, transfers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Transfer many, each with its own key; each has its own outcome."""

@@ -67,6 +67,12 @@ def emit_text(text: str) -> None:
     _write(text.removesuffix("\n"))
 
 
+def emit_event(event: Mapping[str, Any]) -> None:
+    """Print one thing of an endless list as one line of JSON, at once; `--query` selects from each."""
+    query = invocation.current().query
+    _write(dump_json(_queried(event, query) if query is not None else event))
+
+
 def _write(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -1,0 +1,235 @@
+"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove."""
+
+import uuid
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bankctl import prompts
+from bankctl.client.bank import BankClient, open_bank
+from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
+from bankctl.commands.transfer import TRANSACTION_COLUMNS
+from bankctl.errors import CliError, ExitStatus
+from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
+from bankctl.pending import check_key
+from bankctl.proof import PROOF_COLUMNS, prove_bank
+from bankctl.render import messages
+from bankctl.render.output import Column, emit
+from bankctl.transferring import begin_transfer
+
+app = typer.Typer(
+    help="""For operators: freeze, fund, look after users, prove the ledger.
+
+Examples:
+  bankctl admin freeze 4000000006 --reason "card stolen"
+  bankctl admin prove
+"""
+)
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
+User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]
+_USER_COLUMNS = [
+    Column("id", "User"),
+    Column("email", "E-mail"),
+    Column("display_name", "Name"),
+    Column("role", "Role"),
+    Column("locked", "Locked"),
+    Column("created_at", "Since"),
+]
+
+
+class Role(StrEnum):
+    """What a user may do; each includes the ones before it."""
+
+    USER = "user"
+    SUPPORT = "support"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@app.command()
+def freeze(account: Account, *, reason: Reason) -> None:
+    """Freeze an account: nothing can leave it or arrive.
+
+    Examples:
+      bankctl admin freeze 4000000006 --reason "card stolen"
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        emit(bank.accounts.change(number, "freeze", reason=reason), columns=DETAIL_COLUMNS)
+    messages.success(f"{number} is frozen")
+
+
+@app.command()
+def unfreeze(account: Account, *, reason: Reason) -> None:
+    """Let a frozen account work again.
+
+    Examples:
+      bankctl admin unfreeze 4000000006 --reason "card replaced"
+    """
+    number = parse_account(account)
+    with open_bank() as bank:
+        emit(bank.accounts.change(number, "unfreeze", reason=reason), columns=DETAIL_COLUMNS)
+    messages.success(f"{number} is active again")
+
+
+@app.command()
+def accounts(
+    *,
+    status: Annotated[AccountStatus | None, typer.Option("--status", help="Only those.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", metavar="USER_ID", help="Only theirs.")] = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> None:
+    """List the accounts of all users.
+
+    Examples:
+      bankctl admin accounts --status frozen
+      bankctl admin accounts --all -o csv > accounts.csv
+    """
+    with open_bank() as bank:
+        found = bank.accounts.list(
+            scope="all", status=status, owner_id=owner, limit=None if everything else limit
+        )
+        columns = [*ACCOUNT_COLUMNS, Column("owner_id", "Owner")]
+        emit(found, columns=columns, title="Accounts of all users")
+
+
+@app.command()
+def fund(
+    account: Account,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 100.00.")],
+    *,
+    currency: Annotated[
+        str | None, typer.Option("--currency", metavar="CODE", help="Default: that of the account.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option("--reference", help="What the owner reads.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this credit.")
+    ] = None,
+) -> None:
+    """Credit an account with money from outside the bank.
+
+    Examples:
+      bankctl admin fund 4000000006 100.00 --reference "cash deposit"
+
+    If its outcome is not known (exit 9), `bankctl transactions retry` settles it without crediting twice.
+    """
+    number, sum_paid = parse_account(account), parse_amount(amount)
+    key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
+    with open_bank() as bank:
+        code = (
+            parse_currency(currency)
+            if currency is not None
+            else bank.accounts.balance(number)["balance"]["currency"]
+        )
+        prompts.confirm(f"Credit {number} with {sum_paid} {code} from outside?")
+        request = {"amount": sum_paid, "currency": code}
+        if reference:
+            request["reference"] = parse_reference(reference)
+        settled = begin_transfer(bank, request, key=key, path=f"/accounts/{number}/fund")
+    document = {**settled.transaction, "idempotency_key": key, "replayed": settled.replayed}
+    emit(document, columns=TRANSACTION_COLUMNS)
+    messages.success(
+        "already credited before, nothing was credited now" if settled.replayed else f"{number} was credited"
+    )
+
+
+@app.command()
+def users(
+    *,
+    email: Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Only that one.")] = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> None:
+    """List users (support staff).
+
+    Examples:
+      bankctl admin users
+      bankctl admin users --email ann@example.com --query "[0].id"
+    """
+    with open_bank() as bank:
+        found = bank.users.list(email=email, limit=None if everything else limit)
+        emit(found, columns=_USER_COLUMNS, title="Users")
+
+
+@app.command("set-role")
+def set_role(
+    user: User,
+    role: Annotated[Role, typer.Argument(metavar="ROLE", help="user, support, operator or admin.")],
+    *,
+    reason: Reason,
+) -> None:
+    """Give a user another role (administrators); their sessions end.
+
+    Examples:
+      bankctl admin set-role bob@example.com support --reason "joined the desk"
+    """
+    with open_bank() as bank:
+        emit(bank.users.set_role(_user_id(bank, user), role=role, reason=reason), columns=_USER_COLUMNS)
+    messages.success(f"{user} is {role} now")
+
+
+@app.command()
+def lock(user: User, *, reason: Reason) -> None:
+    """Lock a user out (administrators); their sessions end.
+
+    Examples:
+      bankctl admin lock bob@example.com --reason "lost laptop"
+    """
+    with open_bank() as bank:
+        found = bank.users.set_locked(_user_id(bank, user), locked=True, reason=reason)
+        emit(found, columns=_USER_COLUMNS)
+    messages.success(f"{user} is locked out")
+
+
+@app.command()
+def unlock(user: User, *, reason: Reason) -> None:
+    """Let a locked user in again (administrators).
+
+    Examples:
+      bankctl admin unlock bob@example.com --reason "laptop found"
+    """
+    with open_bank() as bank:
+        found = bank.users.set_locked(_user_id(bank, user), locked=False, reason=reason)
+        emit(found, columns=_USER_COLUMNS)
+    messages.success(f"{user} may log in again")
+
+
+def _user_id(bank: BankClient, user: str) -> str:
+    """The id of a user who was named by id or address."""
+    if "@" not in user:
+        return user
+    found = list(bank.users.list(email=user, limit=1))
+    if not found:
+        raise CliError(
+            f"there is no user {user!r}",
+            exit_status=ExitStatus.NOT_FOUND,
+            hint="bankctl admin users",
+            code="user_not_found",
+        )
+    return str(found[0]["id"])
+
+
+@app.command()
+def prove(
+    *,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", help="Patience with events under way.")
+    ] = 30.0,
+) -> None:
+    """Prove that no money was lost or made, and that every event arrived once.
+
+    Examples:
+      bankctl admin prove
+      bankctl admin prove --wait 60 -o json
+
+    It compares every balance with the entries behind it, the sum of each currency with zero, and the set
+    of ledger events with those that the notifier received and those it has told. Events arrive a moment
+    after the money has moved, so it waits for them. Exits 1 if one check fails.
+    """
+    with open_bank() as bank:
+        proof = prove_bank(bank, wait_seconds=wait)
+    proof.show(PROOF_COLUMNS)
+    proof.require()

@@ -1,0 +1,177 @@
+"""doctor: what is wrong on the way to the bank, and how to mend it."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from bankctl import __version__, invocation, paths
+from bankctl.client.bank import BankClient
+from bankctl.config import Profile, config_file, load_profile
+from bankctl.errors import CliError, ExitStatus
+from bankctl.pending import list_pending
+from bankctl.render.output import Column, emit
+from bankctl.session import StoredSession, load_session
+
+_OLDEST_PYTHON = (3, 11)
+_LARGEST_SKEW_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `mend` says what to do if it is not ok."""
+
+    check: str
+    result: str
+    detail: str
+    mend: str | None = None
+
+    def row(self) -> dict[str, str | None]:
+        """The finding as a row."""
+        return {"check": self.check, "result": self.result, "detail": self.detail, "mend": self.mend}
+
+
+def doctor() -> None:
+    """Look for what is wrong between you and the bank, and say how to mend it.
+
+    Examples:
+      bankctl doctor
+      bankctl doctor --profile work -o json
+
+    Exits 1 if something is wrong; what is only missing for a bank on this machine is a warning.
+    """
+    findings = list(_look())
+    emit(
+        [finding.row() for finding in findings],
+        columns=[
+            Column("check", "Check"),
+            Column("result", "Result"),
+            Column("detail", "Detail"),
+            Column("mend", "Mend"),
+        ],
+    )
+    wrong = [finding for finding in findings if finding.result == "FAILED"]
+    if wrong:
+        raise CliError(
+            f"{len(wrong)} of {len(findings)} checks failed: {', '.join(item.check for item in wrong)}",
+            exit_status=ExitStatus.UNEXPECTED,
+            hint=wrong[0].mend,
+            code="doctor_found_faults",
+        )
+
+
+def _look() -> Iterator[Finding]:
+    yield _python()
+    yield from _parts()
+    yield Finding(
+        "bankctl", "ok", f"{__version__}, profiles in {config_file()}, state in {paths.state_dir()}"
+    )
+    try:
+        profile = load_profile(invocation.current().profile)
+    except CliError as error:
+        yield _failed("profile", error)
+        return
+    yield Finding("profile", "ok", f"{profile.name}: {profile.url}")
+    try:
+        session = load_session(profile)
+    except CliError as error:
+        yield _failed("session file", error)
+        session = None
+    yield from _bank(profile, session)
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info[:2] >= _OLDEST_PYTHON:
+        return Finding("Python", "ok", version)
+    return Finding("Python", "FAILED", version, "install Python 3.11 or newer")
+
+
+def _parts() -> Iterator[Finding]:
+    # Only this command looks for the parts of a local bank from here.
+    from bankctl.local.gateway import find_caddy  # noqa: PLC0415
+    from bankctl.local.kafka import find_java  # noqa: PLC0415
+    from bankctl.local.mongod import find_mongod  # noqa: PLC0415
+
+    for name, find in (("MongoDB", find_mongod), ("Java", find_java), ("Caddy", find_caddy)):
+        try:
+            yield Finding(name, "ok", f"for a bank on this machine: {find()}")
+        except CliError as error:
+            mend = f"only for `bankctl dev up`: {error.hint}"
+            yield Finding(name, "warning", error.message, mend)
+
+
+def _bank(profile: Profile, session: StoredSession | None) -> Iterator[Finding]:
+    try:
+        bank = BankClient(profile, session)
+    except CliError as error:
+        yield _failed("certificate", error)
+        return
+    try:
+        yield from _gateway(bank)
+        if session is None:
+            yield Finding("session", "warning", "nobody is logged in", "bankctl login --email YOU@EXAMPLE")
+        else:
+            yield _attempt("session", lambda: _session(bank))
+            yield _pending(profile, session)
+    finally:
+        bank.close()
+
+
+def _gateway(bank: BankClient) -> Iterator[Finding]:
+    for daemon in ("user_api", "banking_api", "notifier"):
+        started = time.monotonic()
+        try:
+            answer = bank.http.request("GET", f"/openapi/{daemon}.json")
+        except CliError as error:
+            yield _failed(daemon, error)
+            if error.code in {"unreachable", "tls_untrusted"}:
+                return
+            continue
+        elapsed = (time.monotonic() - started) * 1000
+        info = answer.data.get("info", {}) if isinstance(answer.data, dict) else {}
+        yield Finding(daemon, "ok", f"version {info.get('version', 'unknown')}, answered in {elapsed:.0f} ms")
+        if daemon == "user_api":
+            yield _skew(answer.headers.get("Date"))
+
+
+def _skew(date: str | None) -> Finding:
+    if not date:
+        return Finding("clock", "warning", "the gateway does not tell its time")
+    seconds = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    if abs(seconds) <= _LARGEST_SKEW_SECONDS:
+        return Finding("clock", "ok", "agrees with the bank's")
+    side = "ahead of" if seconds > 0 else "behind"
+    detail = f"{abs(seconds):.0f} s {side} the bank's"
+    return Finding("clock", "FAILED", detail, "set this machine's clock (timedatectl set-ntp true)")
+
+
+def _session(bank: BankClient) -> Finding:
+    found = bank.users.current()
+    user, ends = found["user"], found["session"]["expires_at"]
+    return Finding("session", "ok", f"{user['email']}, {user['role']}, until {ends}")
+
+
+def _pending(profile: Profile, session: StoredSession) -> Finding:
+    waiting = list_pending(url=profile.url, user_id=session.user_id)
+    if not waiting:
+        return Finding("transfers", "ok", "none whose outcome is not known")
+    return Finding(
+        "transfers",
+        "warning",
+        f"{len(waiting)} whose outcome is not known",
+        "bankctl transactions retry --all",
+    )
+
+
+def _attempt(check: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except CliError as error:
+        return _failed(check, error)
+
+
+def _failed(check: str, error: CliError) -> Finding:
+    return Finding(check, "FAILED", error.message, error.hint)

@@ -1,0 +1,162 @@
+"""events tail, history, types."""
+
+import sys
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from bankctl import invocation
+from bankctl.client.bank import open_bank
+from bankctl.client.event_stream import Following, follow
+from bankctl.commands.accounts import All, Limit
+from bankctl.errors import CliError, usage_error
+from bankctl.invocation import OutputFormat
+from bankctl.money import parse_account
+from bankctl.render import messages
+from bankctl.render.event_line import event_line, event_row
+from bankctl.render.output import Column, emit, emit_event
+
+app = typer.Typer(
+    help="""Follow what happens in the bank (support staff).
+
+Examples:
+  bankctl events tail
+  bankctl events history --type TransactionFailed
+"""
+)
+
+EVENT_TYPES = {
+    "TransactionCompleted": "money moved between two accounts",
+    "TransactionFailed": "a transfer was refused; no money moved",
+    "AccountFundedPayload": "an account was credited from outside the bank",
+    "AccountChanged": "an account was opened, frozen, unfrozen, closed, or changed its type",
+}
+
+Types = Annotated[
+    str | None, typer.Option("--type", metavar="A,B", help="Only these types (see `events types`).")
+]
+OfAccount = Annotated[
+    str | None, typer.Option("--account", metavar="ACCOUNT", help="Only those that concern it.")
+]
+
+
+class Order(StrEnum):
+    """Which end of the history comes first."""
+
+    OLDEST_FIRST = "asc"
+    NEWEST_FIRST = "desc"
+
+
+@app.command()
+def tail(
+    *,
+    event_type: Types = None,
+    account: OfAccount = None,
+    after: Annotated[
+        int | None, typer.Option("--after", metavar="POSITION", help="Begin behind that event.")
+    ] = None,
+    since_start: Annotated[bool, typer.Option("--since-start", help="Begin with the first event.")] = False,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help="Stop after N events.")] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", help="Patience with a lost bank.")
+    ] = 60.0,
+) -> None:
+    """Show events as they happen, one line each, until Ctrl-C.
+
+    Examples:
+      bankctl events tail
+      bankctl events tail --type TransactionFailed --account 4000000006
+      bankctl events tail --since-start --count 100 -o json > events.jsonl
+
+    A lost line is taken up again where it broke off, nothing twice and nothing left out. If the bank stays
+    away for longer than --wait it exits 8, if the session ended 4, after Ctrl-C 130.
+    """
+    if after is not None and since_start:
+        raise usage_error("--after and --since-start exclude each other")
+    if after is not None and after < 0:
+        raise usage_error("--after takes a position, 0 or more")
+    if count is not None and count < 1:
+        raise usage_error("--count takes a number of events, 1 or more")
+    types_wanted, number = _checked_types(event_type), parse_account(account) if account else None
+    run = invocation.current()
+    as_json = run.machine_readable or run.query is not None
+    with open_bank() as bank:
+        # A line that is lost before the first event must be taken up where it began.
+        position = 0 if since_start else bank.events.latest_position() if after is None else after
+        following = Following(types_wanted, number, position, wait)
+        for event in islice(follow(bank.events, following, on_lost=_say_lost), count):
+            if as_json:
+                emit_event(event)
+            else:
+                sys.stdout.write(event_line(event) + "\n")
+                sys.stdout.flush()
+
+
+@app.command()
+def history(
+    *,
+    event_type: Types = None,
+    account: OfAccount = None,
+    order: Annotated[Order, typer.Option("--order", help="Oldest or newest first.")] = Order.NEWEST_FIRST,
+    limit: Limit = 50,
+    everything: All = False,
+) -> None:
+    """List past events.
+
+    Examples:
+      bankctl events history --limit 20
+      bankctl events history --account 4000000006 --order asc --all -o jsonl
+    """
+    types, number = _checked_types(event_type), parse_account(account) if account else None
+    with open_bank() as bank:
+        found = bank.events.history(
+            event_type=types, account=number, order=order, limit=None if everything else limit
+        )
+        run = invocation.current()
+        if run.query is not None or run.output in {OutputFormat.JSON, OutputFormat.JSONL}:
+            emit(found)
+            return
+        emit(
+            [event_row(event) for event in found],
+            columns=[
+                Column("position", "Position", "right"),
+                Column("time", "Time"),
+                Column("type", "Type"),
+                Column("amount", "Amount", "right"),
+                Column("from", "From"),
+                Column("to", "To"),
+                Column("note", "Note"),
+            ],
+            title="Events",
+        )
+
+
+@app.command()
+def types() -> None:
+    """List the types of event.
+
+    Examples:
+      bankctl events types
+    """
+    rows = [{"type": name, "meaning": meaning} for name, meaning in EVENT_TYPES.items()]
+    emit(rows, columns=["type", "meaning"])
+
+
+def _checked_types(given: str | None) -> str | None:
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    unknown = [name for name in names if name not in EVENT_TYPES]
+    if unknown or not names:
+        raise usage_error(
+            f"there is no event type {', '.join(unknown) or given!r}",
+            hint=f"the types are {', '.join(EVENT_TYPES)}",
+            code="unknown_event_type",
+        )
+    return ",".join(names)
+
+
+def _say_lost(error: CliError) -> None:
+    messages.note(f"{error.message}; taking the stream up again")

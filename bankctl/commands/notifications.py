@@ -1,0 +1,56 @@
+"""notifications list."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bankctl.client.bank import open_bank
+from bankctl.commands.accounts import All, Limit
+from bankctl.render.output import Column, emit
+
+app = typer.Typer(
+    help="""What the bank has told people.
+
+Examples:
+  bankctl notifications list
+"""
+)
+
+
+class Severity(StrEnum):
+    """How urgent a notification is."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+@app.callback()
+def notifications() -> None:
+    """Keeps `list` a subcommand, so that more can stand beside it."""
+
+
+@app.command("list")
+def list_notifications(
+    *,
+    severity: Annotated[Severity | None, typer.Option("--severity", help="Only those.")] = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> None:
+    """List notifications, newest first (support staff).
+
+    Examples:
+      bankctl notifications list
+      bankctl notifications list --severity warning -o jsonl
+    """
+    with open_bank() as bank:
+        emit(
+            bank.events.notifications(severity=severity, limit=None if everything else limit),
+            columns=[
+                Column("created_at", "Time"),
+                Column("severity", "Severity"),
+                Column("event_type", "Event"),
+                Column("text", "Text"),
+            ],
+            title="Notifications",
+        )

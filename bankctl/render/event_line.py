@@ -1,0 +1,64 @@
+"""One event as one line."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from bankctl.render.messages import styled
+from bankctl.render.text import clean
+
+_STYLES = {
+    "TransactionCompleted": "green",
+    "TransactionFailed": "red",
+    "AccountFundedPayload": "green",
+    "AccountChanged": "yellow",
+}
+_TYPE_WIDTH = max(len(name) for name in _STYLES)
+
+
+def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What people want to know of an event: when, what, how much, from whom to whom, and why not."""
+    data = event.get("data") or {}
+    amount, failure = data.get("amount") or {}, data.get("failure") or {}
+    if event.get("type") == "AccountChanged":
+        owner = (data.get("owner") or {}).get("display_name")
+        return {
+            "position": event.get("position"),
+            "time": event.get("time"),
+            "type": event.get("type"),
+            "amount": None,
+            "from": _named(owner, data.get("account_id")),
+            "to": data.get("change"),
+            "note": data.get("reason"),
+        }
+    why = failure.get("detail") or failure.get("code")
+    notes = [str(text) for text in (why, data.get("reference")) if text]
+    return {
+        "position": event.get("position"),
+        "time": event.get("time"),
+        "type": event.get("type"),
+        "amount": f"{amount['amount']} {amount['currency']}" if amount else None,
+        "from": _party(data.get("sender")) if "sender" in data else "outside",
+        "to": _party(data.get("receiver")),
+        "note": "; ".join(notes) or None,
+    }
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """The event on one line, in colour if stdout gets any."""
+    row = {name: clean(value) if value is not None else "" for name, value in event_row(event).items()}
+    kind = styled(row["type"].ljust(_TYPE_WIDTH), _STYLES.get(row["type"], "bold"), sys.stdout)
+    line = (
+        f"{styled(row['time'], 'dim', sys.stdout)}  {kind}  {row['amount']:>14}  {row['from']} → {row['to']}"
+    )
+    return f"{line}  {row['note']}" if row["note"] else line
+
+
+def _party(party: Mapping[str, Any] | None) -> str:
+    if not party:
+        return "?"
+    return _named((party.get("owner") or {}).get("display_name"), party.get("account_id"))
+
+
+def _named(name: Any, account_id: Any) -> str:
+    return f"{name} ({account_id})" if name else str(account_id)

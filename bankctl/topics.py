@@ -1,0 +1,73 @@
+"""What `bankctl help TOPIC` explains."""
+
+TOPICS = {
+    "exit-codes": "The exit status of every command.",
+    "environment": "Variables that change what bankctl does.",
+    "files": "What bankctl keeps on this machine, and where.",
+    "money": "How amounts, currencies and account numbers are written.",
+    "output": "Tables, JSON, CSV, and selecting with --query.",
+    "paying-files": "Files of payment orders, and what happens when a run stops.",
+    "retries": "Why nothing is paid twice.",
+}
+
+TEXTS = {
+    "environment": """\
+BANKCTL_PROFILE   the profile to use when --profile is not given
+BANKCTL_HOME      keep profiles, sessions and data below this directory
+NO_COLOR          no colour, whatever its value (https://no-color.org)
+CLICOLOR_FORCE    colour even when the output is no terminal
+HTTPS_PROXY       a proxy on the way to the bank; never used for this machine itself
+
+`bankctl dev --help` names those of the local bank.""",
+    "files": """\
+config.toml               profiles: url and certificate of each bank
+sessions/PROFILE.json     the session (mode 0600 in a folder 0700; refused if others can read it)
+pending/KEY.json          transfers whose outcome is not known yet; `bankctl transactions retry`
+transfers/*.jsonl         the outcome of each row of files that were paid
+
+`bankctl doctor` shows the folders they are in; BANKCTL_HOME puts them elsewhere.""",
+    "money": """\
+An amount is written with a point and as many decimals as the currency has, or fewer:
+12, 12.5, 12.50 EUR; 1200 JPY. No sign, no grouping, no exponent. In JSON it is a
+string, so that no program makes a binary fraction of it.
+
+A currency is its ISO 4217 code, such as EUR. A transfer takes that of the account it
+leaves.
+
+An account number has ten digits. The last is a check digit, so a mistyped or swapped
+digit is found before anything is sent.""",
+    "output": """\
+Results go to stdout, everything else to stderr. A terminal gets tables and colour, a
+pipe plain aligned text that is never wrapped.
+
+-o json    everything the bank answered, indented
+-o jsonl   the same, one item a line
+-o csv     the columns of the table, with a header
+--query    JMESPath (https://jmespath.org) on the JSON: bankctl accounts list --query "[].balance.amount"
+
+With -o json and jsonl errors are JSON too: one line on stderr with code, detail, hint,
+exit_status and request_id.""",
+    "paying-files": """\
+bankctl transfer --file orders.csv
+
+The first line names the columns from, to, amount, currency and reference, in any order;
+reference may be missing, and other columns (such as order_id) are carried into the
+results. Every row is checked first; one that is broken is reported with its line and
+stops no other. Two equal rows are two payments.
+
+Each row's idempotency key follows from the bank, the user, the content of the file, the
+name given with --run and the line. So the same file pays each row once, however often
+it is run and on whichever machine; change --run to pay it anew, such as --run 2026-12.
+A row that failed is settled too: put it into a file of its own.
+
+If the bank stays away for longer than --wait the run stops with exit 8 or 9; the same
+command goes on there.""",
+    "retries": """\
+Before a transfer is sent, its idempotency key and its request are written to the disk.
+If the line is cut, it is sent again with the same key, three times in all; the bank
+carries a key out once and answers with what it did. If the outcome is still not known,
+bankctl exits 9 and `bankctl transactions retry` settles it later, also after a crash.
+
+Reading is repeated as well. Other changes are sent once, unless the bank says that it
+did nothing.""",
+}

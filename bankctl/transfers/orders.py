@@ -1,0 +1,125 @@
+"""A file of payment orders: CSV, read row by row, each row checked before anything of it is sent."""
+
+import csv
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from bankctl.errors import usage_error
+from bankctl.money import fault_of_account, fault_of_amount, fault_of_currency, fault_of_reference
+
+COLUMNS = ("from", "to", "amount", "currency", "reference")
+_REQUIRED = COLUMNS[:4]
+# The namespace of the keys below; changing it would pay every file once more.
+_KEY_NAMESPACE = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One row: its line in the file, its request if it can be sent, else its faults."""
+
+    line: int
+    request: dict[str, str]
+    extra: dict[str, str]
+    faults: list[str] = field(default_factory=list)
+
+
+def digest_file(path: Path) -> str:
+    """The SHA-256 of the file's content, in hexadecimal digits.
+
+    Raises:
+        CliError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise usage_error(f"{path} cannot be read: {error.strerror}", code="file_unreadable") from error
+
+
+def idempotency_key(*, url: str, user_id: str, digest: str, run_name: str, line: int) -> str:
+    """The key of one row: the same on every machine, so that paying a file twice pays each row once."""
+    return str(uuid.uuid5(_KEY_NAMESPACE, "\n".join([url, user_id, digest, run_name, str(line)])))
+
+
+def count_lines(path: Path) -> int:
+    """How many lines the file has, for the progress bar."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def read_orders(path: Path) -> Iterator[Order]:
+    """The rows of the file, one at a time; the line is that of the row's first character.
+
+    Raises:
+        CliError: the file cannot be read or has no usable header.
+    """
+    try:
+        # utf-8-sig drops the mark that spreadsheets put in front.
+        # Bytes that are no UTF-8 become lone surrogates, so that only their own rows are at fault.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            yield from _rows(file, path)
+    except OSError as error:
+        raise usage_error(f"{path} cannot be read: {error.strerror}", code="file_unreadable") from error
+
+
+def _rows(file: IO[str], path: Path) -> Iterator[Order]:
+    reader = csv.reader(file, strict=True)
+    try:
+        names = _header(next(reader, []), path)
+    except csv.Error as error:
+        raise usage_error(f"{path} is no CSV file: {error}", code="file_not_csv") from error
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Order(line, {}, {}, [f"no CSV: {error}"])
+            continue
+        if any(cell.strip() for cell in cells):
+            yield _check(line, names, cells)
+
+
+def _header(cells: Sequence[str], path: Path) -> list[str]:
+    names = [cell.strip().lower() for cell in cells]
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        raise usage_error(
+            f"{path} has no column {', '.join(missing)}",
+            hint=f"its first line must name the columns: {','.join(COLUMNS)}",
+            code="missing_columns",
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise usage_error(f"{path} has two columns named {', '.join(twice)}", code="duplicate_columns")
+    return names
+
+
+def _check(line: int, names: Sequence[str], cells: Sequence[str]) -> Order:
+    values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+    extra = {name: value for name, value in values.items() if name not in COLUMNS}
+    faults = []
+    if len(cells) != len(names):
+        faults.append(f"the row has {len(cells)} cells, the header {len(names)}")
+    if not all(cell.isprintable() or "\n" in cell for cell in cells):
+        faults.append("the row has characters that cannot be printed, or is not UTF-8")
+    sender, receiver = values.get("from", ""), values.get("to", "")
+    amount, currency = values.get("amount", ""), values.get("currency", "").upper()
+    reference = values.get("reference", "")
+    checks = (
+        ("from", fault_of_account(sender)),
+        ("to", fault_of_account(receiver)),
+        ("amount", fault_of_amount(amount)),
+        ("currency", fault_of_currency(currency)),
+        ("reference", fault_of_reference(reference)),
+    )
+    faults += [f"{name}: {fault}" for name, fault in checks if fault]
+    request = {"from_account": sender, "to_account": receiver, "amount": amount, "currency": currency}
+    if reference:
+        request["reference"] = reference
+    return Order(line, request, extra, faults)

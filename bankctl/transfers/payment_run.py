@@ -1,0 +1,166 @@
+"""Pays the rows of a file in batches, patient with a bank that is away for a while."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bankctl.client.bank import BankClient
+from bankctl.errors import CliError, ExitStatus
+from bankctl.render import messages
+from bankctl.transfers.orders import Order, idempotency_key, read_orders
+from bankctl.transfers.results import Result, ResultsFile, Summary
+
+ROWS_PER_BATCH = 250
+_LONGEST_PAUSE_SECONDS = 5.0
+_PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
+_NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing"})
+_RESULTS = {"completed": Result.PAID, "failed": Result.FAILED, "refused": Result.REFUSED}
+# A row refused for one of these may still be paid when it is sent again.
+_UNSETTLED_CATEGORIES = frozenset({"transient", "outcome_unknown", "internal", "unauthenticated"})
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRun:
+    """One file, paid under one name by one user at one bank."""
+
+    path: Path
+    digest: str
+    run_name: str
+    wait_seconds: float
+
+    def key(self, bank: BankClient, line: int) -> str:
+        """The idempotency key of a row."""
+        return idempotency_key(
+            url=bank.profile.url,
+            user_id=bank.require_session().user_id,
+            digest=self.digest,
+            run_name=self.run_name,
+            line=line,
+        )
+
+
+def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callable[[int], None]) -> Summary:
+    """Pay every row that is not settled yet; `advance` is told how many rows are behind us.
+
+    Raises:
+        CliError: the bank stayed away for longer than the run waits, or refused the run as a whole. What
+            is settled is kept in the results.
+    """
+    summary = Summary()
+    waiting = _unsettled(read_orders(run.path), results, summary, advance)
+    while orders := list(islice(waiting, ROWS_PER_BATCH)):
+        broken = [_broken_row(order) for order in orders if order.faults]
+        sound = [order for order in orders if not order.faults]
+        records = broken + (_pay_batch(bank, run, sound) if sound else [])
+        records.sort(key=lambda record: int(record["line"]))
+        results.add(records)
+        for record in records:
+            summary.add(record, earlier=False)
+        advance(len(orders))
+    return summary
+
+
+def _unsettled(
+    orders: Iterator[Order], results: ResultsFile, summary: Summary, advance: Callable[[int], None]
+) -> Iterator[Order]:
+    for order in orders:
+        record = results.settled.get(order.line)
+        # A row that was never sent is looked at again: this version may know better.
+        if record is None or not record.get("idempotency_key"):
+            yield order
+        else:
+            summary.add(record, earlier=True)
+            advance(1)
+
+
+def _broken_row(order: Order) -> dict[str, Any]:
+    problem = {"code": "invalid_row", "detail": "; ".join(order.faults)}
+    return _record(order, Result.REFUSED, key=None, problem=problem)
+
+
+def _record(order: Order, result: Result, *, key: str | None, **more: Any) -> dict[str, Any]:
+    asked = order.request
+    return {
+        "line": order.line,
+        "result": str(result),
+        "idempotency_key": key,
+        "from": asked.get("from_account", ""),
+        "to": asked.get("to_account", ""),
+        "amount": asked.get("amount", ""),
+        "currency": asked.get("currency", ""),
+        "reference": asked.get("reference"),
+        "extra": order.extra,
+        "transaction_id": None,
+        "problem": None,
+        **more,
+    }
+
+
+def _pay_batch(bank: BankClient, run: PaymentRun, orders: Sequence[Order]) -> list[dict[str, Any]]:
+    keys = [run.key(bank, order.line) for order in orders]
+    transfers = [{"idempotency_key": key, **order.request} for key, order in zip(keys, orders, strict=True)]
+    answers = _send_patiently(bank, transfers, run.wait_seconds)
+    by_key = {answer["idempotency_key"]: answer for answer in answers}
+    records = []
+    for key, order in zip(keys, orders, strict=True):
+        answer = by_key[key]
+        transaction, problem = answer.get("transaction") or {}, answer.get("problem")
+        records.append(
+            _record(
+                order,
+                _RESULTS[answer["outcome"]],
+                key=key,
+                transaction_id=transaction.get("id"),
+                replayed=bool(answer.get("replayed")),
+                problem=problem or transaction.get("failure"),
+            )
+        )
+    return records
+
+
+def _send_patiently(
+    bank: BankClient, transfers: Sequence[dict[str, Any]], wait_seconds: float
+) -> list[dict[str, Any]]:
+    """Send a batch, again and again while the bank is away: the keys make it pay once."""
+    deadline = time.monotonic() + wait_seconds
+    pause_seconds, doubted = 0.2, False
+    while True:
+        try:
+            answers = bank.transactions.batch(transfers)
+            _refuse_unsettled(answers)
+        except CliError as error:
+            doubted = doubted or error.exit_status is ExitStatus.OUTCOME_UNKNOWN
+            passing = error.exit_status in _PASSING and error.code not in _NOT_PASSING_CODES
+            if not passing or time.monotonic() + pause_seconds > deadline:
+                raise _stopped(error, doubted=doubted) from error
+            messages.note(f"{error.message}; waiting for the bank")
+            time.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        else:
+            return answers
+
+
+def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
+    for answer in answers:
+        problem = answer.get("problem") or {}
+        if answer["outcome"] == "refused" and problem.get("category") in _UNSETTLED_CATEGORIES:
+            raise CliError(
+                f"the bank could not settle a row: {problem.get('detail') or problem.get('code')}",
+                exit_status=ExitStatus.OUTCOME_UNKNOWN,
+                code=str(problem.get("code", "outcome_unknown")),
+            )
+
+
+def _stopped(error: CliError, *, doubted: bool) -> CliError:
+    unreached = error.exit_status is ExitStatus.UNREACHABLE
+    return CliError(
+        f"stopped before the end of the file: {error.message}",
+        exit_status=ExitStatus.OUTCOME_UNKNOWN if doubted and unreached else error.exit_status,
+        hint="run the same command again: it goes on where it stopped and pays nothing twice",
+        code=error.code,
+        request_id=error.request_id,
+        details=error.details,
+    )
