@@ -86,7 +86,7 @@ def text_of(data: EventData) -> str:
             funded = f"{_money(data.amount)} came in to {_party(data.receiver)}"
             return f"{funded}, booked by {_user(data.initiated_by)}{_quoted(data.reference)}"
         case AccountChanged():
-            changed = _CHANGES.get(data.change, f"is now of type {data.type}")
+            changed = _CHANGES.get(data.change, f"was made a {data.type} account")
             told = f"Account {data.account_id} of {_user(data.owner)} {changed} by {_user(data.initiated_by)}"
             return f"{told}: {data.reason}" if data.reason else told
 

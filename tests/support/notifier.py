@@ -1,0 +1,229 @@
+"""The real notifier in this process or in one of its own, and a server that plays user_api's internal routes."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx_sse
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from daemons.contracts.permissions import Role
+from daemons.notifier.app import build_notifier
+from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.settings import NotifierSettings
+from daemons.notifier.storage.mongo_event_log import MongoEventLog
+from daemons.notifier.storage.schema import prepare_schema
+from daemons.shared.auth.keys import session_signing_key
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
+from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
+from daemons.shared.clock import utc_now
+from daemons.shared.ids import new_id
+from daemons.shared.mongo import Database, connect
+
+SECRET = "a secret of the tests, longer than thirty-two bytes"
+NO_BROKER = "127.0.0.1:9"
+WAIT_SECONDS = 60
+
+
+class PlayedUserApi:
+    """Answers `/internal/keys` and `/internal/sessions/verify` with real keys, tokens and checks."""
+
+    def __init__(self) -> None:
+        self._signer = SessionSigner(session_signing_key(SECRET))
+        self._tokens = ServiceTokens(SECRET, name="user_api")
+        self._sessions: dict[str, dict[str, Any]] = {}
+        self.app = web.Application()
+        self.app.router.add_get("/internal/keys", self._keys)
+        self.app.router.add_post("/internal/sessions/verify", self._verify)
+
+    def sign_in(self, role: Role) -> tuple[str, str]:
+        """Return a new session's id and token."""
+        user_id, session_id, now = new_id(), new_id(), utc_now()
+        self._sessions[str(session_id)] = {
+            "active": True,
+            "user_id": str(user_id),
+            "role": role.value,
+            "display_name": "Sam",
+        }
+        token = self._signer.sign(
+            user_id=user_id, session_id=session_id, issued_at=now, expires_at=now + timedelta(hours=1)
+        )
+        return str(session_id), token
+
+    def end(self, session_id: str) -> None:
+        del self._sessions[session_id]
+
+    def change_role(self, session_id: str, role: Role) -> None:
+        self._sessions[session_id]["role"] = role.value
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))
+        return web.json_response(self._signer.public_keys())
+
+    async def _verify(self, request: web.Request) -> web.Response:
+        self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))
+        asked = await request.json()
+        return web.json_response(self._sessions.get(asked["session_id"], {"active": False}))
+
+
+class Notifier:
+    """A running notifier, from the outside; `call` and `stream` are signed in as support unless told otherwise."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient, users: PlayedUserApi) -> None:
+        self.url = url
+        self.http = http
+        self.users = users
+        self.session_id, self.token = users.sign_in(Role.SUPPORT)
+
+    async def get(self, path: str, *, token: str | None = None, **params: str | int) -> httpx.Response:
+        return await self.http.get(
+            f"{self.url}{path}", params=params, headers=cookie(self.token if token is None else token)
+        )
+
+    @asynccontextmanager
+    async def stream(
+        self, *, last_event_id: int | None = None, **params: str | int
+    ) -> AsyncIterator[AsyncIterator[httpx_sse.ServerSentEvent]]:
+        """Open a stream; yields its events once the server has said where it begins."""
+        headers = cookie(self.token)
+        if last_event_id is not None:
+            headers["Last-Event-ID"] = str(last_event_id)
+        async with httpx_sse.aconnect_sse(
+            self.http, "GET", f"{self.url}/events", params=params, headers=headers
+        ) as source:
+            source.response.raise_for_status()
+            events = source.aiter_sse()
+            await anext(events)
+            yield events
+
+
+def cookie(token: str) -> dict[str, str]:
+    """The header, set by hand: the cookie is Secure and this is no TLS."""
+    return {"Cookie": f"{SESSION_COOKIE}={token}"} if token else {}
+
+
+async def take(events: AsyncIterator[httpx_sse.ServerSentEvent], count: int) -> list[int]:
+    """Return the positions of the next events."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        return [int((await anext(events)).id) for _ in range(count)]
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds: float = 0.05) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await condition():
+            await asyncio.sleep(every_seconds)
+
+
+@pytest_asyncio.fixture
+async def notifier_database(mongo_uri: str, database_name: str) -> AsyncIterator[Database]:
+    """An empty database with the notifier's schema."""
+    client = connect(mongo_uri, daemon="tests")
+    database = client[database_name]
+    await prepare_schema(database)
+    yield database
+    await client.drop_database(database_name)
+    await client.close()
+
+
+@pytest_asyncio.fixture
+async def recorder(notifier_database: Database) -> EventRecorder:
+    """What records events, as another process of the notifier would."""
+    return EventRecorder(MongoEventLog(notifier_database), on_recorded=lambda: None)
+
+
+@pytest_asyncio.fixture
+async def users() -> AsyncIterator[tuple[PlayedUserApi, str]]:
+    """The played user_api and its URL."""
+    played = PlayedUserApi()
+    async with TestServer(played.app) as server:
+        yield played, str(server.make_url("/")).rstrip("/")
+
+
+@pytest_asyncio.fixture
+async def notifier(
+    mongo_uri: str, notifier_database: Database, users: tuple[PlayedUserApi, str]
+) -> AsyncIterator[Notifier]:
+    """The notifier in this process, without Kafka: its routes must not need it."""
+    async with running_here(mongo_uri, notifier_database.name, users, broker=NO_BROKER) as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_here(
+    mongo_uri: str, database: str, users: tuple[PlayedUserApi, str], *, broker: str, **settings: Any
+) -> AsyncIterator[Notifier]:
+    played, users_url = users
+    app = build_notifier(
+        NotifierSettings(
+            mongo_uri=mongo_uri,
+            mongo_database=database,
+            jwt_secret=SECRET,
+            kafka_broker=broker,
+            user_api_url=users_url,
+            port=1,
+            **settings,
+        )
+    )
+    async with TestServer(app) as server, httpx.AsyncClient(timeout=WAIT_SECONDS) as http:
+        yield Notifier(str(server.make_url("/")).rstrip("/"), http, played)
+
+
+@contextmanager
+def notifier_process(
+    mongo_uri: str, database: str, users_url: str, *, broker: str, log: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run a notifier as a process of its own; yields it and its URL at once, whether or not it is ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "MONGO_URI": mongo_uri,
+        "MONGO_DATABASE": database,
+        "JWT_SECRET": SECRET,
+        "KAFKA_BROKER": broker,
+        "USER_API_URL": users_url,
+    }
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daemons.notifier"], env=environment, stdout=output, stderr=output
+        )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+async def await_ready(http: httpx.AsyncClient, url: str) -> None:
+    """Wait until the daemon says that all it needs is there."""
+
+    async def ready() -> bool:
+        try:
+            return (await http.get(f"{url}/readyz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    await eventually(ready)
+
+
+def seconds_to_end(process: subprocess.Popen[bytes]) -> float:
+    """Ask the process to end and measure how long that takes."""
+    begun = time.monotonic()
+    process.terminate()
+    process.wait(WAIT_SECONDS)
+    return time.monotonic() - begun

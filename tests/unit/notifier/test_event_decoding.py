@@ -1,0 +1,103 @@
+"""Records that are events of ours are decoded; whatever is not is refused with its reason, never with a crash."""
+
+from dataclasses import replace
+
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemons.contracts.events import EventType
+from daemons.notifier.domain.decoding import UndecodableError, decode
+from daemons.shared.ids import new_id
+from daemons.shared.kafka.records import IncomingRecord
+from tests.support.events import changed, completed, consumed, failed, funded, publishable
+
+
+def _good() -> IncomingRecord:
+    event_id = new_id()
+    return consumed(publishable(event_id, completed(event_id)))
+
+
+@pytest.mark.parametrize("make", [completed, failed, funded, lambda _: changed("opened")])
+def test_every_type_is_decoded(make) -> None:
+    event_id = new_id()
+    data = make(event_id)
+    event = decode(consumed(publishable(event_id, data)))
+    assert (event.id, event.type, event.data) == (event_id, EventType(type(data).__name__), data)
+    assert type(data).model_validate(event.document) == data
+
+
+_FAULTS = {
+    "no headers": lambda good: replace(good, headers={}),
+    "another version": lambda good: _with_header(good, "ce_specversion", b"0.3"),
+    "not JSON by its header": lambda good: _with_header(good, "content-type", b"text/plain"),
+    "unknown type": lambda good: _with_header(good, "ce_type", b"Nonsense"),
+    "type of another topic": lambda good: _with_header(good, "ce_type", b"TransactionFailed"),
+    "id is no UUID": lambda good: _with_header(good, "ce_id", b"17"),
+    "id in another form": lambda good: _with_header(good, "ce_id", good.headers["ce_id"].upper()),
+    "id of another transaction": lambda good: _with_header(good, "ce_id", str(new_id()).encode()),
+    "time without zone": lambda good: _with_header(good, "ce_time", b"2026-01-01T00:00:00"),
+    "time beyond the calendar": lambda good: _with_header(good, "ce_time", b"0001-01-01T00:00:00+14:00"),
+    "no time": lambda good: _with_header(good, "ce_time", b"soon"),
+    "source too long": lambda good: _with_header(good, "ce_source", b"s" * 201),
+    "header not UTF-8": lambda good: _with_header(good, "ce_source", b"\xff"),
+    "header with control characters": lambda good: _with_header(good, "ce_source", b"\x1b[31m"),
+    "no key": lambda good: replace(good, key=None),
+    "no value": lambda good: replace(good, value=None),
+    "empty value": lambda good: replace(good, value=b""),
+    "cut value": lambda good: replace(good, value=good.value[:-1]),
+    "not an object": lambda good: replace(good, value=b"[]"),
+    "lone surrogate": lambda good: replace(good, value=good.value.replace(b'"rent"', b'"\\ud800"')),
+    "number for text": lambda good: replace(good, value=good.value.replace(b'"rent"', b"7")),
+    "unknown field": lambda good: replace(good, value=good.value[:-1] + b',"more":1}'),
+    "number beyond 64 bits": lambda good: replace(
+        good, value=good.value.replace(b'"sequence":1', b'"sequence":9223372036854775808')
+    ),
+    "time that UTC cannot tell": lambda good: replace(
+        good, value=good.value.replace(b'"occurred_at":"2', b'"occurred_at":"0001-01-01T00:00:00+14:00","x":"2')
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", _FAULTS)
+def test_what_is_no_event_is_refused_with_a_reason(fault: str) -> None:
+    good = _good()
+    decode(good)
+    with pytest.raises(UndecodableError, match=r".+"):
+        decode(_FAULTS[fault](good))
+
+
+@given(
+    key=st.none() | st.binary(max_size=20),
+    value=st.none() | st.binary(max_size=200),
+    headers=st.dictionaries(
+        st.sampled_from(["ce_id", "ce_type", "ce_source", "ce_specversion", "ce_time", "content-type"]),
+        st.binary(max_size=40),
+    ),
+)
+def test_nothing_that_comes_crashes_decoding(
+    key: bytes | None, value: bytes | None, headers: dict[str, bytes]
+) -> None:
+    with pytest.raises(UndecodableError):
+        decode(IncomingRecord("TransactionCompleted", 0, 0, key, value, headers))
+
+
+def test_the_official_sdk_reads_our_records() -> None:
+    event_id = new_id()
+    sent = publishable(event_id, completed(event_id))
+    received = consumed(sent)
+    event = from_kafka_event(
+        KafkaMessage(headers=received.headers, key=received.key, value=received.value)
+    )
+    assert event.get_id() == str(event_id)
+    assert event.get_type() == "TransactionCompleted"
+    assert event.get_source() == "/banking_api"
+    assert event.get_specversion() == "1.0"
+    assert event.get_datacontenttype() == "application/json"
+    assert event.get_time() == decode(received).time
+    assert event.get_data() == decode(received).document
+
+
+def _with_header(good: IncomingRecord, name: str, value: bytes) -> IncomingRecord:
+    return replace(good, headers={**good.headers, name: value})

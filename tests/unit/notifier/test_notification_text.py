@@ -1,0 +1,67 @@
+"""What people are told, word by word."""
+
+import pytest
+
+from daemons.contracts.wire import WireModel
+from daemons.notifier.domain.decoding import decode
+from daemons.notifier.domain.notification import notification_of, severity_of, text_of
+from daemons.notifier.domain.severity import Severity
+from daemons.shared.clock import utc_now
+from daemons.shared.ids import new_id
+from tests.support.events import changed, completed, consumed, failed, funded, publishable
+
+_ID = new_id()
+
+
+@pytest.mark.parametrize(
+    ("data", "severity", "text"),
+    [
+        (
+            completed(_ID),
+            Severity.INFO,
+            '12.34 EUR moved from Ann Berg (0000000017) to account 0000000024 ("rent")',
+        ),
+        (
+            completed(_ID, reference=None),
+            Severity.INFO,
+            "12.34 EUR moved from Ann Berg (0000000017) to account 0000000024",
+        ),
+        (
+            failed(_ID),
+            Severity.WARNING,
+            "Transfer of 12.34 EUR from Ann Berg (0000000017) to account 0000000024 was refused: "
+            "The balance is too low.",
+        ),
+        (
+            failed(_ID, kind="funding"),
+            Severity.WARNING,
+            "Funding of account 0000000024 with 12.34 EUR was refused: The balance is too low.",
+        ),
+        (
+            funded(_ID),
+            Severity.INFO,
+            "12.34 EUR came in to Ann Berg (0000000017), booked by Olga Okoye",
+        ),
+        (
+            changed("frozen", reason="asked by the police"),
+            Severity.WARNING,
+            "Account 0000000017 of Ann Berg was frozen by Olga Okoye: asked by the police",
+        ),
+        (changed("opened"), Severity.INFO, "Account 0000000017 of Ann Berg was opened by Olga Okoye"),
+        (
+            changed("type_changed"),
+            Severity.INFO,
+            "Account 0000000017 of Ann Berg was made a savings account by Olga Okoye",
+        ),
+    ],
+)
+def test_each_event_is_told_in_one_sentence(data: WireModel, severity: Severity, text: str) -> None:
+    assert (severity_of(data), text_of(data)) == (severity, text)
+
+
+def test_a_notification_names_each_account_once() -> None:
+    event_id = new_id()
+    to_itself = completed(event_id, sender="0000000024")
+    event = decode(consumed(publishable(event_id, to_itself)))
+    notification = notification_of(event, notification_id=new_id(), created_at=utc_now())
+    assert notification.account_ids == ("0000000024",)
