@@ -1,0 +1,107 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.user_api import PASSWORD, UserApi, new_email, running_user_api, token_in
+
+
+async def test_a_sign_in_begins_a_session_and_gives_its_token_in_the_cookie_alone(user_api: UserApi) -> None:
+    user = await user_api.register()
+    answer = await user_api.call("POST", "/auth/login", {"email": user["email"], "password": PASSWORD})
+    assert answer.status_code == 200
+    assert answer.json()["user"] == user
+    attributes = {part.strip() for part in answer.headers["Set-Cookie"].split(";")[1:]}
+    assert attributes == {"HttpOnly", "Secure", "SameSite=Strict", "Path=/", "Max-Age=43200"}
+    assert token_in(answer) not in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_each_sign_in_is_a_new_session(user_api: UserApi) -> None:
+    first = await user_api.person()
+    second = await user_api.sign_in(first.email)
+    assert first.session_id != second.session_id
+    assert first.token != second.token
+    assert (await first.call("GET", "/auth/session")).status_code == 200
+
+
+async def test_unknown_user_and_wrong_password_are_answered_alike(user_api: UserApi) -> None:
+    user = await user_api.register()
+    answers = [
+        await user_api.call(
+            "POST", "/auth/login", {"email": email, "password": "wrong words"}, X_Request_Id="same"
+        )
+        for email in (user["email"], new_email(), "no address at all")
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.text for answer in answers}) == 1
+    assert answers[0].json()["code"] == "invalid_credentials"
+    assert all("Set-Cookie" not in answer.headers for answer in answers)
+
+
+async def test_more_sign_ins_than_can_wait_are_refused_at_once_also_for_unknown_users(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with running_user_api(mongo_uri, database_name, hashing_workers=1, hashing_queue=1) as api:
+        user = await api.register()
+        for email in (user["email"], new_email()):
+            credentials = {"email": email, "password": "wrong words"}
+            answers = await asyncio.gather(*(api.call("POST", "/auth/login", credentials) for _ in range(12)))
+            overloaded = [answer for answer in answers if answer.status_code == 503]
+            assert {answer.status_code for answer in answers} == {401, 503}
+            assert {answer.json()["code"] for answer in overloaded} == {"overloaded"}
+            assert {answer.headers["Retry-After"] for answer in overloaded} == {"1"}
+        await api.sign_in(user["email"])
+
+
+async def test_hashing_leaves_the_event_loop_free(user_api: UserApi) -> None:
+    credentials = {"email": new_email(), "password": "wrong words"}
+    sign_ins = [asyncio.create_task(user_api.call("POST", "/auth/login", credentials)) for _ in range(12)]
+    done, _ = await asyncio.wait(sign_ins, return_when=asyncio.FIRST_COMPLETED)
+    assert (await user_api.call("GET", "/healthz")).status_code == 200
+    assert not all(task.done() for task in sign_ins)
+    assert {answer.status_code for answer in await asyncio.gather(*sign_ins)} == {401}
+    assert done
+
+
+async def test_security_events_are_logged_without_secrets(user_api: UserApi) -> None:
+    user = await user_api.register()
+    typed_into_the_wrong_field = "my secret words"
+    with capture_logs() as logs:
+        person = await user_api.sign_in(user["email"])
+        for email, password in ((user["email"], "wrong words"), (typed_into_the_wrong_field, "wrong words")):
+            await user_api.call("POST", "/auth/login", {"email": email, "password": password})
+    assert [entry["event"] for entry in logs if entry["event"].startswith("sign")] == [
+        "signed in",
+        "sign-in refused",
+        "sign-in refused",
+    ]
+    for secret in (PASSWORD, "wrong words", person.token, user["email"], typed_into_the_wrong_field):
+        assert secret not in str(logs)
+
+
+@pytest.mark.parametrize(
+    ("agent", "device"),
+    [
+        ("bankctl/1.0 (Linux)", "bankctl/1.0 (Linux)"),
+        ("a" * 400, "a" * 120),
+        ("x\u00a0\u009b31mred", "x31mred"),
+        ("", "unknown"),
+    ],
+)
+async def test_a_session_names_its_device_and_address(user_api: UserApi, agent: str, device: str) -> None:
+    user = await user_api.register()
+    credentials = {"email": user["email"], "password": PASSWORD}
+    headers = {"X-Requested-With": "x", "X-Forwarded-For": "2001:db8::7"}
+    raw = [(b"User-Agent", agent.encode()), *((k.encode(), v.encode()) for k, v in headers.items())]
+    answer = await user_api.http.post("/auth/login", json=credentials, headers=raw)
+    assert answer.json()["session"]["device"] == device
+    assert answer.json()["session"]["address"] == "2001:db8::7"
+
+
+@pytest.mark.parametrize("forwarded", ["", "not an address", "1.2.3.4, junk"])
+async def test_a_forwarded_address_that_is_none_is_not_kept(user_api: UserApi, forwarded: str) -> None:
+    user = await user_api.register()
+    credentials = {"email": user["email"], "password": PASSWORD}
+    answer = await user_api.call("POST", "/auth/login", credentials, X_Forwarded_For=forwarded)
+    assert answer.json()["session"]["address"] == "127.0.0.1"

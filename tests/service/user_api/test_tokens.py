@@ -1,0 +1,164 @@
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from daemons.shared.auth.keys import derive, session_signing_key
+from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.clock import utc_now
+from tests.support.user_api import SECRET, Person, UserApi
+
+KEY = session_signing_key(SECRET)
+INTERNAL = [
+    ("GET", "/internal/keys", None),
+    ("POST", "/internal/sessions/verify", {"session_id": str(uuid4())}),
+    ("GET", f"/internal/users/{uuid4()}", None),
+    ("POST", "/internal/users/batch", {"ids": []}),
+]
+
+
+def parts_of(person: Person) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of the person's own token, to be forged."""
+    claims = jwt.decode(person.token, options={"verify_signature": False})
+    return jwt.get_unverified_header(person.token), claims
+
+
+async def test_a_token_signed_like_the_real_one_is_taken(user_api: UserApi) -> None:
+    person = await user_api.person()
+    header, claims = parts_of(person)
+    token = jwt.encode(claims, KEY, algorithm="EdDSA", headers=header)
+    assert (await user_api.call("GET", "/users/me", token=token)).status_code == 200
+    assert header["alg"] == "EdDSA"
+    assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp"}
+
+
+@pytest.mark.parametrize(
+    ("changed_claims", "changed_header"),
+    [
+        ({"aud": ["banking_api"]}, {}),
+        ({"aud": "anything"}, {}),
+        ({"iss": "somebody"}, {}),
+        ({"sub": "admin"}, {}),
+        ({"sub": 7}, {}),
+        ({"sid": {"$ne": None}}, {}),
+        ({}, {"typ": "JWT"}),
+        ({}, {"typ": "service+jwt"}),
+        ({}, {"typ": "refresh+jwt"}),
+        ({}, {"kid": "unknown"}),
+        *(({claim: None}, {}) for claim in ("iss", "aud", "sub", "sid", "jti", "iat", "exp")),
+    ],
+)
+async def test_a_token_with_another_claim_or_header_is_refused(
+    user_api: UserApi, changed_claims: dict[str, Any], changed_header: dict[str, Any]
+) -> None:
+    person = await user_api.person()
+    header, claims = parts_of(person)
+    claims = {name: value for name, value in (claims | changed_claims).items() if value is not None}
+    # PyJWT would refuse to encode some of these; the bytes are signed all the same.
+    body = jwt.api_jws.encode(
+        json.dumps(claims).encode(), KEY, algorithm="EdDSA", headers=header | changed_header
+    )
+    answer = await user_api.call("GET", "/users/me", token=body)
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
+
+
+async def test_other_keys_and_algorithms_are_refused(user_api: UserApi) -> None:
+    person = await user_api.person()
+    header, claims = parts_of(person)
+    public = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    hmac_header = {name: value for name, value in header.items() if name != "alg"}
+    jwk = {"jwk": user_api.parts.signer.public_keys()["keys"][0]}
+    forged = {
+        "unsigned": jwt.encode(claims, None, algorithm="none", headers=hmac_header),
+        "public key as a secret": jwt.encode(claims, public, algorithm="HS256", headers=hmac_header),
+        "the services' key": jwt.encode(
+            claims, derive(SECRET, "service-tokens"), algorithm="HS256", headers=hmac_header
+        ),
+        "a key of one's own": jwt.encode(
+            claims, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers=header | jwk
+        ),
+        "another secret": jwt.encode(
+            claims, session_signing_key(SECRET + "x"), algorithm="EdDSA", headers=header
+        ),
+        "cut": person.token.rpartition(".")[0] + ".",
+        "no token": "null",
+        "dots": "..",
+        "a service token": user_api.service_tokens.header_for("user_api")["Authorization"].partition(" ")[2],
+    }
+    for name, token in forged.items():
+        answer = await user_api.call("GET", "/users/me", token=token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in"), name
+
+
+async def test_an_expired_token_and_one_of_another_user_are_refused(user_api: UserApi) -> None:
+    person, other = await user_api.person(), await user_api.person()
+    now, hour = utc_now(), timedelta(hours=1)
+    session_id = UUID(person.session_id)
+    sign = user_api.parts.signer.sign
+    old = sign(
+        user_id=UUID(person.id), session_id=session_id, issued_at=now - 2 * hour, expires_at=now - hour
+    )
+    foreign = sign(user_id=UUID(other.id), session_id=session_id, issued_at=now, expires_at=now + hour)
+    made_up = sign(user_id=UUID(person.id), session_id=uuid4(), issued_at=now, expires_at=now + hour)
+    for token in (old, foreign, made_up):
+        answer = await user_api.call("GET", "/users/me", token=token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "session_ended")
+
+
+async def test_a_session_token_counts_in_the_cookie_only(user_api: UserApi) -> None:
+    person = await user_api.person()
+    answer = await user_api.call("GET", "/users/me", Authorization=f"Bearer {person.token}")
+    assert answer.status_code == 401
+    assert (await user_api.call("GET", f"/users/me?token={person.token}")).status_code == 401
+
+
+async def test_internal_routes_are_for_daemons_with_their_own_token(user_api: UserApi) -> None:
+    person = await user_api.person()
+    now = utc_now()
+    key = derive(SECRET, "service-tokens")
+    header, claims = {"typ": "service+jwt"}, {"iss": "x", "sub": "x", "aud": "user_api", "jti": "x"}
+    refused = [
+        "",
+        f"Bearer {person.token}",
+        ServiceTokens(SECRET + "x", name="banking_api").header_for("user_api")["Authorization"],
+        ServiceTokens(SECRET, name="banking_api").header_for("notifier")["Authorization"],
+        ServiceTokens(SECRET, name="x", clock=lambda: now - timedelta(hours=1)).header_for("user_api")[
+            "Authorization"
+        ],
+        "Bearer " + jwt.encode({**claims, "iat": now}, key, algorithm="HS256", headers=header),
+        "Bearer " + jwt.encode({**claims, "iat": now, "exp": now + timedelta(1)}, key, algorithm="HS256"),
+        "Bearer "
+        + jwt.encode(
+            {**claims, "iat": now, "exp": now + timedelta(1)}, None, algorithm="none", headers=header
+        ),
+    ]
+    for method, path, body in INTERNAL:
+        for authorization in refused:
+            answer = await user_api.call(method, path, body, token=person.token, Authorization=authorization)
+            assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in"), (
+                path,
+                authorization,
+            )
+
+
+async def test_daemons_learn_users_and_keys(user_api: UserApi) -> None:
+    users = [await user_api.register(display_name=name) for name in ("Ann", "Bo")]
+    shown = [{name: user[name] for name in ("id", "email", "display_name")} for user in users]
+    one = await user_api.internal("GET", f"/internal/users/{users[0]['id']}")
+    assert one.json() == shown[0]
+    batch = await user_api.internal(
+        "POST", "/internal/users/batch", {"ids": [users[1]["id"], str(uuid4()), users[0]["id"]]}
+    )
+    assert sorted(batch.json()["users"], key=lambda user: str(user["display_name"])) == shown
+    missing = await user_api.internal("GET", f"/internal/users/{uuid4()}")
+    assert (missing.status_code, missing.json()["code"]) == (404, "user_not_found")
+    too_many = await user_api.internal("POST", "/internal/users/batch", {"ids": [str(uuid4())] * 501})
+    assert too_many.json()["errors"][0]["field"] == "ids"
+    keys = (await user_api.internal("GET", "/internal/keys")).json()["keys"]
+    assert [key["alg"] for key in keys] == ["EdDSA"]
+    assert "d" not in keys[0]

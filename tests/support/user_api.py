@@ -1,0 +1,138 @@
+"""The real user_api over a real MongoDB, on a port of its own, and people who use it."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pymongo
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from daemons.contracts.permissions import Role
+from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.session_tokens import SESSION_COOKIE
+from daemons.shared.clock import utc_now
+from daemons.user_api.app import build
+from daemons.user_api.handlers.parts import PARTS_KEY
+from daemons.user_api.services.change_role import change_role
+from daemons.user_api.services.parts import Parts
+from daemons.user_api.settings import UserApiSettings
+
+SECRET = "a secret of the tests, longer than thirty-two bytes"
+PASSWORD = "nine quiet herons"
+# Longer than the daemon looks for a lost database.
+_TIMEOUT_SECONDS = 60
+
+
+@dataclass
+class MovableClock:
+    """The real time, plus what a test adds to it."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user with a session."""
+
+    api: "UserApi"
+    id: str
+    email: str
+    password: str
+    session_id: str
+    token: str
+
+    async def call(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
+        return await self.api.call(method, path, body, token=self.token, **headers)
+
+
+class UserApi:
+    """The running daemon, from the outside; `parts` is for what only the server's shell can do."""
+
+    def __init__(self, http: httpx.AsyncClient, app: web.Application, settings: UserApiSettings) -> None:
+        self.http = http
+        self.parts: Parts = app[PARTS_KEY]
+        self.settings = settings
+        self.service_tokens = ServiceTokens(SECRET, name="banking_api")
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """Call as the command line does; the Secure cookie is set by hand, for this is no TLS."""
+        sent = {"X-Requested-With": "bankctl"}
+        if token is not None:
+            sent["Cookie"] = f"{SESSION_COOKIE}={token}"
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.request(method, path, json=body, headers=sent)
+
+    async def internal(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """Call as another daemon does."""
+        return await self.http.request(
+            method, path, json=body, headers=self.service_tokens.header_for("user_api")
+        )
+
+    async def register(self, *, display_name: str = "Ann Other", password: str = PASSWORD) -> dict[str, Any]:
+        """Register somebody new."""
+        fields = {"email": new_email(), "display_name": display_name, "password": password}
+        answer = await self.call("POST", "/users", fields)
+        assert answer.status_code == 201, answer.text
+        user: dict[str, Any] = answer.json()
+        return user
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> Person:
+        """Begin a session."""
+        answer = await self.call("POST", "/auth/login", {"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        user, session = answer.json()["user"], answer.json()["session"]
+        token = token_in(answer)
+        return Person(self, user["id"], email, password, session["id"], token)
+
+    async def person(self, role: Role = Role.USER) -> Person:
+        """Register somebody, give them the role by the shell's way, and sign them in."""
+        user = await self.register()
+        if role is not Role.USER:
+            await change_role(self.parts, UUID(user["id"]), role, actor_id=None, reason="test")
+        return await self.sign_in(user["email"])
+
+    def stored(self) -> dict[str, list[dict[str, Any]]]:
+        """Return all that the daemon keeps, to see that nothing has changed."""
+        with pymongo.MongoClient[dict[str, Any]](
+            self.settings.mongo_uri, uuidRepresentation="standard"
+        ) as client:
+            database = client[self.settings.mongo_database]
+            return {name: list(database[name].find().sort("_id")) for name in ("users", "sessions")}
+
+
+def new_email() -> str:
+    """Return an address that nobody has."""
+    return f"person-{uuid.uuid4().hex}@example.com"
+
+
+def token_in(answer: httpx.Response) -> str:
+    """Return the session token that an answer sets as a cookie."""
+    name, _, rest = answer.headers["Set-Cookie"].partition("=")
+    assert name == SESSION_COOKIE
+    return str(rest.partition(";")[0])
+
+
+@asynccontextmanager
+async def running_user_api(
+    mongo_uri: str, database_name: str, *, clock: MovableClock | None = None, **settings: Any
+) -> AsyncIterator[UserApi]:
+    """Run the daemon in this process."""
+    given = UserApiSettings(
+        mongo_uri=mongo_uri, mongo_database=database_name, jwt_secret=SECRET, port=1, **settings
+    )
+    app = build(given, clock=clock or MovableClock())
+    async with TestServer(app) as server:
+        base_url = str(server.make_url("/"))
+        async with httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS) as http:
+            yield UserApi(http, app, given)
