@@ -1,11 +1,10 @@
-"""The real user_api and banking_api in this process, over the run's own mongod, for tests of routes.
+"""The real user_api and banking_api in this process, over the run's own mongod.
 
-Kafka is left out on purpose: transfers must not need it, and what they tell waits in the outbox.
+Most tests leave Kafka out on purpose: transfers must not need it, and what they tell waits in the outbox.
 """
 
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -93,7 +92,7 @@ class Bank:
     users: Database
     ledger: Database
     client: Client
-    secret: str
+    suffix: str
 
     async def person(self, name: str = "Alice", role: str = "user") -> Person:
         """Register somebody, give them the role as the server's shell would, and sign them in."""
@@ -118,15 +117,29 @@ class Bank:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bank(mongo_uri: str) -> AsyncIterator[Bank]:
-    """Both daemons, started once for the run; tests make their own people and accounts."""
-    secret = secrets.token_urlsafe(48)
-    suffix = uuid4().hex[:8]
+    """Both daemons without Kafka, started once for the run; tests make their own people and accounts."""
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def telling_bank(mongo_uri: str, kafka_broker: str) -> AsyncIterator[Bank]:
+    """Both daemons with a real Kafka."""
+    async with running_bank(mongo_uri, kafka_broker=kafka_broker) as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_bank(mongo_uri: str, *, kafka_broker: str, suffix: str = "") -> AsyncIterator[Bank]:
+    """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
+    suffix = suffix or uuid4().hex[:8]
+    secret = f"a secret of the tests, long enough, {suffix}"
     common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret, "port": 1}
     async with AsyncExitStack() as stack:
         users = user_app.build(UserApiSettings(mongo_database=f"users_{suffix}", **common))
         user_api = await _serve(stack, users)
         settings = BankingSettings(
-            mongo_database=f"ledger_{suffix}", kafka_broker=CLOSED_PORT, user_api_url=user_api, **common
+            mongo_database=f"ledger_{suffix}", kafka_broker=kafka_broker, user_api_url=user_api, **common
         )
         banking_api = await _serve(stack, banking_app.build(settings))
         client = await stack.enter_async_context(connect(mongo_uri, daemon="tests"))
@@ -138,7 +151,7 @@ async def bank(mongo_uri: str) -> AsyncIterator[Bank]:
             users=client[f"users_{suffix}"],
             ledger=client[f"ledger_{suffix}"],
             client=client,
-            secret=secret,
+            suffix=suffix,
         )
 
 

@@ -51,7 +51,7 @@ def failed(event_id: UUID, *, kind: Literal["transfer", "funding"] = "transfer")
         receiver=Party(account_id=BOS_ACCOUNT, owner=None, sequence=None),
         reference=None,
         initiated_by=ANN,
-        failure=FailureView(code="insufficient_funds", detail="The balance is too low."),
+        failure=FailureView(code="insufficient_funds", detail="No money."),
         occurred_at=utc_now(),
     )
 

@@ -1,4 +1,4 @@
-"""The real notifier in this process or in one of its own, and a server that plays user_api's internal routes."""
+"""The real notifier, in this process or in one of its own, and a server that plays user_api to it."""
 
 import asyncio
 import os
@@ -78,7 +78,7 @@ class PlayedUserApi:
 
 
 class Notifier:
-    """A running notifier, from the outside; `call` and `stream` are signed in as support unless told otherwise."""
+    """A running notifier, from the outside, with a session of role support."""
 
     def __init__(self, url: str, http: httpx.AsyncClient, users: PlayedUserApi) -> None:
         self.url = url
@@ -122,7 +122,7 @@ async def take(events: AsyncIterator[httpx_sse.ServerSentEvent], count: int) -> 
 async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds: float = 0.05) -> None:
     """Wait until the condition holds."""
     async with asyncio.timeout(WAIT_SECONDS):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(every_seconds)
 
 

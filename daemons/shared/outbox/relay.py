@@ -21,6 +21,7 @@ Raises TransientError when it cannot now.
 
 ENTRIES_AT_ONCE = 200
 LEASE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
@@ -52,6 +53,7 @@ class Relay:
         self._holder = new_id()
         self._wake = asyncio.Event()
         self._failure: str | None = None
+        self._closing = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -63,8 +65,11 @@ class Relay:
         self._running = asyncio.create_task(self._run(), name="relay")
 
     async def close(self) -> None:
-        """Stop; what is unpublished waits in the outbox."""
+        """Stop after the batch under way, so that none is published twice; the rest waits in the outbox."""
+        self._closing.set()
+        self._wake.set()
         if self._running is not None:
+            await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
         try:
@@ -74,7 +79,7 @@ class Relay:
 
     async def _run(self) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
-        while True:
+        while not self._closing.is_set():
             self._wake.clear()
             try:
                 busy = await self._publish_once()
@@ -88,9 +93,9 @@ class Relay:
                 self._failure = None
                 backoff = _FIRST_BACKOFF_SECONDS
                 if not busy:
-                    await self._wait()
+                    await _pause(self._wake, _SWEEP_SECONDS)
                 continue
-            await asyncio.sleep(backoff)
+            await _pause(self._closing, backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     async def probe(self) -> str | None:
@@ -115,10 +120,11 @@ class Relay:
         _published.inc(len(events))
         return True
 
-    async def _wait(self) -> None:
-        """Sleep until a commit wakes the relay, or until it is time to sweep what a dead process left."""
-        try:
-            async with asyncio.timeout(_SWEEP_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+
+async def _pause(until: asyncio.Event, seconds: float) -> None:
+    """Sleep until the event or for so long: a commit ends idleness, only closing ends a back-off."""
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return

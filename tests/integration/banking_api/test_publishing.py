@@ -1,0 +1,185 @@
+"""What is committed is published: on a real Kafka, with Kafka away, and with several relays at once."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from confluent_kafka import Consumer
+
+from daemons.contracts.events import DATA_MODELS, EventType
+from daemons.shared.ids import new_id
+from daemons.shared.kafka.producer import EventProducer
+from daemons.shared.kafka.records import OutgoingRecord
+from daemons.shared.kafka.topics import ensure_topics
+from daemons.shared.mongo import Session, connect, run_transaction
+from daemons.shared.outbox.relay import Relay
+from daemons.shared.outbox.store import OutboxEvent, OutboxStore
+from tests.support.bank import CLOSED_PORT, Bank, running_bank
+from tests.support.waiting import eventually
+
+PATIENCE_SECONDS = 60
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+class Listener:
+    """Reads every topic from the start and remembers what came, by event id."""
+
+    def __init__(self, broker: str, topics: list[str]) -> None:
+        settings = {
+            "bootstrap.servers": broker,
+            "group.id": f"listener-{uuid4()}",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+        self._consumer = Consumer(settings)
+        self._consumer.subscribe(topics)
+        self.came: dict[str, list[tuple[str, str, dict[str, object]]]] = {}
+
+    async def until(self, enough: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not enough():
+                await asyncio.to_thread(self._read)
+
+    def _read(self) -> None:
+        for message in self._consumer.consume(500, timeout=0.2):
+            if message.error() is None:
+                headers = dict(message.headers() or [])
+                key = (message.key() or b"").decode()
+                data = json.loads(message.value() or b"{}")
+                event_id = headers["ce_id"].decode()
+                self.came.setdefault(event_id, []).append((message.topic() or "", key, data))
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@asynccontextmanager
+async def listening(broker: str, topics: list[str] | None = None) -> AsyncIterator[Listener]:
+    listener = Listener(broker, topics or [event.value for event in EventType])
+    try:
+        yield listener
+    finally:
+        await asyncio.to_thread(listener.close)
+
+
+async def outbox_is_empty(bank: Bank) -> bool:
+    return await bank.ledger["outbox"].count_documents({}) == 0
+
+
+async def journal_ids(bank: Bank) -> set[str]:
+    return {str(document["_id"]) async for document in bank.ledger["journal"].find({}, {"_id": 1})}
+
+
+async def test_every_transaction_is_told_with_names(telling_bank: Bank, kafka_broker: str) -> None:
+    bank = telling_bank
+    alice, bob, olga = (
+        await bank.person(),
+        await bank.person("Bob"),
+        await bank.person("Olga", "operator"),
+    )
+    sender, receiver = await alice.open_account(), await bob.open_account()
+    funded = (await olga.fund(sender, "50.00")).json()["id"]
+    paid = (await alice.transfer(sender, receiver, "12.34", reference="rent")).json()["id"]
+    failed = (await alice.transfer(sender, receiver, "99.00")).json()["details"]["transaction_id"]
+    async with listening(kafka_broker) as listener:
+        await listener.until(lambda: {funded, paid, failed} <= listener.came.keys())
+        [(topic, key, data)] = listener.came[paid]
+        assert (topic, key) == ("TransactionCompleted", sender)
+        assert data["amount"] == {"amount": "12.34", "currency": "EUR"}
+        assert data["sender"]["owner"]["display_name"] == "Alice"  # type: ignore[index]
+        assert data["receiver"]["owner"]["display_name"] == "Bob"  # type: ignore[index]
+        assert data["reference"] == "rent"
+        [(topic, key, data)] = listener.came[funded]
+        assert (topic, key) == ("AccountFundedPayload", sender)
+        assert data["initiated_by"] == {"user_id": olga.user_id, "display_name": "Olga"}
+        [(topic, _, data)] = listener.came[failed]
+        assert topic == "TransactionFailed"
+        assert data["failure"]["code"] == "insufficient_funds"  # type: ignore[index]
+        for [(topic, _, data)] in listener.came.values():
+            DATA_MODELS[EventType(topic)].model_validate_json(json.dumps(data))
+
+
+async def test_a_broker_failure_fails_no_transfer_and_loses_no_event(
+    mongo_uri: str, kafka_broker: str
+) -> None:
+    """Publishing after the commit answered 500 though money had moved; here nobody notices."""
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT) as bank:
+        alice, olga = await bank.person(), await bank.person("Olga", "operator")
+        sender, receiver = await alice.open_account(), await alice.open_account()
+        assert (await olga.fund(sender, "50.00")).status_code == 201
+        key = str(uuid4())
+        first = await alice.transfer(sender, receiver, "5.00", key=key)
+        retried = await alice.transfer(sender, receiver, "5.00", key=key)
+        assert (first.status_code, retried.json()) == (201, first.json())
+        assert await alice.balance(sender) == "45.00"
+        suffix = bank.suffix
+    async with running_bank(mongo_uri, kafka_broker=kafka_broker, suffix=suffix) as bank:
+        wanted = await journal_ids(bank)
+        async with listening(kafka_broker) as listener:
+            await listener.until(lambda: wanted <= listener.came.keys())
+        assert len(wanted) == 2
+        await eventually(lambda: outbox_is_empty(bank))
+
+
+async def test_several_relays_tell_everything_once(
+    mongo_uri: str, kafka_broker: str, database_name: str
+) -> None:
+    topic = f"relays-{database_name}"
+
+    async def encode(events: object) -> list[OutgoingRecord]:
+        return [
+            OutgoingRecord(topic, event.key, b"{}", {"ce_id": str(event.id)})
+            for event in events  # type: ignore[attr-defined]
+        ]
+
+    async def prepare() -> None:
+        await ensure_topics(kafka_broker, [topic])
+
+    async with connect(mongo_uri, daemon="tests") as client:
+        outbox = OutboxStore(client[database_name])
+        producers = [EventProducer(kafka_broker, client_id=f"relay-{n}") for n in range(3)]
+        relays = [Relay(outbox, producer, encode, prepare=prepare) for producer in producers]
+        for relay in relays:
+            relay.start()
+        wanted: set[UUID] = set()
+
+        async def commit(session: Session) -> None:
+            events = [OutboxEvent(new_id(), "T", f"k{n % 7}", NOW, {}) for n in range(10)]
+            await outbox.add(events, session=session)
+            wanted.update(event.id for event in events)
+
+        for _ in range(30):
+            await run_transaction(client, commit)
+            relays[0].wake()
+        # One relay stops half way; another takes over.
+        await relays.pop(0).close()
+        for _ in range(30):
+            await run_transaction(client, commit)
+        async with listening(kafka_broker, [topic]) as listener:
+            await listener.until(lambda: {str(event_id) for event_id in wanted} <= listener.came.keys())
+        for relay in relays:
+            await relay.close()
+        for producer in producers:
+            await producer.close()
+    times = Counter(len(records) for records in listener.came.values())
+    assert times == {1: 600}
+
+
+async def test_a_cut_line_pays_at_most_once(bank: Bank) -> None:
+    alice, olga = await bank.person(), await bank.person("Olga", "operator")
+    sender, receiver = await alice.open_account(), await alice.open_account()
+    await olga.fund(sender, "50.00")
+    key = str(uuid4())
+    request = asyncio.create_task(alice.transfer(sender, receiver, "5.00", key=key))
+    await asyncio.sleep(0)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    assert request.cancelled()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (answer := await alice.transfer(sender, receiver, "5.00", key=key)).status_code != 201:
+            assert answer.json()["code"] == "idempotency_key_in_use"
+    assert await alice.balance(sender) == "45.00"
