@@ -110,7 +110,10 @@ def global_parameters(*, hidden: bool) -> list[Any]:
 
 def version_parameters() -> list[Any]:
     """The option `--version` of the whole program."""
-    return _parameters_of(_version_option)
+    parameters = _parameters_of(_version_option)
+    for parameter in parameters:
+        lighten(parameter)
+    return parameters
 
 
 def complete_command(command: Any) -> Any:
@@ -121,8 +124,10 @@ def complete_command(command: Any) -> Any:
     command.rich_markup_mode = None
     command.epilog = command.epilog or EPILOG
     command.help = keep_examples(command.help or "")
+    command.short_help = command.short_help or command.help.split("\n\n")[0].removeprefix("\b\n")
     command.context_settings.setdefault("help_option_names", ["--help", "-h"])
     command.context_settings.setdefault("max_content_width", 100)
+    lighten_help(command)
     if isinstance(command, TyperGroup):
         command.no_args_is_help = True
         for child in command.commands.values():
@@ -160,6 +165,9 @@ class _PlainCoercion:
     def _convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if isinstance(value, self.annotation):
             return value
+        # A flag has no text; only an environment variable could give it one, and none does.
+        if self.annotation is bool:
+            raise typer.BadParameter(self._expectation(value), ctx=ctx, param=param)
         try:
             return self.annotation(value)
         except ValueError as error:
@@ -169,7 +177,14 @@ class _PlainCoercion:
         if issubclass(self.annotation, Enum):
             choices = ", ".join(repr(str(choice.value)) for choice in self.annotation)
             return f"{value!r} is not one of {choices}"
-        return f"{value!r} is no {'whole number' if self.annotation is int else 'number'}"
+        kinds = {int: "whole number", float: "number", bool: "flag"}
+        return f"{value!r} is no {kinds.get(self.annotation, 'value')}"
+
+
+def lighten_help(command: Any) -> None:
+    """Let the option --help, which typer makes by itself, do without pydantic."""
+    context = command.context_class(command, **command.context_settings)
+    lighten(command.get_help_option(context))
 
 
 def lighten(parameter: Any) -> None:
@@ -180,7 +195,7 @@ def lighten(parameter: Any) -> None:
     arguments = getattr(annotation, "__args__", None)
     if getattr(annotation, "__origin__", None) is list and arguments:
         annotation = arguments[0]
-    plain = annotation in {str, int, float, Path} or (
+    plain = annotation in {str, int, float, bool, Path} or (
         isinstance(annotation, type) and issubclass(annotation, Enum)
     )
     if plain and not ranged:

@@ -7,7 +7,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bankctl.options import complete_command, global_parameters, keep_examples, version_parameters
+from bankctl.options import (
+    complete_command,
+    global_parameters,
+    keep_examples,
+    lighten_help,
+    version_parameters,
+)
 
 ROOT_HELP = """A bank in a box: real accounts, double-entry money, events, run from a terminal.
 
@@ -92,7 +98,7 @@ def load_command(name: str) -> Any:
 
 def build_root() -> RootGroup:
     """The command tree."""
-    return RootGroup(
+    root = RootGroup(
         name="bankctl",
         help=keep_examples(ROOT_HELP),
         epilog="`bankctl help` lists the topics; `bankctl COMMAND --help` shows examples of each command.",
@@ -100,3 +106,5 @@ def build_root() -> RootGroup:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     )
+    lighten_help(root)
+    return root

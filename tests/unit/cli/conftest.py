@@ -12,7 +12,8 @@ import pytest
 
 from bankctl.config import upsert_profile
 from bankctl.main import run
-from tests.unit.cli.bank_server import Bank, issue_certificate, serve
+from tests.unit.cli.bank_server import issue_certificate, serve
+from tests.unit.cli.played_bank import Bank
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bankctl.config import upsert_profile
-from tests.unit.cli.bank_server import Bank
 from tests.unit.cli.conftest import Cli
+from tests.unit.cli.played_bank import Bank
 
 
 def session_path(home: Path) -> Path:

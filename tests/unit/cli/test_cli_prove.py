@@ -1,0 +1,72 @@
+"""admin prove: exits 0 only if every figure agrees."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Cli
+from tests.unit.cli.played_bank import Bank
+
+SAME = {"count": 2, "digest": "ab"}
+
+
+@pytest.fixture
+def proven(bank: Bank) -> Bank:
+    bank.event_proofs = [{"transactions": SAME, "notifications": SAME}]
+    return bank
+
+
+def test_everything_agrees(ann: Cli, proven: Bank) -> None:
+    outcome = ann("admin", "prove", "-o", "json")
+    assert (outcome.status, outcome.json["holds"]) == (0, True)
+    assert {check["result"] for check in outcome.json["checks"]} == {"ok"}
+    text = ann("admin", "prove").out
+    assert "sum of EUR" in text
+    assert "FAILED" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({"holds": False}, "ledger"),
+        ({"mismatches": [{"account_id": "4000000006", "problem": "off by one"}]}, "balances"),
+        (
+            {"currencies": [{"currency": "EUR", "sum_minor": "1", "accounts": 3, "entries": 4}]},
+            "sum of EUR",
+        ),
+        ({"outbox_pending": 1}, "outbox"),
+        ({"events": {"count": 3, "digest": "ab"}}, "events received"),
+        ({"events": {"count": 2, "digest": "cd"}}, "notifications"),
+    ],
+)
+def test_one_figure_that_is_off_fails_the_proof(
+    ann: Cli, proven: Bank, changes: dict[str, Any], failed: str
+) -> None:
+    proven.ledger_proof_changes = changes
+    outcome = ann("admin", "prove", "--wait", "0", "-o", "json")
+    assert (outcome.status, outcome.json["holds"], outcome.problem["code"]) == (1, False, "proof_failed")
+    results = {check["name"]: check["result"] for check in outcome.json["checks"]}
+    assert results[failed] == "FAILED"
+
+
+def test_notifications_that_are_missing_fail_the_proof(ann: Cli, bank: Bank) -> None:
+    bank.event_proofs = [{"transactions": SAME, "notifications": {"count": 1, "digest": "xx"}}]
+    assert ann("admin", "prove", "--wait", "0").status == 1
+
+
+def test_events_on_their_way_are_waited_for(ann: Cli, bank: Bank) -> None:
+    bank.outbox_pending = [1, 0]
+    late = {"count": 1, "digest": "00"}
+    bank.event_proofs = [
+        {"transactions": late, "notifications": late},
+        {"transactions": SAME, "notifications": late},
+        {"transactions": SAME, "notifications": SAME},
+    ]
+    assert ann("admin", "prove").status == 0
+    assert len(bank.sent("/events/proof")) == 3
+
+
+def test_books_that_do_not_hold_are_not_waited_for(ann: Cli, proven: Bank) -> None:
+    proven.ledger_proof_changes = {"holds": False}
+    assert ann("admin", "prove").status == 1
+    assert len(proven.sent("/ledger/proof")) == 1

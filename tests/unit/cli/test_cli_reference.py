@@ -1,0 +1,121 @@
+"""Help, its generated reference, completion, and a start that stays light."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bankctl import __version__
+from bankctl.reference import reference, walk
+from bankctl.registry import COMMANDS, build_root
+from bankctl.topics import TEXTS, TOPICS
+from tests.unit.cli.conftest import Cli
+
+HEAVY = (
+    "httpx",
+    "rich",
+    "pydantic",
+    "jmespath",
+    "stamina",
+    "pymongo",
+    "aiohttp",
+    "confluent_kafka",
+    "daemons",
+)
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_the_reference_is_that_of_the_present_commands() -> None:
+    written = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == reference(), "run: python -m bankctl.reference > docs/cli.md"
+
+
+def test_every_command_is_in_the_reference() -> None:
+    text = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
+    paths = [path for path, _ in walk(build_root())]
+    assert len(paths) > 50
+    for path in paths:
+        assert f"\n## {path}\n" in text
+
+
+def test_help_begins_with_what_it_is_for_and_examples() -> None:
+    for path, context in walk(build_root()):
+        text = context.command.get_help(context)
+        before_options = text.split("\nOptions:")[0].split("\nArguments:")[0]
+        assert "\n  Examples:\n" in before_options, path
+        example = before_options.split("\n  Examples:\n")[1].splitlines()[0]
+        assert "bankctl" in example, path
+        second = before_options.split("\n\n")[2]
+        assert second.startswith("  Examples:"), f"{path}: examples come right behind the summary"
+
+
+def test_the_list_of_commands_says_what_each_is_for() -> None:
+    for name, (_, _, summary) in COMMANDS.items():
+        assert summary.endswith("."), name
+        assert len(summary) < 60, name
+
+
+def test_every_option_and_argument_is_explained() -> None:
+    for path, context in walk(build_root()):
+        for parameter in context.command.params:
+            assert parameter.help, f"{path}: {parameter.name}"
+
+
+def test_every_topic_is_printed(cli: Cli) -> None:
+    assert set(TOPICS) == {*TEXTS, "exit-codes"}
+    for topic in TOPICS:
+        assert cli("help", topic).status == 0
+    codes = {row["status"] for row in cli("help", "exit-codes", "-o", "json").json}
+    assert codes == {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130, 141}
+
+
+def test_the_version_is_that_of_the_package(cli: Cli) -> None:
+    assert __version__ == importlib.metadata.version("bankctl")
+    assert cli("--version").out == f"bankctl {__version__}\n"
+    assert cli("version", "-o", "json").json["bankctl"] == __version__
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--version", "--help", "", "transfer --help", "transfer 4000000007 1234567894 1", "help exit-codes"],
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(arguments: str) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "bankctl.main", *arguments.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in finished.stderr.splitlines()}
+    assert not loaded & set(HEAVY)
+    if arguments == "--version":
+        assert "typer" not in loaded
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(cli: Cli, shell: str) -> None:
+    outcome = cli("completion", shell)
+    assert outcome.status == 0
+    assert "_BANKCTL_COMPLETE" in outcome.out
+
+
+def test_commands_are_completed() -> None:
+    environment = {
+        **os.environ,
+        "_BANKCTL_COMPLETE": "complete_bash",
+        "COMP_WORDS": "bankctl accounts st",
+        "COMP_CWORD": "2",
+    }
+    finished = subprocess.run(
+        [sys.executable, "-m", "bankctl.main"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert finished.stdout.split() == ["statement"]

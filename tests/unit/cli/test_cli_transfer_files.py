@@ -1,0 +1,217 @@
+"""transfer --file: every row once, however often and wherever the file is run."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Cli
+from tests.unit.cli.played_bank import ANN, BOB, Bank, CutLineError, ProblemError, Request
+
+BATCH = "/transactions/batch"
+HEADER = "order_id,from,to,amount,currency,reference\n"
+
+
+def orders(path: Path, *rows: str, header: str = HEADER) -> str:
+    path.write_text(header + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    rows = [f"{number},{ANN},{BOB},1.00,EUR,rent" for number in range(3)]
+    return orders(tmp_path / "orders.csv", *rows)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> str:
+    rows = [f"{number},{ANN},{BOB},0.01,EUR," for number in range(600)]
+    return orders(tmp_path / "large.csv", *rows)
+
+
+def cut(_: Request) -> None:
+    raise CutLineError
+
+
+def test_every_row_is_paid_and_the_summary_says_so(ann: Cli, bank: Bank, small: str) -> None:
+    outcome = ann("transfer", "--file", small, "-o", "json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["summary"] == {
+        "rows": 3,
+        "paid": 3,
+        "failed": 0,
+        "refused": 0,
+        "skipped": 0,
+        "replayed": 0,
+        "amounts": {"EUR": {"paid": "3.00"}},
+    }
+    assert bank.balances[BOB] == 3
+    results = [json.loads(line) for line in Path(outcome.json["results_file"]).read_text().splitlines()]
+    assert [row["extra"]["order_id"] for row in results[1:]] == ["0", "1", "2"]
+    assert [row["line"] for row in results[1:]] == [2, 3, 4]
+
+
+def test_equal_rows_are_two_payments(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    row = f"1,{ANN},{BOB},1.00,EUR,rent"
+    assert ann("transfer", "--file", orders(tmp_path / "twice.csv", row, row)).status == 0
+    assert bank.balances[BOB] == 2
+
+
+def test_the_same_file_again_sends_nothing(ann: Cli, bank: Bank, small: str) -> None:
+    assert ann("transfer", "--file", small).status == 0
+    again = ann("transfer", "--file", small, "-o", "json")
+    assert (again.status, again.json["summary"]["skipped"], again.json["summary"]["paid"]) == (0, 3, 0)
+    assert len(bank.sent(BATCH)) == 1
+
+
+def test_the_same_file_on_a_fresh_machine_pays_nothing_twice(ann: Cli, bank: Bank, small: str) -> None:
+    first = ann("transfer", "--file", small, "-o", "json")
+    Path(first.json["results_file"]).unlink()
+    copy = Path(small).rename(Path(small).with_name("renamed.csv"))
+    again = ann("transfer", "--file", str(copy), "-o", "json")
+    assert (again.status, again.json["summary"]["replayed"]) == (0, 3)
+    assert bank.balances[BOB] == 3
+
+
+def test_another_run_name_pays_anew(ann: Cli, bank: Bank, small: str) -> None:
+    for run in ("2026-11", "2026-12", "2026-12"):
+        assert ann("transfer", "--file", small, "--run", run).status == 0
+    assert bank.balances[BOB] == 6
+    assert ann("transfer", "--file", small, "--run", "a/b").status == 2
+
+
+def test_a_broken_row_is_reported_with_its_line_and_stops_no_other(
+    ann: Cli, bank: Bank, tmp_path: Path
+) -> None:
+    path = orders(
+        tmp_path / "orders.csv",
+        f"1,{ANN},{BOB},1.00,EUR,fine",
+        f"2,{ANN},1234567849,1.00,EUR,swapped digits",
+        f"3,{ANN},{BOB},1e2,EUR,exponent",
+        f"4,{ANN},{BOB},-1,EUR,negative",
+        f"5,{ANN},{BOB},1.00,euros,currency",
+        f"6,{ANN},{BOB}",
+        "",
+        f'7,{ANN},{BOB},1.00,EUR,"quoted "badly',
+        f"8,{ANN},{BOB},1.00,EUR,fine too",
+    )
+    outcome = ann("transfer", "--file", path, "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (6, "rows_not_paid")
+    assert outcome.json["summary"]["paid"] == 2
+    assert [row["line"] for row in outcome.json["failed_rows"]] == [3, 4, 5, 6, 7, 9]
+    assert "check digit" in outcome.json["failed_rows"][0]["problem"]["detail"]
+    assert bank.balances[BOB] == 2
+
+
+def test_a_row_that_the_bank_fails_is_reported_and_stays_settled(
+    ann: Cli, bank: Bank, tmp_path: Path
+) -> None:
+    path = orders(
+        tmp_path / "orders.csv", f"1,{ANN},{BOB},9999.00,EUR,much", f"2,{ANN},{BOB},1.00,EUR,little"
+    )
+    for skipped in (0, 1):
+        outcome = ann("transfer", "--file", path, "-o", "json")
+        assert outcome.status == 6
+        assert outcome.json["summary"]["skipped"] == skipped
+        (row,) = outcome.json["failed_rows"]
+        assert (row["line"], row["result"], row["problem"]["code"]) == (2, "failed", "insufficient_funds")
+    assert len(bank.sent(BATCH)) == 1
+    shown = ann("transfer", "--file", path)
+    assert "insufficient_funds" in shown.out
+    assert "9999.00" in shown.out
+
+
+def test_spreadsheet_files_are_read(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    text = f'Reference,Currency,Amount,To,From\r\n"rent, ""warm""",eur,2.00,{BOB},{ANN}\r\n'
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert ann("transfer", "--file", str(path)).status == 0
+    assert bank.sent(BATCH)[0].body["transfers"][0]["reference"] == 'rent, "warm"'
+
+
+def test_bytes_that_are_no_text_break_only_their_row(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    rows = f"1,{ANN},{BOB},1.00,EUR,caf\xe9\n2,{ANN},{BOB},1.00,EUR,tea\n"
+    path.write_bytes((HEADER + rows).encode("latin-1"))
+    outcome = ann("transfer", "--file", str(path), "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"], outcome.json["summary"]["refused"]) == (6, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [("from,to,amount\n", "missing_columns"), ("from,to,amount,currency,to\n", "duplicate_columns")],
+)
+def test_a_file_without_usable_header_is_refused(
+    ann: Cli, bank: Bank, tmp_path: Path, header: str, code: str
+) -> None:
+    outcome = ann("transfer", "--file", orders(tmp_path / "x.csv", header=header), "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (2, code)
+    assert ann("transfer", "--file", str(tmp_path / "missing.csv")).status == 2
+    assert bank.sent(BATCH) == []
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_stopped(
+    ann: Cli, bank: Bank, large: str, home: Path
+) -> None:
+    def stop_at_the_second(_: Request) -> None:
+        if len(bank.sent(BATCH)) >= 2:
+            raise CutLineError
+
+    bank.times(3, BATCH, lambda _: None)
+    bank.after_hooks.append(lambda request: stop_at_the_second(request) if request.path == BATCH else None)
+    stopped = ann("transfer", "--file", large, "--wait", "0", "-o", "json")
+    assert stopped.status == 9
+    assert "same command again" in stopped.problem["hint"]
+    bank.after_hooks.clear()
+    bank.requests.clear()
+    resumed = ann("transfer", "--file", large, "-o", "json")
+    assert resumed.status == 0, resumed.err
+    summary = resumed.json["summary"]
+    assert (summary["skipped"], summary["paid"], summary["replayed"]) == (250, 350, 250)
+    assert [len(request.body["transfers"]) for request in bank.sent(BATCH)] == [250, 100]
+    assert bank.balances[BOB] == Decimal("6.00")
+
+
+def test_a_results_line_that_was_cut_by_a_crash_is_written_again(ann: Cli, bank: Bank, small: str) -> None:
+    path = Path(ann("transfer", "--file", small, "-o", "json").json["results_file"])
+    path.write_bytes(path.read_bytes()[:-40])
+    again = ann("transfer", "--file", small, "-o", "json")
+    assert (again.json["summary"]["skipped"], again.json["summary"]["replayed"]) == (2, 1)
+    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 4
+    assert bank.balances[BOB] == 3
+
+
+def test_a_bank_that_is_away_for_a_moment_is_waited_for(ann: Cli, bank: Bank, small: str) -> None:
+    bank.times(4, BATCH, cut, after=True)
+    outcome = ann("transfer", "--file", small, "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 3)
+    keys = {
+        tuple(row["idempotency_key"] for row in request.body["transfers"]) for request in bank.sent(BATCH)
+    }
+    assert len(keys) == 1
+    assert bank.balances[BOB] == 3
+
+
+def test_a_bank_that_stays_away_ends_the_run_with_8(ann: Cli, bank: Bank, small: str) -> None:
+    def busy(_: Request) -> None:
+        raise ProblemError(503, "unavailable", "transient")
+
+    bank.times(99, BATCH, busy)
+    outcome = ann("transfer", "--file", small, "--wait", "0", "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (8, "unavailable")
+
+
+def test_the_results_of_another_file_are_not_overwritten(
+    ann: Cli, bank: Bank, small: str, large: str, tmp_path: Path
+) -> None:
+    results = str(tmp_path / "results.jsonl")
+    assert ann("transfer", "--file", small, "--results", results).status == 0
+    outcome = ann("transfer", "--file", large, "--results", results, "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (2, "results_file_of_another_run")
+
+
+def test_no_progress_bar_on_a_pipe(ann: Cli, small: str) -> None:
+    outcome = ann("transfer", "--file", small)
+    assert "Paying" not in outcome.err
+    assert "\x1b" not in outcome.out + outcome.err
