@@ -92,16 +92,18 @@ def _run(act: Callable[[Registry], Awaitable[User]]) -> int:
 @asynccontextmanager
 async def _registry(settings: UserStoreSettings) -> AsyncIterator[Registry]:
     hasher = Argon2Hasher(workers=1, queue=1)
-    async with connect(settings.mongo_uri, daemon=NAME) as client:
-        database = client[settings.mongo_database]
-        await make_indexes(database)
-        yield Registry(
-            users=MongoUsers(client, database),
-            hasher=hasher,
-            common_passwords=common_passwords(),
-            clock=utc_now,
-        )
-    hasher.close()
+    try:
+        async with connect(settings.mongo_uri, daemon=NAME) as client:
+            database = client[settings.mongo_database]
+            await make_indexes(database)
+            yield Registry(
+                users=MongoUsers(client, database),
+                hasher=hasher,
+                common_passwords=common_passwords(),
+                clock=utc_now,
+            )
+    finally:
+        hasher.close()
 
 
 def _fail(error: BankError) -> int:

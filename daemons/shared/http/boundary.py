@@ -37,7 +37,9 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     except BankError as error:
         response = problem_response(error, request_id=request_id)
         if error.category in {Category.UNAUTHENTICATED, Category.FORBIDDEN}:
-            _log.info("request refused", code=error.code, request_id=request_id, path=request.path)
+            # The raw path is percent-encoded: nothing in it can drive a terminal or fake a line.
+            path = request.rel_url.raw_path
+            _log.info("request refused", code=error.code, request_id=request_id, path=path)
     except web.HTTPException as error:
         response = problem_response(_router_error(request, error), request_id=request_id)
         if "Allow" in error.headers:
@@ -52,7 +54,8 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         response = problem_response(silent, request_id=request_id)
     except Exception:  # noqa: BLE001 - the outermost frame of a request: everything becomes an answer
         # The caller learns the request id only; the log has the rest under the same id.
-        _log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
+        path = request.rel_url.raw_path
+        _log.exception("request failed", request_id=request_id, method=request.method, path=path)
         fault = BankError(
             "internal", "Something went wrong on our side; nothing more is known to the caller."
         )

@@ -105,3 +105,10 @@ async def test_a_forwarded_address_that_is_none_is_not_kept(user_api: UserApi, f
     credentials = {"email": user["email"], "password": PASSWORD}
     answer = await user_api.call("POST", "/auth/login", credentials, X_Forwarded_For=forwarded)
     assert answer.json()["session"]["address"] == "127.0.0.1"
+
+
+async def test_what_a_caller_puts_into_the_path_cannot_drive_the_log(user_api: UserApi) -> None:
+    with capture_logs() as logs:
+        await user_api.call("GET", "/users/%1b%5b31m%0afake")
+    [entry] = [entry for entry in logs if entry["event"] == "request refused"]
+    assert entry["path"].isprintable()
