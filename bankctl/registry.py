@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "notifications": ("bankctl.commands.notifications", "app", "What the bank has told people."),
     "admin": ("bankctl.commands.admin", "app", "For operators: freeze, fund, prove the ledger."),
     "dev": ("bankctl.commands.dev", "app", "A whole bank on this machine."),
-    "demo": ("bankctl.commands.demo", "app", "See the whole bank at work in a minute."),
+    "demo": ("bankctl.commands.demo", "demo", "See the whole bank at work in a minute."),
     "config": ("bankctl.commands.config", "app", "Profiles: which bank to talk to."),
     "doctor": ("bankctl.commands.doctor", "doctor", "Find what is wrong and how to mend it."),
     "api": ("bankctl.commands.api", "api", "Send one request to the bank's HTTP API."),
