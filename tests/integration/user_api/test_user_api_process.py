@@ -94,7 +94,6 @@ def test_the_first_operator_is_made_from_the_shell_and_signs_in_over_http(
         granted = shell(environment, "grant-role", "--email", email.upper(), "--role", "admin")
         assert json.loads(granted.stdout)["role"] == "admin"
         assert http.get("/users/me", headers=cookie).json()["code"] == "session_ended"
-        # A request that runs when the daemon is told to stop gets its answer.
         assert http.get("/metrics").text.count("bankctl_http_request_seconds_count") > 0
         assert http.get("/openapi.json").json()["openapi"] == "3.1.0"
     daemon.send_signal(signal.SIGTERM)
