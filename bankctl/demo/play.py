@@ -51,20 +51,15 @@ class Play:
         self._prove(alices, bobs)
 
     def _sign_in(self) -> None:
-        self._scene(
-            "Two users register and log in; the operator, made in the server's own shell, logs in too"
-        )
+        self._scene("Two users register and log in, and so does the operator, whom the server's shell made")
         for person in (self.alice, self.bob):
             person.password = secrets.token_urlsafe(12)
-            arguments = ("--email", person.email, "--name", person.name, "--password-stdin")
-            self._expect(
-                person.run("register", *arguments, typed=person.password), f"{person.name} registers"
-            )
+            named = ("--email", person.email, "--name", person.name, "--password-stdin")
+            ran = person.run("register", *named, typed=person.password)
+            self._expect(ran, f"{person.name} registers")
         for person in (self.alice, self.bob, self.olga):
-            arguments = ("--email", person.email, "--password-stdin")
-            self._expect(
-                person.run("login", *arguments, typed=person.password), f"{person.name} is logged in"
-            )
+            ran = person.run("login", "--email", person.email, "--password-stdin", typed=person.password)
+            self._expect(ran, f"{person.name} is logged in")
 
     def _last_position(self) -> int:
         newest = self.olga.ask("events", "history", "--limit", "1")
@@ -74,9 +69,8 @@ class Play:
         self._scene("Accounts are opened, and the operator books money that came in from outside")
         numbers = []
         for person in (self.alice, self.bob):
-            self._expect(
-                person.run("accounts", "open", "checking", "--currency", "EUR"), "the account is open"
-            )
+            ran = person.run("accounts", "open", "checking", "--currency", "EUR")
+            self._expect(ran, f"{person.name}'s account is open")
             [account] = person.ask("accounts", "list")
             numbers.append(str(account["id"]))
         funding = ("admin", "fund", numbers[0], "1000.00", "--reference", "Opening deposit")
@@ -127,9 +121,8 @@ class Play:
             ["TransactionFailed", "1.00 EUR"],
             status=ExitStatus.NOT_FOUND,
         )
-        self._expect(
-            self.bob.run("events", "tail", "--count", "1"), "the stream is refused", ExitStatus.FORBIDDEN
-        )
+        ran = self.bob.run("events", "tail", "--count", "1")
+        self._expect(ran, "the stream is refused", ExitStatus.FORBIDDEN)
 
     def _prove(self, alices: str, bobs: str) -> None:
         self._scene("The books are proved")

@@ -64,8 +64,8 @@ def pick(count: int, *, taken: Collection[int] = ()) -> list[int]:
     """
     chosen: list[int] = []
     for port in random.sample(_CHOICE, k=len(_CHOICE)):
+        if len(chosen) == count:
+            return chosen
         if port not in taken and is_free(port):
             chosen.append(port)
-            if len(chosen) == count:
-                return chosen
     raise OSError(f"only {len(chosen)} of {count} ports are free between {_CHOICE.start} and {_CHOICE.stop}")
