@@ -6,9 +6,9 @@ from decimal import Decimal
 from bankctl.errors import usage_error
 
 # No exponent, no sign, no grouping: what is typed is what is paid.
-_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,6})?")
+_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,6})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_ACCOUNT_NUMBER = re.compile(r"[0-9]{10}")
+_ACCOUNT_NUMBER = re.compile(r"[1-9][0-9]{9}")
 LONGEST_REFERENCE = 140
 
 
@@ -30,7 +30,7 @@ def fault_of_currency(text: str) -> str | None:
 def fault_of_account(text: str) -> str | None:
     """What is wrong with an account number, None if its check digit is right (Damm, 2004)."""
     if not _ACCOUNT_NUMBER.fullmatch(text):
-        return f"{text!r} is no account number: it has ten digits"
+        return f"{text!r} is no account number: it has ten digits and begins with no zero"
     # Slow to load, and only money needs it.
     from stdnum import damm  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ from bankctl.errors import usage_error
 from bankctl.files import ensure_private_directory, sync_directory, write_private
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
-_KEY = re.compile(r"[\x20-\x7e]{1,128}")
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,12 @@ def check_key(key: str) -> str:
     """Return `key` if it may be an idempotency key.
 
     Raises:
-        CliError: it is empty, too long or not printable ASCII.
+        CliError: it is empty, too long, or not printable ASCII without spaces.
     """
     if not _KEY.fullmatch(key):
-        raise usage_error("an idempotency key is 1 to 128 printable ASCII characters", code="invalid_key")
+        raise usage_error(
+            "an idempotency key is 1 to 128 printable ASCII characters without spaces", code="invalid_key"
+        )
     return key
 
 

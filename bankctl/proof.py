@@ -93,7 +93,7 @@ def _book_checks(ledger: Mapping[str, Any]) -> list[Check]:
         for item in ledger["currencies"]
     ]
     mismatches = ledger["mismatches"]
-    first = "; ".join(f"{item.get('account_id')}: {item.get('problem')}" for item in mismatches[:3])
+    first = "; ".join(f"{item.get('id')}: {item.get('problem')}" for item in mismatches[:3])
     return [
         Check(
             "ledger",

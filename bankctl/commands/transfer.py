@@ -36,7 +36,7 @@ _PREVIEW_COLUMNS = [
     Column("from.display_name", "From name"),
     Column("to.account_id", "To"),
     Column("to.display_name", "To name"),
-    Column("from.balance_after", "Balance after", "right"),
+    Column("from.balance_after.amount", "Balance after", "right"),
     Column("failure.code", "Failure"),
 ]
 

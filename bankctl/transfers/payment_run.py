@@ -103,10 +103,10 @@ def _pay_batch(bank: BankClient, run: PaymentRun, orders: Sequence[Order]) -> li
     keys = [run.key(bank, order.line) for order in orders]
     transfers = [{"idempotency_key": key, **order.request} for key, order in zip(keys, orders, strict=True)]
     answers = _send_patiently(bank, transfers, run.wait_seconds)
-    by_key = {answer["idempotency_key"]: answer for answer in answers}
+    by_index = {answer["index"]: answer for answer in answers}
     records = []
-    for key, order in zip(keys, orders, strict=True):
-        answer = by_key[key]
+    for index, (key, order) in enumerate(zip(keys, orders, strict=True)):
+        answer = by_index[index]
         transaction, problem = answer.get("transaction") or {}, answer.get("problem")
         records.append(
             _record(
@@ -146,11 +146,14 @@ def _send_patiently(
 def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
     for answer in answers:
         problem = answer.get("problem") or {}
-        if answer["outcome"] == "refused" and problem.get("category") in _UNSETTLED_CATEGORIES:
+        code, category = problem.get("code", "outcome_unknown"), problem.get("category")
+        unsettled = category in _UNSETTLED_CATEGORIES or code == "idempotency_key_in_use"
+        if answer["outcome"] not in _RESULTS or (answer["outcome"] == "refused" and unsettled):
             raise CliError(
-                f"the bank could not settle a row: {problem.get('detail') or problem.get('code')}",
+                f"the outcome of a row is not known yet: {problem.get('detail') or code}",
                 exit_status=ExitStatus.OUTCOME_UNKNOWN,
-                code=str(problem.get("code", "outcome_unknown")),
+                code=str(code),
+                request_id=problem.get("request_id"),
             )
 
 

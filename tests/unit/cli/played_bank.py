@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 ANN, BOB = "4000000006", "1234567894"
 NOW = "2026-11-23T05:34:42.123Z"
+USER = "0190a1b2-0000-7000-8000-000000000001"
 
 
 class ProblemError(Exception):
@@ -141,7 +142,7 @@ class Bank:
 
     def _user(self) -> dict[str, Any]:
         return {
-            "id": "0190a1b2-0000-7000-8000-000000000001",
+            "id": USER,
             "email": "ann@example.com",
             "display_name": self.names[ANN],
             "role": self.role,
@@ -151,8 +152,9 @@ class Bank:
 
     def _session(self) -> dict[str, Any]:
         return {
-            "id": "s1",
+            "id": "0190a1b2-0000-7000-8000-0000000000aa",
             "created_at": NOW,
+            "last_seen_at": NOW,
             "expires_at": (datetime.now(UTC) + timedelta(hours=8)).isoformat(),
             "address": "127.0.0.1",
             "device": "bankctl",
@@ -182,7 +184,7 @@ class Bank:
     def _account(self, number: str) -> dict[str, Any]:
         return {
             "id": number,
-            "owner_id": "u1",
+            "owner_id": USER,
             "name": self.names[number],
             "type": "checking",
             "status": "active",
@@ -197,7 +199,8 @@ class Bank:
             raise ProblemError(404, "account_not_found", "not_found", f"there is no account {number}")
         account = self._account(number)
         if rest == "balance":
-            return 200, {"account_id": number, "balance": account["balance"], "status": "active"}, {}
+            view = {"account_id": number, "balance": account["balance"], "status": "active"}
+            return 200, {**view, "sequence": 1, "as_of": NOW}, {}
         if rest == "freeze":
             return 200, {**account, "status": "frozen", "status_reason": request.body["reason"]}, {}
         if rest == "fund":
@@ -216,7 +219,7 @@ class Bank:
             "to_account": body.get("to_account"),
             "reference": body.get("reference"),
             "failure": failure,
-            "initiated_by": "u1",
+            "initiated_by": USER,
             "created_at": NOW,
         }
 
@@ -295,6 +298,7 @@ class Bank:
             "journal_transactions": 2,
             "completed": 2,
             "failed": 0,
+            "mismatch_count": 0,
             "mismatches": [],
             "outbox_pending": pending,
             "events": {"count": 2, "digest": "ab"},

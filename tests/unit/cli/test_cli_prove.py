@@ -29,7 +29,7 @@ def test_everything_agrees(ann: Cli, proven: Bank) -> None:
     ("changes", "failed"),
     [
         ({"holds": False}, "ledger"),
-        ({"mismatches": [{"account_id": "4000000006", "problem": "off by one"}]}, "balances"),
+        ({"mismatches": [{"id": "4000000006", "problem": "off by one"}]}, "balances"),
         (
             {"currencies": [{"currency": "EUR", "sum_minor": "1", "accounts": 3, "entries": 4}]},
             "sum of EUR",

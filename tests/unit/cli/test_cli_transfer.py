@@ -56,6 +56,7 @@ def test_a_transfer_moves_money_and_leaves_nothing_behind(ann: Cli, bank: Bank, 
         ([ANN, BOB, "1", "--reference", "x" * 141], "invalid_reference"),
         ([ANN, BOB, "1", "--reference", "a\x1b[2J"], "invalid_reference"),
         ([ANN, BOB, "1", "--idempotency-key", "ü"], "invalid_key"),
+        ([ANN, BOB, "1", "--idempotency-key", "a b"], "invalid_key"),
         ([ANN, BOB], "usage"),
         ([ANN, BOB, "-1"], "usage"),
     ],
@@ -162,10 +163,10 @@ def test_a_refusal_is_final(ann: Cli, bank: Bank, home: Path) -> None:
 
 def test_a_key_of_ones_own_pays_once(ann: Cli, bank: Bank) -> None:
     for replayed in (False, True):
-        outcome = ann("transfer", ANN, BOB, "5", "--idempotency-key", "rent/2026 12", "-o", "json")
+        outcome = ann("transfer", ANN, BOB, "5", "--idempotency-key", "rent/2026-12", "-o", "json")
         assert (outcome.status, outcome.json["replayed"]) == (0, replayed)
     assert bank.balances[BOB] == 5
-    assert ann("transfer", ANN, BOB, "6", "--idempotency-key", "rent/2026 12").status == 6
+    assert ann("transfer", ANN, BOB, "6", "--idempotency-key", "rent/2026-12").status == 6
 
 
 def test_a_key_that_is_still_open_is_not_given_to_another_transfer(ann: Cli, bank: Bank, home: Path) -> None:

@@ -1,0 +1,132 @@
+"""What the command line sends is what the daemons take, and what the played bank answers is what they give.
+
+The unit tests run the command line against a played bank; this pins that bank to the daemons' own models.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, TypeAdapter
+
+from bankctl.client.problems import _EXIT_STATUSES
+from bankctl.commands.events import EVENT_TYPES
+from bankctl.money import fault_of_account, fault_of_amount
+from daemons.banking_api.domain.account_number import account_number
+from daemons.banking_api.handlers import schemas as banking
+from daemons.contracts.errors import Category
+from daemons.contracts.events import EventType
+from daemons.contracts.wire import DecimalText
+from daemons.notifier.handlers import views as notifier
+from daemons.user_api.handlers import schemas as users
+from tests.unit.cli.conftest import Cli
+from tests.unit.cli.played_bank import ANN, BOB, Bank, Request
+
+SAME = {"count": 2, "digest": "ab"}
+TRANSFER = {"from_account": ANN, "to_account": BOB, "amount": "1.00", "currency": "EUR"}
+
+
+def check(model: type[BaseModel], document: Any) -> None:
+    model.model_validate_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "model"),
+    [
+        ("GET", "/auth/session", None, users.SignedIn),
+        ("GET", "/auth/sessions", None, users.SessionList),
+        ("POST", "/users", {"email": "a@b.c", "display_name": "A", "password": "x" * 9}, users.UserView),
+        ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, banking.AccountView),
+        ("GET", "/accounts", None, banking.AccountPage),
+        ("GET", f"/accounts/{ANN}/balance", None, banking.BalanceView),
+        ("POST", "/transactions/preview", TRANSFER, banking.PreviewView),
+        ("POST", "/transactions/transfer", TRANSFER, banking.TransactionView),
+        (
+            "POST",
+            "/transactions/batch",
+            {"transfers": [{**TRANSFER, "idempotency_key": "k", "amount": amount} for amount in ("1", "9")]},
+            banking.BatchResults,
+        ),
+        ("GET", "/ledger/proof", None, banking.ProofView),
+        ("GET", "/events/proof", None, notifier.EventProofView),
+    ],
+)
+def test_the_played_bank_answers_as_the_daemons_do(
+    method: str, path: str, body: Any, model: type[BaseModel]
+) -> None:
+    bank = Bank()
+    bank.event_proofs = [{"transactions": SAME, "notifications": SAME}]
+    headers = {
+        "Cookie": f"__Host-bankctl={bank.cookie}",
+        "X-Requested-With": "tests",
+        "Idempotency-Key": "key",
+    }
+    text = b"" if body is None else json.dumps(body).encode()
+    _, document, _ = bank.answer(Request(method, path, headers, text))
+    check(model, document)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "model"),
+    [
+        (
+            ["accounts", "open", "savings", "--currency", "eur", "--name", "n"],
+            "/accounts",
+            banking.OpenAccount,
+        ),
+        (["accounts", "close", ANN], f"/accounts/{ANN}/close", banking.OptionalReason),
+        (["accounts", "set-type", ANN, "savings"], f"/accounts/{ANN}/type", banking.NewType),
+        (["admin", "freeze", ANN, "--reason", "r"], f"/accounts/{ANN}/freeze", banking.ReasonGiven),
+        (["admin", "unfreeze", ANN, "--reason", "r"], f"/accounts/{ANN}/unfreeze", banking.ReasonGiven),
+        (["admin", "fund", ANN, "5", "--reference", "r"], f"/accounts/{ANN}/fund", banking.FundAccount),
+        (
+            ["transfer", ANN, BOB, "5", "--reference", "r", "--dry-run"],
+            "/transactions/preview",
+            banking.TransferRequest,
+        ),
+        (["transfer", ANN, BOB, "5", "--reference", "r"], "/transactions/transfer", banking.TransferRequest),
+    ],
+)
+def test_the_daemons_take_what_the_command_line_sends(
+    ann: Cli, bank: Bank, arguments: list[str], path: str, model: type[BaseModel]
+) -> None:
+    outcome = ann(*arguments)
+    assert outcome.status == 0, outcome.err
+    (request,) = bank.sent(path)
+    assert request.headers["Content-Type"] == "application/json"
+    check(model, request.body)
+
+
+def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(f"from,to,amount,currency,reference\n{ANN},{BOB},1.00,EUR,r\n{ANN},{BOB},2,EUR,\n")
+    assert ann("transfer", "--file", str(path)).status == 0
+    (request,) = bank.sent("/transactions/batch")
+    check(banking.TransferBatch, request.body)
+    for row in request.body["transfers"]:
+        check(banking.BatchRow, row)
+
+
+def test_logging_in_and_registering_are_taken(cli: Cli, bank: Bank) -> None:
+    assert cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n").status == 0
+    check(users.Credentials, bank.sent("/auth/login")[0].body)
+    cli("register", "--email", "a@b.c", "--name", "A", "--password-stdin", stdin="correct horse\n")
+    check(users.Registration, bank.sent("/users")[0].body)
+
+
+def test_every_category_has_an_exit_status() -> None:
+    assert set(_EXIT_STATUSES) == {category.value for category in Category}
+
+
+def test_every_event_type_is_known() -> None:
+    assert set(EVENT_TYPES) == {event_type.value for event_type in EventType}
+
+
+def test_both_sides_check_amounts_and_numbers_alike() -> None:
+    amount = TypeAdapter(DecimalText)
+    for text in ("1", "0.01", "9" * 19, "12.345678"):
+        assert fault_of_amount(text) is None
+        amount.validate_python(text)
+    for body in range(400000000, 400000050):
+        assert fault_of_account(account_number(body)) is None
