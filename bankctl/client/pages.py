@@ -1,10 +1,10 @@
 """Lists that come in pages."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from bankctl.client.http import Transport
+from bankctl.render import messages
 
 LARGEST_PAGE = 200
 
@@ -12,18 +12,27 @@ LARGEST_PAGE = 200
 def iterate(
     http: Transport, path: str, *, params: Mapping[str, Any], limit: int | None
 ) -> Iterator[dict[str, Any]]:
-    """The items of a list, page after page as they are consumed; at most `limit` of them, or all."""
-    return islice(_pages(http, path, params, limit), limit)
+    """The items of a list, page after page as they are consumed; at most `limit` of them, or all.
 
-
-def _pages(
-    http: Transport, path: str, params: Mapping[str, Any], limit: int | None
-) -> Iterator[dict[str, Any]]:
-    size = min(limit or LARGEST_PAGE, LARGEST_PAGE)
-    cursor: str | None = None
+    Whoever reads to the end of a limited list is told if there is more: a list that stops silently looks
+    complete.
+    """
+    size = LARGEST_PAGE if limit is None else max(1, min(limit, LARGEST_PAGE))
+    left, cursor = limit, None
     while True:
         page = http.request("GET", path, params={**params, "limit": size, "cursor": cursor}).data
-        yield from page["items"]
+        for item in page["items"]:
+            if left is not None:
+                if left <= 0:
+                    return _say_more()
+                left -= 1
+            yield item
         cursor = page.get("next_cursor")
         if not cursor:
-            return
+            return None
+        if left == 0:
+            return _say_more()
+
+
+def _say_more() -> None:
+    messages.note("there are more; --limit N or --all shows them")

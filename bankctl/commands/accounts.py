@@ -22,7 +22,17 @@ Examples:
 )
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account number, ten digits.")]
-Limit = Annotated[int, typer.Option("--limit", help="Show at most this many.", metavar="N")]
+
+
+def _positive(limit: int) -> int:
+    if limit < 1:
+        raise typer.BadParameter("it must be 1 or more")
+    return limit
+
+
+Limit = Annotated[
+    int, typer.Option("--limit", help="Show at most this many.", metavar="N", callback=_positive)
+]
 All = Annotated[bool, typer.Option("--all", help="Show all, however many there are.")]
 
 ACCOUNT_COLUMNS = [

@@ -122,7 +122,7 @@ class Bank:
             ("POST", "/transactions/transfer"): self._transfer,
             ("POST", "/transactions/batch"): lambda r: (
                 200,
-                {"results": self._batch(r.body["transfers"])},
+                {"results": self.batch(r.body["transfers"])},
                 {},
             ),
             ("GET", "/ledger/proof"): lambda _: (200, self._ledger_proof(), {}),
@@ -269,7 +269,7 @@ class Bank:
             "failure": None if enough else {"code": "insufficient_funds", "detail": "not that much there"},
         }
 
-    def _batch(self, transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def batch(self, transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         results = []
         for index, row in enumerate(transfers):
             key = row["idempotency_key"]

@@ -70,6 +70,14 @@ def test_a_pipe_gets_no_colour_and_no_wrapping(ann: Cli, bank: Bank) -> None:
     assert max(map(len, outcome.out.splitlines())) > 300
 
 
+def test_a_list_that_stops_early_says_so(ann: Cli) -> None:
+    outcome = ann("accounts", "list", "--limit", "1", "-o", "json")
+    assert [account["id"] for account in outcome.json] == [ANN]
+    assert "there are more" in outcome.err
+    assert "there are more" not in ann("accounts", "list", "--limit", "2").err
+    assert ann("accounts", "list", "--limit", "0").status == 2
+
+
 def test_messages_never_mix_with_results(ann: Cli) -> None:
     outcome = ann("accounts", "open", "checking", "--currency", "EUR", "-o", "json")
     assert outcome.json["id"] == ANN

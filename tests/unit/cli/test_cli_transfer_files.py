@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,6 +191,25 @@ def test_a_bank_that_is_away_for_a_moment_is_waited_for(ann: Cli, bank: Bank, sm
         tuple(row["idempotency_key"] for row in request.body["transfers"]) for request in bank.sent(BATCH)
     }
     assert len(keys) == 1
+    assert bank.balances[BOB] == 3
+
+
+def test_a_row_whose_outcome_is_unknown_is_asked_for_again(
+    ann: Cli, bank: Bank, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, asked = bank.batch, []
+
+    def unsure(transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        results = settle(transfers)
+        asked.append(len(transfers))
+        if len(asked) == 1:
+            problem = {"code": "outcome_unknown", "category": "outcome_unknown"}
+            results[1] |= {"outcome": "unknown", "transaction": None, "problem": problem}
+        return results
+
+    monkeypatch.setattr(bank, "batch", unsure)
+    outcome = ann("transfer", "--file", small, "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"], asked) == (0, 3, [3, 3])
     assert bank.balances[BOB] == 3
 
 
