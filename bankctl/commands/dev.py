@@ -13,7 +13,7 @@ from bankctl import invocation, prompts
 from bankctl.config import upsert_profile
 from bankctl.errors import ExitStatus, usage_error
 from bankctl.local.display import shown_progress
-from bankctl.local.follow import follow_logs, last_lines
+from bankctl.local.follow import Follower, last_lines
 from bankctl.local.plan import ALL_PARTS, SERVERS
 from bankctl.local.settings import DEFAULT_STACK, PortChoice
 from bankctl.local.shell import create_user
@@ -176,15 +176,16 @@ def logs(
     _ = local.settings
     names = [part.value] if part else ["supervisor", *ALL_PARTS]
     files = [(name, local.layout.log(name)) for name in names]
+    follower = Follower(files) if follow else None
     found = [{"part": name, "line": line} for name, file in files for line in last_lines(file, lines)]
     machine_readable = invocation.current().machine_readable
-    if machine_readable and not follow:
+    if machine_readable and not follower:
         emit(found)
         return
     for entry in found:
         _write_line(entry, named=part is None)
-    if follow:
-        for name, line in follow_logs(files):
+    if follower:
+        for name, line in follower:
             _write_line({"part": name, "line": line}, named=part is None)
 
 

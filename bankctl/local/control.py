@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from bankctl.errors import CliError, ExitStatus
 from bankctl.local.follow import last_lines
 from bankctl.local.identity import marked
+from bankctl.local.keeper import starting_line
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health
 from bankctl.local.progress import Progress
@@ -113,6 +114,9 @@ def await_health(layout: Layout, progress: Progress, *, timeout_seconds: float) 
 def failure(layout: Layout, part: str, message: str) -> CliError:
     """The error of a part that does not come up, with what its log says."""
     lines = last_lines(layout.log(part), _LOG_LINES)
+    # What an earlier run wrote does not explain this one.
+    starts = [index for index, line in enumerate(lines) if line == starting_line(part)]
+    lines = lines[starts[-1] + 1 :] if starts else lines
     told = "\n".join(f"  {line}" for line in lines) or "  (it is empty)"
     return CliError(
         f"{message}\nThe last lines of {layout.log(part)}:\n{told}",

@@ -12,6 +12,8 @@ _TYPICAL_LINE_BYTES = 400
 
 def last_lines(file: Path, count: int) -> list[str]:
     """The last lines of a log; none when there is no log."""
+    if count == 0:
+        return []
     try:
         with file.open("rb") as log:
             size = file.stat().st_size
@@ -21,48 +23,52 @@ def last_lines(file: Path, count: int) -> list[str]:
                 found, wanted = log.read(), wanted * 4
     except FileNotFoundError:
         return []
-    return found.decode(errors="replace").splitlines()[-count:] if count else []
+    return found.decode(errors="replace").splitlines()[-count:]
 
 
-def follow_logs(logs: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, str]]:
-    """Yield each line (part, line) written from now on, for ever; a log set aside is followed anew."""
-    open_files: dict[str, BinaryIO] = {}
-    pieces: dict[str, bytes] = {}
-    fresh = {part for part, file in logs if not file.exists()}
-    try:
+class Follower:
+    """Yields each line (part, line) written to the logs after it was made, for ever."""
+
+    def __init__(self, logs: Sequence[tuple[str, Path]]) -> None:
+        self._logs = logs
+        self._streams: dict[str, BinaryIO] = {}
+        self._rests: dict[str, bytes] = {}
+        for part, file in logs:
+            if file.exists():
+                self._streams[part] = file.open("rb")
+                self._streams[part].seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Close the logs."""
+        for stream in self._streams.values():
+            stream.close()
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
         while True:
             grown = False
-            for part, file in logs:
-                stream = _current(open_files.get(part), file, from_start=part in fresh or part in open_files)
-                if stream is None:
-                    continue
-                open_files[part] = stream
-                *lines, rest = (pieces.get(part, b"") + stream.read()).split(b"\n")
-                pieces[part] = rest
-                grown = grown or bool(lines)
-                yield from ((part, line.decode(errors="replace")) for line in lines)
+            for part, file in self._logs:
+                for line in self._new_lines(part, file):
+                    grown = True
+                    yield part, line
             if not grown:
                 time.sleep(_POLL_SECONDS)
-    finally:
-        for stream in open_files.values():
-            stream.close()
+
+    def _new_lines(self, part: str, file: Path) -> list[str]:
+        stream = self._streams.get(part)
+        if stream is None or not _is_still(stream, file):
+            # A log that was set aside is read from the start of its successor.
+            if not file.exists():
+                return []
+            if stream:
+                stream.close()
+            stream = self._streams[part] = file.open("rb")
+        *lines, self._rests[part] = (self._rests.get(part, b"") + stream.read()).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
 
 
-def _current(stream: BinaryIO | None, file: Path, *, from_start: bool) -> BinaryIO | None:
-    """The open log, opened again if another file has its name now; None while there is none."""
+def _is_still(stream: BinaryIO, file: Path) -> bool:
+    """Whether the name still stands for the open log."""
     try:
-        there = file.stat()
-        if stream is not None:
-            if (there.st_ino, there.st_size >= stream.tell()) == (_inode(stream), True):
-                return stream
-            stream.close()
-        opened = file.open("rb")
+        return file.stat().st_ino == os.fstat(stream.fileno()).st_ino
     except FileNotFoundError:
-        return stream
-    if not from_start:
-        opened.seek(0, 2)
-    return opened
-
-
-def _inode(stream: BinaryIO) -> int:
-    return os.fstat(stream.fileno()).st_ino
+        return True

@@ -27,6 +27,11 @@ _HEALTHY_PROBE_SECONDS = 5.0
 _STEP_SECONDS = 60.0
 
 
+def starting_line(part: str) -> str:
+    """What each run of a part begins with in its log."""
+    return f"bankctl: {part} is started"
+
+
 def pause_seconds(failures: int) -> float:
     """How long to wait before the next start after so many failures in a row."""
     return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 16), _LONGEST_PAUSE_SECONDS)
@@ -107,6 +112,7 @@ class Keeper:
                 if status != 0:
                     return status
             try:
+                self._note("is started")
                 popen = self._spawn(self.part.command, self.part.name)
             except OSError as error:
                 self._note(f"can't be started: {error}")

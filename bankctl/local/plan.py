@@ -32,7 +32,6 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
 def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
     """The parts to run, in the order they are shown; writes the configuration of those that read files."""
     own = [name for name in intent.parts if not intent.external.get(INSTEAD_OF.get(name, ""))]
-    needs = {"user_api": ("mongod",), "banking_api": ("mongod", "kafka"), "notifier": ("mongod", "kafka")}
     parts = []
     for name in own:
         port = settings.ports[name]
@@ -48,6 +47,7 @@ def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
         elif name == "gateway":
             parts.append(gateway_part(layout, intent.tools["caddy"], settings.ports))
         else:
-            after = tuple(part for part in needs[name] if part in own)
+            # The daemons wait for Kafka by themselves, so their own start need not.
+            after = tuple(part for part in ("mongod",) if part in own)
             parts.append(daemon_part(name, port, environment(settings, intent.external, name), after=after))
     return parts

@@ -1,0 +1,333 @@
+"""The local stack with real server parts and daemons, in a folder and on ports of its own."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pymongo
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from bankctl.errors import CliError
+from bankctl.local.identity import marked
+from bankctl.local.plan import ALL_PARTS
+from bankctl.local.stack import Stack, Wishes
+from bankctl.local.status import StackStatus
+
+NAME = "under-test"
+TOPIC = "survivors"
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def pid_of(stack: Stack, part: str) -> int | None:
+    return next(it.pid for it in stack.status().parts if it.name == part)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def kill(pid: int | None) -> int:
+    """Kill -9 the process and wait for its end."""
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: has_ended(pid), f"{pid} to end")
+    return pid
+
+
+def wait_for_another(stack: Stack, part: str, killed: int) -> None:
+    def replaced() -> bool:
+        status = stack.status()
+        return status.well and pid_of(stack, part) not in {None, killed}
+
+    wait_until(replaced, f"{part} healthy again: {stack.status()}")
+
+
+def processes(stack: Stack) -> list[tuple[str, int]]:
+    """What runs of the stack, found by the mark in its environment: not by what the stack says of itself."""
+    return [(part, identity.pid) for part, identity in marked(stack.settings.id)]
+
+
+@pytest.fixture(scope="module")
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BANKCTL_HOME", str(home))
+        for variable in ("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET", "PORT"):
+            patch.delenv(variable, raising=False)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def stack(isolated: Path) -> Iterator[Stack]:
+    stack = Stack.load(NAME)
+    stack.up()
+    yield stack
+    stack.reset()
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bankctl.main", "dev", *arguments, "--stack", NAME],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_every_part_is_healthy_and_says_where_it_is(stack: Stack) -> None:
+    status: StackStatus = stack.status()
+
+    assert [part.name for part in status.parts] == list(ALL_PARTS)
+    assert status.well
+    for part in status.parts:
+        assert part.pid is not None
+        assert psutil.pid_exists(part.pid)
+        assert part.port == stack.settings.ports[part.name]
+        assert part.log is not None
+        assert Path(part.log).exists()
+    assert all(Path(part.data).is_dir() for part in status.parts if part.data)
+
+
+def test_nothing_listens_beyond_loopback_and_only_on_ports_that_were_chosen(stack: Stack) -> None:
+    pids = {pid for _, pid in processes(stack)} | {stack.status().supervisor_pid}
+    sockets = [it for it in psutil.net_connections(kind="inet") if it.pid in pids]
+    listening = [it.laddr for it in sockets if it.status == psutil.CONN_LISTEN]
+
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    assert {address.port for address in listening} == set(stack.settings.ports.values())
+    assert [it for it in sockets if it.type.name == "SOCK_DGRAM"] == []
+
+
+def test_a_second_up_changes_nothing_and_says_so(stack: Stack) -> None:
+    before = processes(stack)
+
+    answer = command("up")
+
+    assert answer.returncode == 0, answer.stderr
+    assert "nothing was changed" in answer.stderr
+    assert processes(stack) == before
+
+
+def test_up_with_other_ports_is_refused_while_it_runs(stack: Stack) -> None:
+    with pytest.raises(CliError) as raised:
+        stack.up(wishes=Wishes(ports={"gateway": 20_001}))
+
+    assert raised.value.code == "stack_differs"
+    assert stack.status().well
+
+
+def get(stack: Stack, path: str, **headers: str) -> tuple[int, dict[str, str], dict[str, object]]:
+    trust = ssl.create_default_context(cafile=str(stack.layout.certificate))
+    request = urllib.request.Request(stack.url + path, headers=headers)  # noqa: S310 - https of this test's stack
+    try:
+        answer = urllib.request.urlopen(request, context=trust, timeout=20)  # noqa: S310 - same
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        named = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status, named, json.loads(answer.read())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/internal/keys",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/usersx",
+        "/users/../internal/keys",
+        "/users/%2e%2e/internal/keys",
+        "/users/%2E%2E/auth/session",
+        "/users%2fme",
+        "/users//me",
+        "/users/%5cme",
+        "/openapi/other.json",
+    ],
+)
+def test_what_is_not_public_is_not_found(stack: Stack, path: str) -> None:
+    status, headers, body = get(stack, path)
+
+    assert (status, body["code"]) == (404, "route_not_found")
+    assert headers["content-type"] == "application/problem+json"
+    assert body["request_id"] == headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/users/me", "/accounts", "/transactions", "/events", "/notifications"])
+def test_public_routes_reach_their_daemons_with_the_headers_that_keep_browsers_safe(
+    stack: Stack, path: str
+) -> None:
+    status, headers, body = get(stack, path)
+
+    assert (status, body["code"]) == (401, "not_signed_in")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+    assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])
+def test_each_daemon_s_description_is_public(stack: Stack, daemon: str) -> None:
+    status, _, body = get(stack, f"/openapi/{daemon}.json")
+
+    assert status == 200
+    assert str(body["openapi"]).startswith("3.1")
+
+
+def test_a_request_id_passes_through_unless_it_is_malformed(stack: Stack) -> None:
+    assert get(stack, "/nowhere", **{"X-Request-Id": "my-id.1"})[2]["request_id"] == "my-id.1"
+    assert '"' not in str(get(stack, "/nowhere", **{"X-Request-Id": 'a"b'})[2]["request_id"])
+
+
+def test_another_host_is_not_this_bank(stack: Stack) -> None:
+    assert get(stack, "/users/me", Host="evil.example")[0] == 421
+
+
+@pytest.fixture(scope="module")
+def written(stack: Stack) -> None:
+    """A document and a record that must survive what follows."""
+    with pymongo.MongoClient(stack.environment("user_api")["MONGO_URI"]) as client:
+        client["survivors"]["things"].insert_one({"_id": "kept"})
+    broker = stack.environment("notifier")["KAFKA_BROKER"]
+    admin = AdminClient({"bootstrap.servers": broker})
+    for future in admin.create_topics([NewTopic(TOPIC, 1)]).values():
+        future.result(30)
+    producer = Producer({"bootstrap.servers": broker, "acks": "all"})
+    producer.produce(TOPIC, b"kept")
+    assert producer.flush(30) == 0
+
+
+def assert_all_is_kept(stack: Stack) -> None:
+    with pymongo.MongoClient(stack.environment("user_api")["MONGO_URI"]) as client:
+        assert client["survivors"]["things"].find_one() == {"_id": "kept"}
+    broker = stack.environment("notifier")["KAFKA_BROKER"]
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "none", "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition(TOPIC, 0, 0)])
+        record = consumer.poll(30)
+        assert record is not None
+        assert (record.error(), record.value()) == (None, b"kept")
+    finally:
+        consumer.close()
+
+
+def test_parts_that_are_killed_come_back_with_their_data(stack: Stack, written: None) -> None:
+    killed = {part: kill(pid_of(stack, part)) for part in ALL_PARTS}
+
+    for part, pid in killed.items():
+        wait_for_another(stack, part, pid)
+
+    assert_all_is_kept(stack)
+    assert all(part.restarts >= 1 for part in stack.status().parts)
+
+
+def test_a_killed_supervisor_is_replaced_by_one_that_takes_the_parts_over(stack: Stack) -> None:
+    before = stack.status()
+    kill(before.supervisor_pid)
+
+    after = stack.status()
+
+    assert after.supervisor_pid not in {None, before.supervisor_pid}
+    assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
+    wait_until(lambda: stack.status().well, "adopted parts healthy")
+    killed = kill(pid_of(stack, "gateway"))
+    wait_for_another(stack, "gateway", killed)
+
+
+def test_down_after_a_killed_supervisor_leaves_nothing_and_up_brings_the_data_back(
+    stack: Stack, written: None
+) -> None:
+    kill(stack.status().supervisor_pid)
+
+    answer = command("down")
+
+    assert answer.returncode == 0, answer.stderr
+    assert processes(stack) == []
+    stack.up()
+    assert_all_is_kept(stack)
+
+
+def test_down_leaves_nothing_running_and_status_says_so(stack: Stack) -> None:
+    supervisor = stack.status().supervisor_pid
+    assert supervisor is not None
+
+    assert stack.down()
+
+    assert processes(stack) == []
+    assert has_ended(supervisor)
+    status = command("status", "-o", "json")
+    assert status.returncode == 1
+    assert {part["health"] for part in json.loads(status.stdout)["parts"]} == {"stopped"}
+    assert not stack.down()
+
+
+def test_what_the_environment_gives_is_used_and_not_started(
+    isolated: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGO_URI", mongo_uri)
+    given = Stack.load("given")
+    try:
+        given.up(wishes=Wishes(parts=("mongod", "user_api")))
+
+        assert {part.name: part.health for part in given.status().parts} == {
+            "mongod": "external",
+            "user_api": "healthy",
+        }
+        assert {part for part, _ in processes(given)} == {"user_api"}
+        assert given.environment("user_api")["MONGO_URI"] == mongo_uri
+    finally:
+        given.reset()
+
+
+def test_a_part_that_refuses_its_settings_is_named_with_its_own_words_and_nothing_runs_on(
+    isolated: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONGO_URI", mongo_uri)
+    monkeypatch.setenv("JWT_SECRET", "short")
+    broken = Stack.load("broken")
+    try:
+        with pytest.raises(CliError) as raised:
+            broken.up(wishes=Wishes(parts=("user_api",)))
+
+        assert raised.value.code == "part_not_healthy"
+        assert "user_api does not come up" in raised.value.message
+        assert "JWT_SECRET" in raised.value.message
+        assert processes(broken) == []
+    finally:
+        broken.reset()
+
+
+def test_deleting_the_folder_of_a_running_stack_ends_it(isolated: Path) -> None:
+    doomed = Stack.load("doomed")
+    doomed.up(wishes=Wishes(parts=("gateway",)))
+    stack_id = doomed.settings.id
+
+    doomed.layout.settings.unlink()
+
+    wait_until(lambda: list(marked(stack_id)) == [], "the gateway to end")
+    doomed.reset()
