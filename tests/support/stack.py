@@ -1,0 +1,219 @@
+"""The whole bank as `bankctl dev up` starts it, and the people who use it from terminals of their own."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import pytest_asyncio
+
+from tests.support.terminal import Terminal
+from tests.support.waiting import eventually
+
+PASSWORD = "copper-lantern-42"
+COOKIE = "__Host-bankctl"
+_HTTP_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class PartProcess:
+    """One process of the stack."""
+
+    name: str
+    pid: int
+    port: int
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+class Person(Terminal):
+    """Somebody who is logged in at a terminal of their own."""
+
+    def __init__(self, home: Path, email: str, url: str, ca_file: str) -> None:
+        super().__init__(home)
+        self.email = email
+        self.url = url
+        self.ca_file = ca_file
+
+    async def login(self) -> None:
+        """Begin a session, as a second terminal of the same person also does."""
+        await self.run("login", "--email", self.email, "--password-stdin", stdin=f"{PASSWORD}\n")
+
+    async def open_account(self, currency: str = "EUR") -> str:
+        account = await self.json("accounts", "open", "checking", "--currency", currency)
+        return str(account["id"])
+
+    async def balance(self, account: str) -> str:
+        return str((await self.json("balance", account))["balance"]["amount"])
+
+    async def http(self) -> httpx.AsyncClient:
+        """A client of the gateway with this person's session, for what is too much for one command each."""
+        return gateway_client(self.url, self.ca_file, await self.cookie())
+
+    async def cookie(self) -> str:
+        """The session, as this person's terminal keeps it."""
+        kept = (await self.json("whoami"))["session_file"]
+        return str(json.loads(await asyncio.to_thread(Path(kept).read_text))["cookie"])
+
+
+class LocalStack:
+    """A local stack in a folder of its own, together with the homes of the people who use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.terminal = Terminal(folder / "stack")
+        self.url = ""
+        self.ca_file = ""
+
+    async def up(self) -> None:
+        await self.terminal.run("dev", "up", "--ports", "auto")
+        self.url = (await self.terminal.json("config", "get", "url"))["url"]
+        self.ca_file = (await self.terminal.json("config", "get", "ca_file"))["ca_file"]
+
+    async def status(self) -> dict[str, Any]:
+        """What `dev status` says, also of a stack that is not well."""
+        outcome = await self.terminal.attempt("dev", "status", "-o", "json")
+        assert outcome.status in {0, 1}, outcome
+        found: dict[str, Any] = outcome.json
+        return found
+
+    async def part(self, name: str) -> PartProcess:
+        """The process that runs a part now."""
+        found = next(part for part in (await self.status())["parts"] if part["name"] == name)
+        return PartProcess(name, found["pid"], found["port"])
+
+    async def until_replaced(self, killed: PartProcess) -> None:
+        """Wait until another process does the work of the killed one, and everything serves again."""
+
+        async def replaced() -> bool:
+            now = await self.status()
+            return bool(now["healthy"]) and (await self.part(killed.name)).pid != killed.pid
+
+        await eventually(replaced)
+
+    async def register(self, name: str) -> Person:
+        """Somebody new who has registered and logged in."""
+        person = await self.visitor(name)
+        given = ("--email", person.email, "--name", name, "--password-stdin")
+        await person.run("register", *given, stdin=f"{PASSWORD}\n")
+        await person.login()
+        return person
+
+    async def appoint(self, name: str, role: str) -> Person:
+        """Somebody with a role, which only the server's own shell gives, who has logged in."""
+        person = await self.visitor(name)
+        given = ("--email", person.email, "--display-name", name, "--role", role, "--password-stdin")
+        await self.terminal.run("dev", "create-operator", *given, stdin=f"{PASSWORD}\n")
+        await person.login()
+        return person
+
+    async def visitor(self, name: str) -> Person:
+        """Somebody at a new terminal that knows the bank and nothing else."""
+        return await self.at_another_terminal(f"{name.lower()}-{uuid.uuid4().hex[:8]}@example.com")
+
+    async def at_another_terminal(self, email: str) -> Person:
+        """The person with that address at a new terminal, not logged in there."""
+        person = Person(self.folder / f"home-{uuid.uuid4().hex[:8]}", email, self.url, self.ca_file)
+        await person.run("config", "set", "url", self.url, "--profile", "bank")
+        await person.run("config", "set", "ca_file", self.ca_file, "--profile", "bank")
+        return person
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs for this stack or its people: told by folder, command line or environment."""
+        return [process for process in psutil.process_iter() if _works_in(process, str(self.folder))]
+
+    def exposed(self) -> list[str]:
+        """Sockets of the stack that others than this machine could reach."""
+        return [
+            f"{process.name()} ({process.pid}) at {found.laddr}"
+            for process, found in self._sockets()
+            if not found.raddr and not _is_loopback(found.laddr.ip)
+        ]
+
+    def _sockets(self) -> Iterator[tuple[psutil.Process, Any]]:
+        for process in self.processes():
+            for found in process.net_connections(kind="inet"):
+                if found.laddr and found.status in {psutil.CONN_LISTEN, psutil.CONN_NONE}:
+                    yield process, found
+
+    async def down(self) -> None:
+        """Stop it, and hold it to what `dev down` promises."""
+        ports = [part["port"] for part in (await self.status())["parts"]]
+        exposed = self.exposed()
+        await self.terminal.run("dev", "down")
+        left = [process.cmdline() for process in self.processes()]
+        after = await self.status()
+        assert exposed == []
+        assert left == []
+        assert [part["pid"] for part in after["parts"]] == [None] * len(ports)
+        assert not {port for port in ports if _is_listened_on(port)}
+
+    def end_what_is_left(self) -> None:
+        """End what a failed `down` has left, so that it does not weigh on later runs."""
+        for process in self.processes():
+            process.kill()
+
+
+def gateway_client(url: str, ca_file: str, cookie: str | None = None) -> httpx.AsyncClient:
+    """A client of the gateway that trusts its certificate, with a session if a cookie is given."""
+    headers = {"X-Requested-With": "tests"}
+    if cookie is not None:
+        headers["Cookie"] = f"{COOKIE}={cookie}"
+    return httpx.AsyncClient(
+        base_url=url,
+        headers=headers,
+        verify=ssl.create_default_context(cafile=ca_file),
+        timeout=_HTTP_TIMEOUT_SECONDS,
+        trust_env=False,
+    )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    """The run's own bank: everything real, on free ports, started once and stopped with the run."""
+    running = LocalStack(tmp_path_factory.mktemp("stack"))
+    try:
+        await running.up()
+        assert running.exposed() == []
+        yield running
+        await running.down()
+    finally:
+        running.end_what_is_left()
+        # The logs stay with the other files of the run; the data would fill the disk in a few runs.
+        for data in ("mongo", "kafka"):
+            shutil.rmtree(running.terminal.home / "data" / "stacks" / "local" / data, ignore_errors=True)
+
+
+def _works_in(process: psutil.Process, folder: str) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+            return False
+        told = [process.cwd(), *process.cmdline(), process.environ().get("BANKCTL_HOME", "")]
+    except (psutil.Error, OSError):
+        return False
+    return any(folder in text for text in told)
+
+
+def _is_listened_on(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback
