@@ -1,0 +1,88 @@
+"""Every route of every daemon says who may call it, is described, and is documented."""
+
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from openapi_spec_validator import validate
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.openapi import describe
+from daemons.shared.http.routes import ROUTES_KEY
+from tests.support.api_reference import applications, codes, reference
+
+OPERATORS_OWN = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
+DAEMONS = applications()
+
+
+@pytest.fixture(params=DAEMONS)
+def daemon(request: pytest.FixtureRequest) -> tuple[str, web.Application]:
+    return request.param, DAEMONS[request.param]
+
+
+def test_no_route_is_registered_past_the_guards(daemon: tuple[str, web.Application]) -> None:
+    _, app = daemon
+    declared = {(route.method, route.path) for route in app[ROUTES_KEY]}
+    for found in app.router.routes():
+        assert found.resource is not None
+        path = found.resource.canonical
+        if path in OPERATORS_OWN:
+            assert found.method in {"GET", "HEAD"}
+        else:
+            assert (found.method, path) in declared
+            assert found.handler.__qualname__ == "_guarded.<locals>.guarded"
+
+
+def test_every_route_says_who_may_call_it_and_what_it_does(daemon: tuple[str, web.Application]) -> None:
+    _, app = daemon
+    for route in app[ROUTES_KEY]:
+        assert isinstance(route.permission, Permission), route.path
+        assert route.summary.endswith((".", ":")), f"{route.method} {route.path} has no summary"
+        assert route.answer is not None or route.status == 204 or route.permission is Permission.SERVICE
+
+
+def test_only_signing_in_is_public() -> None:
+    public = {
+        (route.method, route.path)
+        for app in DAEMONS.values()
+        for route in app[ROUTES_KEY]
+        if route.permission is Permission.PUBLIC
+    }
+    assert public <= {("POST", "/users"), ("POST", "/auth/login"), ("POST", "/auth/refresh")}
+
+
+def test_internal_routes_are_for_services_and_no_others() -> None:
+    for app in DAEMONS.values():
+        for route in app[ROUTES_KEY]:
+            internal = route.path.startswith("/internal/")
+            assert internal == (route.permission is Permission.SERVICE), route.path
+
+
+def test_routes_that_move_money_need_an_idempotency_key() -> None:
+    needing = {
+        route.path
+        for route in DAEMONS["banking_api"][ROUTES_KEY]
+        if route.idempotency_key.value == "required"
+    }
+    assert needing == {"/transactions/transfer", "/accounts/{id}/fund"}
+
+
+def test_the_openapi_document_is_valid(daemon: tuple[str, web.Application]) -> None:
+    name, app = daemon
+    document = describe(name, "0", app[ROUTES_KEY])
+    validate(document)
+    operations = [operation for path in document["paths"].values() for operation in path]
+    assert len(operations) == len(app[ROUTES_KEY])
+
+
+def test_the_reference_is_up_to_date() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert written == reference(DAEMONS), "run: python -m tests.support.api_reference > docs/api.md"
+
+
+def test_codes_are_found_in_the_code() -> None:
+    found = codes()
+    assert found["insufficient_funds"] == ("rejected", 422)
+    assert found["account_frozen"] == ("rejected", 422)
+    assert found["account_not_found"] == ("not_found", 404)
+    assert found["idempotency_key_missing"] == ("invalid", 400)
