@@ -6,10 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
-import stamina
 import structlog
 from aiohttp import web
-from pymongo.errors import PyMongoError
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
@@ -31,11 +29,12 @@ from daemons.shared.http.routes import AUTHENTICATOR_KEY
 from daemons.shared.kafka.consumer import EventConsumer
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
 from daemons.shared.mongo import Database, connect, ping
+from daemons.shared.startup import wait_until_done
+from daemons.shared.tasks import end_task
 
 DAEMON = "notifier"
 GROUP = "notifier"
 TOPICS = [event_type.value for event_type in EventType]
-_LONGEST_BACKOFF_SECONDS = 5.0
 _USER_API_TIMEOUT = httpx.Timeout(3.0, connect=1.0)
 _log = structlog.get_logger()
 
@@ -92,20 +91,17 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
 
 async def _start_consumer(database: Database, brokers: str, start: Callable[[], None]) -> None:
     """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
-    retried = stamina.retry_context(
-        on=(PyMongoError, TransientError), attempts=None, timeout=None, wait_max=_LONGEST_BACKOFF_SECONDS
-    )
-    async for attempt in retried:
-        with attempt:
-            await prepare_schema(database)
-    async for attempt in retried:
-        with attempt:
-            # Asking first fails sooner than creating topics does, so shutting down need not wait for it.
-            reason = await probe_kafka(brokers)
-            if reason is not None:
-                raise TransientError("unavailable", reason)
-            await ensure_topics(brokers, TOPICS)
+    await wait_until_done(lambda: prepare_schema(database))
+    await wait_until_done(lambda: _ensure_topics(brokers))
     start()
+
+
+async def _ensure_topics(brokers: str) -> None:
+    # Asking first fails sooner than creating topics does, so shutting down need not wait for that.
+    reason = await probe_kafka(brokers)
+    if reason is not None:
+        raise TransientError("unavailable", reason)
+    await ensure_topics(brokers, TOPICS)
 
 
 async def _probe_consumer(consumer: EventConsumer, brokers: str) -> str | None:
@@ -120,8 +116,7 @@ async def _held(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_task(task)
 
 
 def _log_fault(task: asyncio.Task[None]) -> None:

@@ -26,6 +26,7 @@ from daemons.shared.auth.callers import Authenticator
 from daemons.shared.auth.session_tokens import SESSION_COOKIE
 from daemons.shared.http.boundary import REQUEST_ID_HEADER
 from daemons.shared.http.requests import request_id_of
+from daemons.shared.tasks import end_task
 
 SESSION_CHECK_SECONDS = 3.0
 _PING_SECONDS = 15
@@ -153,7 +154,7 @@ async def _first_of(*coroutines: Coroutine[Any, Any, bytes | None]) -> bytes | N
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
-            task.cancel()
+            await end_task(task)
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, Exception):

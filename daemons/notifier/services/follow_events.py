@@ -12,6 +12,7 @@ from daemons.notifier.domain.event import RecordedEvent
 from daemons.notifier.domain.selection import Selection
 from daemons.notifier.services.subscription import Subscription
 from daemons.notifier.storage.mongo_event_reader import MongoEventReader
+from daemons.shared.tasks import end_task
 
 POLL_SECONDS = 0.25
 """How late an event that another process recorded may reach a stream of this one."""
@@ -50,8 +51,7 @@ class EventFollower:
     async def close(self) -> None:
         """Stop looking."""
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end_task(self._running)
 
     async def follow(
         self, position: int, selection: Selection

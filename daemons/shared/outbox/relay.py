@@ -12,6 +12,7 @@ from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.outbox.store import OutboxEvent, OutboxStore
+from daemons.shared.tasks import end_task
 
 Encoder = Callable[[Sequence[OutboxEvent]], Awaitable[list[OutgoingRecord]]]
 """Turns committed events into records, in the same order; may look up what readers need to know.
@@ -70,8 +71,7 @@ class Relay:
         self._wake.set()
         if self._running is not None:
             await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end_task(self._running)
         try:
             await self._outbox.release_lease(self._holder)
         except PyMongoError:
