@@ -1,6 +1,8 @@
-"""Records that are events of ours are decoded; whatever is not is refused with its reason, never with a crash."""
+"""Events of ours are decoded; whatever else comes is refused with its reason, never with a crash."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemons.contracts.events import EventType
+from daemons.contracts.wire import WireModel
 from daemons.notifier.domain.decoding import UndecodableError, decode
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.records import IncomingRecord
@@ -20,7 +23,7 @@ def _good() -> IncomingRecord:
 
 
 @pytest.mark.parametrize("make", [completed, failed, funded, lambda _: changed("opened")])
-def test_every_type_is_decoded(make) -> None:
+def test_every_type_is_decoded(make: Callable[[UUID], WireModel]) -> None:
     event_id = new_id()
     data = make(event_id)
     event = decode(consumed(publishable(event_id, data)))
@@ -55,7 +58,8 @@ _FAULTS = {
         good, value=good.value.replace(b'"sequence":1', b'"sequence":9223372036854775808')
     ),
     "time that UTC cannot tell": lambda good: replace(
-        good, value=good.value.replace(b'"occurred_at":"2', b'"occurred_at":"0001-01-01T00:00:00+14:00","x":"2')
+        good,
+        value=good.value.replace(b'"occurred_at":"2', b'"occurred_at":"0001-01-01T00:00:00+14:00","x":"2'),
     ),
 }
 
@@ -87,9 +91,7 @@ def test_the_official_sdk_reads_our_records() -> None:
     event_id = new_id()
     sent = publishable(event_id, completed(event_id))
     received = consumed(sent)
-    event = from_kafka_event(
-        KafkaMessage(headers=received.headers, key=received.key, value=received.value)
-    )
+    event = from_kafka_event(KafkaMessage(headers=received.headers, key=received.key, value=received.value))
     assert event.get_id() == str(event_id)
     assert event.get_type() == "TransactionCompleted"
     assert event.get_source() == "/banking_api"

@@ -29,13 +29,12 @@ _ID = new_id()
         (
             failed(_ID),
             Severity.WARNING,
-            "Transfer of 12.34 EUR from Ann Berg (0000000017) to account 0000000024 was refused: "
-            "The balance is too low.",
+            "Transfer of 12.34 EUR from Ann Berg (0000000017) to account 0000000024 was refused: No money.",
         ),
         (
             failed(_ID, kind="funding"),
             Severity.WARNING,
-            "Funding of account 0000000024 with 12.34 EUR was refused: The balance is too low.",
+            "Funding of account 0000000024 with 12.34 EUR was refused: No money.",
         ),
         (
             funded(_ID),
