@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types contracts format lock clean
+.PHONY: help setup demo test check lint types contracts format docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,11 @@ contracts: setup
 format: setup ## write the one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: setup ## write the generated documents
+	@$(BIN)/python -m bankctl.reference > docs/cli.md
+	@$(BIN)/python -m tests.support.api_reference > docs/api.md
+	@$(BIN)/python -m daemons.contracts.export_schemas docs/events
 
 lock: setup ## resolve the newest allowed versions and pin them with digests
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \

@@ -1,4 +1,4 @@
-"""config list, get, set, use."""
+"""config list, get, set, copy, use."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -111,6 +111,29 @@ def set_setting(
             raise usage_error(f"{ca_file} is no file", code="no_such_file")
         upsert_profile(chosen, url=known.url, ca_file=ca_file)
     messages.success(f"profile {chosen}: {name} is set")
+
+
+@app.command("copy")
+def copy_profile(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A profile that exists.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The new profile.")],
+) -> None:
+    """Make a profile for another person at the same bank; each profile keeps a session of its own.
+
+    Examples:
+      bankctl config copy local olga
+      bankctl login --profile olga --email olga@example.com
+    """
+    known = load_profile(source)
+    if target in load_config().profiles:
+        raise CliError(
+            f"there is a profile {target!r} already",
+            exit_status=ExitStatus.CONFLICT,
+            hint="choose another name; `bankctl config list` shows those in use",
+            code="profile_exists",
+        )
+    upsert_profile(target, url=known.url, ca_file=known.ca_file)
+    messages.success(f"profile {target} talks to {known.url}; next: bankctl login --profile {target}")
 
 
 @app.command("use")

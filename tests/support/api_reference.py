@@ -42,10 +42,10 @@ are not routed. Each daemon serves its OpenAPI 3.1 document, through the gateway
   application/json`. Unknown fields are refused.
 - **Money** is a decimal string and an ISO 4217 code: `"amount": "12.34", "currency": "EUR"`.
 - **Times** are RFC 3339 in UTC with milliseconds. **Lists** take `?limit=` (1 to 200) and `?cursor=`.
-- **Idempotency-Key** (1 to 128 printable ASCII characters): repeat a request with the same key and get the stored
-  answer, with `Idempotent-Replayed: true`; another request under the same key is refused.
-- **Errors** are RFC 9457 `application/problem+json` with a stable `code`, a `category`, the `request_id`, and for
-  malformed requests `errors` with each field at fault.
+- **Idempotency-Key** (1 to 128 printable ASCII characters, no spaces): repeat a request with the same key and
+  get the stored answer, with `Idempotent-Replayed: true`; another request under the same key is refused.
+- **Errors** are RFC 9457 `application/problem+json` with a stable `code`, a `category`, the `request_id`, and
+  for malformed requests `errors` with each field at fault.
 """
 
 
@@ -82,7 +82,7 @@ def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 if node.func.id in CATEGORIES:
                     yield node.func.id, first.value
                 elif node.func.id == "Failure":
-                    # A failed transaction answers as rejected, but for a sender's account that is not one's own.
+                    # As `refusal` in the domain: only a sender's account that is not one's own is not found.
                     kind = "NotFoundError" if first.value == "account_not_found" else "RejectedError"
                     yield kind, first.value
             elif node.func.id == "Failure" and isinstance(first, ast.JoinedStr):

@@ -250,6 +250,17 @@ def test_no_color_wins_over_forced_colour(cli: Cli, monkeypatch: pytest.MonkeyPa
     assert "\x1b[" not in cli("acounts").err
 
 
+def test_a_copied_profile_is_another_person_at_the_same_bank(ann: Cli, bank: Bank) -> None:
+    assert ann("config", "copy", "test", "olga").status == 0
+    profiles = {row["name"]: row for row in ann("config", "list", "-o", "json").json}
+    assert profiles["olga"]["url"] == profiles["test"]["url"]
+    assert profiles["olga"]["ca_file"] == profiles["test"]["ca_file"]
+    assert ann("whoami", "--profile", "olga").status == 4
+    assert ann("config", "copy", "test", "olga").status == 7
+    assert ann("config", "copy", "nowhere", "bob").status == 2
+    assert ann("config", "copy", "test", "../x").status == 2
+
+
 def test_config_get_set_use_and_list(cli: Cli, bank: Bank) -> None:
     assert cli("config", "set", "url", "https://bank.example/", "--profile", "work").status == 0
     assert cli("config", "get", "url", "--profile", "work").out == "https://bank.example\n"
