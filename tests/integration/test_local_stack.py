@@ -6,10 +6,12 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -138,9 +140,12 @@ def test_up_with_other_ports_is_refused_while_it_runs(stack: Stack) -> None:
     assert stack.status().well
 
 
-def get(stack: Stack, path: str, **headers: str) -> tuple[int, dict[str, str], dict[str, object]]:
+def get(
+    stack: Stack, path: str, *, data: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], dict[str, object]]:
+    """The status, headers and JSON body of a GET, or of a POST if there is something to send."""
     trust = ssl.create_default_context(cafile=str(stack.layout.certificate))
-    request = urllib.request.Request(stack.url + path, headers=headers)  # noqa: S310 - https of this test's stack
+    request = urllib.request.Request(stack.url + path, data=data, headers=headers)  # noqa: S310 - https of this test's stack
     try:
         answer = urllib.request.urlopen(request, context=trust, timeout=20)  # noqa: S310 - same
     except urllib.error.HTTPError as error:
@@ -320,6 +325,108 @@ def test_a_part_that_refuses_its_settings_is_named_with_its_own_words_and_nothin
         assert processes(broken) == []
     finally:
         broken.reset()
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """A daemon's place behind the gateway: echoes what arrives, or breaks off without an answer."""
+
+    def do_GET(self) -> None:
+        if self.path == "/accounts/broken":
+            self.connection.close()
+            return
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/events":
+            self.wfile.write(b"data: first\n\n")
+            self.wfile.flush()
+            self.server.released.wait(30)
+            return
+        self.wfile.write(json.dumps(dict(self.headers.items())).encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.connection.close()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+class UpstreamServer(ThreadingHTTPServer):
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Upstream)
+        self.released = threading.Event()
+
+    def handle_error(self, *_arguments: object) -> None:
+        """A connection that was broken off on purpose is no news."""
+
+
+@pytest.fixture(scope="module")
+def edge(isolated: Path) -> Iterator[Stack]:
+    """A gateway alone, before an upstream that misbehaves; nothing is in the place of user_api."""
+    edge = Stack.load("edge")
+    edge.up(wishes=Wishes(parts=("gateway",)))
+    servers = [UpstreamServer(edge.settings.ports[name]) for name in ("banking_api", "notifier")]
+    threads = [threading.Thread(target=server.serve_forever) for server in servers]
+    for thread in threads:
+        thread.start()
+    yield edge
+    for server, thread in zip(servers, threads, strict=True):
+        server.released.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    edge.reset()
+
+
+def test_a_change_that_a_daemon_breaks_off_has_an_unknown_outcome(edge: Stack) -> None:
+    status, headers, body = get(edge, "/accounts", data=b"{}")
+
+    assert (status, body["code"], body["category"]) == (503, "outcome_unknown", "outcome_unknown")
+    assert body["request_id"] == headers["x-request-id"]
+
+
+def test_a_read_that_a_daemon_breaks_off_may_be_repeated(edge: Stack) -> None:
+    status, headers, body = get(edge, "/accounts/broken")
+
+    assert (status, body["code"], body["category"]) == (503, "unavailable", "transient")
+    assert headers["retry-after"] == "1"
+
+
+def test_a_change_that_never_reached_its_daemon_did_nothing(edge: Stack) -> None:
+    status, _, body = get(edge, "/users", data=b"{}")
+
+    assert (status, body["code"], body["category"]) == (503, "unavailable", "transient")
+
+
+def test_a_body_past_the_limit_is_refused(edge: Stack) -> None:
+    status, headers, body = get(edge, "/accounts", data=b" " * (1024 * 1024 + 1))
+
+    assert (status, body["code"]) == (413, "payload_too_large")
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_nobody_outside_says_who_is_calling(edge: Stack) -> None:
+    claimed = {
+        "X-Forwarded-For": "9.9.9.9",
+        "X-Forwarded-Host": "evil.example",
+        "Forwarded": "for=9.9.9.9",
+        "X-Real-Ip": "9.9.9.9",
+        "X-User-Id": "admin",
+        "Authorization": "Bearer forged",
+    }
+    _, _, arrived = get(edge, "/accounts", **claimed)
+
+    assert {name.title(): value for name, value in arrived.items() if name.title() in claimed} == {
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Host": f"localhost:{edge.settings.ports['gateway']}",
+    }
+
+
+def test_an_event_leaves_at_once(edge: Stack) -> None:
+    trust = ssl.create_default_context(cafile=str(edge.layout.certificate))
+    with urllib.request.urlopen(edge.url + "/events", context=trust, timeout=20) as stream:  # noqa: S310 - https
+        assert stream.readline() == b"data: first\n"
 
 
 def test_deleting_the_folder_of_a_running_stack_ends_it(isolated: Path) -> None:
