@@ -1,0 +1,205 @@
+"""Two notifier processes, a real Kafka and a real MongoDB: nothing is lost and nothing happens twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+import pytest_asyncio
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
+
+from daemons.contracts.digest import EventSetDigest
+from daemons.contracts.events import EventType
+from daemons.notifier.storage.schema import POSITION_COUNTER
+from daemons.shared.kafka.producer import EventProducer
+from daemons.shared.kafka.records import OutgoingRecord
+from daemons.shared.kafka.topics import ensure_topics
+from daemons.shared.mongo import Client, Database, connect
+from tests.support.events import ids_of, transfers
+from tests.support.kafka import running_kafka
+from tests.support.notifier import (
+    Notifier,
+    PlayedUserApi,
+    await_ready,
+    ended_status,
+    eventually,
+    notifier_process,
+)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """A broker of the test's own: the topics and the group are the same for every test."""
+    with running_kafka(tmp_path) as address:
+        yield address
+
+
+@pytest_asyncio.fixture
+async def producer(broker: str) -> AsyncIterator[EventProducer]:
+    await ensure_topics(broker, [event_type.value for event_type in EventType])
+    made = EventProducer(broker, client_id="tests")
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=30) as client:
+        yield client
+
+
+async def _recorded(database: Database) -> int:
+    return await database["events"].count_documents({})
+
+
+async def _assert_each_once(database: Database, ids: list[UUID]) -> None:
+    events = await database["events"].find({}, {"id": 1}).sort("_id").to_list()
+    assert [event["_id"] for event in events] == list(range(1, len(ids) + 1))
+    assert sorted(event["id"] for event in events) == sorted(ids)
+    notified = [document["event_id"] async for document in database["notifications"].find()]
+    assert sorted(notified) == sorted(ids)
+
+
+def _committed_offsets(broker: str) -> int:
+    """Return how many records the group has committed in all."""
+    admin = AdminClient({"bootstrap.servers": broker}, logger=None)
+    asked = [ConsumerGroupTopicPartitions("notifier")]
+    [future] = admin.list_consumer_group_offsets(asked).values()
+    return sum(max(0, partition.offset) for partition in future.result().topic_partitions)
+
+
+async def test_two_processes_record_each_event_once_though_one_is_killed(
+    tmp_path: Path,
+    mongo_uri: str,
+    notifier_database: Database,
+    users: tuple[PlayedUserApi, str],
+    broker: str,
+    producer: EventProducer,
+    http: httpx.AsyncClient,
+) -> None:
+    log = tmp_path / "notifier.log"
+    with ExitStack() as processes:
+
+        def start() -> tuple[object, str]:
+            return processes.enter_context(
+                notifier_process(mongo_uri, notifier_database.name, users[1], broker=broker, log=log)
+            )
+
+        (victim, victim_url), (_, url) = start(), start()
+        await asyncio.gather(await_ready(http, victim_url), await_ready(http, url))
+        records = transfers(3000)
+        publishing = asyncio.create_task(_publish_twice(producer, records))
+
+        async def some_recorded() -> bool:
+            return await _recorded(notifier_database) > 200
+
+        await eventually(some_recorded, every_seconds=0.01)
+        victim.kill()
+        await publishing
+
+        async def all_recorded() -> bool:
+            return await _recorded(notifier_database) >= len(records)
+
+        await eventually(all_recorded)
+        await _assert_each_once(notifier_database, ids_of(records))
+        expected = EventSetDigest()
+        for event_id in ids_of(records):
+            expected.add(event_id)
+        proof = (await Notifier(url, http, users[0]).get("/events/proof")).json()
+        shown = {"count": len(records), "digest": expected.hexdigest()}
+        assert proof == {"transactions": shown, "notifications": shown}
+
+
+async def test_offsets_are_not_committed_before_the_effect(
+    tmp_path: Path,
+    mongo_uri: str,
+    notifier_database: Database,
+    users: tuple[PlayedUserApi, str],
+    broker: str,
+    producer: EventProducer,
+    http: httpx.AsyncClient,
+) -> None:
+    log = tmp_path / "notifier.log"
+    client = connect(mongo_uri, daemon="tests")
+    records = transfers(300)
+    parts = (mongo_uri, notifier_database.name, users[1])
+    with notifier_process(*parts, broker=broker, log=log) as (victim, url):
+        await await_ready(http, url)
+        async with client.start_session() as session, await session.start_transaction():
+            # While this transaction holds the counter, every batch is begun and none can be recorded.
+            counters = client[notifier_database.name]["counters"]
+            await counters.update_one({"_id": POSITION_COUNTER}, {"$set": {"held": True}}, session=session)
+            aborted_before = await _aborted_transactions(client)
+            await producer.publish(records)
+
+            async def in_the_middle_of_a_batch() -> bool:
+                return await _aborted_transactions(client) > aborted_before + 1
+
+            await eventually(in_the_middle_of_a_batch)
+            victim.kill()
+            victim.wait()
+            await session.abort_transaction()
+    assert _committed_offsets(broker) == 0
+    assert await _recorded(notifier_database) == 0
+    with notifier_process(*parts, broker=broker, log=log) as (successor, url):
+
+        async def all_recorded() -> bool:
+            return await _recorded(notifier_database) >= len(records)
+
+        await eventually(all_recorded)
+        await _assert_each_once(notifier_database, ids_of(records))
+
+        async def all_committed() -> bool:
+            return await asyncio.to_thread(_committed_offsets, broker) == len(records)
+
+        await eventually(all_committed)
+        assert await asyncio.to_thread(ended_status, successor) == 0
+    await client.close()
+
+
+async def test_a_poisoned_record_is_set_aside_and_the_rest_goes_on(
+    tmp_path: Path,
+    mongo_uri: str,
+    notifier_database: Database,
+    users: tuple[PlayedUserApi, str],
+    broker: str,
+    producer: EventProducer,
+    http: httpx.AsyncClient,
+) -> None:
+    good = transfers(20)
+    poison = OutgoingRecord("TransactionFailed", "key", b"\x00 poison", {"ce_id": "17", "none": None})
+    parts = (mongo_uri, notifier_database.name, users[1])
+    with notifier_process(*parts, broker=broker, log=tmp_path / "notifier.log") as (process, url):
+        await await_ready(http, url)
+        notifier = Notifier(url, http, users[0])
+        async with notifier.stream() as events:
+            await producer.publish([*good[:10], poison, *good[10:]])
+            positions = [int((await anext(events)).id) for _ in good]
+            assert positions == list(range(1, 21))
+
+            async def set_aside() -> bool:
+                return await notifier_database["dead_letters"].count_documents({}) == 1
+
+            await eventually(set_aside)
+            assert "bankctl_notifier_dead_letters_total" in (await http.get(f"{url}/metrics")).text
+            # A daemon with a stream open must not keep whoever stops it waiting.
+            assert await asyncio.to_thread(ended_status, process) == 0
+            assert [event.data async for event in events] == [""]
+    [letter] = await notifier_database["dead_letters"].find().to_list()
+    assert (letter["topic"], letter["value"]) == ("TransactionFailed", b"\x00 poison")
+
+
+async def _publish_twice(producer: EventProducer, records: list[OutgoingRecord]) -> None:
+    """Publish as a relay does that was cut off between a delivery and its own note of it."""
+    for start in range(0, len(records), 100):
+        for _ in range(2):
+            await producer.publish(records[start : start + 100])
+
+
+async def _aborted_transactions(client: Client) -> int:
+    status = await client.admin.command("serverStatus")
+    return int(status["transactions"]["totalAborted"])
