@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.lists import pages
 from tests.e2e.payment_orders import (
     VARIABLE,
     PaymentOrder,
@@ -20,9 +21,8 @@ from tests.e2e.payment_orders import (
     read_payment_orders,
     write_transfer_file,
 )
+from tests.e2e.results import settled_rows, until_settled
 from tests.support.stack import LocalStack, Person
-from tests.support.terminal import Running
-from tests.support.waiting import eventually
 
 ORDERS = 3_304
 PAYERS = 1_896
@@ -126,35 +126,8 @@ async def side_by_side(act: Callable[[str], Awaitable[None]], names: Iterable[st
             group.create_task(work())
 
 
-def settled_rows(results: Path) -> int:
-    """Rows whose outcome is on the disk; the first line says whose results they are."""
-    return max(results.read_bytes().count(b"\n") - 1, 0) if results.exists() else 0
-
-
-async def until_settled(results: Path, rows: int, paying: Running) -> None:
-    async def settled() -> bool:
-        assert not paying.ended, await paying.outcome()
-        return settled_rows(results) >= rows
-
-    await eventually(settled, every_seconds=0.005)
-
-
 def counts(summary: dict[str, Any]) -> dict[str, int]:
     return {name: summary[name] for name in ("paid", "skipped", "failed", "refused")}
-
-
-async def pages(http: httpx.AsyncClient, path: str, **query: str) -> list[dict[str, Any]]:
-    """All items of a list."""
-    items: list[dict[str, Any]] = []
-    params = {"limit": "200", **query}
-    while True:
-        answer = await http.get(path, params=params)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return items
-        params["cursor"] = page["next_cursor"]
 
 
 async def transactions_of(person: Person) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import socket
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -38,6 +39,18 @@ class PartProcess:
     def kill(self) -> None:
         """End it as a power cut would."""
         os.kill(self.pid, signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let it accept requests and do nothing with them."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def has_unread_bytes(self) -> bool:
+        """Whether a request has arrived that the process has not read (Linux tells by its socket table)."""
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return any(
+            line[1].endswith(f":{self.port:04X}") and line[3] == "01" and int(line[4].partition(":")[2], 16)
+            for line in lines
+        )
 
 
 class Person(Terminal):
@@ -104,6 +117,16 @@ class LocalStack:
             return bool(now["healthy"]) and (await self.part(killed.name)).pid != killed.pid
 
         await eventually(replaced)
+
+    @asynccontextmanager
+    async def without_restarts(self) -> AsyncIterator[None]:
+        """What is killed inside the block stays away until its end."""
+        supervisor = (await self.status())["supervisor_pid"]
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
 
     async def register(self, name: str) -> Person:
         """Somebody new who has registered and logged in."""
