@@ -1,0 +1,137 @@
+"""The engine in this process against one transaction per transfer, bare inserts, and one bare transaction."""
+
+from collections.abc import Callable
+
+from daemons.banking_api.domain.journal import PostingCommand
+from daemons.banking_api.services.commit_engine import CommitEngine
+from tests.bench.bare_writes import BareTransactions
+from tests.bench.contenders import Contender, Counted
+from tests.bench.figures import TIMES, Bound, Figure, at_least, at_most
+from tests.bench.ledger import BenchLedger, running_engine
+from tests.bench.one_by_one import OneByOne
+from tests.bench.samples import latencies_of, paired_ratio, quantile
+from tests.bench.workbench import Workbench, say
+
+_CONCURRENCIES = (1, 8, 32, 64)
+_MANY = 256
+_MOST = 2_048
+_HOT_BASELINE = 64
+Make = Callable[[int], list[PostingCommand]]
+
+
+async def random_pairs(bench: Workbench) -> list[Figure]:
+    """256 in flight between random pairs, against one transaction each at its best concurrency."""
+    ledger = await bench.ledger("engine")
+    make = ledger.payments.between_any
+    baseline = await _best_one_by_one(bench, ledger)
+    async with running_engine(ledger) as engine:
+        measured = _engine(engine, ledger, make, in_flight=_MANY)
+        await bench.turns(baseline, measured)
+    await ledger.prove()
+    return [_ratio("random", "engine, 256 in flight, random pairs / (i)", measured, baseline, at_least(10))]
+
+
+async def hot_account(bench: Workbench) -> list[Figure]:
+    """256 in flight that all pay one account, against one transaction each at 64."""
+    ledger = await bench.ledger("engine")
+    make = ledger.payments.to_one
+    baseline = _one_by_one(ledger, make, _HOT_BASELINE, first_rate=40)
+    async with running_engine(ledger) as engine:
+        measured = _engine(engine, ledger, make, in_flight=_MANY)
+        await bench.turns(baseline, measured)
+    await ledger.prove()
+    return [_ratio("hot", "engine, 256 in flight, one account / (i) at 64", measured, baseline, at_least(80))]
+
+
+async def bare_inserts(bench: Workbench) -> list[Figure]:
+    """2,048 in flight against bare inserts of the same journal documents."""
+    ledger = await bench.ledger("engine")
+    bare, baseline = await bench.bare_inserts()
+    async with running_engine(ledger) as engine:
+        measured = _engine(engine, ledger, ledger.payments.between_any, in_flight=_MOST)
+        await bench.turns(baseline, measured)
+    await ledger.prove()
+    await bare.prove()
+    return [_ratio("bare", "engine, 2,048 in flight / (ii)", measured, baseline, at_least(0.5))]
+
+
+async def lone_command(bench: Workbench) -> list[Figure]:
+    """One command at a time, p50, against one bare transaction with the same writes."""
+    ledger, other = await bench.ledger("engine"), await bench.ledger("lone")
+    bare = BareTransactions(other)
+    baseline = Contender("bare transaction", Counted(bare.decisions, bare.write, in_flight=1, first_rate=100))
+    async with running_engine(ledger) as engine:
+        measured = _engine(engine, ledger, ledger.payments.between_any, in_flight=1)
+        await bench.turns(baseline, measured)
+    await ledger.prove()
+    await other.prove()
+    return [p50_figure("lone-engine", "lone command, p50 / bare transaction", measured, baseline)]
+
+
+def p50_figure(row: str, title: str, measured: Contender, baseline: Contender) -> Figure:
+    """The ratio of two medians of latency."""
+
+    def p50s(side: Contender) -> list[float]:
+        return [quantile(one.latencies_seconds, 0.5) * 1000 for one in side.rounds]
+
+    mine, other = p50s(measured), p50s(baseline)
+    value = paired_ratio(mine, other)
+    text = f"{_median(mine):.2f} ms against {_median(other):.2f} ms"
+    return Figure(
+        row=row,
+        title=title,
+        value=value,
+        unit=TIMES,
+        bound=at_most(1.3),
+        made_of=text,
+        data={"measured_p50_ms": mine, "baseline_p50_ms": other},
+    )
+
+
+def _median(values: list[float]) -> float:
+    return quantile(values, 0.5)
+
+
+async def _best_one_by_one(bench: Workbench, ledger: BenchLedger) -> Contender:
+    found = []
+    for concurrency in _CONCURRENCIES:
+        contender = _one_by_one(ledger, ledger.payments.between_any, concurrency, first_rate=200)
+        await contender.run(bench.options.seconds * 0.3)
+        probe = await contender.run(bench.options.seconds * 0.7)
+        found.append((probe.rate, contender))
+        say(f"  (i) at {concurrency}: {probe.rate:.0f}/s")
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def _one_by_one(ledger: BenchLedger, make: Make, concurrency: int, *, first_rate: float) -> Contender:
+    work = Counted(make, OneByOne(ledger).post, in_flight=concurrency, first_rate=first_rate)
+    return Contender(f"one transaction each, {concurrency} at a time", work)
+
+
+def _engine(engine: CommitEngine, ledger: BenchLedger, make: Make, *, in_flight: int) -> Contender:
+    async def post(command: PostingCommand) -> None:
+        ledger.acknowledge(await engine.post(command))
+
+    first_rate = 100 if in_flight == 1 else 2_000
+    return Contender(
+        f"engine, {in_flight} in flight", Counted(make, post, in_flight=in_flight, first_rate=first_rate)
+    )
+
+
+def _ratio(row: str, title: str, measured: Contender, baseline: Contender, bound: Bound) -> Figure:
+    value = paired_ratio(measured.rates, baseline.rates)
+    latencies = latencies_of(measured.rounds)
+    p50, p99 = (quantile(latencies, share) * 1000 for share in (0.5, 0.99))
+    text = (
+        f"{_median(measured.rates):,.0f}/s (p50 {p50:.1f}, p99 {p99:.1f} ms) against "
+        f"{_median(baseline.rates):,.0f}/s ({baseline.name})"
+    )
+    return Figure(
+        row=row,
+        title=title,
+        value=value,
+        unit=TIMES,
+        bound=bound,
+        made_of=text,
+        data={"measured_per_second": measured.rates, "baseline_per_second": baseline.rates, "p99_ms": p99},
+    )

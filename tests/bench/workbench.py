@@ -1,0 +1,75 @@
+"""The parts that rows share, each started when the first row asks for it and stopped with the run."""
+
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import UUID
+
+from daemons.shared.ids import new_id
+from daemons.shared.mongo import Client, connect
+from tests.bench.bare_writes import BareInserts
+from tests.bench.contenders import Contender, Counted, take_turns
+from tests.bench.ledger import ACCOUNTS, BenchLedger, create_ledger
+from tests.bench.mongo_server import MongoServer
+from tests.bench.options import Options
+
+_BATCH_SIZES = (256, 512, 1000)
+_FLIGHTS = (1, 4, 8)
+_POOL = 256
+
+
+class Workbench:
+    """What rows work with."""
+
+    def __init__(self, options: Options, mongo: MongoServer, folder: Path) -> None:
+        self.options = options
+        self.mongo = mongo
+        self.folder = folder
+        self.stack = AsyncExitStack()
+        self.client: Client = connect(mongo.uri, daemon="bench", max_pool_size=_POOL)
+        self._ledgers: dict[str, BenchLedger] = {}
+        self._bare: Contender | None = None
+
+    async def ledger(self, name: str) -> BenchLedger:
+        """A ledger for rows that run the engine in this process: every account has an owner of its own."""
+        if name not in self._ledgers:
+            owners: list[UUID] = [new_id() for _ in range(ACCOUNTS)]
+            self._ledgers[name] = await create_ledger(self.client, name, owners)
+        return self._ledgers[name]
+
+    async def bare_inserts(self) -> tuple[BareInserts, Contender]:
+        """Baseline (ii) at its best batch size and number in flight, found once per run."""
+        ledger = await self.ledger("engine")
+        bare = BareInserts(self.client, "bare", ledger.owner_of)
+        await bare.prepare()
+        if self._bare is None:
+            found = []
+            for size in _BATCH_SIZES:
+                for flights in _FLIGHTS:
+                    contender = _inserting(bare, size, flights)
+                    await contender.run(self.options.seconds * 0.3)
+                    probe = await contender.run(self.options.seconds * 0.5)
+                    found.append((probe.rate, contender))
+            self._bare = max(found, key=lambda pair: pair[0])[1]
+            say(f"bare inserts: best is {self._bare.name}")
+        return bare, Contender(self._bare.name, self._bare.run)
+
+    async def turns(self, *contenders: Contender) -> None:
+        await take_turns(contenders, self.options)
+
+    async def close(self) -> None:
+        await self.stack.aclose()
+        await self.client.close()
+
+
+def _inserting(bare: BareInserts, size: int, flights: int) -> Contender:
+    work = Counted(
+        lambda count: bare.batches(count, size), bare.insert, in_flight=flights, first_rate=5_000, each=size
+    )
+    return Contender(f"insert_many of {size}, {flights} in flight", work)
+
+
+def say(text: str) -> None:
+    """Tell who waits how far the run is; the results go to standard output."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
