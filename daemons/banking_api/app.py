@@ -19,7 +19,7 @@ from daemons.banking_api.handlers.keys import (
 )
 from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.services.events import EventEncoder, tell_of_transaction
+from daemons.banking_api.services.events import EventEncoder
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.settings import BankingSettings
@@ -58,6 +58,7 @@ def build(settings: BankingSettings) -> web.Application:
     )
     outbox = OutboxStore(database)
     account_store = MongoAccounts(client, database, outbox)
+    journal = MongoJournal(database)
     directory = UserDirectory(user_api, service_tokens)
 
     app = build_app(
@@ -69,7 +70,7 @@ def build(settings: BankingSettings) -> web.Application:
     )
     app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)
     app[ACCOUNTS_KEY] = Accounts(account_store, clock=utc_now, new_id=new_id, draw_payload=_draw_payload)
-    app[STATEMENTS_KEY] = Statements(MongoJournal(database), app[ACCOUNTS_KEY], directory)
+    app[STATEMENTS_KEY] = Statements(journal, app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
     app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
 
@@ -83,10 +84,10 @@ def build(settings: BankingSettings) -> web.Application:
             await wait_until_done(lambda: ensure_schema(database))
             producer = EventProducer(settings.kafka_broker, client_id=DAEMON)
             stack.push_async_callback(producer.close)
-            relay = Relay(outbox, producer, EventEncoder(directory).encode, prepare=prepare_kafka)
+            relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
             relay.start()
             stack.push_async_callback(relay.close)
-            ledger_store = MongoLedger(client, database, outbox, tell_of_transaction)
+            ledger_store = MongoLedger(client, database, outbox)
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.

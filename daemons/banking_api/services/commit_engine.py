@@ -5,14 +5,15 @@ one database transaction carries hundreds of transfers, also when all of them to
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import prometheus_client
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from daemons.banking_api.domain.decision import GroupDecision, Outcome, Preview, decide_group, preview_command
 from daemons.banking_api.domain.journal import PostingCommand
@@ -25,7 +26,7 @@ WAITING_LIMIT = 8192
 _group_size = Histogram(
     "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
-_posted = Counter("bankctl_commands_posted", "Commands settled", ["kind", "status"])
+_posted = prometheus_client.Counter("bankctl_commands_posted", "Commands settled", ["kind", "status"])
 _log = structlog.get_logger()
 
 
@@ -146,10 +147,13 @@ class CommitEngine:
         _group_size.observe(len(group))
         for waiting, outcome in zip(group, outcomes, strict=True):
             self._in_flight.discard(waiting.command.idempotency_id)
-            if not outcome.replayed and not outcome.key_reused:
-                _posted.labels(outcome.transaction.kind.value, outcome.transaction.status.value).inc()
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
+        posted = [
+            outcome.transaction for outcome in outcomes if not outcome.replayed and not outcome.key_reused
+        ]
+        for (kind, status), count in Counter((found.kind, found.status) for found in posted).items():
+            _posted.labels(kind.value, status.value).inc(count)
 
     def _fail(self, group: Sequence[_Waiting], error: BankError) -> None:
         for waiting in group:

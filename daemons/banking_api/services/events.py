@@ -1,7 +1,12 @@
-"""Tells of accounts and transactions as events: built when they are committed, named when they go out."""
+"""Tells of accounts and transactions as events.
+
+A commit writes only which transactions it made: the journal never changes, so the events are made from it
+when they go out, and the commit carries no second copy of every transaction.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,16 +14,29 @@ from uuid import UUID
 from daemons.banking_api.domain.account import Account
 from daemons.banking_api.domain.journal import JournalTransaction, TransactionKind
 from daemons.banking_api.domain.money import format_minor
+from daemons.banking_api.storage.mongo_journal import MongoJournal
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.contracts.events import EventType
 from daemons.contracts.wire import format_instant
 from daemons.shared.kafka.records import OutgoingRecord, event_headers
-from daemons.shared.outbox.store import OutboxEvent
+from daemons.shared.mongo import Document
+from daemons.shared.outbox.store import OutboxEntry
 
 SOURCE = "/banking_api"
 
 
-def tell_of_transaction(transaction: JournalTransaction) -> OutboxEvent:
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event before it is encoded; users' names in `data` are null until they are looked up."""
+
+    id: UUID
+    type: str
+    key: str
+    occurred_at: datetime
+    data: dict[str, Any]
+
+
+def event_of(transaction: JournalTransaction) -> Event:
     """Return the one event of a journal transaction; it carries the transaction's own id."""
     data: dict[str, Any] = {
         "transaction_id": str(transaction.id),
@@ -43,13 +61,13 @@ def tell_of_transaction(transaction: JournalTransaction) -> OutboxEvent:
     else:
         event_type = EventType.TRANSACTION_COMPLETED
         data["sender"] = sender
-    return OutboxEvent(transaction.id, event_type.value, key, transaction.created_at, data)
+    return Event(transaction.id, event_type.value, key, transaction.created_at, data)
 
 
 def tell_of_account(
     account: Account, *, change: str, reason: str | None, by: UUID, event_id: UUID, at: datetime
-) -> OutboxEvent:
-    """Return the event of an account that was opened, frozen, unfrozen, closed, or changed its type."""
+) -> Document:
+    """Return the outbox body of an account that was opened, frozen, unfrozen, closed, or changed its type."""
     data = {
         "account_id": account.id,
         "change": change,
@@ -61,29 +79,44 @@ def tell_of_account(
         "initiated_by": _user(by),
         "occurred_at": format_instant(at),
     }
-    return OutboxEvent(event_id, EventType.ACCOUNT_CHANGED.value, account.id, at, data)
+    return {"account": {"id": event_id, "key": account.id, "at": at, "data": data}}
 
 
 class EventEncoder:
-    """Turns committed events into Kafka records, filling in users' names with one look-up per batch."""
+    """Turns outbox entries into Kafka records: journal and names are each asked once per batch."""
 
-    def __init__(self, directory: UserDirectory) -> None:
+    def __init__(self, journal: MongoJournal, directory: UserDirectory) -> None:
+        self._journal = journal
         self._directory = directory
 
-    async def encode(self, events: Sequence[OutboxEvent]) -> list[OutgoingRecord]:
-        """Return the records in the events' order.
+    async def encode(self, entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
+        """Return the records in the entries' order.
 
         Raises:
-            TransientError: the names cannot be had now; the events stay in the outbox.
+            TransientError: the names cannot be had now; the entries stay in the outbox.
         """
+        events = await self._events_of(entries)
         users = [user for event in events for user in _users_in(event.data)]
-        names = await self._directory.names(UUID(user["user_id"]) for user in users)
+        names = await self._directory.names({UUID(user["user_id"]) for user in users})
         for user in users:
             user["display_name"] = names[UUID(user["user_id"])]
         return [_record(event) for event in events]
 
+    async def _events_of(self, entries: Sequence[OutboxEntry]) -> list[Event]:
+        ids = [id_ for entry in entries for id_ in entry.body.get("transactions", ())]
+        transactions = await self._journal.by_id(ids) if ids else {}
+        events: list[Event] = []
+        for entry in entries:
+            if "account" in entry.body:
+                told = entry.body["account"]
+                events.append(
+                    Event(told["id"], EventType.ACCOUNT_CHANGED.value, told["key"], told["at"], told["data"])
+                )
+            events += [event_of(transactions[id_]) for id_ in entry.body.get("transactions", ())]
+        return events
 
-def _record(event: OutboxEvent) -> OutgoingRecord:
+
+def _record(event: Event) -> OutgoingRecord:
     return OutgoingRecord(
         topic=event.type,
         key=event.key,

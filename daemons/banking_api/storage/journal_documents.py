@@ -18,7 +18,7 @@ def to_document(transaction: JournalTransaction) -> Document:
     document: Document = {
         "_id": transaction.id,
         "kind": transaction.kind.value,
-        "status": transaction.status.value,
+        "status": "completed" if transaction.failure is None else "failed",
         "initiator": transaction.initiator,
         "idem": Binary(transaction.idempotency_id),
         "fingerprint": Binary(transaction.fingerprint),

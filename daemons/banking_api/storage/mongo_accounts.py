@@ -12,10 +12,10 @@ from daemons.banking_api.domain.account import Account, AccountStatus, AccountTy
 from daemons.banking_api.domain.journal import settlement_account
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
 from daemons.shared.mongo import Client, Database, Document, Session, run_transaction, unavailable
-from daemons.shared.outbox.store import OutboxEvent, OutboxStore
+from daemons.shared.outbox.store import OutboxStore
 
 Change = Callable[[Account], Account]
-Tell = Callable[[Account], OutboxEvent]
+Tell = Callable[[Account], Document]
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CURSOR = struct.Struct(">q10s")
 
@@ -40,7 +40,7 @@ class MongoAccounts:
 
         async def body(session: Session) -> None:
             await self._accounts.insert_one(document, session=session)
-            await self._outbox.add([tell(account)], session=session)
+            await self._outbox.add(tell(account), events=1, session=session)
 
         try:
             await run_transaction(self._client, body)
@@ -91,7 +91,7 @@ class MongoAccounts:
                     "status_reason": after.status_reason,
                 }
                 await self._accounts.update_one({"_id": account_id}, {"$set": fields}, session=session)
-                await self._outbox.add([tell(after)], session=session)
+                await self._outbox.add(tell(after), events=1, session=session)
             return after
 
         return await run_transaction(self._client, body)

@@ -1,5 +1,6 @@
 """Reading the journal: one transaction, an account's history, what a user has initiated."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from daemons.banking_api.domain.journal import JournalTransaction, TransactionStatus
@@ -32,6 +33,11 @@ class MongoJournal:
             ]
         document = await self._journal.find_one(query)
         return from_document(document) if document else None
+
+    async def by_id(self, transaction_ids: Sequence[UUID]) -> dict[UUID, JournalTransaction]:
+        """Return the transactions that exist, by id."""
+        found = self._journal.find({"_id": {"$in": list(transaction_ids)}})
+        return {document["_id"]: from_document(document) async for document in found}
 
     async def history(self, account_id: str, *, limit: int, cursor: str | None) -> Page:
         """Return the transactions of one account and the cursor of the next page."""

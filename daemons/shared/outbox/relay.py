@@ -1,6 +1,7 @@
 """The relay: publishes what the outbox holds and removes it once Kafka has confirmed every event."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -11,16 +12,16 @@ from daemons.contracts.errors import TransientError
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
-from daemons.shared.outbox.store import OutboxEvent, OutboxStore
+from daemons.shared.outbox.store import OutboxEntry, OutboxStore
 from daemons.shared.tasks import end_task
 
-Encoder = Callable[[Sequence[OutboxEvent]], Awaitable[list[OutgoingRecord]]]
-"""Turns committed events into records, in the same order; may look up what readers need to know.
+Encoder = Callable[[Sequence[OutboxEntry]], Awaitable[list[OutgoingRecord]]]
+"""Turns entries into their events' records, in the same order; may look up what readers need to know.
 
 Raises TransientError when it cannot now.
 """
 
-ENTRIES_AT_ONCE = 200
+EVENTS_AT_ONCE = 2000
 LEASE_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
@@ -28,7 +29,7 @@ _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 
 _published = Counter("bankctl_relay_published_events", "Events confirmed by Kafka")
-_holds_lease = Gauge("bankctl_relay_holds_lease", "1 in the process that publishes")
+_lease_gauge = Gauge("bankctl_relay_holds_lease", "1 in the process that publishes")
 _log = structlog.get_logger()
 
 
@@ -52,6 +53,7 @@ class Relay:
         self._prepare = prepare
         self._prepared = False
         self._holder = new_id()
+        self._lease_renewal = 0.0
         self._wake = asyncio.Event()
         self._failure: str | None = None
         self._closing = asyncio.Event()
@@ -107,18 +109,27 @@ class Relay:
         if not self._prepared:
             await self._prepare()
             self._prepared = True
-        holds = await self._outbox.hold_lease(self._holder, seconds=LEASE_SECONDS)
-        _holds_lease.set(holds)
-        if not holds:
+        if not await self._holds_lease():
             return False
-        entries = await self._outbox.oldest(ENTRIES_AT_ONCE)
+        entries = await self._outbox.oldest(events=EVENTS_AT_ONCE)
         if not entries:
             return False
-        events = [event for entry in entries for event in entry.events]
-        await self._producer.publish(await self._encode(events))
+        records = await self._encode(entries)
+        await self._producer.publish(records)
         await self._outbox.remove(entries)
-        _published.inc(len(events))
+        _published.inc(len(records))
         return True
+
+    async def _holds_lease(self) -> bool:
+        """Tell whether this relay may publish; asks the database only when half the lease has run."""
+        now = time.monotonic()
+        if now < self._lease_renewal:
+            return True
+        holds = await self._outbox.hold_lease(self._holder, seconds=LEASE_SECONDS)
+        # Counted from before the question, so this relay never believes longer than the database.
+        self._lease_renewal = now + LEASE_SECONDS / 2 if holds else 0.0
+        _lease_gauge.set(holds)
+        return holds
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

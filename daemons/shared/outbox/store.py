@@ -1,9 +1,7 @@
-"""The outbox collection: one document per commit, holding that commit's events in order."""
+"""The outbox collection: one document per commit, telling which events that commit owes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from daemons.shared.ids import new_id
@@ -11,22 +9,12 @@ from daemons.shared.mongo import Database, Document, Session
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxEvent:
-    """An event as it is committed; names of users are filled in when it is published."""
-
-    id: UUID
-    type: str
-    key: str
-    occurred_at: datetime
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """The events of one commit."""
+    """What one commit owes: `events` of them, made from the body by whoever wrote it."""
 
     id: UUID
-    events: tuple[OutboxEvent, ...]
+    body: Document
+    events: int
 
 
 class OutboxStore:
@@ -36,20 +24,20 @@ class OutboxStore:
         self._entries = database["outbox"]
         self._leases = database["leases"]
 
-    async def add(self, events: Sequence[OutboxEvent], *, session: Session) -> None:
-        """Write the events in the caller's transaction."""
-        if events:
-            await self._entries.insert_one(
-                {"_id": new_id(), "events": [_to_document(event) for event in events]}, session=session
-            )
+    async def add(self, body: Document, *, events: int, session: Session) -> None:
+        """Owe so many events, to be made from the body, in the caller's transaction."""
+        await self._entries.insert_one({"_id": new_id(), "events": events, "body": body}, session=session)
 
-    async def oldest(self, limit: int) -> list[OutboxEntry]:
-        """Return the oldest unpublished entries."""
-        cursor = self._entries.find().sort("_id").limit(limit)
-        return [
-            OutboxEntry(document["_id"], tuple(_from_document(event) for event in document["events"]))
-            async for document in cursor
-        ]
+    async def oldest(self, *, events: int) -> list[OutboxEntry]:
+        """Return the oldest unpublished entries, until they hold so many events or there are no more."""
+        entries: list[OutboxEntry] = []
+        held = 0
+        async for document in self._entries.find().sort("_id").limit(events):
+            entries.append(OutboxEntry(document["_id"], document["body"], document["events"]))
+            held += document["events"]
+            if held >= events:
+                break
+        return entries
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         """Forget entries that have been published."""
@@ -57,7 +45,7 @@ class OutboxStore:
 
     async def pending_events(self, *, session: Session | None = None) -> int:
         """Count the events that wait to be published."""
-        pipeline: list[Document] = [{"$group": {"_id": None, "events": {"$sum": {"$size": "$events"}}}}]
+        pipeline: list[Document] = [{"$group": {"_id": None, "events": {"$sum": "$events"}}}]
         cursor = await self._entries.aggregate(pipeline, session=session)
         counted = await cursor.to_list()
         return int(counted[0]["events"]) if counted else 0
@@ -88,23 +76,3 @@ class OutboxStore:
     async def release_lease(self, holder: UUID) -> None:
         """Give the lease back at shutdown, so that another relay need not wait for it to run out."""
         await self._leases.delete_one({"_id": "relay", "holder": holder})
-
-
-def _to_document(event: OutboxEvent) -> Document:
-    return {
-        "id": event.id,
-        "type": event.type,
-        "key": event.key,
-        "at": event.occurred_at,
-        "data": event.data,
-    }
-
-
-def _from_document(document: Document) -> OutboxEvent:
-    return OutboxEvent(
-        id=document["id"],
-        type=document["type"],
-        key=document["key"],
-        occurred_at=document["at"],
-        data=document["data"],
-    )

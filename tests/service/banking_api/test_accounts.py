@@ -122,6 +122,6 @@ async def test_every_change_of_an_account_is_told_once(bank: Bank) -> None:
     await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "cleared"})
     await alice.patch(f"/accounts/{account}/type", {"type": "savings"})
     await alice.patch(f"/accounts/{account}/close", {})
-    entries = bank.ledger["outbox"].find({"events.key": account}).sort("_id")
-    told = [event["data"]["change"] async for entry in entries for event in entry["events"]]
+    entries = bank.ledger["outbox"].find({"body.account.key": account}).sort("_id")
+    told = [entry["body"]["account"]["data"]["change"] async for entry in entries]
     assert told == ["opened", "frozen", "unfrozen", "type_changed", "closed"]

@@ -12,9 +12,8 @@ from daemons.banking_api.domain.journal import (
     TransactionKind,
     TransactionStatus,
 )
-from daemons.banking_api.services.events import tell_of_account, tell_of_transaction
+from daemons.banking_api.services.events import Event, event_of, tell_of_account
 from daemons.contracts.events import DATA_MODELS, EventType
-from daemons.shared.outbox.store import OutboxEvent
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 NOW = datetime(2026, 11, 23, 5, 34, 42, 123000, tzinfo=UTC)
@@ -42,13 +41,16 @@ def transaction(kind: TransactionKind, failure: Failure | None = None) -> Journa
     )
 
 
-def parsed(event: OutboxEvent) -> dict[str, object]:
-    model = DATA_MODELS[EventType(event.type)]
-    return model.model_validate_json(json.dumps(event.data)).model_dump(mode="json")
+def parsed(event: Event) -> dict[str, object]:
+    return parsed_as(event.type, event.data)
+
+
+def parsed_as(event_type: str, data: dict[str, object]) -> dict[str, object]:
+    return DATA_MODELS[EventType(event_type)].model_validate_json(json.dumps(data)).model_dump(mode="json")
 
 
 def test_a_completed_transfer() -> None:
-    event = tell_of_transaction(transaction(TransactionKind.TRANSFER))
+    event = event_of(transaction(TransactionKind.TRANSFER))
     assert (event.type, event.key, event.id) == ("TransactionCompleted", "1000000009", UUID(int=9))
     data = parsed(event)
     assert data["amount"] == {"amount": "12.34", "currency": "EUR"}
@@ -61,7 +63,7 @@ def test_a_completed_transfer() -> None:
 
 
 def test_a_failed_transfer_tells_reason_and_accounts() -> None:
-    event = tell_of_transaction(transaction(TransactionKind.TRANSFER, Failure("account_frozen", "Frozen.")))
+    event = event_of(transaction(TransactionKind.TRANSFER, Failure("account_frozen", "Frozen.")))
     data = parsed(event)
     assert event.type == "TransactionFailed"
     assert data["failure"] == {"code": "account_frozen", "detail": "Frozen."}
@@ -70,7 +72,7 @@ def test_a_failed_transfer_tells_reason_and_accounts() -> None:
 
 
 def test_a_funding() -> None:
-    event = tell_of_transaction(transaction(TransactionKind.FUNDING))
+    event = event_of(transaction(TransactionKind.FUNDING))
     assert (event.type, event.key) == ("AccountFundedPayload", "1000000018")
     assert parsed(event)["receiver"]["sequence"] == 7  # type: ignore[index]
 
@@ -88,8 +90,9 @@ def test_a_frozen_account() -> None:
         sequence=0,
         opened_at=NOW,
     )
-    event = tell_of_account(
+    told = tell_of_account(
         account, change="frozen", reason="fraud check", by=BOB, event_id=UUID(int=3), at=NOW
-    )
-    data = parsed(event)
+    )["account"]
+    data = parsed_as("AccountChanged", told["data"])
+    assert (told["id"], told["key"]) == (UUID(int=3), "1000000009")
     assert (data["change"], data["status"], data["reason"]) == ("frozen", "frozen", "fraud check")
