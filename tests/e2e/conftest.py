@@ -2,7 +2,8 @@
 
 import pytest_asyncio
 
-from tests.support.stack import LocalStack, Person, stack
+from tests.support.person import Person
+from tests.support.stack import LocalStack, stack
 
 __all__ = ["stack"]
 
@@ -17,3 +18,15 @@ async def operator(stack: LocalStack) -> Person:
 async def support(stack: LocalStack) -> Person:
     """Somebody of the support staff, who sees everything and changes nothing."""
     return await stack.appoint("Sam", "support")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ann(stack: LocalStack) -> Person:
+    """A user."""
+    return await stack.register("Ann")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def bob(stack: LocalStack) -> Person:
+    """Another user."""
+    return await stack.register("Bob")

@@ -22,7 +22,8 @@ from tests.e2e.payment_orders import (
     write_transfer_file,
 )
 from tests.e2e.results import settled_rows, until_settled
-from tests.support.stack import LocalStack, Person
+from tests.support.person import Person
+from tests.support.stack import LocalStack
 
 ORDERS = 3_304
 PAYERS = 1_896

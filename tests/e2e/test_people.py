@@ -1,37 +1,12 @@
 """A day of each of the three who use the bank, by command line only: user, operator, support."""
 
-import csv
 import json
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import pytest_asyncio
-from stdnum import damm
-
-from tests.support.stack import PASSWORD, LocalStack, Person, gateway_client
+from tests.support.person import PASSWORD, Person, funded_account, gateway_client
+from tests.support.stack import LocalStack
 from tests.support.terminal import Running
 from tests.support.waiting import eventually
-
-# Registered with the right check digit, but no bank gives out this number in a run.
-NOBODYS_ACCOUNT = "987654321" + damm.calc_check_digit("987654321")
-MISTYPED_ACCOUNT = NOBODYS_ACCOUNT[:-1] + str((int(NOBODYS_ACCOUNT[-1]) + 1) % 10)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def ann(stack: LocalStack) -> Person:
-    return await stack.register("Ann")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def bob(stack: LocalStack) -> Person:
-    return await stack.register("Bob")
-
-
-async def funded_account(owner: Person, operator: Person, amount: str) -> str:
-    account = await owner.open_account()
-    await operator.run("admin", "fund", account, amount)
-    return account
 
 
 async def test_a_user_registers_pays_reads_the_statement_and_logs_out(
@@ -156,78 +131,6 @@ async def filters_and_resumes(
 async def test_users_may_not_follow_events(ann: Person) -> None:
     assert await ann.refusal("events", "tail", status=5) == "forbidden"
     assert await ann.refusal("admin", "prove", status=5) == "forbidden"
-
-
-async def test_a_broken_row_is_named_by_its_line_and_stops_no_other(
-    operator: Person, ann: Person, bob: Person, tmp_path: Path
-) -> None:
-    account, bobs = await funded_account(ann, operator, "10"), await bob.open_account()
-    rows = [
-        [account, bobs, "1.00", "EUR", "first"],
-        [account, bobs, "12,50", "EUR", "comma"],
-        [account, MISTYPED_ACCOUNT, "1.00", "EUR", "slip of the finger"],
-        [account, bobs, "1000.00", "EUR", "too much"],
-        [account, NOBODYS_ACCOUNT, "1.00", "EUR", "nobody"],
-        [account, bobs, "2.00", "EUR", "last"],
-    ]
-    file = tmp_path / "orders.csv"
-    with file.open("w", newline="") as orders:
-        csv.writer(orders).writerows([["from", "to", "amount", "currency", "reference"], *rows])
-
-    outcome = await ann.run("transfer", "--file", str(file), "-o", "json", status=6)
-
-    assert outcome.problem["code"] == "rows_not_paid"
-    unpaid = [(row["line"], row["result"], row["problem"]["code"]) for row in outcome.json["failed_rows"]]
-    assert unpaid == [
-        (3, "refused", "invalid_row"),
-        (4, "refused", "invalid_row"),
-        (5, "failed", "insufficient_funds"),
-        (6, "failed", "receiver_not_found"),
-    ]
-    assert outcome.json["summary"]["paid"] == 2
-    assert (await ann.balance(account), await bob.balance(bobs)) == ("7.00", "3.00")
-
-
-async def test_every_refusal_has_its_exit_status_and_a_stable_code(
-    stack: LocalStack, operator: Person, ann: Person, bob: Person
-) -> None:
-    account, bobs = await funded_account(ann, operator, "1"), await bob.open_account()
-    assert await ann.refusal("transfer", account, bobs, "1.005", status=2) in {
-        "invalid_amount",
-        "invalid_request",
-    }
-    assert await ann.refusal("no-such-command", status=2) == "usage"
-    assert await ann.refusal("accounts", "show", NOBODYS_ACCOUNT, status=3) == "account_not_found"
-    assert await ann.refusal("balance", bobs, status=3) == "account_not_found"
-    assert await ann.refusal("transfer", account, bobs, "1.01", status=6) == "insufficient_funds"
-    assert await ann.refusal("admin", "fund", account, "1", status=5) == "forbidden"
-    taken = ("register", "--email", ann.email, "--name", "Ann again", "--password-stdin")
-    assert await ann.refusal(*taken, status=7, stdin=f"{PASSWORD}\n") == "email_taken"
-    wrong = ("login", "--email", ann.email, "--password-stdin")
-    assert await bob.refusal(*wrong, status=4, stdin="not the password\n") == "invalid_credentials"
-    key = str(uuid4())
-    once = await ann.json("transfer", account, bobs, "0.40", "--idempotency-key", key)
-    again = await ann.json("transfer", account, bobs, "0.40", "--idempotency-key", key)
-    assert (again["id"], again["replayed"]) == (once["id"], True)
-    other = ("transfer", account, bobs, "0.41", "--idempotency-key", key)
-    assert await ann.refusal(*other, status=6) == "idempotency_key_reused"
-    assert await ann.balance(account) == "0.60"
-
-    nowhere = await stack.visitor("Nobody")
-    await nowhere.run("config", "set", "url", "https://localhost:9", "--profile", "bank")
-    lost = ("login", "--email", nowhere.email, "--password-stdin")
-    assert await nowhere.refusal(*lost, status=8, stdin=f"{PASSWORD}\n") == "unreachable"
-
-
-async def test_what_is_internal_is_not_at_the_gateway(stack: LocalStack, operator: Person) -> None:
-    async with await operator.http() as http:
-        for path in ("/internal/keys", "/internal/users/1", "/INTERNAL/keys", "/users/../internal/keys"):
-            for method in ("GET", "POST"):
-                answer = await http.request(method, path)
-                assert (answer.status_code, answer.json()["code"]) == (404, "route_not_found"), path
-        for path in ("/metrics", "/healthz", "/readyz", "/"):
-            assert (await http.get(path)).status_code == 404, path
-    assert await operator.refusal("api", "GET", "/internal/keys", status=3) == "route_not_found"
 
 
 async def until_following(tail: Running, actor: Person) -> None:

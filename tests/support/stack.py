@@ -1,12 +1,9 @@
-"""The whole bank as `bankctl dev up` starts it, and the people who use it from terminals of their own."""
+"""The whole bank as `bankctl dev up` starts it, for people at terminals of their own."""
 
-import asyncio
-import json
 import os
 import shutil
 import signal
 import socket
-import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,17 +12,13 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 import pytest_asyncio
 
+from tests.support.person import PASSWORD, Person
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
-
-PASSWORD = "copper-lantern-42"
-COOKIE = "__Host-bankctl"
-_HTTP_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -51,36 +44,6 @@ class PartProcess:
             line[1].endswith(f":{self.port:04X}") and line[3] == "01" and int(line[4].partition(":")[2], 16)
             for line in lines
         )
-
-
-class Person(Terminal):
-    """Somebody who is logged in at a terminal of their own."""
-
-    def __init__(self, home: Path, email: str, url: str, ca_file: str) -> None:
-        super().__init__(home)
-        self.email = email
-        self.url = url
-        self.ca_file = ca_file
-
-    async def login(self) -> None:
-        """Begin a session, as a second terminal of the same person also does."""
-        await self.run("login", "--email", self.email, "--password-stdin", stdin=f"{PASSWORD}\n")
-
-    async def open_account(self, currency: str = "EUR") -> str:
-        account = await self.json("accounts", "open", "checking", "--currency", currency)
-        return str(account["id"])
-
-    async def balance(self, account: str) -> str:
-        return str((await self.json("balance", account))["balance"]["amount"])
-
-    async def http(self) -> httpx.AsyncClient:
-        """A client of the gateway with this person's session, for what is too much for one command each."""
-        return gateway_client(self.url, self.ca_file, await self.cookie())
-
-    async def cookie(self) -> str:
-        """The session, as this person's terminal keeps it."""
-        kept = (await self.json("whoami"))["session_file"]
-        return str(json.loads(await asyncio.to_thread(Path(kept).read_text))["cookie"])
 
 
 class LocalStack:
@@ -167,6 +130,10 @@ class LocalStack:
             if not found.raddr and not _is_loopback(found.laddr.ip)
         ]
 
+    def listening_ports(self) -> set[int]:
+        """Ports on which the stack accepts connections."""
+        return {found.laddr.port for _, found in self._sockets() if found.status == psutil.CONN_LISTEN}
+
     def _sockets(self) -> Iterator[tuple[psutil.Process, Any]]:
         for process in self.processes():
             for found in process.net_connections(kind="inet"):
@@ -189,20 +156,6 @@ class LocalStack:
         """End what a failed `down` has left, so that it does not weigh on later runs."""
         for process in self.processes():
             process.kill()
-
-
-def gateway_client(url: str, ca_file: str, cookie: str | None = None) -> httpx.AsyncClient:
-    """A client of the gateway that trusts its certificate, with a session if a cookie is given."""
-    headers = {"X-Requested-With": "tests"}
-    if cookie is not None:
-        headers["Cookie"] = f"{COOKIE}={cookie}"
-    return httpx.AsyncClient(
-        base_url=url,
-        headers=headers,
-        verify=ssl.create_default_context(cafile=ca_file),
-        timeout=_HTTP_TIMEOUT_SECONDS,
-        trust_env=False,
-    )
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
