@@ -97,8 +97,8 @@ async def test_a_stream_that_cannot_keep_up_is_told_and_misses_nothing(
     notifier: Notifier, recorder: EventRecorder
 ) -> None:
     count = 6 * LIMIT_EVENTS
-    # Systems differ in how much they take in for a client that does not read; a small buffer is one everywhere.
-    small = httpx.AsyncHTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
+    # Systems differ in how much they take in for a client that does not read.
+    small = httpx.AsyncHTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)])
     async with httpx.AsyncClient(transport=small, timeout=WAIT_SECONDS) as http:
         slow = Notifier(notifier.url, http, notifier.users)
         seen, lagging = await _read_late(slow, recorder, count)
