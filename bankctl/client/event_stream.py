@@ -18,6 +18,9 @@ SILENCE_SECONDS = 40.0
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _REMEMBERED = 10_000
+# What the notifier says about the stream itself, beside the events.
+SESSION_ENDED = "session_ended"
+LAGGING = "lagging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,16 @@ class _Seen:
 
 
 def follow(
-    events: Events, following: Following, *, on_lost: Callable[[CliError], None]
+    events: Events,
+    following: Following,
+    *,
+    on_lost: Callable[[CliError], None],
+    on_lagging: Callable[[int], None],
 ) -> Iterator[dict[str, Any]]:
-    """Yield events as they happen; `on_lost` is told when the line was lost and is being taken up again.
+    """Yield events as they happen.
+
+    `on_lost` is told when the line was lost and is being taken up again, `on_lagging` by how many events this
+    reader is behind the bank; those come all the same.
 
     Raises:
         CliError: the session ended, the caller may not see events, or the bank stayed away for too long.
@@ -61,7 +71,7 @@ def follow(
     pause_seconds = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            for event in _read(events, following, position):
+            for event in _read(events, following, position, on_lagging):
                 lost_since, pause_seconds = None, _FIRST_PAUSE_SECONDS
                 position = int(event["position"])
                 if seen.add(str(event["id"])):
@@ -81,7 +91,9 @@ def follow(
         pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
 
-def _read(events: Events, following: Following, position: int) -> Iterator[dict[str, Any]]:
+def _read(
+    events: Events, following: Following, position: int, on_lagging: Callable[[int], None]
+) -> Iterator[dict[str, Any]]:
     # Only the stream needs it.
     from httpx_sse import EventSource, SSEError  # noqa: PLC0415
 
@@ -95,7 +107,12 @@ def _read(events: Events, following: Following, position: int) -> Iterator[dict[
     with opened as response:
         try:
             for message in EventSource(response).iter_sse():
-                if message.data:
+                if message.event == SESSION_ENDED:
+                    # Asking again renews the session, or tells why it cannot be.
+                    return
+                if message.event == LAGGING:
+                    on_lagging(message.json()["last_position"] - message.json()["position"])
+                elif message.data and message.id:
                     yield message.json()
         except (SSEError, ValueError) as error:
             raise CliError(

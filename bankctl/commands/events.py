@@ -86,7 +86,8 @@ def tail(
         # A line that is lost before the first event must be taken up where it began.
         position = 0 if since_start else bank.events.latest_position() if after is None else after
         following = Following(types_wanted, number, position, wait)
-        for event in islice(follow(bank.events, following, on_lost=_say_lost), count):
+        told = follow(bank.events, following, on_lost=_say_lost, on_lagging=_say_lagging)
+        for event in islice(told, count):
             if as_json:
                 emit_event(event)
             else:
@@ -160,3 +161,7 @@ def _checked_types(given: str | None) -> str | None:
 
 def _say_lost(error: CliError) -> None:
     messages.note(f"{error.message}; taking the stream up again")
+
+
+def _say_lagging(events: int) -> None:
+    messages.warn(f"this reader is {events} events behind the bank; none is skipped")

@@ -97,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             for event in fresh:
                 position = event["position"]
                 text = f"id: {position}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
+                # What the notifier says about the stream itself.
+                text = event.get("before", "") + text + event.get("behind", "")
                 self.wfile.write(text.encode())
                 self.wfile.flush()
                 if event.get("then") == "cut":

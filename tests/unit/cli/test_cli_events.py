@@ -99,6 +99,27 @@ def test_a_session_that_ended_exits_4(ann: Cli, bank: Bank) -> None:
     assert (outcome.status, outcome.problem["code"]) == (4, "session_ended")
 
 
+def test_a_session_that_ends_under_the_stream_exits_4(ann: Cli, bank: Bank) -> None:
+    ended = 'event: session_ended\ndata: {"code": "session_ended"}\n\n'
+    bank.events.append({**event(1), "behind": ended})
+
+    def end(request: Request) -> None:
+        if request.path == "/events" and request.headers["Last-Event-ID"] == "1":
+            raise ProblemError(401, "session_ended", "unauthenticated", "the session has ended")
+
+    bank.hooks.append(end)
+    outcome = ann("events", "tail", "--since-start", "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (4, "session_ended")
+
+
+def test_a_slow_reader_is_told_and_misses_nothing(ann: Cli, bank: Bank) -> None:
+    lagging = 'event: lagging\ndata: {"position": 0, "last_position": 7}\n\n'
+    bank.events.append({**event(1), "before": lagging})
+    outcome = ann("events", "tail", "--since-start", "--count", "1", "-o", "json")
+    assert json.loads(outcome.out)["position"] == 1
+    assert "7 events behind" in outcome.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--type", "Nothing"], ["--account", "123"], ["--after", "1", "--since-start"], ["--count", "0"]],
