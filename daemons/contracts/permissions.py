@@ -24,9 +24,11 @@ class Permission(StrEnum):
     READ_USERS = "read_users"
     READ_EVENTS = "read_events"
     PROVE_LEDGER = "prove_ledger"
+    READ_AUDIT = "read_audit"
     FREEZE_ACCOUNTS = "freeze_accounts"
     MANAGE_ANY_ACCOUNT = "manage_any_account"
     FUND_ACCOUNTS = "fund_accounts"
+    APPROVE_ACTS = "approve_acts"
     MANAGE_USERS = "manage_users"
 
 
@@ -36,11 +38,13 @@ _SUPPORT = _USER | {
     Permission.READ_USERS,
     Permission.READ_EVENTS,
     Permission.PROVE_LEDGER,
+    Permission.READ_AUDIT,
 }
 _OPERATOR = _SUPPORT | {
     Permission.FREEZE_ACCOUNTS,
     Permission.MANAGE_ANY_ACCOUNT,
     Permission.FUND_ACCOUNTS,
+    Permission.APPROVE_ACTS,
 }
 _ADMIN = _OPERATOR | {Permission.MANAGE_USERS}
 

@@ -1,0 +1,134 @@
+"""The audit trail in MongoDB: one document per record, its number as `_id`, and one that is the head."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from daemons.shared.audit.record import AuditEntry, Fields, Head, chained, genesis
+from daemons.shared.mongo import Database, Document, Session
+
+_HEAD = "head"
+_INDEXES = [
+    IndexModel([("target.id", ASCENDING), ("_id", DESCENDING)], name="by_target"),
+    IndexModel([("actor.user_id", ASCENDING), ("_id", DESCENDING)], name="by_actor"),
+]
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which records are wanted; None leaves a field open."""
+
+    action: str | None = None
+    actor: str | None = None
+    target: str | None = None
+
+
+class MongoAuditTrail:
+    """Appends to the trail within the caller's transaction, and reads it."""
+
+    def __init__(self, database: Database, *, chain: str) -> None:
+        self.chain = chain
+        self._database = database
+        self._records = database["audit"]
+        self._heads = database["audit_head"]
+
+    async def prepare(self) -> None:
+        """Create collections, indexes and the head of an empty trail.
+
+        A head that is missing beside records is not made anew: `verify` must see that it is gone.
+        """
+        await self._records.create_indexes(_INDEXES)
+        if await self._records.find_one({}, {"_id": 1}) is None:
+            first = genesis(self.chain)
+            try:
+                await self._heads.update_one(
+                    {"_id": _HEAD}, {"$setOnInsert": {"count": first.count, "hash": first.hash}}, upsert=True
+                )
+            except DuplicateKeyError:
+                return  # another process was quicker
+
+    async def append(self, entries: Sequence[AuditEntry], *, session: Session) -> None:
+        """Write the entries in the caller's transaction.
+
+        The head is written first: a transaction that appends at the same time conflicts there and is run
+        again, so that the chain never forks.
+
+        Raises:
+            RuntimeError: the head is gone; nothing is done that cannot be recorded.
+        """
+        if not entries:
+            return
+        found = await self._heads.find_one_and_update(
+            {"_id": _HEAD}, {"$inc": {"count": len(entries)}}, session=session
+        )
+        if found is None:
+            raise RuntimeError("the audit trail has lost its head")
+        head = Head(found["count"], found["hash"])
+        documents: list[Document] = []
+        for entry in entries:
+            record, head = chained(entry, head)
+            documents.append(_to_document(record))
+        await self._records.insert_many(documents, session=session)
+        await self._heads.update_one({"_id": _HEAD}, {"$set": {"hash": head.hash}}, session=session)
+
+    async def page(self, wanted: AuditFilter, *, before: int | None, limit: int) -> list[Fields]:
+        """Return up to `limit` records, newest first, older than the record `before`."""
+        query: Document = {
+            path: value
+            for path, value in (
+                ("action", wanted.action),
+                ("actor.user_id", wanted.actor),
+                ("target.id", wanted.target),
+            )
+            if value is not None
+        }
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        cursor = self._records.find(query).sort("_id", DESCENDING).limit(limit)
+        return [_to_record(document) async for document in cursor]
+
+    async def find(self, seq: int) -> Fields | None:
+        """Return the record of this number."""
+        document = await self._records.find_one({"_id": seq})
+        return None if document is None else _to_record(document)
+
+    async def head(self, *, session: Session | None = None) -> Head | None:
+        """Return the head, None if somebody has removed it."""
+        found = await self._heads.find_one({"_id": _HEAD}, session=session)
+        return None if found is None else Head(found["count"], found["hash"])
+
+    async def snapshot(self) -> AsyncIterator[Head | Fields | None]:
+        """Yield the head, then every record from the first to the last, all as of one moment."""
+        async with self._database.client.start_session(snapshot=True) as session:
+            yield await self.head(session=session)
+            async for document in self._records.find({}, session=session).sort("_id", ASCENDING):
+                yield _to_record(document)
+
+
+def log_act(entry: AuditEntry) -> None:
+    """Log an act once it is committed; the log is shipped elsewhere, so it is a second witness."""
+    _log.info(
+        "administrative act",
+        action=entry.action,
+        actor=entry.actor.person()["user_id"] or entry.actor.display_name,
+        target=f"{entry.target_kind} {entry.target_id}",
+        reason=entry.reason,
+        request_id=entry.actor.request_id,
+        address=entry.actor.address,
+    )
+
+
+def _to_document(record: Fields) -> Document:
+    document = dict(record)
+    document["_id"] = document.pop("seq")
+    return document
+
+
+def _to_record(document: Document) -> Fields:
+    record = dict(document)
+    record["seq"] = record.pop("_id")
+    return record
