@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import engine_rows, machine
+from tests.bench import engine_rows, http_rows, machine
 from tests.bench.figures import Figure
 from tests.bench.mongo_server import running_mongo
 from tests.bench.options import parse_options
@@ -22,6 +22,10 @@ ROWS: dict[str, Row] = {
     "hot": engine_rows.hot_account,
     "bare": engine_rows.bare_inserts,
     "lone-engine": engine_rows.lone_command,
+    "post": http_rows.single_payments,
+    "lone-post": http_rows.lone_payment,
+    "two-daemons": http_rows.two_daemons,
+    "published": http_rows.published_payments,
 }
 
 

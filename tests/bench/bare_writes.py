@@ -1,4 +1,4 @@
-"""Baselines that only write: bare inserts of journal documents (ii), and one bare transaction per transfer."""
+"""Baselines that only write: bare inserts of journal documents (ii), and one bare transaction each."""
 
 from dataclasses import replace
 from uuid import UUID

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.banking_api.services.commit_engine import CommitEngine
 from tests.bench.bare_writes import BareTransactions
+from tests.bench.comparisons import p50_figure, rate_figure
 from tests.bench.contenders import Contender, Counted
-from tests.bench.figures import TIMES, Bound, Figure, at_least, at_most
+from tests.bench.figures import Figure, at_least
 from tests.bench.ledger import BenchLedger, running_engine
 from tests.bench.one_by_one import OneByOne
-from tests.bench.samples import latencies_of, paired_ratio, quantile
 from tests.bench.workbench import Workbench, say
 
 _CONCURRENCIES = (1, 8, 32, 64)
@@ -28,7 +28,9 @@ async def random_pairs(bench: Workbench) -> list[Figure]:
         measured = _engine(engine, ledger, make, in_flight=_MANY)
         await bench.turns(baseline, measured)
     await ledger.prove()
-    return [_ratio("random", "engine, 256 in flight, random pairs / (i)", measured, baseline, at_least(10))]
+    return [
+        rate_figure("random", "engine, 256 in flight, random pairs / (i)", measured, baseline, at_least(10))
+    ]
 
 
 async def hot_account(bench: Workbench) -> list[Figure]:
@@ -40,7 +42,9 @@ async def hot_account(bench: Workbench) -> list[Figure]:
         measured = _engine(engine, ledger, make, in_flight=_MANY)
         await bench.turns(baseline, measured)
     await ledger.prove()
-    return [_ratio("hot", "engine, 256 in flight, one account / (i) at 64", measured, baseline, at_least(80))]
+    return [
+        rate_figure("hot", "engine, 256 in flight, one account / (i) at 64", measured, baseline, at_least(80))
+    ]
 
 
 async def bare_inserts(bench: Workbench) -> list[Figure]:
@@ -52,7 +56,7 @@ async def bare_inserts(bench: Workbench) -> list[Figure]:
         await bench.turns(baseline, measured)
     await ledger.prove()
     await bare.prove()
-    return [_ratio("bare", "engine, 2,048 in flight / (ii)", measured, baseline, at_least(0.5))]
+    return [rate_figure("bare", "engine, 2,048 in flight / (ii)", measured, baseline, at_least(0.5))]
 
 
 async def lone_command(bench: Workbench) -> list[Figure]:
@@ -66,30 +70,6 @@ async def lone_command(bench: Workbench) -> list[Figure]:
     await ledger.prove()
     await other.prove()
     return [p50_figure("lone-engine", "lone command, p50 / bare transaction", measured, baseline)]
-
-
-def p50_figure(row: str, title: str, measured: Contender, baseline: Contender) -> Figure:
-    """The ratio of two medians of latency."""
-
-    def p50s(side: Contender) -> list[float]:
-        return [quantile(one.latencies_seconds, 0.5) * 1000 for one in side.rounds]
-
-    mine, other = p50s(measured), p50s(baseline)
-    value = paired_ratio(mine, other)
-    text = f"{_median(mine):.2f} ms against {_median(other):.2f} ms"
-    return Figure(
-        row=row,
-        title=title,
-        value=value,
-        unit=TIMES,
-        bound=at_most(1.3),
-        made_of=text,
-        data={"measured_p50_ms": mine, "baseline_p50_ms": other},
-    )
-
-
-def _median(values: list[float]) -> float:
-    return quantile(values, 0.5)
 
 
 async def _best_one_by_one(bench: Workbench, ledger: BenchLedger) -> Contender:
@@ -115,23 +95,4 @@ def _engine(engine: CommitEngine, ledger: BenchLedger, make: Make, *, in_flight:
     first_rate = 100 if in_flight == 1 else 2_000
     return Contender(
         f"engine, {in_flight} in flight", Counted(make, post, in_flight=in_flight, first_rate=first_rate)
-    )
-
-
-def _ratio(row: str, title: str, measured: Contender, baseline: Contender, bound: Bound) -> Figure:
-    value = paired_ratio(measured.rates, baseline.rates)
-    latencies = latencies_of(measured.rounds)
-    p50, p99 = (quantile(latencies, share) * 1000 for share in (0.5, 0.99))
-    text = (
-        f"{_median(measured.rates):,.0f}/s (p50 {p50:.1f}, p99 {p99:.1f} ms) against "
-        f"{_median(baseline.rates):,.0f}/s ({baseline.name})"
-    )
-    return Figure(
-        row=row,
-        title=title,
-        value=value,
-        unit=TIMES,
-        bound=bound,
-        made_of=text,
-        data={"measured_per_second": measured.rates, "baseline_per_second": baseline.rates, "p99_ms": p99},
     )

@@ -15,7 +15,6 @@ from daemons.banking_api.domain.journal import (
     settlement_account,
 )
 from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.services.events import tell_of_transaction
 from daemons.banking_api.services.proof import prove_ledger
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts, _to_document
@@ -93,7 +92,7 @@ async def running_engine(
     ledger: BenchLedger, *, committed: Callable[[], None] = lambda: None
 ) -> AsyncIterator[CommitEngine]:
     """Run the product's engine in this process, wired as banking_api wires it; its events stay put."""
-    store = MongoLedger(ledger.client, ledger.database, ledger.outbox, tell_of_transaction)
+    store = MongoLedger(ledger.client, ledger.database, ledger.outbox)
     engine = CommitEngine(store, clock=utc_now, new_id=new_id, committed=committed)
     engine.start()
     try:

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 
-from pymongo import UpdateOne
-
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, decide_group
 from daemons.banking_api.domain.journal import PostingCommand, is_system_account
-from daemons.banking_api.services.events import tell_of_transaction
 from daemons.banking_api.storage.journal_documents import to_document
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
@@ -49,18 +46,19 @@ async def write_one(
 ) -> None:
     """Write one decided command: both guarded updates in one round trip, its journal document, its event."""
     updates = [
-        UpdateOne(
-            {"_id": account.id, "sequence": decision.sequences_before[account.id]},
-            {"$set": {"balance": account.balance_minor, "sequence": account.sequence}},
-        )
+        {
+            "q": {"_id": account.id, "sequence": decision.sequences_before[account.id]},
+            "u": {"$set": {"balance": account.balance_minor, "sequence": account.sequence}},
+        }
         for account in decision.changed.values()
     ]
     [transaction] = decision.transactions
-    written = await database["accounts"].bulk_write(updates, ordered=False, session=session)
-    if written.matched_count != len(updates):
+    # As the engine does: the driver's bulk API takes twice the time for the same command.
+    written = await database.command("update", "accounts", updates=updates, ordered=False, session=session)
+    if written["n"] != len(updates):
         raise AssertionError("an account changed within its own transaction")
     await database["journal"].insert_one(to_document(transaction), session=session)
-    await outbox.add([tell_of_transaction(transaction)], session=session)
+    await outbox.add({"transactions": [transaction.id]}, events=1, session=session)
 
 
 def _ledger_account(document: Document) -> LedgerAccount:

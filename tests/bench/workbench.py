@@ -9,9 +9,11 @@ from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, connect
 from tests.bench.bare_writes import BareInserts
 from tests.bench.contenders import Contender, Counted, take_turns
+from tests.bench.http_bank import NO_BROKER, HttpBank
 from tests.bench.ledger import ACCOUNTS, BenchLedger, create_ledger
 from tests.bench.mongo_server import MongoServer
 from tests.bench.options import Options
+from tests.support.kafka import running_kafka
 
 _BATCH_SIZES = (256, 512, 1000)
 _FLIGHTS = (1, 4, 8)
@@ -29,6 +31,8 @@ class Workbench:
         self.client: Client = connect(mongo.uri, daemon="bench", max_pool_size=_POOL)
         self._ledgers: dict[str, BenchLedger] = {}
         self._bare: Contender | None = None
+        self._banks: dict[str, HttpBank] = {}
+        self._kafka: str | None = None
 
     async def ledger(self, name: str) -> BenchLedger:
         """A ledger for rows that run the engine in this process: every account has an owner of its own."""
@@ -53,6 +57,25 @@ class Workbench:
             self._bare = max(found, key=lambda pair: pair[0])[1]
             say(f"bare inserts: best is {self._bare.name}")
         return bare, Contender(self._bare.name, self._bare.run)
+
+    async def http_bank(self) -> HttpBank:
+        """Real daemons without Kafka: what they tell stays in the outbox."""
+        return await self._bank("quiet", NO_BROKER)
+
+    async def telling_bank(self) -> HttpBank:
+        """Real daemons with a real Kafka."""
+        if self._kafka is None:
+            say("starting Kafka")
+            self._kafka = self.stack.enter_context(running_kafka(self.folder / "kafka"))
+        return await self._bank("telling", self._kafka)
+
+    async def _bank(self, name: str, broker: str) -> HttpBank:
+        if name not in self._banks:
+            bank = HttpBank(name, self.mongo.uri, self.folder, kafka_broker=broker)
+            self.stack.push_async_callback(bank.close)
+            await bank.start(self.client)
+            self._banks[name] = bank
+        return self._banks[name]
 
     async def turns(self, *contenders: Contender) -> None:
         await take_turns(contenders, self.options)

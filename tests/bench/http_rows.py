@@ -1,0 +1,74 @@
+"""Payments through HTTP: against the same route without a database, against each other, and their cost."""
+
+from tests.bench.bare_writes import BareTransactions
+from tests.bench.comparisons import p50_figure, rate_figure
+from tests.bench.contenders import Contender, Counted
+from tests.bench.costs import Costs, Meter, memory_figure
+from tests.bench.figures import Figure, at_least
+from tests.bench.http_bank import HttpBank
+from tests.bench.workbench import Workbench
+
+CONNECTIONS = 64
+STANDIN = "tests.bench.standin"
+
+
+async def single_payments(bench: Workbench) -> list[Figure]:
+    """64 connections to one daemon: random pairs, one hot account, and the route without a database."""
+    return await _single_payments(bench, await bench.http_bank(), "post", "")
+
+
+async def published_payments(bench: Workbench) -> list[Figure]:
+    """The same while the relay publishes every payment to a real Kafka."""
+    bank = await bench.telling_bank()
+    return await _single_payments(bench, bank, "published", ", relay publishing to Kafka")
+
+
+async def _single_payments(bench: Workbench, bank: HttpBank, row: str, how: str) -> list[Figure]:
+    costs = Costs()
+    with bank.daemon() as daemon, bank.daemon(STANDIN) as standin:
+        if bank.tells:
+            await bank.until_published()
+        meter = Meter(daemon, bench.mongo.process, costs)
+        baseline = Contender("no database", bank.paying(standin, connections=CONNECTIONS, counts=False))
+        measured = Contender("random pairs", bank.paying(daemon, connections=CONNECTIONS, meter=meter))
+        hot = Contender("one account", bank.paying(daemon, connections=CONNECTIONS, hot=True))
+        await bench.turns(baseline, measured, hot)
+        processes = {"banking_api": daemon, "user_api": bank.user_api}
+        memory = memory_figure(
+            f"{row}-memory",
+            {"mongod": bench.mongo.process, **{name: one.process for name, one in processes.items()}},
+        )
+    await bank.ledger.prove()
+    costs.keep_last(bench.options.rounds)
+    title = f"POST transfer, 64 connections, one process{how}"
+    return [
+        rate_figure(row, f"{title} / (iii)", measured, baseline, at_least(0.5)),
+        rate_figure(f"{row}-hot", f"{title}: one hot account / random pairs", hot, measured, at_least(0.9)),
+        costs.figure(f"{row}-cpu", f"{title}: all-in CPU per 1,000"),
+        memory,
+    ]
+
+
+async def lone_payment(bench: Workbench) -> list[Figure]:
+    """One request at a time through HTTP, p50, against one bare transaction with the same writes."""
+    bank, other = await bench.http_bank(), await bench.ledger("lone")
+    bare = BareTransactions(other)
+    baseline = Contender("bare transaction", Counted(bare.decisions, bare.write, in_flight=1, first_rate=100))
+    with bank.daemon() as daemon:
+        measured = Contender("lone POST", bank.paying(daemon, connections=1))
+        await bench.turns(baseline, measured)
+    await bank.ledger.prove()
+    await other.prove()
+    return [p50_figure("lone-post", "lone POST transfer, p50 / bare transaction", measured, baseline)]
+
+
+async def two_daemons(bench: Workbench) -> list[Figure]:
+    """All 64 connections pay one account, through one process or half of them through each of two."""
+    bank = await bench.http_bank()
+    with bank.daemon() as first, bank.daemon() as second:
+        baseline = Contender("one process", bank.paying(first, connections=CONNECTIONS, hot=True))
+        measured = Contender("two processes", bank.paying(first, second, connections=CONNECTIONS, hot=True))
+        await bench.turns(baseline, measured)
+    await bank.ledger.prove()
+    title = "POST transfer, one hot account, 64 connections, two processes / one"
+    return [rate_figure("two-daemons", title, measured, baseline, at_least(0.8))]
