@@ -1,0 +1,189 @@
+"""Requesting, approving and rejecting: the same for every daemon; carrying out an act is the daemon's own."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pymongo.errors import DuplicateKeyError
+
+from daemons.contracts.errors import RejectedError
+from daemons.shared.approvals.approval import (
+    LIFETIME,
+    Approval,
+    ApprovalStatus,
+    Decision,
+    approval_not_found,
+)
+from daemons.shared.approvals.policy import GuardedAct
+from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.audit.record import Actor, AuditEntry
+from daemons.shared.audit.trail import MongoAuditTrail, log_act
+from daemons.shared.clock import Clock
+from daemons.shared.ids import new_id
+from daemons.shared.mongo import Client, Session, run_transaction
+
+CarryOut = Callable[[Approval, Actor], Awaitable[None]]
+"""Does what was requested, in the second person's name.
+
+It must call `Approvals.mark_approved` in the transaction of the act, so that both happen or neither.
+"""
+
+
+class Approvals:
+    """The requests of one daemon."""
+
+    def __init__(
+        self, client: Client, store: MongoApprovals, audit: MongoAuditTrail, *, clock: Clock
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._audit = audit
+        self._clock = clock
+        self._carry_out: dict[GuardedAct, CarryOut] = {}
+
+    def carry_out_by(self, acts: Mapping[GuardedAct, CarryOut]) -> None:
+        """Say how approved acts are carried out; the composition root does it once."""
+        self._carry_out.update(acts)
+
+    async def request(
+        self,
+        by: Actor,
+        act: GuardedAct,
+        *,
+        target: tuple[str, str],
+        reason: str | None,
+        parameters: Mapping[str, Any],
+        idempotency_key: str | None = None,
+    ) -> Approval:
+        """Keep a request and its audit record; with a key used before, return the request made then.
+
+        Raises:
+            RejectedError: `idempotency_key_reused`; the key stands for another request.
+        """
+        if by.user_id is None:
+            raise ValueError("the server's shell asks nobody")
+        now = self._clock()
+        approval = Approval(
+            id=new_id(),
+            act=act,
+            target_kind=target[0],
+            target_id=target[1],
+            reason=reason,
+            parameters=dict(parameters),
+            requester_id=by.user_id,
+            requested_by=by.person(),
+            requested_at=now,
+            expires_at=now + LIFETIME,
+            idempotency_key=idempotency_key,
+        )
+        entry = self._entry(approval, by, "requested", reason=reason, at=now)
+
+        async def body(session: Session) -> None:
+            await self._store.insert(approval, session=session)
+            await self._audit.append([entry], session=session)
+
+        try:
+            await run_transaction(self._client, body)
+        except DuplicateKeyError:
+            if idempotency_key is None:
+                raise
+            return await self._requested_before(approval, idempotency_key)
+        log_act(entry)
+        return approval
+
+    async def find_by_key(self, requester_id: UUID, idempotency_key: str) -> Approval | None:
+        """Return the request that this person made under this key."""
+        return await self._store.find_by_key(requester_id, idempotency_key)
+
+    async def fetch(self, approval_id: UUID) -> Approval:
+        """Return a request.
+
+        Raises:
+            NotFoundError: `approval_not_found`.
+        """
+        found = await self._store.find(approval_id)
+        if found is None:
+            raise approval_not_found()
+        return found
+
+    async def page(self, *, status: ApprovalStatus | None, before: UUID | None, limit: int) -> list[Approval]:
+        """Return requests, newest first."""
+        return await self._store.page(status=status, now=self._clock(), before=before, limit=limit)
+
+    def status(self, approval: Approval) -> ApprovalStatus:
+        """Return a request's status now."""
+        return approval.status(self._clock())
+
+    async def approve(self, by: Actor, approval_id: UUID) -> Approval:
+        """Carry out what was requested, exactly once, however many approve at the same time.
+
+        Raises:
+            NotFoundError: `approval_not_found`.
+            ForbiddenError: `own_request`.
+            ConflictError: `approval_decided`, `approval_expired`, or the act is not possible any more.
+        """
+        approval = await self.fetch(approval_id)
+        approval.check_second_person(by.user_id)
+        approval.check_decidable(self._clock())
+        await self._carry_out[approval.act](approval, by)
+        return await self.fetch(approval_id)
+
+    async def mark_approved(
+        self, approval: Approval, by: Actor, *, outcome: dict[str, Any] | None, session: Session
+    ) -> None:
+        """Mark the request as approved in the transaction of the act.
+
+        Raises:
+            ConflictError: `approval_decided`; the transaction must not go on.
+        """
+        decision = Decision(by=by.person(), at=self._clock(), reason=None, outcome=outcome)
+        await self._store.decide(approval.id, ApprovalStatus.APPROVED, decision, session=session)
+
+    async def reject(self, by: Actor, approval_id: UUID, *, reason: str) -> Approval:
+        """Refuse a request, or take back one's own.
+
+        Raises:
+            NotFoundError: `approval_not_found`.
+            ConflictError: `approval_decided`, `approval_expired`.
+        """
+        approval = await self.fetch(approval_id)
+        now = self._clock()
+        approval.check_decidable(now)
+        decision = Decision(by=by.person(), at=now, reason=reason, outcome=None)
+        entry = self._entry(approval, by, "rejected", reason=reason, at=now)
+
+        async def body(session: Session) -> None:
+            await self._store.decide(approval.id, ApprovalStatus.REJECTED, decision, session=session)
+            await self._audit.append([entry], session=session)
+
+        await run_transaction(self._client, body)
+        log_act(entry)
+        return await self.fetch(approval_id)
+
+    async def _requested_before(self, approval: Approval, idempotency_key: str) -> Approval:
+        earlier = await self._store.find_by_key(approval.requester_id, idempotency_key)
+        same = earlier is not None and (
+            (earlier.act, earlier.target_kind, earlier.target_id, earlier.parameters)
+            == (approval.act, approval.target_kind, approval.target_id, approval.parameters)
+        )
+        if earlier is None or not same:
+            raise RejectedError(
+                "idempotency_key_reused",
+                "This Idempotency-Key was used before for another request; use a new key for a new request.",
+            )
+        return earlier
+
+    @staticmethod
+    def _entry(approval: Approval, by: Actor, step: str, *, reason: str | None, at: datetime) -> AuditEntry:
+        return AuditEntry(
+            at=at,
+            actor=by,
+            action=f"{approval.act.value}.{step}",
+            target_kind=approval.target_kind,
+            target_id=approval.target_id,
+            reason=reason,
+            before=None,
+            after=approval.parameters,
+            approval=approval.testimony(),
+        )

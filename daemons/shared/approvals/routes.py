@@ -1,0 +1,85 @@
+"""The routes of a daemon's approvals: list, show, approve, reject."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approval import Approval, ApprovalStatus, approval_not_found
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.views import ApprovalPage, ApprovalQuery, ApprovalView, Rejection
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.origin import actor_of
+from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.requests import read_body, read_query, read_uuid
+from daemons.shared.http.routes import Routes
+
+APPROVALS_KEY = web.AppKey("approvals", Approvals)
+ACCEPTED = 202
+
+
+def approval_routes(area: str, *, decide: Permission) -> Routes:
+    """Make the routes below `/approvals/<area>`; `decide` is what approving and rejecting need."""
+    routes = Routes("approvals")
+    path, read = f"/approvals/{area}", Permission.READ_AUDIT
+
+    @routes.add("GET", path, permission=read, query=ApprovalQuery, answer=ApprovalPage)
+    async def list_approvals(request: web.Request) -> web.Response:
+        """List acts that wait for a second person, or did, newest first."""
+        query = read_query(request, ApprovalQuery)
+        # One more than asked tells whether another page follows.
+        found = await request.app[APPROVALS_KEY].page(
+            status=ApprovalStatus(query.status) if query.status else None,
+            before=_position(query.cursor),
+            limit=query.limit + 1,
+        )
+        shown = found[: query.limit]
+        cursor = encode_cursor(shown[-1].id.bytes) if len(found) > query.limit else None
+        items = [_view(request, approval) for approval in shown]
+        return json_response(ApprovalPage(items=items, next_cursor=cursor))
+
+    @routes.add("GET", f"{path}/{{id}}", permission=read, answer=ApprovalView)
+    async def show_approval(request: web.Request) -> web.Response:
+        """Show an act that waits for a second person, or did."""
+        approval = await request.app[APPROVALS_KEY].fetch(_approval_id(request))
+        return json_response(_view(request, approval))
+
+    @routes.add("POST", f"{path}/{{id}}/approve", permission=decide, answer=ApprovalView)
+    async def approve(request: web.Request) -> web.Response:
+        """Approve another person's request: it is carried out at once."""
+        approval = await request.app[APPROVALS_KEY].approve(actor_of(request), _approval_id(request))
+        return json_response(_view(request, approval))
+
+    @routes.add("POST", f"{path}/{{id}}/reject", permission=decide, body=Rejection, answer=ApprovalView)
+    async def reject(request: web.Request) -> web.Response:
+        """Reject a request, or take back one's own."""
+        approval_id = _approval_id(request)
+        body = await read_body(request, Rejection)
+        approval = await request.app[APPROVALS_KEY].reject(actor_of(request), approval_id, reason=body.reason)
+        return json_response(_view(request, approval))
+
+    return routes
+
+
+def waiting_response(request: web.Request, approval: Approval, *, area: str) -> web.Response:
+    """Answer that the act waits for a second person, and where it waits."""
+    location = f"/approvals/{area}/{approval.id}"
+    return json_response(_view(request, approval), status=ACCEPTED, headers={"Location": location})
+
+
+def _view(request: web.Request, approval: Approval) -> ApprovalView:
+    return ApprovalView.of(approval, request.app[APPROVALS_KEY].status(approval))
+
+
+def _approval_id(request: web.Request) -> UUID:
+    return read_uuid(request, "id", missing=approval_not_found())
+
+
+def _position(cursor: str | None) -> UUID | None:
+    position = decode_cursor(cursor)
+    if position is None:
+        return None
+    try:
+        return UUID(bytes=position)
+    except ValueError:
+        raise invalid_cursor() from None

@@ -1,0 +1,67 @@
+"""What the routes of approvals take and answer."""
+
+from typing import Any, Literal
+
+from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
+from daemons.shared.approvals.approval import Approval, ApprovalStatus
+from daemons.shared.audit.views import PersonView, TargetView
+from daemons.shared.http.pages import PageQuery
+
+StatusName = Literal["pending", "approved", "rejected", "expired"]
+
+
+class ApprovalView(WireModel):
+    """An act that waits for a second person, or did."""
+
+    id: UuidText
+    act: str
+    target: TargetView
+    reason: str | None
+    parameters: dict[str, Any]
+    status: StatusName
+    requested_by: PersonView
+    requested_at: Instant
+    expires_at: Instant
+    decided_by: PersonView | None
+    decided_at: Instant | None
+    decision_reason: str | None
+    outcome: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, approval: Approval, status: ApprovalStatus) -> "ApprovalView":
+        """Show a request with its status now."""
+        decision = approval.decision
+        return cls(
+            id=str(approval.id),
+            act=approval.act.value,
+            target=TargetView(kind=approval.target_kind, id=approval.target_id),
+            reason=approval.reason,
+            parameters=approval.parameters,
+            status=status.value,
+            requested_by=PersonView.model_validate(approval.requested_by),
+            requested_at=approval.requested_at,
+            expires_at=approval.expires_at,
+            decided_by=None if decision is None else PersonView.model_validate(decision.by),
+            decided_at=None if decision is None else decision.at,
+            decision_reason=None if decision is None else decision.reason,
+            outcome=None if decision is None else decision.outcome,
+        )
+
+
+class ApprovalPage(WireModel):
+    """Requests, newest first."""
+
+    items: list[ApprovalView]
+    next_cursor: str | None
+
+
+class ApprovalQuery(PageQuery):
+    """The list of requests, or those of one status."""
+
+    status: StatusName | None = None
+
+
+class Rejection(WireModel):
+    """Why a request is refused."""
+
+    reason: Reason
