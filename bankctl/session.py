@@ -1,12 +1,15 @@
 """The session of each profile, kept in a file that its owner alone can read.
 
-The file holds the session cookie, which is as good as the password until it ends. So it is refused when
-others could have read it, and the cookie is only ever sent to the origin that issued it.
+The file holds the session's cookies, which are as good as the password until it ends. So it is refused when
+others could have read it, and the cookies are only ever sent to the origin that issued them.
 """
 
+import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bankctl import paths
@@ -15,20 +18,27 @@ from bankctl.errors import CliError, ExitStatus
 from bankctl.files import ensure_private_directory, write_private
 
 COOKIE_NAME = "__Host-bankctl"
+REFRESH_COOKIE_NAME = "__Host-bankctl-refresh"
 _OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session as it is kept between runs; `expires_at` is RFC 3339 in UTC as the bank gave it."""
+    """A session as it is kept between runs; `expires_at` is RFC 3339 in UTC as the bank gave it.
+
+    `cookie_expires_at` is when the access cookie ends and the refresh cookie is needed, in seconds since the
+    epoch by this machine's clock.
+    """
 
     url: str
-    cookie: str
+    cookie: str = field(repr=False)
     user_id: str
     email: str
     display_name: str
     role: str
     expires_at: str
+    refresh_cookie: str | None = field(default=None, repr=False)
+    cookie_expires_at: float | None = None
 
 
 def session_file(profile: Profile) -> Path:
@@ -77,3 +87,18 @@ def save_session(profile: Profile, session: StoredSession) -> Path:
 def delete_session(profile: Profile) -> None:
     """Forget the session of a profile."""
     session_file(profile).unlink(missing_ok=True)
+
+
+@contextmanager
+def session_lock(profile: Profile) -> Iterator[None]:
+    """Keep other commands from changing the profile's session meanwhile; waits for one that does.
+
+    The system drops the lock with the process, so a command that was killed blocks nobody.
+    """
+    folder = ensure_private_directory(paths.state_dir() / "locks")
+    descriptor = os.open(folder / f"{profile.name}.session", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

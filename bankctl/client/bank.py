@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from bankctl import invocation
 from bankctl.client.accounts import Accounts
+from bankctl.client.credentials import Credentials
 from bankctl.client.events import Events
 from bankctl.client.http import Transport
+from bankctl.client.renewal import SessionRenewal
 from bankctl.client.transactions import Transactions
 from bankctl.client.users import Users
 from bankctl.config import Profile, load_profile
 from bankctl.errors import CliError, ExitStatus
-from bankctl.session import StoredSession, delete_session, load_session, save_session
+from bankctl.session import StoredSession, delete_session, load_session, save_session, session_lock
 
 
 class BankClient:
@@ -22,9 +23,9 @@ class BankClient:
     def __init__(self, profile: Profile, session: StoredSession | None = None) -> None:
         self.profile = profile
         self.session = session
-        self.http = Transport(
-            profile, cookie=session.cookie if session else None, on_cookie=self._cookie_changed
-        )
+        self.http = Transport(profile, credentials=Credentials.of(session) if session else None)
+        if session is not None:
+            self.http.renew = SessionRenewal(self.http, session)
         self.users = Users(self.http)
         self.accounts = Accounts(self.http)
         self.transactions = Transactions(self.http)
@@ -36,7 +37,8 @@ class BankClient:
         Raises:
             CliError: the bank gave no session cookie.
         """
-        if not self.http.cookie:
+        credentials = self.http.credentials
+        if not credentials.cookie:
             raise CliError(
                 "the bank accepted the login and sent no session",
                 exit_status=ExitStatus.UNEXPECTED,
@@ -45,15 +47,24 @@ class BankClient:
             )
         self.session = StoredSession(
             url=self.profile.url,
-            cookie=self.http.cookie,
+            cookie=credentials.cookie,
             user_id=str(user["id"]),
             email=str(user["email"]),
             display_name=str(user["display_name"]),
             role=str(user["role"]),
             expires_at=str(session["expires_at"]),
+            refresh_cookie=credentials.refresh_cookie,
+            cookie_expires_at=credentials.cookie_expires_at,
         )
-        save_session(self.profile, self.session)
+        with session_lock(self.profile):
+            save_session(self.profile, self.session)
         return self.session
+
+    def end_session(self) -> None:
+        """Forget the session that has just ended at the bank."""
+        with session_lock(self.profile):
+            delete_session(self.profile)
+        self.session = None
 
     def require_session(self) -> StoredSession:
         """The session.
@@ -73,16 +84,6 @@ class BankClient:
     def close(self) -> None:
         """Close the connection."""
         self.http.close()
-
-    def _cookie_changed(self, cookie: str) -> None:
-        if self.session is None:
-            return
-        if not cookie:
-            delete_session(self.profile)
-            self.session = None
-        elif cookie != self.session.cookie:
-            self.session = replace(self.session, cookie=cookie)
-            save_session(self.profile, self.session)
 
 
 @contextmanager

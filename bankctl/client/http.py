@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bankctl import __version__
+from bankctl.client.credentials import Credentials
 from bankctl.client.failures import (
     AttemptFailedError,
     Certainty,
@@ -21,9 +21,8 @@ from bankctl.client.failures import (
 )
 from bankctl.client.tls import tls_context
 from bankctl.config import Profile
-from bankctl.errors import ExitStatus, usage_error
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
-from bankctl.session import COOKIE_NAME
 
 if TYPE_CHECKING:
     import httpx
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 5.0
 ANSWER_TIMEOUT_SECONDS = 30.0
 ATTEMPTS = 3
+_RENEW_BEFORE_SECONDS = 30.0
+_WITHOUT_SESSION = frozenset({"not_signed_in", "session_ended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +44,21 @@ class Answer:
 
 
 class Transport:
-    """Sends requests to one profile's gateway with its session cookie.
-
-    `on_cookie` is told of every session cookie the gateway sets; an empty one means that it was cleared.
-    """
+    """Sends requests to one profile's gateway with the credentials given; renews them when they run out."""
 
     def __init__(
         self,
         profile: Profile,
         *,
-        cookie: str | None = None,
-        on_cookie: Callable[[str], None] | None = None,
+        credentials: Credentials | None = None,
         attempts: int = ATTEMPTS,
     ) -> None:
         import httpx  # noqa: PLC0415  # slow to load, and help needs no network
 
         self.profile = profile
-        self.cookie = cookie
-        self._on_cookie = on_cookie
+        self.credentials = credentials or Credentials()
+        self.renew: Callable[[], bool] | None = None
+        """Gets other credentials and tells whether there are any; None if these are all there will be."""
         self._attempts = attempts
         self._http = httpx.Client(
             base_url=profile.url,
@@ -70,6 +68,10 @@ class Transport:
             trust_env=not _is_loopback(profile.url),
             headers={"User-Agent": f"bankctl/{__version__}", "X-Requested-With": "bankctl"},
         )
+
+    def forget_credentials(self) -> None:
+        """Send what follows as nobody."""
+        self.credentials, self.renew = Credentials(), None
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,14 +101,42 @@ class Transport:
             CliError: with OUTCOME_UNKNOWN if it may have been done, UNREACHABLE if it was not done, else as
                 the problem's category says.
         """
-        import stamina  # noqa: PLC0415  # only needed once there is a request
-
-        stamina.instrumentation.set_on_retry_hooks([])
         if repeatable is None:
             repeatable = method == "GET" or idempotency_key is not None
         headers = {"X-Request-Id": uuid.uuid4().hex}
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
+        self._renew_in_time()
+        try:
+            return self._send(method, path, body, params or {}, headers, repeatable=repeatable)
+        except CliError as error:
+            # Whoever is told to sign in has not been served, so sending it again does it once.
+            if error.code not in _WITHOUT_SESSION or not self._renewed():
+                raise
+        return self._send(method, path, body, params or {}, headers, repeatable=repeatable)
+
+    def exchange(self, refresh_header: Mapping[str, str]) -> Answer:
+        """Exchange the refresh cookie for new cookies, which `credentials` then holds.
+
+        Raises:
+            CliError: NOT_LOGGED_IN if the session has ended, else as for `request`.
+        """
+        headers = {"X-Request-Id": uuid.uuid4().hex, **refresh_header}
+        return self._send("POST", "/auth/refresh", None, {}, headers, repeatable=True)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
+        *,
+        repeatable: bool,
+    ) -> Answer:
+        import stamina  # noqa: PLC0415  # only needed once there is a request
+
+        stamina.instrumentation.set_on_retry_hooks([])
         failures: list[AttemptFailedError] = []
         attempts = stamina.retry_context(
             on=_retry_policy(failures, repeatable=repeatable),
@@ -119,7 +149,7 @@ class Transport:
         try:
             for attempt in attempts:
                 with attempt:
-                    return self._send_once(method, path, body, params or {}, headers)
+                    return self._send_once(method, path, body, params, headers)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
             settled = (
@@ -142,24 +172,37 @@ class Transport:
         import httpx  # noqa: PLC0415  # loaded already by the constructor
 
         request_id = uuid.uuid4().hex
-        opened = self._http.stream(
-            "GET",
-            path,
-            params=_present(params),
-            headers={"X-Request-Id": request_id, **self._cookie_header(), **headers},
-            timeout=httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=idle_seconds),
-        )
+        self._renew_in_time()
         try:
-            with opened as response:
-                if not response.is_success:
+            for last in (False, True):
+                with self._http.stream(
+                    "GET",
+                    path,
+                    params=_present(params),
+                    headers={"X-Request-Id": request_id, **self.credentials.header(), **headers},
+                    timeout=httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=idle_seconds),
+                ) as response:
+                    if response.is_success:
+                        yield response
+                        return
                     response.read()
-                    raise refused(response).error
-                yield response
+                    error = refused(response).error
+                if last or error.code not in _WITHOUT_SESSION or not self._renewed():
+                    raise error
         except httpx.TransportError as error:
             raise line_failed(error, self.profile, request_id).error from error
 
-    def _cookie_header(self) -> dict[str, str]:
-        return {"Cookie": f"{COOKIE_NAME}={self.cookie}"} if self.cookie else {}
+    def _renew_in_time(self) -> None:
+        if not self.credentials.end_within(_RENEW_BEFORE_SECONDS):
+            return
+        try:
+            self._renewed()
+        except CliError as error:
+            # The present ones may still do; if not, the request itself says what is wrong.
+            messages.debug(f"the session could not be renewed: {error.message}")
+
+    def _renewed(self) -> bool:
+        return self.renew is not None and self.renew()
 
     def _send_once(
         self, method: str, path: str, body: Any, params: Mapping[str, Any], headers: Mapping[str, str]
@@ -167,7 +210,7 @@ class Transport:
         import httpx  # noqa: PLC0415  # loaded already by the constructor
 
         started = time.monotonic()
-        sent = {**headers, **self._cookie_header()}
+        sent = {**self.credentials.header(), **headers}
         try:
             response = self._http.request(method, path, json=body, params=_present(params), headers=sent)
         except httpx.TransportError as error:
@@ -178,7 +221,9 @@ class Transport:
             f"{method} {path} -> {response.status_code} in {(time.monotonic() - started) * 1000:.0f} ms, "
             f"request {response.headers.get('X-Request-Id', headers['X-Request-Id'])}"
         )
-        self._keep_cookie(response)
+        # httpx would send its own copies beside ours.
+        self._http.cookies.clear()
+        self.credentials.take(response.headers.get_list("Set-Cookie"))
         if not response.is_success:
             raise refused(response)
         try:
@@ -186,19 +231,6 @@ class Transport:
         except ValueError as error:
             raise not_json(response) from error
         return Answer(response.status_code, data, response.headers)
-
-    def _keep_cookie(self, response: "httpx.Response") -> None:
-        # httpx would send its own copy beside ours.
-        self._http.cookies.clear()
-        for header in response.headers.get_list("Set-Cookie"):
-            try:
-                morsel = SimpleCookie(header).get(COOKIE_NAME)
-            except CookieError:
-                continue
-            if morsel is not None:
-                self.cookie = morsel.value or None
-                if self._on_cookie is not None:
-                    self._on_cookie(morsel.value)
 
 
 def _retry_policy(

@@ -54,7 +54,7 @@ def api(
     key = check_key(idempotency_key) if idempotency_key is not None else None
     with open_bank(logged_in=not anonymous) as bank:
         if anonymous:
-            bank.http.cookie = None
+            bank.http.forget_credentials()
         answer = bank.http.request(
             verb,
             parts.path,

@@ -10,7 +10,7 @@ from bankctl.errors import CliError, ExitStatus
 from bankctl.prompts import ask, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
-from bankctl.session import delete_session, session_file
+from bankctl.session import session_file
 
 Email = Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Your e-mail address.")]
 PasswordStdin = Annotated[
@@ -52,6 +52,7 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
     The session is kept in a file that only you can read; `bankctl whoami` shows where.
     """
     with open_bank(logged_in=False) as bank:
+        bank.http.forget_credentials()
         answer = bank.users.login(
             email=email or ask("E-mail", option="--email"),
             password=read_password(from_stdin=password_stdin),
@@ -77,7 +78,7 @@ def logout() -> None:
         except CliError as error:
             if error.exit_status is not ExitStatus.NOT_LOGGED_IN:
                 raise
-        delete_session(bank.profile)
+        bank.end_session()
     messages.success("logged out")
 
 

@@ -12,6 +12,20 @@ EXIT_BAD_SETTINGS = 2
 SettingsT = TypeVar("SettingsT", bound="StoreSettings")
 
 
+def check_secret(secret: SecretStr) -> SecretStr:
+    """Return the secret if it is long enough to derive keys from.
+
+    Raises:
+        ValueError: it is too short; the message says how to make one.
+    """
+    if len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+        raise ValueError(
+            f"must have at least {MINIMUM_SECRET_BYTES} bytes; make one with: "
+            'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+        )
+    return secret
+
+
 class StoreSettings(BaseSettings):
     """What is needed to reach a daemon's own database and to sign or check tokens."""
 
@@ -25,12 +39,7 @@ class StoreSettings(BaseSettings):
     @field_validator("jwt_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr) -> SecretStr:
-        if len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
-            raise ValueError(
-                f"must have at least {MINIMUM_SECRET_BYTES} bytes; make one with: "
-                'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-            )
-        return secret
+        return check_secret(secret)
 
 
 class DaemonSettings(StoreSettings):

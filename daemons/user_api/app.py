@@ -5,7 +5,7 @@ from functools import partial
 
 from aiohttp import web
 
-from daemons.shared.auth.keys import session_signing_key
+from daemons.shared.auth.keys import derive, session_signing_key
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
 from daemons.shared.clock import Clock, utc_now
@@ -19,6 +19,7 @@ from daemons.user_api.services.verify_session import OwnSessions
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
 from daemons.user_api.storage.mongo_sessions import MongoSessions
 from daemons.user_api.storage.mongo_users import MongoUsers
 from daemons.user_api.storage.schema import make_indexes
@@ -33,14 +34,17 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         settings: What the environment says.
         clock: The time by which sessions and tokens are judged.
     """
-    secret = settings.jwt_secret.get_secret_value()
+    secret, *previous = settings.secrets
+    signing_key, *previous_keys = map(session_signing_key, settings.secrets)
     client = connect(settings.mongo_uri, daemon=NAME)
     database = client[settings.mongo_database]
     parts = Parts(
         users=MongoUsers(client, database),
         sessions=MongoSessions(client, database),
+        refresh_tokens=MongoRefreshTokens(database),
+        refresh_keys=[derive(one, "refresh-tokens") for one in settings.secrets],
         hasher=Argon2Hasher(workers=settings.hashing_workers, queue=settings.hashing_queue),
-        signer=SessionSigner(session_signing_key(secret)),
+        signer=SessionSigner(signing_key, previous=previous_keys),
         common_passwords=common_passwords(),
         limits=settings.session_limits,
         clock=clock,
@@ -56,11 +60,12 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
 
     app = build_app(
         NAME,
-        service_tokens=ServiceTokens(secret, name=NAME),
+        service_tokens=ServiceTokens(secret, name=NAME, previous=next(iter(previous), None)),
         probes={"mongodb": partial(ping, database)},
         routes=[users.routes, auth.routes, internal.routes],
     )
     app[PARTS_KEY] = parts
-    app[AUTHENTICATOR_KEY] = OwnSessions(parts, verifier_from_jwks(NAME, parts.signer.public_keys()))
+    verifier = verifier_from_jwks(NAME, parts.signer.public_keys(), clock=clock)
+    app[AUTHENTICATOR_KEY] = OwnSessions(parts, verifier)
     app.cleanup_ctx.append(lifetime)
     return app

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
-from daemons.shared.settings import DaemonSettings, StoreSettings
+from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
 from daemons.user_api.domain.session import SessionLimits
 
 
@@ -22,10 +22,27 @@ class UserApiSettings(UserStoreSettings, DaemonSettings):
 
     session_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12
     session_idle_minutes: Annotated[float, Field(ge=2)] = 60
+    access_token_minutes: Annotated[float, Field(gt=0, le=15)] = 10
+    jwt_secret_previous: SecretStr | None = None
+    """The secret before this one: what was signed under it stays valid, nothing new is."""
+
+    @field_validator("jwt_secret_previous")
+    @classmethod
+    def _long_enough_or_absent(cls, secret: SecretStr | None) -> SecretStr | None:
+        # Compose files pass an unset variable on as an empty one.
+        return check_secret(secret) if secret is not None and secret.get_secret_value() else None
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secret that signs, then the previous one if there is one."""
+        kept = [self.jwt_secret, self.jwt_secret_previous]
+        return [secret.get_secret_value() for secret in kept if secret is not None]
 
     @property
     def session_limits(self) -> SessionLimits:
-        """Both limits of a session."""
+        """The limits of a session and of its access tokens."""
         return SessionLimits(
-            lifetime=timedelta(hours=self.session_hours), idle=timedelta(minutes=self.session_idle_minutes)
+            lifetime=timedelta(hours=self.session_hours),
+            idle=timedelta(minutes=self.session_idle_minutes),
+            access=timedelta(minutes=self.access_token_minutes),
         )

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
 from daemons.shared.auth.service_tokens import ServiceTokens
-from daemons.shared.auth.session_tokens import SESSION_COOKIE
+from daemons.shared.auth.session_tokens import REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import utc_now
 from daemons.user_api.app import build
 from daemons.user_api.handlers.parts import PARTS_KEY
@@ -49,9 +49,16 @@ class Person:
     password: str
     session_id: str
     token: str
+    refresh_token: str = ""
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
         return await self.api.call(method, path, body, token=self.token, **headers)
+
+    async def refreshed(self) -> "Person":
+        """Go on with the session."""
+        answer = await self.api.refresh(self.refresh_token)
+        assert answer.status_code == 200, answer.text
+        return replace(self, token=token_in(answer), refresh_token=refresh_token_in(answer))
 
 
 class UserApi:
@@ -61,7 +68,8 @@ class UserApi:
         self.http = http
         self.parts: Parts = app[PARTS_KEY]
         self.settings = settings
-        self.service_tokens = ServiceTokens(SECRET, name="banking_api")
+        self.secret = settings.jwt_secret.get_secret_value()
+        self.service_tokens = ServiceTokens(self.secret, name="banking_api")
 
     async def call(
         self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
@@ -93,7 +101,11 @@ class UserApi:
         assert answer.status_code == 200, answer.text
         user, session = answer.json()["user"], answer.json()["session"]
         token = token_in(answer)
-        return Person(self, user["id"], email, password, session["id"], token)
+        return Person(self, user["id"], email, password, session["id"], token, refresh_token_in(answer))
+
+    async def refresh(self, refresh_token: str, **headers: str) -> httpx.Response:
+        """Offer a refresh token."""
+        return await self.call("POST", "/auth/refresh", Cookie=f"{REFRESH_COOKIE}={refresh_token}", **headers)
 
     async def person(self, role: Role = Role.USER) -> Person:
         """Register somebody, give them the role by the shell's way, and sign them in."""
@@ -102,13 +114,13 @@ class UserApi:
             await change_role(self.parts, UUID(user["id"]), role, actor_id=None, reason="test")
         return await self.sign_in(user["email"])
 
-    def stored(self) -> dict[str, list[dict[str, Any]]]:
-        """Return all that the daemon keeps, to see that nothing has changed."""
+    def stored(self, *names: str) -> dict[str, list[dict[str, Any]]]:
+        """Return what the daemon keeps, users and sessions unless named, to see that nothing has changed."""
         with pymongo.MongoClient[dict[str, Any]](
             self.settings.mongo_uri, uuidRepresentation="standard"
         ) as client:
             database = client[self.settings.mongo_database]
-            return {name: list(database[name].find().sort("_id")) for name in ("users", "sessions")}
+            return {name: list(database[name].find().sort("_id")) for name in names or ("users", "sessions")}
 
 
 def new_email() -> str:
@@ -118,18 +130,34 @@ def new_email() -> str:
 
 def token_in(answer: httpx.Response) -> str:
     """Return the session token that an answer sets as a cookie."""
-    name, _, rest = answer.headers["Set-Cookie"].partition("=")
-    assert name == SESSION_COOKIE
-    return str(rest.partition(";")[0])
+    return _cookie(answer, SESSION_COOKIE)
+
+
+def refresh_token_in(answer: httpx.Response) -> str:
+    """Return the refresh token that an answer sets as a cookie."""
+    return _cookie(answer, REFRESH_COOKIE)
+
+
+def _cookie(answer: httpx.Response, wanted: str) -> str:
+    for header in answer.headers.get_list("Set-Cookie"):
+        name, _, rest = header.partition("=")
+        if name == wanted:
+            return str(rest.partition(";")[0])
+    raise AssertionError(f"{wanted} is not set: {answer.text}")
 
 
 @asynccontextmanager
 async def running_user_api(
-    mongo_uri: str, database_name: str, *, clock: MovableClock | None = None, **settings: Any
+    mongo_uri: str,
+    database_name: str,
+    *,
+    clock: MovableClock | None = None,
+    secret: str = SECRET,
+    **settings: Any,
 ) -> AsyncIterator[UserApi]:
     """Run the daemon in this process."""
     given = UserApiSettings(
-        mongo_uri=mongo_uri, mongo_database=database_name, jwt_secret=SECRET, port=1, **settings
+        mongo_uri=mongo_uri, mongo_database=database_name, jwt_secret=secret, port=1, **settings
     )
     app = build(given, clock=clock or MovableClock())
     async with TestServer(app) as server:

@@ -23,9 +23,8 @@ from daemons.notifier.handlers.sse_frames import (
 )
 from daemons.notifier.services.follow_events import EventFollower, Lagging
 from daemons.shared.auth.callers import Authenticator
-from daemons.shared.auth.session_tokens import SESSION_COOKIE
 from daemons.shared.http.boundary import REQUEST_ID_HEADER
-from daemons.shared.http.requests import request_id_of
+from daemons.shared.http.requests import caller_of, request_id_of
 from daemons.shared.tasks import end_task
 
 SESSION_CHECK_SECONDS = 3.0
@@ -121,7 +120,7 @@ class EventStreams:
 
     async def _watch_session(self, request: web.Request) -> bytes | None:
         """Return when the client has left or the session no longer entitles it to the stream."""
-        token = request.cookies[SESSION_COOKIE]
+        caller = caller_of(request)
         clock = asyncio.get_running_loop()
         unanswered = 0
         while unanswered < _UNANSWERED_CHECKS:
@@ -131,7 +130,7 @@ class EventStreams:
                 if request.transport is None:
                     return None
             try:
-                caller = await self._authenticator.authenticate(token)
+                caller = await self._authenticator.renew(caller)
             except UnauthenticatedError:
                 return session_ended_frame()
             except TransientError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,27 +14,32 @@ from daemons.contracts.permissions import Role
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import (
+    SessionClaims,
     SessionVerifier,
     not_signed_in,
     session_ended,
     verifier_from_jwks,
 )
+from daemons.shared.clock import Clock, utc_now
 
 USER_API = "user_api"
 FRESH_SECONDS = 3.0
 """How long an answer of user_api is believed: an ended session is refused here at most this much later."""
+KEYS_FRESH_SECONDS = 60.0
+"""How long published keys are believed: one that user_api has withdrawn verifies nothing after this."""
+_KEYS_PAUSE_SECONDS = 1.0
 _CACHE_LIMIT = 10_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Verified:
     caller: Caller
-    expires_at_epoch_seconds: int
+    expires_at_epoch_seconds: float
     fresh_until: float
 
 
 class RemoteSessions:
-    """Authenticates session tokens: the signature here, the session's life at user_api (shortly cached)."""
+    """Authenticates access tokens: the signature here, the session's life at user_api (shortly cached)."""
 
     def __init__(
         self,
@@ -43,62 +48,90 @@ class RemoteSessions:
         audience: str,
         service_tokens: ServiceTokens,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = utc_now,
     ) -> None:
         self._client = client
         self._audience = audience
         self._service_tokens = service_tokens
         self._monotonic = monotonic
+        self._clock = clock
         self._verifier = SessionVerifier(audience, {})
+        self._keys_fetched_at = float("-inf")
         self._verified: dict[str, _Verified] = {}
         self._asking: dict[str, asyncio.Task[Caller]] = {}
 
     async def authenticate(self, token: str) -> Caller:
         """Return the caller; see `Authenticator`."""
-        cached = self._verified.get(token)
-        if cached is not None and cached.fresh_until > self._monotonic():
-            if cached.expires_at_epoch_seconds <= time.time():
+
+        async def ask() -> tuple[Caller, float]:
+            claims = await self._verify(token)
+            caller = await self._ask_session(claims.session_id)
+            if caller.user_id != claims.user_id:
+                raise not_signed_in()
+            return caller, claims.expires_at_epoch_seconds
+
+        return await self._cached(token, ask)
+
+    async def renew(self, caller: Caller) -> Caller:
+        """Return the caller as they are now; see `Authenticator`."""
+
+        async def ask() -> tuple[Caller, float]:
+            return await self._ask_session(caller.session_id), float("inf")
+
+        return await self._cached(f"session {caller.session_id}", ask)
+
+    async def _cached(self, credential: str, ask: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
+        found = self._verified.get(credential)
+        if found is not None and found.fresh_until > self._monotonic():
+            if found.expires_at_epoch_seconds <= self._clock().timestamp():
                 raise session_ended()
-            return cached.caller
-        # One question at a time per token: a burst of one user's requests asks user_api once.
-        asking = self._asking.get(token)
+            return found.caller
+        # One question at a time per credential: a burst of one user's requests asks user_api once.
+        asking = self._asking.get(credential)
         if asking is None:
-            asking = asyncio.create_task(self._ask(token))
-            self._asking[token] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(token, None))
+            asking = asyncio.create_task(self._remember(credential, ask))
+            self._asking[credential] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(credential, None))
         return await asyncio.shield(asking)
 
-    async def _ask(self, token: str) -> Caller:
-        self._verified.pop(token, None)
-        if not self._verifier.knows(token):
-            await self._fetch_keys()
-        claims = self._verifier.verify(token)
-        body = VerifySession(session_id=str(claims.session_id)).model_dump_json()
+    async def _remember(self, credential: str, ask: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
+        self._verified.pop(credential, None)
+        # Counted from the question: a slow answer is as old as what it says.
+        fresh_until = self._monotonic() + FRESH_SECONDS
+        caller, expires_at_epoch_seconds = await ask()
+        if len(self._verified) >= _CACHE_LIMIT:
+            self._verified.clear()
+        self._verified[credential] = _Verified(caller, expires_at_epoch_seconds, fresh_until)
+        return caller
+
+    async def _ask_session(self, session_id: UUID) -> Caller:
+        body = VerifySession(session_id=str(session_id)).model_dump_json()
         answer = VerifiedSession.model_validate_json(
             await self._call("POST", "/internal/sessions/verify", body)
         )
         if not answer.active or answer.role is None:
             raise session_ended()
-        if answer.user_id != str(claims.user_id):
-            raise not_signed_in()
-        caller = Caller(
+        return Caller(
             user_id=UUID(answer.user_id),
-            session_id=claims.session_id,
+            session_id=session_id,
             role=Role(answer.role),
             display_name=answer.display_name or "",
         )
-        self._remember(token, caller, claims.expires_at_epoch_seconds)
-        return caller
 
-    def _remember(self, token: str, caller: Caller, expires_at_epoch_seconds: int) -> None:
-        if len(self._verified) >= _CACHE_LIMIT:
-            self._verified.clear()
-        fresh_until = self._monotonic() + FRESH_SECONDS
-        self._verified[token] = _Verified(caller, expires_at_epoch_seconds, fresh_until)
+    async def _verify(self, token: str) -> SessionClaims:
+        age_seconds = self._monotonic() - self._keys_fetched_at
+        # Tokens that name invented keys must not become a flood of questions.
+        unknown = age_seconds >= _KEYS_PAUSE_SECONDS and not self._verifier.knows(token)
+        if unknown or age_seconds >= KEYS_FRESH_SECONDS:
+            await self._fetch_keys()
+        return self._verifier.verify(token)
 
     async def _fetch_keys(self) -> None:
+        asked_at = self._monotonic()
         answer = await self._call("GET", "/internal/keys")
         key_set = httpx.Response(200, content=answer).json()
-        self._verifier = verifier_from_jwks(self._audience, key_set)
+        self._verifier = verifier_from_jwks(self._audience, key_set, clock=self._clock)
+        self._keys_fetched_at = asked_at
 
     async def _call(self, method: str, path: str, body: str | None = None) -> bytes:
         headers = {"Content-Type": "application/json", **self._service_tokens.header_for(USER_API)}

@@ -22,10 +22,16 @@ _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti"]
 
 
 class ServiceTokens:
-    """Makes and checks the service tokens of one daemon, `name`."""
+    """Makes and checks the service tokens of one daemon, `name`.
 
-    def __init__(self, secret: str, *, name: str, clock: Clock = utc_now) -> None:
-        self._key = derive(secret, "service-tokens")
+    Tokens of the `previous` secret are still taken, so that daemons can be given a new one in turn.
+    """
+
+    def __init__(
+        self, secret: str, *, name: str, previous: str | None = None, clock: Clock = utc_now
+    ) -> None:
+        secrets = [secret] if previous is None else [secret, previous]
+        self._keys = [derive(one, "service-tokens") for one in secrets]
         self._name = name
         self._clock = clock
 
@@ -40,7 +46,7 @@ class ServiceTokens:
             "exp": now + _LIFETIME,
             "jti": str(new_id()),
         }
-        token = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": _TYPE})
+        token = jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM, headers={"typ": _TYPE})
         return {SERVICE_TOKEN_HEADER: f"Bearer {token}"}
 
     def verify(self, header: str | None) -> str:
@@ -50,20 +56,22 @@ class ServiceTokens:
             UnauthenticatedError: there is no token, or none meant for this daemon.
         """
         scheme, _, token = (header or "").partition(" ")
-        claims = self._claims_of(token) if scheme == "Bearer" else None
-        if claims is None:
-            raise UnauthenticatedError(
-                "not_signed_in", "This route is for other daemons and needs a service token."
-            )
-        return str(claims["iss"])
+        if scheme == "Bearer":
+            for key in self._keys:
+                claims = self._claims_of(token, key)
+                if claims is not None:
+                    return str(claims["iss"])
+        raise UnauthenticatedError(
+            "not_signed_in", "This route is for other daemons and needs a service token."
+        )
 
-    def _claims_of(self, token: str) -> dict[str, Any] | None:
+    def _claims_of(self, token: str, key: bytes) -> dict[str, Any] | None:
         try:
             if jwt.get_unverified_header(token).get("typ") != _TYPE:
                 return None
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._key,
+                key,
                 algorithms=[_ALGORITHM],
                 audience=self._name,
                 options={"require": _REQUIRED_CLAIMS},

@@ -1,9 +1,9 @@
-"""Session tokens: a signed statement that a session was begun; whether it still lives is asked elsewhere."""
+"""Access tokens: a signed, short-lived statement of a session; whether it still lives is asked elsewhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +12,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from jwt.algorithms import OKPAlgorithm
 
 from daemons.contracts.errors import UnauthenticatedError
+from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 
 SESSION_COOKIE = "__Host-bankctl"
+REFRESH_COOKIE = "__Host-bankctl-refresh"
 ISSUER = "bankctl/user_api"
 AUDIENCE = ("user_api", "banking_api", "notifier")
 _ALGORITHM = "EdDSA"
 _TYPE = "session+jwt"
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "jti"]
+# Clocks of several machines differ a little; an expiry is never stretched.
+_CLOCK_SKEW = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,19 @@ class SessionClaims:
 
 
 class SessionSigner:
-    """Signs session tokens; lives in user_api only."""
+    """Signs access tokens; lives in user_api only.
 
-    def __init__(self, key: Ed25519PrivateKey) -> None:
+    Keys that were replaced no longer sign, but are published with the present one, so that nobody is signed
+    out by a new `JWT_SECRET`.
+    """
+
+    def __init__(self, key: Ed25519PrivateKey, *, previous: Sequence[Ed25519PrivateKey] = ()) -> None:
         self._key = key
-        self.key_id, self._public_jwk = _describe(key.public_key())
+        self.key_id, present = _describe(key.public_key())
+        self._public_jwks = [present, *(_describe(old.public_key())[1] for old in previous)]
 
     def sign(self, *, user_id: UUID, session_id: UUID, issued_at: datetime, expires_at: datetime) -> str:
-        """Return the token of a new session."""
+        """Return an access token of the session."""
         claims = {
             "iss": ISSUER,
             "aud": list(AUDIENCE),
@@ -54,15 +63,18 @@ class SessionSigner:
 
     def public_keys(self) -> dict[str, Any]:
         """Return the JSON Web Key Set (RFC 7517) that lets others verify."""
-        return {"keys": [self._public_jwk]}
+        return {"keys": self._public_jwks}
 
 
 class SessionVerifier:
-    """Verifies session tokens against an allow-list of published keys; takes no key from the token."""
+    """Verifies access tokens against an allow-list of published keys; takes no key from the token."""
 
-    def __init__(self, audience: str, keys: Mapping[str, Ed25519PublicKey]) -> None:
+    def __init__(
+        self, audience: str, keys: Mapping[str, Ed25519PublicKey], *, clock: Clock = utc_now
+    ) -> None:
         self._audience = audience
         self._keys = dict(keys)
+        self._clock = clock
 
     def knows(self, token: str) -> bool:
         """Tell whether the token names a key of the allow-list."""
@@ -77,6 +89,7 @@ class SessionVerifier:
         key = self._keys.get(_key_id(token))
         if key is None:
             raise not_signed_in()
+        # The times are checked below: the library would grant its leeway to the expiry too.
         try:
             claims = jwt.decode(
                 token,
@@ -84,23 +97,35 @@ class SessionVerifier:
                 algorithms=[_ALGORITHM],
                 audience=self._audience,
                 issuer=ISSUER,
-                options={"require": _REQUIRED_CLAIMS},
+                options={
+                    "require": _REQUIRED_CLAIMS,
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
             )
-            return SessionClaims(UUID(claims["sub"]), UUID(claims["sid"]), int(claims["exp"]))
-        except jwt.ExpiredSignatureError:
-            raise session_ended() from None
+            found = SessionClaims(UUID(claims["sub"]), UUID(claims["sid"]), _seconds(claims["exp"]))
+            begins = max(_seconds(claims["iat"]), _seconds(claims.get("nbf", 0)))
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
             raise not_signed_in() from None
+        now = self._clock()
+        if begins > (now + _CLOCK_SKEW).timestamp():
+            raise not_signed_in()
+        if found.expires_at_epoch_seconds <= now.timestamp():
+            raise session_ended()
+        return found
 
 
-def verifier_from_jwks(audience: str, key_set: Mapping[str, Any]) -> SessionVerifier:
+def verifier_from_jwks(
+    audience: str, key_set: Mapping[str, Any], *, clock: Clock = utc_now
+) -> SessionVerifier:
     """Build a verifier from user_api's published keys, leaving out any that are not Ed25519."""
     keys: dict[str, Ed25519PublicKey] = {}
     for jwk in key_set.get("keys", []):
         key = OKPAlgorithm.from_jwk(jwk)
         if isinstance(key, Ed25519PublicKey):
             keys[jwk["kid"]] = key
-    return SessionVerifier(audience, keys)
+    return SessionVerifier(audience, keys, clock=clock)
 
 
 def not_signed_in() -> UnauthenticatedError:
@@ -118,8 +143,17 @@ def _key_id(token: str) -> str:
         header = jwt.get_unverified_header(token)
     except jwt.InvalidTokenError:
         raise not_signed_in() from None
-    # The type tells a session token from any other that the same key might ever sign (RFC 8725 §3.11).
-    return str(header.get("kid")) if header.get("typ") == _TYPE else ""
+    # The type tells an access token from any other that the same key might ever sign (RFC 8725 §3.11), and
+    # `crit` asks for extensions that nobody here understands (RFC 7515 §4.1.11).
+    if header.get("typ") != _TYPE or "crit" in header:
+        return ""
+    return str(header.get("kid"))
+
+
+def _seconds(claim: object) -> int:
+    if isinstance(claim, bool) or not isinstance(claim, int):
+        raise TypeError
+    return claim
 
 
 def _describe(key: Ed25519PublicKey) -> tuple[str, dict[str, Any]]:

@@ -12,10 +12,11 @@ SEEN_RESOLUTION = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLimits:
-    """How long a session lives at most, and how long unused (OWASP ASVS 5.0 V7.3)."""
+    """How long a session lives at most, how long unused, how long one access token (OWASP ASVS 5.0 V7.3)."""
 
     lifetime: timedelta
     idle: timedelta
+    access: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """Routes of signing in and out, sessions and the own password."""
 
+from datetime import datetime
+
 from aiohttp import web
 
 from daemons.contracts.permissions import Permission
-from daemons.shared.auth.session_tokens import session_ended
+from daemons.shared.auth.session_tokens import REFRESH_COOKIE, not_signed_in, session_ended
 from daemons.shared.http.answers import json_response, no_content
-from daemons.shared.http.requests import caller_of, read_body, read_uuid
+from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.domain.session import session_not_found
 from daemons.user_api.handlers.origin import address_of, device_of
@@ -13,14 +15,17 @@ from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import (
     Credentials,
     PasswordChange,
+    SessionEnding,
     SessionList,
     SessionView,
     SignedIn,
     UserView,
 )
-from daemons.user_api.handlers.session_cookie import clear_session_cookie, set_session_cookie
+from daemons.user_api.handlers.session_cookies import clear_session_cookies, set_session_cookies
 from daemons.user_api.services.change_password import change_password
-from daemons.user_api.services.end_session import end_session, list_sessions
+from daemons.user_api.services.end_session import end_all_sessions, end_session, list_sessions
+from daemons.user_api.services.issue_tokens import SignIn
+from daemons.user_api.services.refresh_session import refresh_session
 from daemons.user_api.services.sign_in import sign_in
 from daemons.user_api.services.verify_session import verify_session
 
@@ -29,7 +34,7 @@ routes = Routes("sessions")
 
 @routes.add("POST", "/auth/login", permission=Permission.PUBLIC, body=Credentials, answer=SignedIn)
 async def login(request: web.Request) -> web.Response:
-    """Sign in; the session's token comes as a cookie."""
+    """Sign in; the session's tokens come as cookies."""
     body = await read_body(request, Credentials)
     parts = parts_of(request)
     done = await sign_in(
@@ -39,10 +44,17 @@ async def login(request: web.Request) -> web.Response:
         address=address_of(request),
         device=device_of(request),
     )
-    session = SessionView.of(done.session, current=True)
-    response = json_response(SignedIn(user=UserView.of(done.user), session=session))
-    set_session_cookie(response, done.token, parts.limits)
-    return response
+    return _signed_in(done, parts.clock())
+
+
+@routes.add("POST", "/auth/refresh", permission=Permission.PUBLIC, answer=SignedIn)
+async def refresh(request: web.Request) -> web.Response:
+    """Go on with the session: exchange the refresh token for new tokens; each is good for one exchange."""
+    token = request.cookies.get(REFRESH_COOKIE)
+    if not token:
+        raise not_signed_in()
+    parts = parts_of(request)
+    return _signed_in(await refresh_session(parts, token), parts.clock())
 
 
 @routes.add("POST", "/auth/logout", permission=Permission.SIGNED_IN, status=204)
@@ -51,7 +63,7 @@ async def logout(request: web.Request) -> web.Response:
     caller = caller_of(request)
     await end_session(parts_of(request), caller.session_id, user_id=caller.user_id)
     response = no_content()
-    clear_session_cookie(response)
+    clear_session_cookies(response)
     return response
 
 
@@ -74,6 +86,18 @@ async def show_sessions(request: web.Request) -> web.Response:
     return json_response(SessionList.of(sessions, caller))
 
 
+@routes.add("DELETE", "/auth/sessions", permission=Permission.SIGNED_IN, query=SessionEnding, status=204)
+async def revoke_all_sessions(request: web.Request) -> web.Response:
+    """End all own sessions, or all but the one that asks."""
+    caller, query = caller_of(request), read_query(request, SessionEnding)
+    kept = caller.session_id if query.keep_current else None
+    await end_all_sessions(parts_of(request), user_id=caller.user_id, kept=kept)
+    response = no_content()
+    if kept is None:
+        clear_session_cookies(response)
+    return response
+
+
 @routes.add("DELETE", "/auth/sessions/{id}", permission=Permission.SIGNED_IN, status=204)
 async def revoke_session(request: web.Request) -> web.Response:
     """End one of the own sessions."""
@@ -94,3 +118,10 @@ async def replace_password(request: web.Request) -> web.Response:
         end_other_sessions=body.end_other_sessions,
     )
     return no_content()
+
+
+def _signed_in(done: SignIn, now: datetime) -> web.Response:
+    view = SignedIn(user=UserView.of(done.user), session=SessionView.of(done.session, current=True))
+    response = json_response(view)
+    set_session_cookies(response, done, now)
+    return response

@@ -41,6 +41,12 @@ class PasswordChange(WireModel):
     end_other_sessions: bool = True
 
 
+class SessionEnding(WireModel):
+    """Which of the own sessions end: all, or all but the one that asks."""
+
+    keep_current: Annotated[bool, Field(strict=False)] = False
+
+
 class RoleChange(WireModel):
     """Another role, and why."""
 

@@ -22,6 +22,16 @@ async def end_session(parts: Parts, session_id: UUID, *, user_id: UUID) -> None:
     _log.info("session ended", user_id=str(user_id), session_id=str(session_id))
 
 
+async def end_all_sessions(parts: Parts, *, user_id: UUID, kept: UUID | None) -> None:
+    """End all of the user's sessions but for the kept one, at once for user_api.
+
+    Raises:
+        TransientError: `unavailable`.
+    """
+    ended = await parts.sessions.end_all(user_id=user_id, kept=kept)
+    _log.info("all sessions ended", user_id=str(user_id), ended_sessions=ended)
+
+
 async def list_sessions(parts: Parts, *, user_id: UUID) -> list[Session]:
     """Return the user's living sessions, newest first."""
     now = parts.clock()

@@ -1,12 +1,13 @@
 """What the services work with; the composition root makes one for the process."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.clock import Clock
 from daemons.user_api.domain.session import SessionLimits
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
 from daemons.user_api.storage.mongo_sessions import MongoSessions
 from daemons.user_api.storage.mongo_users import MongoUsers
 
@@ -26,5 +27,7 @@ class Parts(Registry):
     """All that the serving daemon works with."""
 
     sessions: MongoSessions
+    refresh_tokens: MongoRefreshTokens
+    refresh_keys: Sequence[bytes] = field(repr=False)
     signer: SessionSigner
     limits: SessionLimits

@@ -1,6 +1,6 @@
-"""Signing in: from a password to a session and its token."""
+"""Signing in: from a password to a session and its tokens."""
 
-from dataclasses import dataclass, field
+import secrets
 from uuid import UUID
 
 import structlog
@@ -14,20 +14,14 @@ from daemons.contracts.errors import (
 from daemons.shared.ids import new_id
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.password import normalise_password
+from daemons.user_api.domain.refresh_token import RefreshToken, digest_of
 from daemons.user_api.domain.session import Session
 from daemons.user_api.domain.user import User
+from daemons.user_api.services.issue_tokens import SignIn, issue_tokens
 from daemons.user_api.services.parts import Parts
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignIn:
-    """A new session with the token that stands for it; the token goes into the cookie and nowhere else."""
-
-    user: User
-    session: Session
-    token: str = field(repr=False)
+_REFRESH_TOKEN_BYTES = 32
 
 
 async def sign_in(parts: Parts, *, email: str, password: str, address: str, device: str) -> SignIn:
@@ -49,13 +43,14 @@ async def sign_in(parts: Parts, *, email: str, password: str, address: str, devi
         _refused("user_locked", user, address)
         raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
     session = _new_session(parts, user.id, address=address, device=device)
-    if not await parts.sessions.begin(session, user=user):
-        raise TransientError("unavailable", "The user was just changed; try again.", retry_after_seconds=1)
-    token = parts.signer.sign(
-        user_id=user.id, session_id=session.id, issued_at=session.created_at, expires_at=session.expires_at
+    refresh_token = secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
+    first = RefreshToken(
+        digest=digest_of(refresh_token), session_id=session.id, expires_at=session.expires_at
     )
+    if not await parts.sessions.begin(session, user=user, refresh_token=first):
+        raise TransientError("unavailable", "The user was just changed; try again.", retry_after_seconds=1)
     _log.info("signed in", user_id=str(user.id), session_id=str(session.id), address=address)
-    return SignIn(user=user, session=session, token=token)
+    return issue_tokens(parts, user, session, refresh_token=refresh_token)
 
 
 def invalid_credentials() -> UnauthenticatedError:

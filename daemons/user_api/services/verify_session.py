@@ -37,8 +37,15 @@ class OwnSessions:
     async def authenticate(self, token: str) -> Caller:
         """Return the caller; see `daemons.shared.auth.callers.Authenticator`."""
         claims = self._verifier.verify(token)
-        found = await verify_session(self._parts, claims.session_id)
-        if found is None or found[1].id != claims.user_id:
+        return await self._caller(claims.session_id, claims.user_id)
+
+    async def renew(self, caller: Caller) -> Caller:
+        """Return the caller as they are now; see `daemons.shared.auth.callers.Authenticator`."""
+        return await self._caller(caller.session_id, caller.user_id)
+
+    async def _caller(self, session_id: UUID, user_id: UUID) -> Caller:
+        found = await verify_session(self._parts, session_id)
+        if found is None or found[1].id != user_id:
             raise session_ended()
         session, user = found
         return Caller(user_id=user.id, session_id=session.id, role=user.role, display_name=user.display_name)

@@ -6,11 +6,13 @@ from uuid import UUID
 
 from daemons.shared.mongo import Client, Database, Document, run_transaction
 from daemons.shared.mongo import Session as DatabaseSession
+from daemons.user_api.domain.refresh_token import RefreshToken
 from daemons.user_api.domain.session import Session
 from daemons.user_api.domain.user import User
 from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.mongo_refresh_tokens import to_document
 from daemons.user_api.storage.mongo_users import user_of
-from daemons.user_api.storage.schema import SESSIONS, USERS
+from daemons.user_api.storage.schema import REFRESH_TOKENS, SESSIONS, USERS
 
 _LISTED = 200
 
@@ -22,9 +24,10 @@ class MongoSessions:
         self._client = client
         self._users = database[USERS]
         self._sessions = database[SESSIONS]
+        self._refresh_tokens = database[REFRESH_TOKENS]
 
-    async def begin(self, session: Session, *, user: User) -> bool:
-        """Add a session, unless the user was locked or changed since `user` was read.
+    async def begin(self, session: Session, *, user: User, refresh_token: RefreshToken) -> bool:
+        """Add a session and its refresh token, unless the user was locked or changed since `user` was read.
 
         Writing to the user makes a change at the same moment conflict: no session slips past a lock or a
         new password that ends the others.
@@ -39,6 +42,7 @@ class MongoSessions:
             if not touched.matched_count:
                 return False
             await self._sessions.insert_one(_to_document(session), session=transaction)
+            await self._refresh_tokens.insert_one(to_document(refresh_token), session=transaction)
             return True
 
         return await run_transaction(self._client, body)
@@ -77,6 +81,12 @@ class MongoSessions:
         with unavailable_on_fault():
             ended = await self._sessions.delete_one({"_id": session_id, "user_id": user_id})
         return ended.deleted_count == 1
+
+    async def end_all(self, *, user_id: UUID, kept: UUID | None) -> int:
+        """End the user's sessions but for the one that is kept; returns how many."""
+        with unavailable_on_fault():
+            ended = await self._sessions.delete_many({"user_id": user_id, "_id": {"$ne": kept}})
+        return ended.deleted_count
 
 
 def _to_document(session: Session) -> Document:

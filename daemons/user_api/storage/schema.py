@@ -6,6 +6,7 @@ from daemons.shared.mongo import Database, unavailable
 
 USERS = "users"
 SESSIONS = "sessions"
+REFRESH_TOKENS = "refresh_tokens"
 
 
 async def make_indexes(database: Database) -> None:
@@ -17,7 +18,8 @@ async def make_indexes(database: Database) -> None:
     try:
         await database[USERS].create_index("email", unique=True, name="email")
         await database[SESSIONS].create_index([("user_id", 1), ("_id", -1)], name="user")
-        # MongoDB sweeps once a minute; whether a session lives is decided by its times, never by the sweep.
-        await database[SESSIONS].create_index("expires_at", expireAfterSeconds=0, name="expiry")
+        # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
+        for swept in (SESSIONS, REFRESH_TOKENS):
+            await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
     except PyMongoError as error:
         raise unavailable(error) from error

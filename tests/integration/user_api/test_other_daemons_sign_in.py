@@ -1,35 +1,143 @@
-"""How the other daemons see sessions: their authenticator against the real user_api."""
+"""How the other daemons see sessions: their authenticator, and a whole one, against the real user_api."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.contracts.permissions import Role
-from daemons.shared.auth.remote_sessions import FRESH_SECONDS, RemoteSessions
+from daemons.shared.auth.remote_sessions import FRESH_SECONDS, KEYS_FRESH_SECONDS, RemoteSessions
 from daemons.shared.auth.service_tokens import ServiceTokens
-from tests.support.user_api import SECRET, running_user_api
+from tests.support.bank import Bank
+from tests.support.user_api import SECRET, MovableClock, Person, UserApi, running_user_api
+from tests.support.waiting import eventually
+
+NEW_SECRET = "another secret of the tests, as long"
+Act = Callable[[UserApi, Person], Awaitable[object]]
 
 
+class Seconds:
+    """A monotonic clock that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def other_daemon(api: UserApi, monotonic: Seconds, **more: MovableClock) -> RemoteSessions:
+    tokens = ServiceTokens(SECRET, name="banking_api")
+    return RemoteSessions(
+        api.http, audience="banking_api", service_tokens=tokens, monotonic=monotonic, **more
+    )
+
+
+async def refusal(sessions: RemoteSessions, person: Person) -> str | None:
+    """Return the code with which the other daemon refuses the person's token; None if it takes it."""
+    try:
+        caller = await sessions.authenticate(person.token)
+    except UnauthenticatedError as refused:
+        return refused.code
+    assert str(caller.user_id) == person.id
+    return None
+
+
+async def log_out(_api: UserApi, person: Person) -> None:
+    await person.call("POST", "/auth/logout")
+
+
+async def end_all(api: UserApi, person: Person) -> None:
+    await (await api.sign_in(person.email)).call("DELETE", "/auth/sessions")
+
+
+async def reuse(_api: UserApi, person: Person) -> None:
+    await (await person.refreshed()).refreshed()
+    assert (await person.api.refresh(person.refresh_token)).status_code == 401
+
+
+async def lock(api: UserApi, person: Person) -> None:
+    admin = await api.person(Role.ADMIN)
+    await admin.call("PATCH", f"/users/{person.id}/lock", {"reason": "test"})
+
+
+async def demote(api: UserApi, person: Person) -> None:
+    admin = await api.person(Role.ADMIN)
+    await admin.call("PATCH", f"/users/{person.id}/role", {"role": "user", "reason": "test"})
+
+
+async def change_password(api: UserApi, person: Person) -> None:
+    body = {"current_password": person.password, "new_password": "eleven loud herons"}
+    await (await api.sign_in(person.email)).call("POST", "/auth/change-password", body)
+
+
+@pytest.mark.parametrize("act", [log_out, end_all, reuse, lock, demote, change_password])
 async def test_an_ended_session_is_refused_by_other_daemons_within_seconds(
-    mongo_uri: str, database_name: str
+    mongo_uri: str, database_name: str, act: Act
 ) -> None:
-    now = 0.0
+    monotonic = Seconds()
     async with running_user_api(mongo_uri, database_name) as api:
-        sessions = RemoteSessions(
-            api.http,
-            audience="banking_api",
-            service_tokens=ServiceTokens(SECRET, name="banking_api"),
-            monotonic=lambda: now,
-        )
+        sessions = other_daemon(api, monotonic)
         person = await api.person(Role.SUPPORT)
         caller = await sessions.authenticate(person.token)
-        assert (str(caller.user_id), caller.role, caller.display_name) == (
-            person.id,
-            Role.SUPPORT,
-            "Ann Other",
-        )
-        await person.call("POST", "/auth/logout")
-        now += FRESH_SECONDS
+        assert (caller.role, caller.display_name) == (Role.SUPPORT, "Ann Other")
+        await act(api, person)
+        monotonic.now += FRESH_SECONDS
         assert FRESH_SECONDS <= 5
-        with pytest.raises(UnauthenticatedError) as refused:
-            await sessions.authenticate(person.token)
-        assert refused.value.code == "session_ended"
+        assert await refusal(sessions, person) == "session_ended"
+        with pytest.raises(UnauthenticatedError):
+            await sessions.renew(caller)
+
+
+async def test_a_whole_daemon_refuses_an_ended_session(bank: Bank) -> None:
+    person = await bank.person("Ann")
+    assert (await person.get("/accounts")).status_code == 200
+    assert (await person.post("/auth/logout", None)).status_code == 204
+
+    async def refused() -> bool:
+        answer = await person.get("/accounts")
+        return answer.status_code == 401 and answer.json()["code"] == "session_ended"
+
+    await eventually(refused)
+
+
+async def test_a_connection_may_outlive_the_token_that_opened_it_but_not_the_session(
+    mongo_uri: str, database_name: str
+) -> None:
+    monotonic, clock = Seconds(), MovableClock()
+    async with running_user_api(mongo_uri, database_name, clock=clock) as api:
+        sessions = other_daemon(api, monotonic, clock=clock)
+        person = await api.person()
+        caller = await sessions.authenticate(person.token)
+        clock.ahead = timedelta(minutes=11)
+        assert await refusal(sessions, person) == "session_ended"
+        assert await sessions.renew(caller) == caller
+        clock.ahead = timedelta(hours=12)
+        monotonic.now += FRESH_SECONDS
+        with pytest.raises(UnauthenticatedError):
+            await sessions.renew(caller)
+
+
+async def test_a_new_key_is_picked_up_without_a_restart_and_a_withdrawn_one_dropped(
+    mongo_uri: str, database_name: str
+) -> None:
+    monotonic = Seconds()
+    async with running_user_api(mongo_uri, database_name) as api:
+        sessions = other_daemon(api, monotonic)
+        old = await api.person()
+        assert await refusal(sessions, old) is None
+    settings = {"secret": NEW_SECRET, "jwt_secret_previous": SECRET}
+    async with running_user_api(mongo_uri, database_name, **settings) as api:
+        sessions._client = api.http  # the same daemon, started anew at another port
+        monotonic.now += FRESH_SECONDS
+        new = await api.sign_in(old.email)
+        # The other daemon still has the old secret; user_api takes its service tokens meanwhile.
+        assert await refusal(sessions, new) is None
+        assert await refusal(sessions, old) is None
+    async with running_user_api(mongo_uri, database_name, secret=NEW_SECRET) as api:
+        sessions._client = api.http
+        sessions._service_tokens = ServiceTokens(NEW_SECRET, name="banking_api")
+        monotonic.now += KEYS_FRESH_SECONDS
+        assert await refusal(sessions, new) is None
+        assert await refusal(sessions, old) == "not_signed_in"

@@ -31,7 +31,12 @@ INTERNAL: dict[str, Operation] = {
     "verify": ("POST", "/internal/sessions/verify", {"session_id": str(uuid4())}),
     "batch": ("POST", "/internal/users/batch", {"ids": [str(uuid4())]}),
 }
-WITHOUT_BODY = [("POST", "/auth/logout"), ("DELETE", "/auth/sessions/{session}")]
+WITHOUT_BODY = [
+    ("POST", "/auth/logout"),
+    ("POST", "/auth/refresh"),
+    ("DELETE", "/auth/sessions/{session}"),
+    ("DELETE", "/auth/sessions"),
+]
 NO_JSON_OBJECT = {
     "nothing": b"",
     "half": b'{"email": ',

@@ -4,6 +4,7 @@ from daemons.contracts.permissions import Role
 from tests.support.user_api import MovableClock, Person, UserApi, running_user_api
 
 NEW_PASSWORD = "eleven loud herons"
+COOKIES = ("__Host-bankctl", "__Host-bankctl-refresh")
 
 
 async def lives(person: Person) -> bool:
@@ -24,9 +25,10 @@ async def test_logout_ends_the_session_itself_not_only_the_cookie(user_api: User
     other = await user_api.sign_in(person.email)
     answer = await person.call("POST", "/auth/logout")
     assert answer.status_code == 204
-    assert '__Host-bankctl=""' in answer.headers["Set-Cookie"]
-    assert "Max-Age=0" in answer.headers["Set-Cookie"]
-    assert "Secure" in answer.headers["Set-Cookie"]
+    for name, header in zip(COOKIES, answer.headers.get_list("Set-Cookie"), strict=True):
+        assert header.startswith(f'{name}=""')
+        assert "Max-Age=0" in header
+        assert "Secure" in header
     assert not await lives(person)
     assert await lives(other)
     assert (await person.call("POST", "/auth/logout")).status_code == 401
@@ -63,6 +65,21 @@ async def test_people_see_and_end_their_own_sessions_only(user_api: UserApi) -> 
         assert (await second.call("DELETE", f"/auth/sessions/{gone}")).status_code == 404
 
 
+async def test_all_own_sessions_end_at_once_or_all_but_the_one_that_asks(user_api: UserApi) -> None:
+    stranger, first = await user_api.person(), await user_api.person()
+    second, third = [await user_api.sign_in(first.email) for _ in range(2)]
+    assert (await second.call("DELETE", "/auth/sessions?keep_current=true")).status_code == 204
+    assert [await lives(one) for one in (first, second, third)] == [False, True, False]
+    fourth = await user_api.sign_in(first.email)
+    answer = await second.call("DELETE", "/auth/sessions")
+    assert answer.status_code == 204
+    assert len(answer.headers.get_list("Set-Cookie")) == len(COOKIES)
+    assert [await lives(one) for one in (second, fourth, stranger)] == [False, False, True]
+    for person in (second, fourth):
+        refused = await user_api.refresh(person.refresh_token)
+        assert (refused.status_code, refused.json()["code"]) == (401, "session_ended")
+
+
 async def test_a_session_ends_when_unused_and_at_the_latest_after_its_lifetime(
     mongo_uri: str, database_name: str
 ) -> None:
@@ -71,15 +88,15 @@ async def test_a_session_ends_when_unused_and_at_the_latest_after_its_lifetime(
         mongo_uri, database_name, clock=clock, session_hours=1, session_idle_minutes=25
     ) as api:
         used, unused = await api.person(), await api.person()
-        clock.ahead = timedelta(minutes=20)
-        assert await lives(used)
-        clock.ahead = timedelta(minutes=40)
-        assert await lives(used)
+        for minutes in (20, 40, 59):
+            clock.ahead = timedelta(minutes=minutes)
+            used = await used.refreshed()
+            assert await lives(used)
         assert not await lives(unused)
-        clock.ahead = timedelta(minutes=59)
-        assert await lives(used)
+        assert (await api.refresh(unused.refresh_token)).json()["code"] == "session_ended"
         clock.ahead = timedelta(minutes=60)
         assert not await lives(used)
+        assert (await api.refresh(used.refresh_token)).json()["code"] == "session_ended"
 
 
 async def test_unused_sessions_are_not_listed(mongo_uri: str, database_name: str) -> None:

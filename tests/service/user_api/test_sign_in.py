@@ -3,17 +3,27 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.user_api import PASSWORD, UserApi, new_email, running_user_api, token_in
+from tests.support.user_api import PASSWORD, UserApi, new_email, refresh_token_in, running_user_api, token_in
 
 
-async def test_a_sign_in_begins_a_session_and_gives_its_token_in_the_cookie_alone(user_api: UserApi) -> None:
+async def test_a_sign_in_begins_a_session_and_gives_its_tokens_in_the_cookies_alone(
+    user_api: UserApi,
+) -> None:
     user = await user_api.register()
     answer = await user_api.call("POST", "/auth/login", {"email": user["email"], "password": PASSWORD})
     assert answer.status_code == 200
     assert answer.json()["user"] == user
-    attributes = {part.strip() for part in answer.headers["Set-Cookie"].split(";")[1:]}
-    assert attributes == {"HttpOnly", "Secure", "SameSite=Strict", "Path=/", "Max-Age=43200"}
+    cookies = {}
+    for header in answer.headers.get_list("Set-Cookie"):
+        name, *attributes = header.split(";")
+        cookies[name.partition("=")[0]] = {attribute.strip() for attribute in attributes}
+    common = {"HttpOnly", "Secure", "SameSite=Strict", "Path=/"}
+    assert cookies == {
+        "__Host-bankctl": {*common, "Max-Age=600"},
+        "__Host-bankctl-refresh": {*common, "Max-Age=43200"},
+    }
     assert token_in(answer) not in answer.text
+    assert refresh_token_in(answer) not in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -76,7 +86,14 @@ async def test_security_events_are_logged_without_secrets(user_api: UserApi) -> 
         "sign-in refused",
         "sign-in refused",
     ]
-    for secret in (PASSWORD, "wrong words", person.token, user["email"], typed_into_the_wrong_field):
+    for secret in (
+        PASSWORD,
+        "wrong words",
+        person.token,
+        person.refresh_token,
+        user["email"],
+        typed_into_the_wrong_field,
+    ):
         assert secret not in str(logs)
 
 

@@ -7,6 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import OKPAlgorithm
 
 from daemons.shared.auth.keys import derive, session_signing_key
 from daemons.shared.auth.service_tokens import ServiceTokens
@@ -38,8 +39,46 @@ async def test_a_token_signed_like_the_real_one_is_taken(user_api: UserApi) -> N
 
 
 @pytest.mark.parametrize(
+    ("changed_claims", "status"),
+    [
+        ({"exp": 0}, 401),
+        ({"exp": -1}, 401),
+        ({"iat": 3}, 200),
+        ({"nbf": 3}, 200),
+        ({"iat": 20}, 401),
+        ({"nbf": 20}, 401),
+    ],
+)
+async def test_clocks_may_differ_by_five_seconds_about_the_beginning_never_about_the_end(
+    user_api: UserApi, changed_claims: dict[str, int], status: int
+) -> None:
+    person = await user_api.person()
+    header, claims = parts_of(person)
+    now = int(utc_now().timestamp())
+    claims |= {name: now + seconds for name, seconds in changed_claims.items()}
+    token = jwt.encode(claims, KEY, algorithm="EdDSA", headers=header)
+    assert (await user_api.call("GET", "/users/me", token=token)).status_code == status
+
+
+@pytest.mark.parametrize("named", ["jku", "x5u", "jwk", "x5c"])
+async def test_keys_and_addresses_in_the_header_are_ignored(user_api: UserApi, named: str) -> None:
+    person = await user_api.person()
+    header, claims = parts_of(person)
+    own = Ed25519PrivateKey.generate()
+    key: dict[str, Any] = json.loads(OKPAlgorithm.to_jwk(own.public_key()))
+    told = {"jwk": key, "x5c": ["AAAA"]}.get(named, str(user_api.http.base_url))
+    for signer, status in ((KEY, 200), (own, 401)):
+        token = jwt.encode(claims, signer, algorithm="EdDSA", headers={**header, named: told})
+        assert (await user_api.call("GET", "/users/me", token=token)).status_code == status
+
+
+@pytest.mark.parametrize(
     ("changed_claims", "changed_header"),
     [
+        ({"exp": "tomorrow"}, {}),
+        ({"iat": True}, {}),
+        ({"exp": 1e400}, {}),
+        ({}, {"crit": ["exp"]}),
         ({"aud": ["banking_api"]}, {}),
         ({"aud": "anything"}, {}),
         ({"iss": "somebody"}, {}),

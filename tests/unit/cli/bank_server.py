@@ -71,8 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(payload)))
         self.send_header("X-Request-Id", self.headers.get("X-Request-Id", ""))
-        for name, value in headers.items():
-            self.send_header(name, value)
+        for name, values in headers.items():
+            for value in [values] if isinstance(values, str) else values:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(payload)
 

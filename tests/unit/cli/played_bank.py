@@ -40,7 +40,7 @@ class Request:
 
 
 Hook = Callable[[Request], None]
-Answer = tuple[int, Any, dict[str, str]]
+Answer = tuple[int, Any, dict[str, str | list[str]]]
 
 
 class Bank:
@@ -48,6 +48,7 @@ class Bank:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.arrivals = threading.Condition(self.lock)
         self.requests: list[Request] = []
         self.hooks: list[Hook] = []
         self.after_hooks: list[Hook] = []
@@ -60,6 +61,9 @@ class Bank:
         self.event_proofs: list[dict[str, Any]] = []
         self.ledger_proof_changes: dict[str, Any] = {}
         self.cookie = "signed.token.one"
+        self.refresh_cookie = "refresh-one"
+        self.cookie_seconds = 600
+        self.exchanges = 0
         self.stopping = threading.Event()
 
     def paths(self) -> list[str]:
@@ -86,6 +90,7 @@ class Bank:
     def answer(self, request: Request) -> Answer:
         with self.lock:
             self.requests.append(request)
+            self.arrivals.notify_all()
             for hook in list(self.hooks):
                 hook(request)
             if request.method != "GET" and not request.headers.get("X-Requested-With"):
@@ -99,6 +104,7 @@ class Bank:
         open_routes: dict[tuple[str, str], Callable[[Request], Answer]] = {
             ("POST", "/users"): lambda r: (201, {**self._user(), "email": r.body["email"]}, {}),
             ("POST", "/auth/login"): self._login,
+            ("POST", "/auth/refresh"): self._refresh,
             **{
                 ("GET", f"/openapi/{name}.json"): lambda _: (200, {"info": {"version": "0.1.0"}}, {})
                 for name in ("user_api", "banking_api", "notifier")
@@ -164,8 +170,24 @@ class Bank:
     def _login(self, request: Request) -> Answer:
         if request.body["password"] != "correct horse":
             raise ProblemError(401, "invalid_credentials", "unauthenticated", "wrong address or password")
-        cookie = f"__Host-bankctl={self.cookie}; Path=/; Secure; HttpOnly; SameSite=Strict"
-        return 200, {"user": self._user(), "session": self._session()}, {"Set-Cookie": cookie}
+        return self._signed_in()
+
+    def _refresh(self, request: Request) -> Answer:
+        """Exchange the refresh cookie; an old one ends the session."""
+        if request.headers.get("Cookie") != f"__Host-bankctl-refresh={self.refresh_cookie}":
+            self.cookie = self.refresh_cookie = "ended"
+            raise ProblemError(401, "session_ended", "unauthenticated")
+        self.exchanges += 1
+        self.cookie, self.refresh_cookie = f"renewed.{self.exchanges}", f"refresh-{self.exchanges}"
+        return self._signed_in()
+
+    def _signed_in(self) -> Answer:
+        attributes = "Path=/; Secure; HttpOnly; SameSite=Strict"
+        cookies = [
+            f"__Host-bankctl={self.cookie}; Max-Age={self.cookie_seconds}; {attributes}",
+            f"__Host-bankctl-refresh={self.refresh_cookie}; Max-Age=28800; {attributes}",
+        ]
+        return 200, {"user": self._user(), "session": self._session()}, {"Set-Cookie": cookies}
 
     def _transfer(self, request: Request) -> Answer:
         transaction, problem, replayed = self._settle(request.key, request.body)

@@ -69,8 +69,9 @@ def test_logout_ends_the_session_at_the_bank_and_forgets_it(ann: Cli, bank: Bank
 
 
 def test_a_session_that_the_bank_replaces_is_kept(ann: Cli, bank: Bank, home: Path) -> None:
-    bank.cookie = "signed.token.two"
+    bank.cookie = bank.refresh_cookie = "ended"
     assert ann("whoami").status == 4
+    bank.cookie = "signed.token.two"
     assert ann("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n").status == 0
     assert json.loads(session_path(home).read_text())["cookie"] == "signed.token.two"
 

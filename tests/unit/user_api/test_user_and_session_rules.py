@@ -11,7 +11,7 @@ from daemons.user_api.domain.user import User, locked, unlocked, with_role
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-LIMITS = SessionLimits(lifetime=timedelta(hours=12), idle=60 * MINUTE)
+LIMITS = SessionLimits(lifetime=timedelta(hours=12), idle=60 * MINUTE, access=10 * MINUTE)
 ADMIN = User(
     id=uuid4(),
     email="ann@example.com",

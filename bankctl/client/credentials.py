@@ -1,0 +1,55 @@
+"""What tells the bank who is calling: the cookies of a session."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http.cookies import CookieError, Morsel, SimpleCookie
+
+from bankctl.session import COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
+
+
+@dataclass(slots=True)
+class Credentials:
+    """The cookies that the bank last gave; `cookie_expires_at` in seconds since the epoch, by our clock."""
+
+    cookie: str | None = field(default=None, repr=False)
+    refresh_cookie: str | None = field(default=None, repr=False)
+    cookie_expires_at: float | None = None
+
+    @classmethod
+    def of(cls, session: StoredSession) -> "Credentials":
+        """The credentials of a kept session."""
+        return cls(session.cookie, session.refresh_cookie, session.cookie_expires_at)
+
+    def header(self) -> dict[str, str]:
+        """What every request carries; the refresh cookie goes with an exchange only."""
+        return {"Cookie": f"{COOKIE_NAME}={self.cookie}"} if self.cookie else {}
+
+    def refresh_header(self) -> dict[str, str]:
+        """What the exchange for new cookies carries."""
+        return {"Cookie": f"{REFRESH_COOKIE_NAME}={self.refresh_cookie}"}
+
+    def end_within(self, seconds: float) -> bool:
+        """Whether the access cookie ends so soon."""
+        return self.cookie_expires_at is not None and time.time() > self.cookie_expires_at - seconds
+
+    def take(self, headers: Iterable[str]) -> None:
+        """Keep what an answer's Set-Cookie headers say; an empty cookie is one taken back."""
+        for header in headers:
+            try:
+                cookies = SimpleCookie(header)
+            except CookieError:
+                continue
+            if (access := cookies.get(COOKIE_NAME)) is not None:
+                self.cookie = access.value or None
+                # Counted by our own clock, which need not agree with the bank's.
+                self.cookie_expires_at = _end_of(access)
+            if (refresh := cookies.get(REFRESH_COOKIE_NAME)) is not None:
+                self.refresh_cookie = refresh.value or None
+
+
+def _end_of(morsel: "Morsel[str]") -> float | None:
+    try:
+        return time.time() + float(morsel["max-age"])
+    except ValueError:
+        return None

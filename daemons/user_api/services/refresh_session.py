@@ -1,0 +1,59 @@
+"""Going on with a session: a refresh token for a new access token and the next refresh token."""
+
+import structlog
+
+from daemons.contracts.errors import UnauthenticatedError
+from daemons.shared.auth.session_tokens import not_signed_in, session_ended
+from daemons.user_api.domain.refresh_token import digest_of, is_repetition, successor_of
+from daemons.user_api.domain.session import Session
+from daemons.user_api.domain.user import User
+from daemons.user_api.services.issue_tokens import SignIn, issue_tokens
+from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.verify_session import verify_session
+
+_log = structlog.get_logger()
+
+
+async def refresh_session(parts: Parts, token: str) -> SignIn:
+    """Exchange the refresh token; whoever offers an old one ends the session, for two people hold it.
+
+    Raises:
+        UnauthenticatedError: `not_signed_in` for an unknown token, `session_ended`.
+        TransientError: `unavailable`.
+    """
+    kept = await parts.refresh_tokens.find(digest_of(token))
+    if kept is None:
+        raise not_signed_in()
+    found = await verify_session(parts, kept.session_id)
+    if found is None:
+        raise session_ended()
+    session, user = found
+    following = successor_of(token, parts.refresh_keys[0])
+    if not await parts.refresh_tokens.exchange(kept, digest_of(following), parts.clock()):
+        following = await _repeated(parts, token, session, user)
+    _log.info("session refreshed", user_id=str(user.id), session_id=str(session.id))
+    return issue_tokens(parts, user, session, refresh_token=following)
+
+
+async def _repeated(parts: Parts, token: str, session: Session, user: User) -> str:
+    """Return the successor that the token was exchanged for a moment ago.
+
+    Raises:
+        UnauthenticatedError: `session_ended`, the token is an old one.
+    """
+    used = await parts.refresh_tokens.find(digest_of(token))
+    successor = await parts.refresh_tokens.find(used.successor) if used and used.successor else None
+    if used is None or not is_repetition(used, successor, parts.clock()):
+        raise await _reused(parts, session, user)
+    # The exchange may have been made under the secret that has just been replaced.
+    for key in parts.refresh_keys:
+        following = successor_of(token, key)
+        if digest_of(following) == used.successor:
+            return following
+    raise await _reused(parts, session, user)
+
+
+async def _reused(parts: Parts, session: Session, user: User) -> UnauthenticatedError:
+    await parts.sessions.end(session.id, user_id=user.id)
+    _log.warning("refresh token reused", user_id=str(user.id), session_id=str(session.id))
+    return session_ended()
