@@ -8,7 +8,7 @@ from bson.errors import InvalidDocument
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -23,6 +23,7 @@ ResultT = TypeVar("ResultT")
 TRANSACTION_TIMEOUT_SECONDS = 8
 """The bound on one transaction with all its retries; the driver's own is 120 s, too long for a person."""
 
+_DUPLICATE_KEY = 11000
 _DURABLE = WriteConcern(w="majority", j=True)
 
 
@@ -87,6 +88,8 @@ async def run_transaction(client: Client, body: Callable[[Session], Awaitable[Re
     except (DuplicateKeyError, InvalidDocument):
         raise
     except PyMongoError as error:
+        if isinstance(error, BulkWriteError) and _is_duplicate_key(error):
+            raise DuplicateKeyError("a unique index refused a document", _DUPLICATE_KEY) from error
         if error.has_error_label("UnknownTransactionCommitResult"):
             raise OutcomeUnknownError(
                 "outcome_unknown",
@@ -94,6 +97,11 @@ async def run_transaction(client: Client, body: Callable[[Session], Awaitable[Re
                 retry_after_seconds=1,
             ) from error
         raise unavailable(error) from error
+
+
+def _is_duplicate_key(error: BulkWriteError) -> bool:
+    """Tell whether a unique index refused one of many, for which the driver has no exception of its own."""
+    return any(fault.get("code") == _DUPLICATE_KEY for fault in error.details.get("writeErrors", ()))
 
 
 def unavailable(error: PyMongoError) -> TransientError:

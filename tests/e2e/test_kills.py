@@ -125,6 +125,19 @@ async def test_one_payment_without_a_database_is_settled_later_and_paid_once(
     await operator.run("admin", "prove", "--wait", "60")
 
 
+async def test_a_bank_that_was_killed_still_knows_what_it_has_paid(
+    stack: LocalStack, payer: Person, accounts: tuple[str, str]
+) -> None:
+    payment = ("transfer", *accounts, "7.50", "--idempotency-key", f"rent-{accounts[0]}")
+    paid = await payer.json(*payment)
+    bank = await stack.part("banking_api")
+    bank.kill()
+    await stack.until_replaced(bank)
+    again = await payer.json(*payment)
+    assert (again["id"], again["replayed"]) == (paid["id"], True)
+    assert await payer.balance(accounts[1]) == "7.50"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a stopped process has not read")
 async def test_a_payment_that_was_cut_off_is_unknown_until_it_is_retried(
     stack: LocalStack, payer: Person, operator: Person, accounts: tuple[str, str]
