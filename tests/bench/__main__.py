@@ -4,16 +4,18 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvloop
 
-from tests.bench import engine_rows, http_rows, machine
+from tests.bench import batch_rows, engine_rows, event_rows, http_rows, size_rows, worker_rows
 from tests.bench.figures import Figure
+from tests.bench.machine import Machine
 from tests.bench.mongo_server import running_mongo
-from tests.bench.options import parse_options
-from tests.bench.table import text_table
+from tests.bench.options import Options, parse_options
+from tests.bench.report import Report
 from tests.bench.workbench import Workbench, say
 
 Row = Callable[[Workbench], Awaitable[list[Figure]]]
@@ -22,42 +24,66 @@ ROWS: dict[str, Row] = {
     "hot": engine_rows.hot_account,
     "bare": engine_rows.bare_inserts,
     "lone-engine": engine_rows.lone_command,
+    "two-engines": worker_rows.two_engines,
     "post": http_rows.single_payments,
     "lone-post": http_rows.lone_payment,
     "two-daemons": http_rows.two_daemons,
+    "batch": batch_rows.batches,
+    "file": batch_rows.files,
     "published": http_rows.published_payments,
+    "effects": event_rows.effects,
+    "sizes": size_rows.sizes,
 }
+_LARGE = frozenset({"sizes"})
 
 
 def main() -> int:
+    """Run the rows that were asked for; the status is 1 when a figure falls short or a row fails."""
     options = parse_options()
-    unknown = options.rows - ROWS.keys()
-    if unknown:
-        say(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    chosen = _chosen(options)
+    if not chosen:
+        say(f"choose among the rows {', '.join(ROWS)}")
         return 2
     folder = Path(tempfile.mkdtemp(prefix="bankctl-bench-", dir=options.folder))
     try:
         with running_mongo(folder) as mongo:
-            about = machine.facts(mongo.binary)
-            figures = uvloop.run(_run(Workbench(options, mongo, folder)))
+            machine = Machine.measured(mongo.binary, folder)
+            figures, failures = uvloop.run(_run(Workbench(options, mongo, folder), chosen))
     finally:
         shutil.rmtree(folder)
-    sys.stdout.write(f"\n{text_table(figures)}\n")
-    return 0 if all(figure.verdict != "SHORT" for figure in figures) else 1
+    report = Report(options, machine, figures)
+    sys.stdout.write(f"{report.text()}\n")
+    if options.out is not None:
+        options.out.write_text(report.json(), encoding="utf-8")
+    if options.markdown is not None:
+        report.put_into(options.markdown)
+    for name, error in failures.items():
+        say(f"row {name} FAILED: {error}")
+    return 0 if report.all_reached and not failures else 1
 
 
-async def _run(bench: Workbench) -> list[Figure]:
+def _chosen(options: Options) -> list[str]:
+    """The rows by name; those that take many minutes only when they are asked for."""
+    if options.rows:
+        return [name for name in ROWS if name in options.rows] if options.rows <= ROWS.keys() else []
+    return [name for name in ROWS if options.large or name not in _LARGE]
+
+
+async def _run(bench: Workbench, chosen: list[str]) -> tuple[list[Figure], dict[str, Exception]]:
     figures: list[Figure] = []
+    failures: dict[str, Exception] = {}
     try:
-        for name, row in ROWS.items():
-            if bench.options.rows and name not in bench.options.rows:
-                continue
+        for name in chosen:
             begun = time.monotonic()
-            figures += await row(bench)
+            try:
+                figures += await ROWS[name](bench)
+            except Exception as error:  # noqa: BLE001 - the other rows are still worth their time
+                failures[name] = error
+                say("".join(traceback.format_exception(error)))
             say(f"{name}: {time.monotonic() - begun:.0f} s")
     finally:
         await bench.close()
-    return figures
+    return figures, failures
 
 
 if __name__ == "__main__":

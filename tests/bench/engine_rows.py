@@ -25,7 +25,7 @@ async def random_pairs(bench: Workbench) -> list[Figure]:
     make = ledger.payments.between_any
     baseline = await _best_one_by_one(bench, ledger)
     async with running_engine(ledger) as engine:
-        measured = _engine(engine, ledger, make, in_flight=_MANY)
+        measured = engine_contender(engine, ledger, make, in_flight=_MANY)
         await bench.turns(baseline, measured)
     await ledger.prove()
     return [
@@ -39,7 +39,7 @@ async def hot_account(bench: Workbench) -> list[Figure]:
     make = ledger.payments.to_one
     baseline = _one_by_one(ledger, make, _HOT_BASELINE, first_rate=40)
     async with running_engine(ledger) as engine:
-        measured = _engine(engine, ledger, make, in_flight=_MANY)
+        measured = engine_contender(engine, ledger, make, in_flight=_MANY)
         await bench.turns(baseline, measured)
     await ledger.prove()
     return [
@@ -52,7 +52,7 @@ async def bare_inserts(bench: Workbench) -> list[Figure]:
     ledger = await bench.ledger("engine")
     bare, baseline = await bench.bare_inserts()
     async with running_engine(ledger) as engine:
-        measured = _engine(engine, ledger, ledger.payments.between_any, in_flight=_MOST)
+        measured = engine_contender(engine, ledger, ledger.payments.between_any, in_flight=_MOST)
         await bench.turns(baseline, measured)
     await ledger.prove()
     await bare.prove()
@@ -65,7 +65,7 @@ async def lone_command(bench: Workbench) -> list[Figure]:
     bare = BareTransactions(other)
     baseline = Contender("bare transaction", Counted(bare.decisions, bare.write, in_flight=1, first_rate=100))
     async with running_engine(ledger) as engine:
-        measured = _engine(engine, ledger, ledger.payments.between_any, in_flight=1)
+        measured = engine_contender(engine, ledger, ledger.payments.between_any, in_flight=1)
         await bench.turns(baseline, measured)
     await ledger.prove()
     await other.prove()
@@ -88,7 +88,9 @@ def _one_by_one(ledger: BenchLedger, make: Make, concurrency: int, *, first_rate
     return Contender(f"one transaction each, {concurrency} at a time", work)
 
 
-def _engine(engine: CommitEngine, ledger: BenchLedger, make: Make, *, in_flight: int) -> Contender:
+def engine_contender(engine: CommitEngine, ledger: BenchLedger, make: Make, *, in_flight: int) -> Contender:
+    """The engine with so many commands in flight."""
+
     async def post(command: PostingCommand) -> None:
         ledger.acknowledge(await engine.post(command))
 

@@ -1,0 +1,121 @@
+"""From a commit to the notifier's effect: how late at a steady pace, how soon caught up after full rate."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from daemons.shared.mongo import Database
+from tests.bench.figures import Figure, at_most
+from tests.bench.http_bank import HttpBank
+from tests.bench.http_rows import CONNECTIONS
+from tests.bench.samples import Spread, quantile
+from tests.bench.workbench import Workbench
+from tests.support.waiting import eventually
+
+_PER_SECOND = 200
+_LAG_POLL_SECONDS = 0.02
+
+
+class EffectWatch:
+    """Notes when each notification is there, majority-committed, as a change stream tells it."""
+
+    def __init__(self, notifier: Database) -> None:
+        self._notifications = notifier["notifications"]
+        self.seen_at: dict[UUID, float] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        watching = asyncio.Event()
+        task = asyncio.create_task(self._watch(watching))
+        await watching.wait()
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self, watching: asyncio.Event) -> None:
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"operationType": "insert"}},
+            {"$project": {"fullDocument.event_id": 1}},
+        ]
+        async with await self._notifications.watch(pipeline, max_await_time_ms=1000) as changes:
+            watching.set()
+            async for change in changes:
+                self.seen_at[change["fullDocument"]["event_id"]] = time.time()
+
+
+async def effects(bench: Workbench) -> list[Figure]:
+    """200 payments a second, then full rate, with the relay, a real Kafka and a real notifier."""
+    bank = await bench.telling_bank()
+    notifier = bench.client[bank.notifier_database]
+    options = bench.options
+    with bank.daemon() as daemon, bank.notifier():
+        await _until_all_is_effected(bank, notifier)
+        await bank.load(daemon, connections=CONNECTIONS, seconds=1, requests_per_second=_PER_SECOND)
+        await _until_all_is_effected(bank, notifier)
+        watch = EffectWatch(notifier)
+        async with watch.running():
+            seconds = options.seconds * options.rounds
+            report = await bank.load(
+                daemon, connections=CONNECTIONS, seconds=seconds, requests_per_second=_PER_SECOND
+            )
+            ids = [UUID(transaction) for transaction, _ in report.transactions]
+            await eventually(lambda: _seen(watch, ids))
+        lags = [
+            watch.seen_at[UUID(transaction)] - datetime.fromisoformat(decided).timestamp()
+            for transaction, decided in report.transactions
+        ]
+        await _until_all_is_effected(bank, notifier)
+        full = await bank.load(daemon, connections=CONNECTIONS, seconds=seconds)
+        begun = time.perf_counter()
+        behind = bank.ledger.acknowledged - await notifier["notifications"].estimated_document_count()
+        await _until_all_is_effected(bank, notifier)
+        drained = time.perf_counter() - begun
+    await bank.ledger.prove()
+    made_of = f"{len(lags):,} payments; from the decision, before its commit, to the notification's commit"
+    rate = full.done / full.seconds
+    return [
+        _figure(
+            "effect-p50", "commit to effect at 200/s, p50", quantile(lags, 0.5) * 1000, "ms", 50, made_of
+        ),
+        _figure(
+            "effect-p99", "commit to effect at 200/s, p99", quantile(lags, 0.99) * 1000, "ms", 500, made_of
+        ),
+        _figure(
+            "drain",
+            "lag after full rate, until all effects are there",
+            drained,
+            "s",
+            10,
+            f"{full.done:,} payments at {rate:,.0f}/s; {behind:,} effects behind when the load stopped",
+        ),
+    ]
+
+
+async def _seen(watch: EffectWatch, ids: list[UUID]) -> bool:
+    return all(transaction in watch.seen_at for transaction in ids)
+
+
+async def _until_all_is_effected(bank: HttpBank, notifier: Database) -> None:
+    """Wait for one notification per journal transaction."""
+
+    async def all_there() -> bool:
+        return await notifier["notifications"].estimated_document_count() == bank.ledger.acknowledged
+
+    await eventually(all_there, every_seconds=_LAG_POLL_SECONDS)
+
+
+def _figure(row: str, title: str, value: float, unit: str, limit: float, made_of: str) -> Figure:
+    return Figure(
+        row=row,
+        title=title,
+        value=Spread(value, value, value),
+        unit=unit,
+        bound=at_most(limit),
+        made_of=made_of,
+    )

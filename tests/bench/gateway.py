@@ -1,0 +1,72 @@
+"""The real gateway before a bank's daemons, and a terminal whose user is logged in through it."""
+
+import os
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from bankctl.local import ports
+from bankctl.local.gateway import find_caddy, gateway_part, gateway_url
+from bankctl.local.layout import Layout
+from bankctl.local.part import Part
+from tests.bench.daemon_process import DaemonProcess
+from tests.bench.http_bank import PASSWORD, HttpBank
+from tests.support.terminal import Terminal
+
+_START_TIMEOUT_SECONDS = 60
+_STOP_TIMEOUT_SECONDS = 15
+
+
+@contextmanager
+def running_gateway(bank: HttpBank, daemon: DaemonProcess, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Run Caddy before user_api and the daemon; yields its URL and the certificate to trust."""
+    layout = Layout("bench", folder)
+    layout.create()
+    port, nobody = ports.pick(2)
+    numbers = {
+        "gateway": port,
+        "user_api": bank.user_api.port,
+        "banking_api": daemon.port,
+        "notifier": nobody,
+    }
+    part = gateway_part(layout, str(find_caddy()), numbers)
+    with layout.log("gateway").open("ab") as log:
+        process = subprocess.Popen(
+            part.command, env={**os.environ, **part.environment}, stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        _await_serving(part, layout)
+        yield gateway_url(port), layout.certificate
+    finally:
+        process.terminate()
+        process.wait(_STOP_TIMEOUT_SECONDS)
+
+
+def _await_serving(part: Part, layout: Layout) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if layout.certificate.is_file():
+            trusted = ssl.create_default_context(cafile=str(layout.certificate))
+            try:
+                answer = httpx.get(str(part.ready_url), verify=trusted, trust_env=False)
+            except httpx.TransportError:
+                pass
+            else:
+                assert answer.status_code == part.ready_status, answer
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the gateway does not serve:\n{layout.log('gateway').read_text()[-2000:]}")
+
+
+async def logged_in(email: str, url: str, certificate: Path, home: Path) -> Terminal:
+    """Return a terminal of its own whose user is logged in."""
+    terminal = Terminal(home)
+    await terminal.run("config", "set", "url", url, "--profile", "bench")
+    await terminal.run("config", "set", "ca_file", str(certificate), "--profile", "bench")
+    await terminal.run("login", "--email", email, "--password-stdin", stdin=f"{PASSWORD}\n")
+    return terminal

@@ -1,0 +1,94 @@
+"""Two engines in two processes on one hot account, against one."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from tests.bench.comparisons import rate_figure
+from tests.bench.contenders import Contender, Run
+from tests.bench.figures import Figure, at_least
+from tests.bench.ledger import BenchLedger
+from tests.bench.load_process import REPOSITORY
+from tests.bench.samples import Round
+from tests.bench.workbench import Workbench
+
+_IN_FLIGHT = 256
+
+
+class EngineWorker:
+    """A process that runs the engine; see `engine_worker`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        await self._process.stdin.drain()
+
+    async def hear(self) -> str:
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("an engine worker has ended; its error stands above")
+        return line.decode().strip()
+
+    async def round(self, seconds: float) -> dict[str, int]:
+        """Let it post for so long."""
+        await self.say(str(seconds))
+        told: dict[str, int] = json.loads(await self.hear())
+        return told
+
+
+@asynccontextmanager
+async def running_worker(
+    bench: Workbench, ledger: BenchLedger, in_flight: int
+) -> AsyncIterator[EngineWorker]:
+    """Start a worker and wait until it is ready."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.engine_worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=REPOSITORY,
+    )
+    worker = EngineWorker(process)
+    try:
+        order = {"mongo_uri": bench.mongo.uri, "database": ledger.database.name, "in_flight": in_flight}
+        await worker.say(json.dumps(order))
+        await worker.hear()
+        yield worker
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 20)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def two_engines(bench: Workbench) -> list[Figure]:
+    """256 in flight in one engine, or half of them in each of two, all paying one account."""
+    ledger = await bench.ledger("engine")
+    async with AsyncExitStack() as stack:
+        alone = await stack.enter_async_context(running_worker(bench, ledger, _IN_FLIGHT))
+        pair = [
+            await stack.enter_async_context(running_worker(bench, ledger, _IN_FLIGHT // 2)) for _ in range(2)
+        ]
+        baseline = Contender("one engine", _posting(ledger, alone))
+        measured = Contender("two engines", _posting(ledger, *pair))
+        await bench.turns(baseline, measured)
+    await ledger.prove()
+    title = f"engine, {_IN_FLIGHT} in flight on one hot account, two processes / one"
+    return [rate_figure("two-engines", title, measured, baseline, at_least(0.8))]
+
+
+def _posting(ledger: BenchLedger, *workers: EngineWorker) -> Run:
+    async def run(seconds: float) -> Round:
+        told = await asyncio.gather(*(worker.round(seconds) for worker in workers))
+        ledger.acknowledged += sum(one["acknowledged"] for one in told)
+        return Round(sum(one["done"] for one in told), seconds, [0.0])
+
+    return run
