@@ -1,7 +1,8 @@
-"""Commits many commands at once: while one group is being committed, the next one gathers.
+"""Commits many commands at once: while groups are being committed, the next one gathers.
 
 There is no timer: a lone command is committed at once, and a busy daemon's groups grow by themselves until
-one database transaction carries hundreds of transfers, also when all of them touch the same account.
+one database transaction carries hundreds of transfers, also when all of them touch the same account. Groups
+that share no account may be committed side by side, so that database and daemon need not wait for one another.
 """
 
 import asyncio
@@ -22,6 +23,10 @@ from daemons.contracts.errors import BankError, ConflictError, TransientError
 
 GROUP_LIMIT = 512
 WAITING_LIMIT = 8192
+LANES = 4
+"""How many groups may be committed at once; they share no account."""
+OVERLAP_FROM = 128
+"""How many must wait before a group is begun while another commits: each group costs its own round trips."""
 
 _group_size = Histogram(
     "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -56,6 +61,8 @@ class CommitEngine:
         self._arrived = asyncio.Event()
         self._closing = False
         self._running: asyncio.Task[None] | None = None
+        self._commits: set[asyncio.Task[None]] = set()
+        self._busy_accounts: set[str] = set()
 
     def start(self) -> None:
         """Begin committing in a task that this engine holds."""
@@ -102,16 +109,51 @@ class CommitEngine:
         return answer
 
     async def _run(self) -> None:
-        while True:
+        while not (self._closing and not self._waiting and not self._commits):
             await self._arrived.wait()
             self._arrived.clear()
-            while self._waiting:
-                await self._settle(self._take_group())
-            if self._closing:
-                return
+            while self._worth_committing() and (group := self._take_group()):
+                self._begin(group)
+
+    def _worth_committing(self) -> bool:
+        """A free database is used at once; a busy one only for a group that is worth its round trips."""
+        if len(self._commits) >= LANES:
+            return False
+        return bool(self._waiting) and (not self._commits or len(self._waiting) >= OVERLAP_FROM)
 
     def _take_group(self) -> list[_Waiting]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
+        """Take what may be committed now, in order of arrival; each account's commands keep their order."""
+        group: list[_Waiting] = []
+        held: deque[_Waiting] = deque()
+        taken = set(self._busy_accounts)
+        while self._waiting and len(group) < GROUP_LIMIT:
+            waiting = self._waiting.popleft()
+            accounts = (waiting.command.from_account, waiting.command.to_account)
+            if taken.isdisjoint(accounts):
+                group.append(waiting)
+            else:
+                taken.update(accounts)
+                held.append(waiting)
+        held.extend(self._waiting)
+        self._waiting = held
+        return group
+
+    def _begin(self, group: list[_Waiting]) -> None:
+        accounts = {
+            account
+            for waiting in group
+            for account in (waiting.command.from_account, waiting.command.to_account)
+        }
+        self._busy_accounts |= accounts
+        commit = asyncio.create_task(self._settle(group), name="commit")
+        self._commits.add(commit)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._commits.discard(commit)
+            self._busy_accounts -= accounts
+            self._arrived.set()
+
+        commit.add_done_callback(ended)
 
     async def _settle(self, group: Sequence[_Waiting]) -> None:
         commands = [waiting.command for waiting in group]
