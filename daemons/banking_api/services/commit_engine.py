@@ -2,7 +2,8 @@
 
 There is no timer: a lone command is committed at once, and a busy daemon's groups grow by themselves until
 one database transaction carries hundreds of transfers, also when all of them touch the same account. Groups
-that share no account may be committed side by side, so that database and daemon need not wait for one another.
+that share no account may be committed side by side, so that database and daemon need not wait for each
+other.
 """
 
 import asyncio
