@@ -19,6 +19,7 @@ from daemons.user_api.services.verify_session import OwnSessions
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_attempts import MongoAttempts
 from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
 from daemons.user_api.storage.mongo_sessions import MongoSessions
 from daemons.user_api.storage.mongo_users import MongoUsers
@@ -47,6 +48,9 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         signer=SessionSigner(signing_key, previous=previous_keys),
         common_passwords=common_passwords(),
         limits=settings.session_limits,
+        attempts=MongoAttempts(database),
+        attempts_key=derive(secret, "sign-in-attempts"),
+        sign_in_limits=settings.sign_in_limits,
         clock=clock,
     )
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
+from daemons.user_api.domain.backoff import BackOff, SignInLimits
 from daemons.user_api.domain.session import SessionLimits
 
 
@@ -26,6 +27,11 @@ class UserApiSettings(UserStoreSettings, DaemonSettings):
     jwt_secret_previous: SecretStr | None = None
     """The secret before this one: what was signed under it stays valid, nothing new is."""
 
+    account_free_failures: Annotated[int, Field(ge=1)] = 10
+    account_longest_pause_seconds: Annotated[float, Field(ge=1)] = 300
+    address_free_failures: Annotated[int, Field(ge=1)] = 100
+    address_longest_pause_seconds: Annotated[float, Field(ge=1)] = 60
+
     @field_validator("jwt_secret_previous")
     @classmethod
     def _long_enough_or_absent(cls, secret: SecretStr | None) -> SecretStr | None:
@@ -37,6 +43,20 @@ class UserApiSettings(UserStoreSettings, DaemonSettings):
         """The secret that signs, then the previous one if there is one."""
         kept = [self.jwt_secret, self.jwt_secret_previous]
         return [secret.get_secret_value() for secret in kept if secret is not None]
+
+    @property
+    def sign_in_limits(self) -> SignInLimits:
+        """The back-off of an account and of an address."""
+        return SignInLimits(
+            account=BackOff(
+                free_failures=self.account_free_failures,
+                longest_pause=timedelta(seconds=self.account_longest_pause_seconds),
+            ),
+            address=BackOff(
+                free_failures=self.address_free_failures,
+                longest_pause=timedelta(seconds=self.address_longest_pause_seconds),
+            ),
+        )
 
     @property
     def session_limits(self) -> SessionLimits:

@@ -116,6 +116,7 @@ async def replace_password(request: web.Request) -> web.Response:
         current=body.current_password,
         new=body.new_password,
         end_other_sessions=body.end_other_sessions,
+        address=address_of(request),
     )
     return no_content()
 

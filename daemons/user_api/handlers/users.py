@@ -19,16 +19,16 @@ from daemons.user_api.handlers.schemas import (
 from daemons.user_api.services.change_role import change_role
 from daemons.user_api.services.lock_user import lock_user, unlock_user
 from daemons.user_api.services.look_up_users import find_user, list_users
-from daemons.user_api.services.register_user import register_user
+from daemons.user_api.services.register_user import sign_up
 
 routes = Routes("users")
 
 
 @routes.add("POST", "/users", permission=Permission.PUBLIC, body=Registration, answer=UserView, status=201)
 async def register(request: web.Request) -> web.Response:
-    """Register as a user."""
+    """Register as a user; the answer does not tell whether the address was free."""
     body = await read_body(request, Registration)
-    user = await register_user(
+    user = await sign_up(
         parts_of(request), email=body.email, display_name=body.display_name, password=body.password
     )
     return json_response(UserView.of(user), status=201)

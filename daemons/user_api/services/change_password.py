@@ -7,28 +7,26 @@ import structlog
 from daemons.shared.auth.callers import Caller
 from daemons.user_api.domain.password import check_new_password, normalise_password
 from daemons.user_api.domain.user import User, user_not_found
+from daemons.user_api.services.confirm_password import confirm_password, invalid_credentials
 from daemons.user_api.services.parts import Parts
-from daemons.user_api.services.sign_in import invalid_credentials
 
 _log = structlog.get_logger()
 
 
 async def change_password(
-    parts: Parts, caller: Caller, *, current: str, new: str, end_other_sessions: bool
+    parts: Parts, caller: Caller, *, current: str, new: str, end_other_sessions: bool, address: str
 ) -> None:
     """Change the caller's password; the session that asks goes on, the others end if so wished.
 
     Raises:
         UnauthenticatedError: `invalid_credentials`, the current password is wrong.
         InvalidRequestError: `weak_password`.
-        TransientError: `overloaded` or `unavailable`.
+        TransientError: `rate_limited`, `overloaded` or `unavailable`.
     """
     user = await parts.users.find(caller.user_id)
     if user is None:
         raise user_not_found()
-    if not await parts.hasher.verify(normalise_password(current), user.password_hash):
-        _log.warning("password change refused", user_id=str(user.id), reason="invalid_credentials")
-        raise invalid_credentials()
+    await confirm_password(parts, user, current, address=address)
     secret = normalise_password(new)
     check_new_password(
         secret,

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.clock import Clock
+from daemons.user_api.domain.backoff import SignInLimits
 from daemons.user_api.domain.session import SessionLimits
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.mongo_attempts import MongoAttempts
 from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
 from daemons.user_api.storage.mongo_sessions import MongoSessions
 from daemons.user_api.storage.mongo_users import MongoUsers
@@ -31,3 +33,6 @@ class Parts(Registry):
     refresh_keys: Sequence[bytes] = field(repr=False)
     signer: SessionSigner
     limits: SessionLimits
+    attempts: MongoAttempts
+    attempts_key: bytes = field(repr=False)
+    sign_in_limits: SignInLimits

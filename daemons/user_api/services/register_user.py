@@ -17,19 +17,44 @@ async def register_user(
 ) -> User:
     """Add a user who signs in with this address and password.
 
-    Only the server's own shell gives a role; the HTTP routes have no way to pass one.
+    For the server's own shell: it alone gives a role, and is told that an address is taken. Strangers may
+    call `sign_up`.
 
     Raises:
         InvalidRequestError: `invalid_request` for what is no address, `weak_password`.
         ConflictError: `email_taken`.
         TransientError: `overloaded` or `unavailable`.
     """
+    user = await _prepare(registry, email, display_name, password, role)
+    await registry.users.insert(user)
+    _log.info("user registered", user_id=str(user.id), role=role.value)
+    return user
+
+
+async def sign_up(registry: Registry, *, email: str, display_name: str, password: str) -> User:
+    """Add a user if the address is free; the answer is the same, and costs the same, if it is not.
+
+    For a taken address the returned user exists nowhere: the one who has the address keeps their password.
+
+    Raises:
+        InvalidRequestError: `invalid_request` for what is no address, `weak_password`.
+        TransientError: `overloaded` or `unavailable`.
+    """
+    user = await _prepare(registry, email, display_name, password, Role.USER)
+    if await registry.users.sign_up(user):
+        _log.info("user registered", user_id=str(user.id), role=user.role.value)
+    else:
+        _log.warning("registration of a taken address")
+    return user
+
+
+async def _prepare(registry: Registry, email: str, display_name: str, password: str, role: Role) -> User:
     address = normalise_email(email)
     secret = normalise_password(password)
     check_new_password(
         secret, field="password", email=address, display_name=display_name, common=registry.common_passwords
     )
-    user = User(
+    return User(
         id=new_id(),
         email=address,
         display_name=display_name,
@@ -38,6 +63,3 @@ async def register_user(
         created_at=registry.clock(),
         password_hash=await registry.hasher.hash(secret),
     )
-    await registry.users.insert(user)
-    _log.info("user registered", user_id=str(user.id), role=role.value)
-    return user

@@ -9,7 +9,6 @@ from daemons.contracts.errors import (
     ForbiddenError,
     InvalidRequestError,
     TransientError,
-    UnauthenticatedError,
 )
 from daemons.shared.ids import new_id
 from daemons.user_api.domain.email import normalise_email
@@ -17,6 +16,8 @@ from daemons.user_api.domain.password import normalise_password
 from daemons.user_api.domain.refresh_token import RefreshToken, digest_of
 from daemons.user_api.domain.session import Session
 from daemons.user_api.domain.user import User
+from daemons.user_api.services.confirm_password import invalid_credentials
+from daemons.user_api.services.count_attempt import counted_attempt
 from daemons.user_api.services.issue_tokens import SignIn, issue_tokens
 from daemons.user_api.services.parts import Parts
 
@@ -33,15 +34,17 @@ async def sign_in(parts: Parts, *, email: str, password: str, address: str, devi
     Raises:
         UnauthenticatedError: `invalid_credentials`.
         ForbiddenError: `user_locked`.
-        TransientError: `overloaded`, `unavailable`, or the user was changed at this very moment.
+        TransientError: `rate_limited`, `overloaded`, `unavailable`, or the user was changed just now.
     """
-    user = await _find(parts, email)
-    if not await parts.hasher.verify(normalise_password(password), user.password_hash if user else None):
-        _refused("invalid_credentials", user, address)
-        raise invalid_credentials()
-    if user is None or user.locked:
-        _refused("user_locked", user, address)
-        raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
+    account = _account_of(email)
+    async with counted_attempt(parts, account=account, address=address):
+        user = await parts.users.find_by_email(account)
+        if not await parts.hasher.verify(normalise_password(password), user.password_hash if user else None):
+            _refused("invalid_credentials", user, address)
+            raise invalid_credentials()
+        if user is None or user.locked:
+            _refused("user_locked", user, address)
+            raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
     session = _new_session(parts, user.id, address=address, device=device)
     refresh_token = secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
     first = RefreshToken(
@@ -53,18 +56,12 @@ async def sign_in(parts: Parts, *, email: str, password: str, address: str, devi
     return issue_tokens(parts, user, session, refresh_token=refresh_token)
 
 
-def invalid_credentials() -> UnauthenticatedError:
-    """The one error for an unknown address and a wrong password."""
-    return UnauthenticatedError("invalid_credentials", "The email address or the password is wrong.")
-
-
-async def _find(parts: Parts, email: str) -> User | None:
+def _account_of(email: str) -> str:
     try:
-        address = normalise_email(email)
+        return normalise_email(email)
     except InvalidRequestError:
-        # What is no address is nobody's; it is answered like any other unknown one.
-        address = ""
-    return await parts.users.find_by_email(address)
+        # What is no address is nobody's; it is looked up, counted and answered like any other unknown one.
+        return email
 
 
 def _new_session(parts: Parts, user_id: UUID, *, address: str, device: str) -> Session:

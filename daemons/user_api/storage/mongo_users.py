@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from pymongo.errors import DuplicateKeyError
 
+from daemons.contracts.errors import ConflictError
 from daemons.contracts.permissions import Role
 from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.user import User, email_taken, user_not_found
 from daemons.user_api.storage.faults import unavailable_on_fault
-from daemons.user_api.storage.schema import SESSIONS, USERS
+from daemons.user_api.storage.schema import REGISTRATIONS, SESSIONS, USERS
+
+_REFUSED_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class MongoUsers:
         self._client = client
         self._users = database[USERS]
         self._sessions = database[SESSIONS]
+        self._refused = database[REGISTRATIONS]
 
     async def insert(self, user: User) -> None:
         """Add a user.
@@ -44,6 +49,32 @@ class MongoUsers:
             await run_transaction(self._client, body)
         except DuplicateKeyError:
             raise email_taken() from None
+
+    async def sign_up(self, user: User) -> bool:
+        """Add a user unless the address is taken; both ways read once and write one document.
+
+        The refused one is kept for a while: it is what a user can be told who asks who tried their address.
+        """
+        present = await self.find_by_email(user.email)
+        if present is None:
+            try:
+                await self.insert(user)
+            except ConflictError:
+                present = await self.find_by_email(user.email)
+            else:
+                return True
+        refused: Document = {
+            "_id": user.id,
+            "user_id": present.id if present else None,
+            "at": user.created_at,
+            "expires_at": user.created_at + _REFUSED_KEPT,
+        }
+
+        async def body(session: Session) -> None:
+            await self._refused.insert_one(refused, session=session)
+
+        await run_transaction(self._client, body)
+        return False
 
     async def find(self, user_id: UUID) -> User | None:
         """Return the user of this id."""

@@ -7,6 +7,8 @@ from daemons.shared.mongo import Database, unavailable
 USERS = "users"
 SESSIONS = "sessions"
 REFRESH_TOKENS = "refresh_tokens"
+ATTEMPTS = "sign_in_attempts"
+REGISTRATIONS = "refused_registrations"
 
 
 async def make_indexes(database: Database) -> None:
@@ -19,7 +21,7 @@ async def make_indexes(database: Database) -> None:
         await database[USERS].create_index("email", unique=True, name="email")
         await database[SESSIONS].create_index([("user_id", 1), ("_id", -1)], name="user")
         # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
-        for swept in (SESSIONS, REFRESH_TOKENS):
+        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS):
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
     except PyMongoError as error:
         raise unavailable(error) from error

@@ -8,7 +8,7 @@ from tests.support.user_api import UserApi, running_user_api
 @pytest.fixture(scope="session")
 async def user_api(mongo_uri: str) -> AsyncIterator[UserApi]:
     """One daemon for all tests of this folder; each test registers its own people."""
-    async with running_user_api(mongo_uri, "user_api_of_service_tests") as api:
+    async with running_user_api(mongo_uri, "user_api_of_service_tests", address_free_failures=10_000) as api:
         yield api
 
 

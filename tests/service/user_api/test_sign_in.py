@@ -56,7 +56,7 @@ async def test_more_sign_ins_than_can_wait_are_refused_at_once_also_for_unknown_
         user = await api.register()
         for email in (user["email"], new_email()):
             credentials = {"email": email, "password": "wrong words"}
-            answers = await asyncio.gather(*(api.call("POST", "/auth/login", credentials) for _ in range(12)))
+            answers = await asyncio.gather(*(api.call("POST", "/auth/login", credentials) for _ in range(9)))
             overloaded = [answer for answer in answers if answer.status_code == 503]
             assert {answer.status_code for answer in answers} == {401, 503}
             assert {answer.json()["code"] for answer in overloaded} == {"overloaded"}
@@ -66,7 +66,7 @@ async def test_more_sign_ins_than_can_wait_are_refused_at_once_also_for_unknown_
 
 async def test_hashing_leaves_the_event_loop_free(user_api: UserApi) -> None:
     credentials = {"email": new_email(), "password": "wrong words"}
-    sign_ins = [asyncio.create_task(user_api.call("POST", "/auth/login", credentials)) for _ in range(12)]
+    sign_ins = [asyncio.create_task(user_api.call("POST", "/auth/login", credentials)) for _ in range(9)]
     done, _ = await asyncio.wait(sign_ins, return_when=asyncio.FIRST_COMPLETED)
     assert (await user_api.call("GET", "/healthz")).status_code == 200
     assert not all(task.done() for task in sign_ins)

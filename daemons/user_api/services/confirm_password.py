@@ -1,0 +1,29 @@
+"""Asking for the password again before what a stolen session must not do."""
+
+import structlog
+
+from daemons.contracts.errors import UnauthenticatedError
+from daemons.user_api.domain.password import normalise_password
+from daemons.user_api.domain.user import User
+from daemons.user_api.services.count_attempt import counted_attempt
+from daemons.user_api.services.parts import Parts
+
+_log = structlog.get_logger()
+
+
+async def confirm_password(parts: Parts, user: User, password: str, *, address: str) -> None:
+    """Return if this is the user's password; guesses count as at sign-in.
+
+    Raises:
+        UnauthenticatedError: `invalid_credentials`.
+        TransientError: `rate_limited`, `overloaded` or `unavailable`.
+    """
+    async with counted_attempt(parts, account=user.email, address=address):
+        if not await parts.hasher.verify(normalise_password(password), user.password_hash):
+            _log.warning("password not confirmed", user_id=str(user.id), address=address)
+            raise invalid_credentials()
+
+
+def invalid_credentials() -> UnauthenticatedError:
+    """The one error for an unknown address and a wrong password."""
+    return UnauthenticatedError("invalid_credentials", "The email address or the password is wrong.")

@@ -1,0 +1,139 @@
+"""Guessing is slow, for every account and from every address, and never locks anybody out for good."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.user_api import PASSWORD, MovableClock, UserApi, new_email, running_user_api
+
+WRONG = "wrong words"
+FREE = {"account_free_failures": 3, "address_free_failures": 1000}
+
+
+async def guess(api: UserApi, email: str, password: str = WRONG, **headers: str) -> httpx.Response:
+    return await api.call("POST", "/auth/login", {"email": email, "password": password}, **headers)
+
+
+def held_back(answer: httpx.Response) -> int:
+    """Return the seconds for which an answer holds its caller back."""
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited"), answer.text
+    assert answer.headers["Retry-After"] == str(answer.json()["retry_after_seconds"])
+    return int(answer.headers["Retry-After"])
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_after_some_wrong_passwords_each_further_one_doubles_the_pause(
+    mongo_uri: str, database_name: str, *, known: bool
+) -> None:
+    clock = MovableClock()
+    async with running_user_api(mongo_uri, database_name, clock=clock, **FREE) as api:
+        email = (await api.register())["email"] if known else new_email()
+        statuses = [(await guess(api, email)).status_code for _ in range(4)]
+        assert statuses == [401, 401, 401, 401]
+        for pause in (1, 2, 4, 8):
+            waiting = [await guess(api, email), await guess(api, email, PASSWORD)]
+            assert {held_back(answer) <= pause for answer in waiting} == {True}
+            clock.ahead += timedelta(seconds=pause)
+            assert (await guess(api, email)).status_code == 401
+
+
+async def test_the_pause_is_bounded_and_the_right_password_forgets_the_failures(
+    mongo_uri: str, database_name: str
+) -> None:
+    clock = MovableClock()
+    settings = {**FREE, "account_longest_pause_seconds": 4}
+    async with running_user_api(mongo_uri, database_name, clock=clock, **settings) as api:
+        user = await api.register()
+        for _ in range(12):
+            await guess(api, user["email"])
+            clock.ahead += timedelta(seconds=4)
+        await guess(api, user["email"])
+        assert held_back(await guess(api, user["email"])) <= 4
+        clock.ahead += timedelta(seconds=4)
+        await api.sign_in(user["email"])
+        statuses = [(await guess(api, user["email"])).status_code for _ in range(4)]
+        assert statuses == [401] * 4
+        assert (await guess(api, user["email"])).status_code == 429
+
+
+async def test_the_count_holds_across_processes_and_restarts(mongo_uri: str, database_name: str) -> None:
+    async with (
+        running_user_api(mongo_uri, database_name, **FREE) as one,
+        running_user_api(mongo_uri, database_name, **FREE) as two,
+    ):
+        email = new_email()
+        for api in (one, two, one, two):
+            assert (await guess(api, email)).status_code == 401
+        assert [(await guess(api, email)).status_code for api in (one, two)] == [429, 429]
+        await guess(one, email)
+    clock = MovableClock(timedelta(seconds=1))
+    async with running_user_api(mongo_uri, database_name, clock=clock, **FREE) as again:
+        await guess(again, email)
+        assert held_back(await guess(again, email)) <= 2
+
+
+async def test_many_guesses_at_once_are_not_all_the_first(mongo_uri: str, database_name: str) -> None:
+    async with running_user_api(mongo_uri, database_name, **FREE) as api:
+        email = new_email()
+        answers = await asyncio.gather(*(guess(api, email) for _ in range(30)))
+        statuses = [answer.status_code for answer in answers]
+        assert statuses.count(401) <= 4
+        assert set(statuses) == {401, 429}
+
+
+async def test_an_address_that_tries_many_accounts_is_held_back_and_others_are_not(
+    mongo_uri: str, database_name: str
+) -> None:
+    settings: dict[str, Any] = {"account_free_failures": 3, "address_free_failures": 5}
+    async with running_user_api(mongo_uri, database_name, **settings) as api:
+        user = await api.register()
+        spraying = "2001:db8:1:2::"
+        for number in range(6):
+            answer = await guess(api, new_email(), X_Forwarded_For=f"{spraying}{number}")
+            assert answer.status_code == 401
+        held_back(await guess(api, new_email(), X_Forwarded_For=f"{spraying}77"))
+        held_back(await guess(api, user["email"], PASSWORD, X_Forwarded_For=f"{spraying}78"))
+        answer = await guess(api, user["email"], PASSWORD, X_Forwarded_For="2001:db8:1:3::1")
+        assert answer.status_code == 200
+
+
+async def test_an_own_account_does_not_wash_an_address(mongo_uri: str, database_name: str) -> None:
+    settings: dict[str, Any] = {"account_free_failures": 3, "address_free_failures": 5}
+    async with running_user_api(mongo_uri, database_name, **settings) as api:
+        own = await api.register()
+        for _ in range(6):
+            assert (await guess(api, new_email())).status_code == 401
+            if (await guess(api, own["email"], PASSWORD)).status_code == 429:
+                break
+        held_back(await guess(api, new_email()))
+
+
+async def test_what_was_not_judged_is_not_counted(mongo_uri: str, database_name: str) -> None:
+    async with running_user_api(mongo_uri, database_name, hashing_workers=1, hashing_queue=1, **FREE) as api:
+        email = new_email()
+        busy = await asyncio.gather(*(guess(api, new_email()) for _ in range(10)), guess(api, email))
+        assert 503 in {answer.status_code for answer in busy}
+        counts = api.stored("sign_in_attempts")["sign_in_attempts"]
+        judged = sum(answer.status_code == 401 for answer in busy)
+        # Each is counted for its account, and all of them for the one address.
+        assert sum(one["failures"] for one in counts) == 2 * judged
+
+
+async def test_the_current_password_cannot_be_guessed_with_a_session_either(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with running_user_api(mongo_uri, database_name, **FREE) as api:
+        person = await api.person()
+        body = {"current_password": "wrong words", "new_password": "eleven loud herons"}
+        statuses = [(await person.call("POST", "/auth/change-password", body)).status_code for _ in range(5)]
+        assert statuses == [401, 401, 401, 401, 429]
+
+
+async def test_the_counts_do_not_tell_whose_they_are(mongo_uri: str, database_name: str) -> None:
+    async with running_user_api(mongo_uri, database_name, **FREE) as api:
+        user = await api.register()
+        await guess(api, user["email"])
+        assert user["email"] not in str(api.stored("sign_in_attempts"))
