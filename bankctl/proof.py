@@ -9,7 +9,8 @@ from bankctl import invocation
 from bankctl.client.bank import BankClient
 from bankctl.errors import CliError, ExitStatus
 from bankctl.invocation import OutputFormat
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 
 PROOF_COLUMNS = [Column("name", "Check"), Column("result", "Result"), Column("detail", "Detail")]
 _PAUSE_SECONDS = 0.5

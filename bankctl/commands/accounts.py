@@ -10,7 +10,8 @@ from bankctl import prompts
 from bankctl.client.bank import open_bank
 from bankctl.money import parse_account, parse_currency
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 
 app = typer.Typer(
     help="""Open, list, show and close accounts.

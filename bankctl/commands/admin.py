@@ -15,7 +15,8 @@ from bankctl.money import parse_account, parse_amount, parse_currency, parse_ref
 from bankctl.pending import check_key
 from bankctl.proof import PROOF_COLUMNS, prove_bank
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 from bankctl.transferring import begin_transfer
 
 app = typer.Typer(

@@ -9,7 +9,8 @@ from bankctl.commands.session import whoami
 from bankctl.errors import usage_error
 from bankctl.prompts import read_password
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 
 app = typer.Typer(
     help="""Sessions and the password.

@@ -18,7 +18,8 @@ from bankctl.config import (
 )
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 
 app = typer.Typer(
     help="""Profiles: which bank to talk to.

@@ -20,7 +20,8 @@ from bankctl.local.shell import create_user
 from bankctl.local.stack import Stack, Wishes
 from bankctl.local.status import StackStatus
 from bankctl.render import messages
-from bankctl.render.output import Column, emit, emit_text
+from bankctl.render.column import Column
+from bankctl.render.output import emit, emit_text
 from bankctl.render.text import clean, dump_json
 
 app = typer.Typer(

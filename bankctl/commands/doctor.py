@@ -12,7 +12,8 @@ from bankctl.client.bank import BankClient
 from bankctl.config import Profile, config_file, load_profile
 from bankctl.errors import CliError, ExitStatus
 from bankctl.pending import list_pending
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 from bankctl.session import StoredSession, load_session
 
 _OLDEST_PYTHON = (3, 11)

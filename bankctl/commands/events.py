@@ -15,8 +15,9 @@ from bankctl.errors import CliError, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.money import parse_account
 from bankctl.render import messages
+from bankctl.render.column import Column
 from bankctl.render.event_line import event_line, event_row
-from bankctl.render.output import Column, emit, emit_event
+from bankctl.render.output import emit, emit_event
 
 app = typer.Typer(
     help="""Follow what happens in the bank (support staff).

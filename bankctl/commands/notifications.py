@@ -7,7 +7,8 @@ import typer
 
 from bankctl.client.bank import open_bank
 from bankctl.commands.accounts import All, Limit
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 
 app = typer.Typer(
     help="""What the bank has told people.

@@ -11,7 +11,8 @@ from bankctl.commands.transfer import TRANSACTION_COLUMNS, failed_transaction
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.pending import PendingTransfer, list_pending, load_pending
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 from bankctl.transferring import finish_transfer
 
 app = typer.Typer(

@@ -12,7 +12,8 @@ from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
 from bankctl.pending import check_key
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 from bankctl.render.text import clean
 from bankctl.transferring import begin_transfer
 

@@ -6,32 +6,13 @@ A terminal gets a rich table; a pipe gets aligned plain text, never wrapped, nev
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from bankctl import invocation
 from bankctl.errors import usage_error
 from bankctl.invocation import OutputFormat
+from bankctl.render.column import Column
 from bankctl.render.text import clean, dump_json
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: the dotted path of its value, its heading, and how it is shown."""
-
-    path: str
-    heading: str
-    justify: Literal["left", "right"] = "left"
-    style: str | None = None
-
-    def value(self, row: Mapping[str, Any]) -> Any:
-        """The value at the path, None where a step is missing."""
-        found: Any = row
-        for step in self.path.split("."):
-            if not isinstance(found, Mapping):
-                return None
-            found = found.get(step)
-        return found
 
 
 def emit(data: Any, *, columns: Sequence[Column | str] | None = None, title: str | None = None) -> None:

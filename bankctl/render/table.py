@@ -13,7 +13,8 @@ from bankctl import invocation
 from bankctl.render.text import clean
 
 if TYPE_CHECKING:
-    from bankctl.render.output import Column
+    from bankctl.render.column import Column
+
 
 _STYLES = {
     "active": "green",

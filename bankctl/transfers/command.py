@@ -11,7 +11,8 @@ from bankctl.client.bank import open_bank
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render import messages
-from bankctl.render.output import Column, emit
+from bankctl.render.column import Column
+from bankctl.render.output import emit
 from bankctl.render.progress import progress_bar
 from bankctl.transfers.orders import count_lines, digest_file
 from bankctl.transfers.payment_run import PaymentRun, pay

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bankctl.errors import ExitStatus
-from bankctl.render.output import Column
+from bankctl.render.column import Column
 from bankctl.render.table import print_table
 from bankctl.render.text import clean, dump_json
 from tests.unit.cli.conftest import Cli

@@ -1,0 +1,23 @@
+"""A column of a table: which field, under which heading, how it is set."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: the dotted path of its value, its heading, and how it is shown."""
+
+    path: str
+    heading: str
+    justify: Literal["left", "right"] = "left"
+    style: str | None = None
+
+    def value(self, row: Mapping[str, Any]) -> Any:
+        """The value at the path, None where a step is missing."""
+        found: Any = row
+        for step in self.path.split("."):
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(step)
+        return found
