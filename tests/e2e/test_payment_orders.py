@@ -34,17 +34,17 @@ BANK_IS_KILLED_AFTER_ROWS = 500
 COMMAND_IS_KILLED_AFTER_ROWS = 2_000
 
 
-@pytest.fixture(scope="module")
-def orders() -> list[PaymentOrder]:
-    path = orders_file()
-    if not path.is_file():
-        pytest.skip(f"the payment orders are not at {path}; {VARIABLE} names another place")
-    return read_payment_orders(path)
+# Asked before any fixture, so that no bank is started for nothing.
+pytestmark = pytest.mark.skipif(
+    not orders_file().is_file(),
+    reason=f"the payment orders are not at {orders_file()}; {VARIABLE} names another place",
+)
 
 
 async def test_every_real_payment_order_is_paid_exactly_once_through_two_kills(
-    stack: LocalStack, operator: Person, support: Person, orders: list[PaymentOrder], tmp_path: Path
+    stack: LocalStack, operator: Person, support: Person, tmp_path: Path
 ) -> None:
+    orders = read_payment_orders(orders_file())
     owed, due = owed_by_payer(orders), due_to_payee(orders)
     assert (len(orders), len(owed), len(due)) == (ORDERS, PAYERS, PAYEES)
     assert sum(owed.values()) == sum(due.values()) == TOTAL
