@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types contracts format docs lock clean
+.PHONY: help setup demo test bench check lint types contracts format docs lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: setup ## the whole bank at work, on real parts, in about a minute
 
 test: setup check ## every check: lint, types, import contracts, all tests
 	@$(BIN)/pytest
+
+bench: setup ## the speed table, on real parts; ARGS="--quick", see docs/performance.md
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: setup lint types contracts ## the checks that need no server
 

@@ -24,21 +24,23 @@ async def work(order: dict[str, str | int]) -> None:
     async with running_engine(ledger) as engine:
         _tell("ready")
         while line := await asyncio.to_thread(sys.stdin.readline):
-            before, in_time = ledger.acknowledged, 0
+            before, in_time, latencies = ledger.acknowledged, 0, list[float]()
             begun = time.perf_counter()
             end = begun + float(line)
 
             async def post() -> None:
                 nonlocal in_time
-                while time.perf_counter() < end:  # noqa: B023 - the tasks end within this turn of the loop
+                while (since := time.perf_counter()) < end:  # noqa: B023 - the tasks end within this turn
                     [command] = ledger.payments.to_one(1)
                     ledger.acknowledge(await engine.post(command))
                     in_time += time.perf_counter() < end  # noqa: B023 - same
+                    latencies.append(time.perf_counter() - since)  # noqa: B023 - same
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(int(order["in_flight"])):
                     group.create_task(post())
-            _tell(json.dumps({"done": in_time, "acknowledged": ledger.acknowledged - before}))
+            acknowledged = ledger.acknowledged - before
+            _tell(json.dumps({"done": in_time, "acknowledged": acknowledged, "latencies": latencies}))
     await client.close()
 
 

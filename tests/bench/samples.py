@@ -1,5 +1,6 @@
 """Numbers that came out of rounds, and what may be said of them."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ def paired_ratio(measured: Sequence[float], baseline: Sequence[float]) -> Spread
 def quantile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that at least this share of the values does not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    # Rounded first: 0.99 * 100 is a little more than 99.
+    return ordered[max(0, math.ceil(round(share * len(ordered), 6)) - 1)]
 
 
 def latencies_of(rounds: Sequence[Round]) -> list[float]:

@@ -17,7 +17,7 @@ from tests.bench.samples import paired_ratio, spread_of
 from tests.bench.workbench import Workbench, say
 
 _SMALL = 50_000
-_BUSY_ACCOUNTS = 400
+_BUSY_ACCOUNTS = 200
 _PAGE = 50
 _LOAD_BATCH = 1_000
 _LOAD_CHUNK = 20

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from tests.bench.comparisons import rate_figure
 from tests.bench.contenders import Contender, Run
@@ -35,10 +36,10 @@ class EngineWorker:
             raise RuntimeError("an engine worker has ended; its error stands above")
         return line.decode().strip()
 
-    async def round(self, seconds: float) -> dict[str, int]:
+    async def round(self, seconds: float) -> dict[str, Any]:
         """Let it post for so long."""
         await self.say(str(seconds))
-        told: dict[str, int] = json.loads(await self.hear())
+        told: dict[str, Any] = json.loads(await self.hear())
         return told
 
 
@@ -52,6 +53,7 @@ async def running_worker(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=REPOSITORY,
+        limit=1 << 26,
     )
     worker = EngineWorker(process)
     try:
@@ -89,6 +91,7 @@ def _posting(ledger: BenchLedger, *workers: EngineWorker) -> Run:
     async def run(seconds: float) -> Round:
         told = await asyncio.gather(*(worker.round(seconds) for worker in workers))
         ledger.acknowledged += sum(one["acknowledged"] for one in told)
-        return Round(sum(one["done"] for one in told), seconds, [0.0])
+        latencies = [seconds for one in told for seconds in one["latencies"]]
+        return Round(sum(one["done"] for one in told), seconds, latencies)
 
     return run
