@@ -1,7 +1,8 @@
 """A column of a table: which field, under which heading, how it is set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
