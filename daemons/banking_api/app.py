@@ -13,6 +13,7 @@ from daemons.banking_api.handlers import accounts, ledger, transactions
 from daemons.banking_api.handlers.keys import (
     ACCOUNTS_KEY,
     DIRECTORY_KEY,
+    SECOND_PERSON_KEY,
     SNAPSHOT_KEY,
     STATEMENTS_KEY,
     TRANSFERS_KEY,
@@ -20,8 +21,10 @@ from daemons.banking_api.handlers.keys import (
 from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.events import EventEncoder
+from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
+from daemons.banking_api.services.witness import AccountWitness, FundingWitness
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
@@ -30,6 +33,12 @@ from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import ensure_schema
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.contracts.events import EventType
+from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
+from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.clock import utc_now
@@ -60,16 +69,33 @@ def build(settings: BankingSettings) -> web.Application:
     account_store = MongoAccounts(client, database, outbox)
     journal = MongoJournal(database)
     directory = UserDirectory(user_api, service_tokens)
+    audit = MongoAuditTrail(database, chain=DAEMON)
+    approval_store = MongoApprovals(database)
+    approvals = Approvals(client, approval_store, audit, clock=utc_now)
 
     app = build_app(
         DAEMON,
         service_tokens=service_tokens,
         # Not Kafka: transfers go on without it, their events wait in the outbox.
         probes={"mongodb": lambda: ping(database)},
-        routes=[accounts.routes, transactions.routes, ledger.routes],
+        routes=[
+            accounts.routes,
+            transactions.routes,
+            ledger.routes,
+            audit_routes("ledger"),
+            approval_routes(accounts.APPROVALS_AREA, decide=Permission.APPROVE_ACTS),
+        ],
     )
     app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)
-    app[ACCOUNTS_KEY] = Accounts(account_store, clock=utc_now, new_id=new_id, draw_payload=_draw_payload)
+    app[ACCOUNTS_KEY] = Accounts(
+        account_store,
+        AccountWitness(audit, approvals),
+        clock=utc_now,
+        new_id=new_id,
+        draw_payload=_draw_payload,
+    )
+    app[AUDIT_KEY] = audit
+    app[APPROVALS_KEY] = approvals
     app[STATEMENTS_KEY] = Statements(journal, app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
     app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
@@ -82,17 +108,20 @@ def build(settings: BankingSettings) -> web.Application:
             stack.push_async_callback(client.close)
             await stack.enter_async_context(user_api)
             await wait_until_done(lambda: ensure_schema(database))
+            await wait_until_done(audit.prepare)
+            await wait_until_done(approval_store.prepare)
             producer = EventProducer(settings.kafka_broker, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
             relay.start()
             stack.push_async_callback(relay.close)
-            ledger_store = MongoLedger(client, database, outbox)
+            ledger_store = MongoLedger(client, database, outbox, FundingWitness(audit, approvals))
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.
             stack.push_async_callback(engine.close)
-            app[TRANSFERS_KEY] = Transfers(engine, account_store)
+            app[TRANSFERS_KEY] = Transfers(engine, ledger_store, account_store, clock=utc_now, new_id=new_id)
+            app[SECOND_PERSON_KEY] = SecondPerson(app[ACCOUNTS_KEY], app[TRANSFERS_KEY], approvals, settings)
             _log.info("ready", port=settings.port)
             yield
 

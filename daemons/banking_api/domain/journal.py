@@ -1,13 +1,15 @@
 """The journal: what is asked of it (a command) and what it keeps (a journal transaction with its entries)."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from uuid import UUID
 
 from daemons.contracts.errors import BankError, NotFoundError, RejectedError
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.audit.record import Actor
 
 _SETTLEMENT_PREFIX = "settlement:"
 
@@ -24,6 +26,14 @@ class TransactionStatus(StrEnum):
 
     COMPLETED = "completed"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingAct:
+    """Who books money from outside, and whose request it was if that took two: what the audit tells of it."""
+
+    actor: Actor
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,7 @@ class PostingCommand:
     amount_minor: int
     currency: str
     reference: str | None
+    act: FundingAct | None = field(default=None, compare=False)
 
     @cached_property
     def idempotency_id(self) -> bytes:

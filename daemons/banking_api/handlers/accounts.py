@@ -6,7 +6,7 @@ from aiohttp import web
 
 from daemons.banking_api.domain.account import AccountStatus, AccountType
 from daemons.banking_api.domain.money import Money, parse_money
-from daemons.banking_api.handlers.keys import ACCOUNTS_KEY, STATEMENTS_KEY, TRANSFERS_KEY
+from daemons.banking_api.handlers.keys import ACCOUNTS_KEY, SECOND_PERSON_KEY, STATEMENTS_KEY
 from daemons.banking_api.handlers.schemas import (
     AccountPage,
     AccountQuery,
@@ -24,8 +24,12 @@ from daemons.banking_api.handlers.transactions import settled_response
 from daemons.banking_api.handlers.views import account_view, statement_line_view
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.routes import ACCEPTED, waiting_response
+from daemons.shared.approvals.views import ApprovalView
 from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
+from daemons.shared.http.origin import actor_of
 from daemons.shared.http.pages import PageQuery
 from daemons.shared.http.requests import (
     caller_of,
@@ -37,6 +41,8 @@ from daemons.shared.http.requests import (
 from daemons.shared.http.routes import IdempotencyKey, Routes
 
 routes = Routes("accounts")
+APPROVALS_AREA = "ledger"
+_WAITING = {ACCEPTED: ApprovalView}
 
 
 @routes.add(
@@ -130,7 +136,7 @@ async def freeze_account(request: web.Request) -> web.Response:
     """Freeze an account: no money moves on it until it is unfrozen."""
     body = await read_body(request, ReasonGiven)
     account_id = request.match_info["id"]
-    account = await request.app[ACCOUNTS_KEY].freeze(caller_of(request), account_id, body.reason)
+    account = await request.app[ACCOUNTS_KEY].freeze(actor_of(request), account_id, body.reason)
     return json_response(account_view(account))
 
 
@@ -140,13 +146,16 @@ async def freeze_account(request: web.Request) -> web.Response:
     permission=Permission.FREEZE_ACCOUNTS,
     body=ReasonGiven,
     answer=AccountView,
+    other_answers=_WAITING,
 )
 async def unfreeze_account(request: web.Request) -> web.Response:
-    """Unfreeze an account."""
+    """Unfreeze an account; where the policy says so it waits for a second person."""
     body = await read_body(request, ReasonGiven)
     account_id = request.match_info["id"]
-    account = await request.app[ACCOUNTS_KEY].unfreeze(caller_of(request), account_id, body.reason)
-    return json_response(account_view(account))
+    done = await request.app[SECOND_PERSON_KEY].unfreeze(actor_of(request), account_id, body.reason)
+    if isinstance(done, Approval):
+        return waiting_response(request, done, area=APPROVALS_AREA)
+    return json_response(account_view(done))
 
 
 @routes.add(
@@ -160,7 +169,7 @@ async def change_account_type(request: web.Request) -> web.Response:
     """Change what an account is for."""
     body = await read_body(request, NewType)
     account = await request.app[ACCOUNTS_KEY].change_type(
-        caller_of(request), request.match_info["id"], AccountType(body.type)
+        caller_of(request), actor_of(request), request.match_info["id"], AccountType(body.type)
     )
     return json_response(account_view(account))
 
@@ -176,7 +185,9 @@ async def close_account(request: web.Request) -> web.Response:
     """Close an empty account for good."""
     body = await read_body(request, OptionalReason)
     account_id = request.match_info["id"]
-    account = await request.app[ACCOUNTS_KEY].close(caller_of(request), account_id, body.reason)
+    account = await request.app[ACCOUNTS_KEY].close(
+        caller_of(request), actor_of(request), account_id, body.reason
+    )
     return json_response(account_view(account))
 
 
@@ -187,17 +198,20 @@ async def close_account(request: web.Request) -> web.Response:
     body=FundAccount,
     answer=TransactionView,
     status=201,
+    other_answers=_WAITING,
     idempotency_key=IdempotencyKey.REQUIRED,
 )
 async def fund_account(request: web.Request) -> web.Response:
-    """Book money that has come in from outside the bank."""
+    """Book money that has come in from outside the bank; above a limit it waits for a second person."""
     key = read_idempotency_key(request)
     body = await read_body(request, FundAccount)
-    settled = await request.app[TRANSFERS_KEY].fund_account(
-        caller_of(request),
+    done = await request.app[SECOND_PERSON_KEY].fund(
+        actor_of(request),
         request.match_info["id"],
         parse_money(body.amount, body.currency),
         reference=body.reference,
         idempotency_key=key,
     )
-    return settled_response(settled)
+    if isinstance(done, Approval):
+        return waiting_response(request, done, area=APPROVALS_AREA)
+    return settled_response(done)

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
@@ -10,6 +11,7 @@ from daemons.banking_api.storage.user_directory import UserDirectory
 
 ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
 TRANSFERS_KEY = web.AppKey("transfers", Transfers)
+SECOND_PERSON_KEY = web.AppKey("second_person", SecondPerson)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 SNAPSHOT_KEY = web.AppKey("snapshot", SnapshotOpener)

@@ -9,12 +9,16 @@ from daemons.banking_api.domain.account import Account, AccountStatus, AccountTy
 from daemons.banking_api.domain.account_number import account_number
 from daemons.banking_api.domain.money import check_currency
 from daemons.banking_api.services.events import tell_of_account
-from daemons.banking_api.storage.mongo_accounts import MongoAccounts, Tell
+from daemons.banking_api.services.witness import AccountWitness
+from daemons.banking_api.storage.mongo_accounts import Change, MongoAccounts, Tell
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
 
 _ATTEMPTS_AT_A_FREE_NUMBER = 8
+_CHANGES = {"freeze": "frozen", "unfreeze": "unfrozen", "change_type": "type_changed", "close": "closed"}
 
 
 class Accounts:
@@ -23,12 +27,14 @@ class Accounts:
     def __init__(
         self,
         store: MongoAccounts,
+        witness: AccountWitness,
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], UUID],
         draw_payload: Callable[[], int],
     ) -> None:
         self._store = store
+        self._witness = witness
         self._clock = clock
         self._new_id = new_id
         self._draw_payload = draw_payload
@@ -60,7 +66,7 @@ class Accounts:
                 sequence=0,
                 opened_at=self._clock(),
             )
-            tell = self._tell(caller, "opened", None)
+            tell = self._tell(caller.user_id, "opened", None)
             opened = await self._store.insert(account, idempotency_key=idempotency_key, tell=tell)
             if opened is not None:
                 return opened
@@ -84,40 +90,89 @@ class Accounts:
         """Return one user's accounts, or with no owner everybody's, newest first."""
         return await self._store.page(owner=owner, status=status, limit=limit, cursor=cursor)
 
-    async def freeze(self, caller: Caller, account_id: str, reason: str) -> Account:
+    async def freeze(self, actor: Actor, account_id: str, reason: str) -> Account:
         """Stop all money on an account; the route asks for the permission."""
-        tell = self._tell(caller, "frozen", reason)
-        return await self._store.change(
-            account_id, owner=None, change=lambda account: rules.freeze(account, reason), tell=tell
+        return await self._change(
+            actor, "freeze", account_id, change=lambda account: rules.freeze(account, reason), reason=reason
         )
 
-    async def unfreeze(self, caller: Caller, account_id: str, reason: str) -> Account:
-        """Let money move again; the route asks for the permission."""
-        tell = self._tell(caller, "unfrozen", reason)
-        return await self._store.change(
-            account_id, owner=None, change=lambda account: rules.unfreeze(account, reason), tell=tell
+    async def unfreeze(
+        self, actor: Actor, account_id: str, reason: str, *, approval: Approval | None = None
+    ) -> Account:
+        """Let money move again; the route asks for the permission.
+
+        With an approval, which the actor has given, it is marked as carried out in the same transaction.
+        """
+        return await self._change(
+            actor,
+            "unfreeze",
+            account_id,
+            change=lambda account: rules.unfreeze(account, reason),
+            reason=reason,
+            approval=approval,
         )
 
-    async def change_type(self, caller: Caller, account_id: str, new_type: AccountType) -> Account:
+    async def check_unfreezable(self, account_id: str, reason: str) -> None:
+        """Go on only if the account could be unfrozen now.
+
+        Raises:
+            NotFoundError: there is no such account.
+            ConflictError: it is not frozen.
+        """
+        account = await self._store.find(account_id, owner=None)
+        if account is None:
+            raise account_not_found(account_id)
+        rules.unfreeze(account, reason)
+
+    async def change_type(
+        self, caller: Caller, actor: Actor, account_id: str, new_type: AccountType
+    ) -> Account:
         """Make an account of the caller's, or any for those who manage them, checking or savings."""
-        owner = _scope(caller, Permission.MANAGE_ANY_ACCOUNT)
-        tell = self._tell(caller, "type_changed", None)
-        return await self._store.change(
-            account_id, owner=owner, change=lambda account: rules.change_type(account, new_type), tell=tell
+        return await self._change(
+            actor,
+            "change_type",
+            account_id,
+            owner=_scope(caller, Permission.MANAGE_ANY_ACCOUNT),
+            change=lambda account: rules.change_type(account, new_type),
+            reason=None,
         )
 
-    async def close(self, caller: Caller, account_id: str, reason: str | None) -> Account:
+    async def close(self, caller: Caller, actor: Actor, account_id: str, reason: str | None) -> Account:
         """Close an empty account of the caller's, or any for those who manage them."""
-        owner = _scope(caller, Permission.MANAGE_ANY_ACCOUNT)
-        tell = self._tell(caller, "closed", reason)
-        return await self._store.change(
-            account_id, owner=owner, change=lambda account: rules.close(account, reason), tell=tell
+        return await self._change(
+            actor,
+            "close",
+            account_id,
+            owner=_scope(caller, Permission.MANAGE_ANY_ACCOUNT),
+            change=lambda account: rules.close(account, reason),
+            reason=reason,
         )
 
-    def _tell(self, caller: Caller, change: str, reason: str | None) -> Tell:
+    async def _change(
+        self,
+        actor: Actor,
+        act: str,
+        account_id: str,
+        *,
+        change: Change,
+        reason: str | None,
+        owner: UUID | None = None,
+        approval: Approval | None = None,
+    ) -> Account:
+        if actor.user_id is None:
+            raise ValueError("accounts change by somebody's hand only")
+        testimony = self._witness.of(actor, act, reason=reason, at=self._clock(), approval=approval)
+        tell = self._tell(actor.user_id, _CHANGES[act], reason)
+        changed = await self._store.change(
+            account_id, owner=owner, change=change, tell=tell, alongside=testimony.write
+        )
+        testimony.log()
+        return changed
+
+    def _tell(self, by: UUID, change: str, reason: str | None) -> Tell:
         event_id, now = self._new_id(), self._clock()
         return lambda account: tell_of_account(
-            account, change=change, reason=reason, by=caller.user_id, event_id=event_id, at=now
+            account, change=change, reason=reason, by=by, event_id=event_id, at=now
         )
 
 

@@ -1,12 +1,15 @@
 """Moving money: transfers by the owner of the sender's account, funding by operators."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from daemons.banking_api.domain.account import account_not_found
-from daemons.banking_api.domain.decision import Outcome, Preview
+from daemons.banking_api.domain.decision import Outcome, Preview, decide_group
 from daemons.banking_api.domain.journal import (
+    FundingAct,
     JournalTransaction,
     PostingCommand,
     TransactionKind,
@@ -15,8 +18,13 @@ from daemons.banking_api.domain.journal import (
 )
 from daemons.banking_api.domain.money import Money
 from daemons.banking_api.services.commit_engine import CommitEngine
+from daemons.banking_api.services.witness import funding_entry
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
+from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.contracts.errors import BankError, RejectedError
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.audit.record import Actor
+from daemons.shared.audit.trail import log_act
 from daemons.shared.auth.callers import Caller
 
 
@@ -41,9 +49,20 @@ class Settled:
 class Transfers:
     """Posts transactions through the commit engine."""
 
-    def __init__(self, engine: CommitEngine, accounts: MongoAccounts) -> None:
+    def __init__(
+        self,
+        engine: CommitEngine,
+        ledger: MongoLedger,
+        accounts: MongoAccounts,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], UUID],
+    ) -> None:
         self._engine = engine
+        self._ledger = ledger
         self._accounts = accounts
+        self._clock = clock
+        self._new_id = new_id
         self._settlement_currencies: set[str] = set()
 
     async def transfer_funds(self, caller: Caller, order: TransferOrder, *, idempotency_key: str) -> Settled:
@@ -76,7 +95,7 @@ class Transfers:
         return await self._engine.preview(_command(caller, order, "preview"))
 
     async def fund_account(
-        self, caller: Caller, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
+        self, actor: Actor, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
     ) -> Settled:
         """Book money that has come in from outside the bank; the route asks for the permission.
 
@@ -84,12 +103,76 @@ class Transfers:
             NotFoundError: there is no such account.
             RejectedError: it is frozen, closed, or kept in another currency.
         """
+        command = await self._funding(
+            FundingAct(actor=actor),
+            account_id,
+            money,
+            initiator=actor.user_id,
+            reference=reference,
+            idempotency_key=idempotency_key,
+        )
+        return _funded(command, await self._engine.post(command))
+
+    async def fund_approved(
+        self,
+        actor: Actor,
+        approval: Approval,
+        account_id: str,
+        money: Money,
+        *,
+        reference: str | None,
+        idempotency_key: str,
+    ) -> Settled:
+        """Book money on another person's request, which the actor approves by it.
+
+        It is a group of its own: a request that is decided at the same moment refuses this command only.
+
+        Raises:
+            ConflictError: the request was decided meanwhile; nothing was booked.
+            RejectedError: as `fund_account`; the attempt is kept and the request decided.
+        """
+        command = await self._funding(
+            FundingAct(actor=actor, approval=approval),
+            account_id,
+            money,
+            initiator=approval.requester_id,
+            reference=reference,
+            idempotency_key=idempotency_key,
+        )
+        [outcome] = await self._ledger.post(
+            [command],
+            lambda accounts, stored: decide_group(
+                [command], accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
+            ),
+        )
+        return _funded(command, outcome)
+
+    async def check_fundable(self, account_id: str) -> None:
+        """Go on only if there is such an account.
+
+        Raises:
+            NotFoundError: there is none.
+        """
         if await self._accounts.find(account_id, owner=None) is None:
             raise account_not_found(account_id)
+
+    async def _funding(
+        self,
+        act: FundingAct,
+        account_id: str,
+        money: Money,
+        *,
+        initiator: UUID | None,
+        reference: str | None,
+        idempotency_key: str,
+    ) -> PostingCommand:
+        if initiator is None:
+            raise ValueError("accounts are funded by somebody's hand only")
+        await self.check_fundable(account_id)
         await self._ensure_settlement_account(money.currency)
-        command = PostingCommand(
+        return PostingCommand(
             kind=TransactionKind.FUNDING,
-            initiator=caller.user_id,
+            initiator=initiator,
             sender_owner=None,
             idempotency_key=idempotency_key,
             from_account=settlement_account(money.currency),
@@ -97,8 +180,8 @@ class Transfers:
             amount_minor=money.minor,
             currency=money.currency,
             reference=reference,
+            act=act,
         )
-        return _settled_or_refused(await self._engine.post(command))
 
     async def _ensure_settlement_account(self, currency: str) -> None:
         if currency not in self._settlement_currencies:
@@ -126,6 +209,12 @@ def _command(caller: Caller, order: TransferOrder, idempotency_key: str) -> Post
         currency=order.money.currency,
         reference=order.reference,
     )
+
+
+def _funded(command: PostingCommand, outcome: Outcome) -> Settled:
+    if command.act is not None and not outcome.replayed and not outcome.key_reused:
+        log_act(funding_entry(command.act, outcome.transaction))
+    return _settled_or_refused(outcome)
 
 
 def _settled_or_refused(outcome: Outcome) -> Settled:

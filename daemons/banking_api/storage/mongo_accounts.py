@@ -1,7 +1,7 @@
 """Accounts in MongoDB."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from daemons.shared.outbox.store import OutboxStore
 
 Change = Callable[[Account], Account]
 Tell = Callable[[Account], Document]
+Alongside = Callable[[Account, Account, Session], Awaitable[None]]
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CURSOR = struct.Struct(">q10s")
 
@@ -70,8 +71,13 @@ class MongoAccounts:
         document = await self._accounts.find_one(_visible(account_id, owner))
         return _from_document(document) if document else None
 
-    async def change(self, account_id: str, *, owner: UUID | None, change: Change, tell: Tell) -> Account:
+    async def change(
+        self, account_id: str, *, owner: UUID | None, change: Change, tell: Tell, alongside: Alongside
+    ) -> Account:
         """Apply a change of the domain and write its event, in one transaction.
+
+        `alongside` gets the account before and after, and writes what must be written with the change or not
+        at all; what it raises undoes the change. It may run several times.
 
         Raises:
             NotFoundError: there is no such account, or it is not the owner's.
@@ -92,6 +98,7 @@ class MongoAccounts:
                 }
                 await self._accounts.update_one({"_id": account_id}, {"$set": fields}, session=session)
                 await self._outbox.add(tell(after), events=1, session=session)
+            await alongside(before, after, session)
             return after
 
         return await run_transaction(self._client, body)

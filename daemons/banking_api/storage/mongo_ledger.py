@@ -1,6 +1,6 @@
 """The ledger's one way to change: a group of commands read, decided and written in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from bson import Binary
@@ -18,6 +18,8 @@ from daemons.shared.outbox.store import OutboxStore
 Accounts = Mapping[str, LedgerAccount]
 Stored = Mapping[bytes, JournalTransaction]
 Decide = Callable[[Accounts, Stored], GroupDecision]
+Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session], Awaitable[None]]
+"""Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
 _ATTEMPTS_ON_DUPLICATE_KEY = 5
 _ACCOUNT_FIELDS = {"owner": 1, "status": 1, "currency": 1, "balance": 1, "sequence": 1}
@@ -26,12 +28,15 @@ _ACCOUNT_FIELDS = {"owner": 1, "status": 1, "currency": 1, "balance": 1, "sequen
 class MongoLedger:
     """Posts groups of commands. Correct with any number of processes: the safety is all in the database."""
 
-    def __init__(self, client: Client, database: Database, outbox: OutboxStore) -> None:
+    def __init__(
+        self, client: Client, database: Database, outbox: OutboxStore, witness: Witness | None = None
+    ) -> None:
         self._client = client
         self._database = database
         self._accounts = database["accounts"]
         self._journal = database["journal"]
         self._outbox = outbox
+        self._witness = witness
         self._settled = RecentKeys()
 
     async def post(self, commands: Sequence[PostingCommand], decide: Decide) -> list[Outcome]:
@@ -66,6 +71,14 @@ class MongoLedger:
         stored = await self._read_stored(commands, session) if look_first else {}
         decision = decide(accounts, stored)
         await self._write(decision, session)
+        if self._witness is not None:
+            acts = [
+                (command, outcome.transaction)
+                for command, outcome in zip(commands, decision.outcomes, strict=True)
+                if command.act is not None and not outcome.replayed and not outcome.key_reused
+            ]
+            if acts:
+                await self._witness(acts, session)
         return decision.outcomes
 
     async def read_accounts(self, command: PostingCommand) -> Accounts:

@@ -129,6 +129,5 @@ def _to_document(record: Fields) -> Document:
 
 
 def _to_record(document: Document) -> Fields:
-    record = dict(document)
-    record["seq"] = record.pop("_id")
-    return record
+    # A field `seq` that somebody has added wins, so that verifying sees it.
+    return {"seq": document["_id"], **{name: value for name, value in document.items() if name != "_id"}}

@@ -67,6 +67,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "parameters": list(_parameters(route)),
         "responses": {
             str(route.status): success,
+            **{str(status): _answer(model, schemas) for status, model in route.other_answers.items()},
             "default": {
                 "description": "What went wrong",
                 "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
@@ -79,6 +80,14 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": _reference(route.body, schemas)}},
         }
     return operation
+
+
+def _answer(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    summary = (model.__doc__ or model.__name__).strip().partition("\n")[0]
+    return {
+        "description": summary,
+        "content": {"application/json": {"schema": _reference(model, schemas)}},
+    }
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:

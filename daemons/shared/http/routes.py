@@ -4,7 +4,7 @@ A handler is registered through `Routes`, which wraps it: forgery checks, sign-i
 the handler's first line, for every route, so no daemon can forget them.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,6 +49,7 @@ class Route:
     query: type[BaseModel] | None
     answer: type[BaseModel] | None
     status: int
+    other_answers: Mapping[int, type[BaseModel]]
     idempotency_key: IdempotencyKey
     media_type: str
 
@@ -76,6 +77,7 @@ class Routes:
         query: type[BaseModel] | None = None,
         answer: type[BaseModel] | None = None,
         status: int = 200,
+        other_answers: Mapping[int, type[BaseModel]] | None = None,
         idempotency_key: IdempotencyKey = IdempotencyKey.UNUSED,
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
@@ -94,6 +96,7 @@ class Routes:
                 query=query,
                 answer=answer,
                 status=status,
+                other_answers=other_answers or {},
                 idempotency_key=idempotency_key,
                 media_type=media_type,
             )

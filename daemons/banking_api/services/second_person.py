@@ -1,0 +1,103 @@
+"""Unfreezing and funding where the policy may ask for a second person (docs/adr/0010)."""
+
+from decimal import Decimal
+
+from daemons.banking_api.domain.account import Account
+from daemons.banking_api.domain.money import Money, format_minor, parse_money
+from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.transfers import Settled, Transfers
+from daemons.contracts.errors import ConflictError
+from daemons.shared.approvals.approval import Approval, ApprovalStatus
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
+from daemons.shared.audit.record import Actor
+
+_ACCOUNT = "account"
+
+
+class SecondPerson:
+    """Acts at once where one person may, else keeps a request; carries approved requests out."""
+
+    def __init__(
+        self, accounts: Accounts, transfers: Transfers, approvals: Approvals, policy: FourEyesSettings
+    ) -> None:
+        self._accounts = accounts
+        self._transfers = transfers
+        self._approvals = approvals
+        self._policy = policy
+        approvals.carry_out_by(
+            {GuardedAct.UNFREEZE: self._unfreeze_approved, GuardedAct.FUND: self._fund_approved}
+        )
+
+    async def unfreeze(self, actor: Actor, account_id: str, reason: str) -> Account | Approval:
+        """Unfreeze an account, or return the request that waits for a second person.
+
+        Raises:
+            NotFoundError: there is no such account.
+            ConflictError: it is not frozen.
+        """
+        if not self._policy.needs_second_person(GuardedAct.UNFREEZE):
+            return await self._accounts.unfreeze(actor, account_id, reason)
+        await self._accounts.check_unfreezable(account_id, reason)
+        return await self._approvals.request(
+            actor, GuardedAct.UNFREEZE, target=(_ACCOUNT, account_id), reason=reason, parameters={}
+        )
+
+    async def fund(
+        self, actor: Actor, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
+    ) -> Settled | Approval:
+        """Fund an account, or return the request that waits for a second person.
+
+        The same key again returns the same request, and once that was approved its transaction.
+
+        Raises:
+            NotFoundError: there is no such account.
+            RejectedError: a rule refuses, or the key was used for another request.
+        """
+        amount = Decimal(format_minor(money.minor, money.currency))
+        if self._policy.needs_second_person(GuardedAct.FUND, amount=amount):
+            request = await self._request_funding(
+                actor, account_id, money, reference=reference, key=idempotency_key
+            )
+            if self._approvals.status(request) is not ApprovalStatus.APPROVED:
+                return request
+        return await self._transfers.fund_account(
+            actor, account_id, money, reference=reference, idempotency_key=idempotency_key
+        )
+
+    async def _request_funding(
+        self, actor: Actor, account_id: str, money: Money, *, reference: str | None, key: str
+    ) -> Approval:
+        await self._transfers.check_fundable(account_id)
+        return await self._approvals.request(
+            actor,
+            GuardedAct.FUND,
+            target=(_ACCOUNT, account_id),
+            reason=reference,
+            parameters={
+                "amount": format_minor(money.minor, money.currency),
+                "currency": money.currency,
+                "reference": reference,
+            },
+            idempotency_key=key,
+        )
+
+    async def _unfreeze_approved(self, approval: Approval, by: Actor) -> None:
+        await self._accounts.unfreeze(by, approval.target_id, approval.reason or "", approval=approval)
+
+    async def _fund_approved(self, approval: Approval, by: Actor) -> None:
+        if approval.idempotency_key is None:
+            raise ValueError("a request to fund has an idempotency key")
+        settled = await self._transfers.fund_approved(
+            by,
+            approval,
+            approval.target_id,
+            parse_money(approval.parameters["amount"], approval.parameters["currency"]),
+            reference=approval.parameters["reference"],
+            idempotency_key=approval.idempotency_key,
+        )
+        if settled.replayed:
+            raise ConflictError(
+                "approval_decided",
+                "This was booked already under the same idempotency key; nothing was done.",
+            )
