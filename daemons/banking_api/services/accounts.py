@@ -161,7 +161,9 @@ class Accounts:
     ) -> Account:
         if actor.user_id is None:
             raise ValueError("accounts change by somebody's hand only")
-        testimony = self._witness.of(actor, act, reason=reason, at=self._clock(), approval=approval)
+        testimony = self._witness.of(
+            actor, act, account_id, reason=reason, at=self._clock(), approval=approval
+        )
         tell = self._tell(actor.user_id, _CHANGES[act], reason)
         changed = await self._store.change(
             account_id, owner=owner, change=change, tell=tell, alongside=testimony.write

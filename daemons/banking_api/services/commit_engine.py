@@ -7,9 +7,8 @@ other.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -19,27 +18,17 @@ from prometheus_client import Histogram
 
 from daemons.banking_api.domain.decision import GroupDecision, Outcome, Preview, decide_group, preview_command
 from daemons.banking_api.domain.journal import PostingCommand
+from daemons.banking_api.services.gathering import Gathering, Group, Waiting
 from daemons.banking_api.storage.mongo_ledger import Accounts, MongoLedger, Stored
 from daemons.contracts.errors import BankError, ConflictError, TransientError
 
-GROUP_LIMIT = 512
 WAITING_LIMIT = 8192
-LANES = 4
-"""How many groups may be committed at once; they share no account."""
-OVERLAP_FROM = 128
-"""How many must wait before a group is begun while another commits: each group costs its own round trips."""
 
 _group_size = Histogram(
     "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 _posted = prometheus_client.Counter("bankctl_commands_posted", "Commands settled", ["kind", "status"])
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    command: PostingCommand
-    answer: asyncio.Future[Outcome]
 
 
 class CommitEngine:
@@ -57,13 +46,12 @@ class CommitEngine:
         self._clock = clock
         self._new_id = new_id
         self._committed = committed
-        self._waiting: deque[_Waiting] = deque()
+        self._gathering = Gathering()
         self._in_flight: set[bytes] = set()
         self._arrived = asyncio.Event()
         self._closing = False
         self._running: asyncio.Task[None] | None = None
         self._commits: set[asyncio.Task[None]] = set()
-        self._busy_accounts: set[str] = set()
 
     def start(self) -> None:
         """Begin committing in a task that this engine holds."""
@@ -91,7 +79,7 @@ class CommitEngine:
         return preview_command(command, await self._ledger.read_accounts(command))
 
     def _enqueue(self, command: PostingCommand) -> asyncio.Future[Outcome]:
-        if self._closing or len(self._waiting) >= WAITING_LIMIT:
+        if self._closing or len(self._gathering) >= WAITING_LIMIT:
             raise TransientError(
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
             )
@@ -105,58 +93,29 @@ class CommitEngine:
         # The caller may be gone when the answer comes; its error must not be reported as never retrieved.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._in_flight.add(command.idempotency_id)
-        self._waiting.append(_Waiting(command, answer))
+        self._gathering.add(Waiting(command, answer))
         self._arrived.set()
         return answer
 
     async def _run(self) -> None:
-        while not (self._closing and not self._waiting and not self._commits):
+        while not (self._closing and self._gathering.idle):
             await self._arrived.wait()
             self._arrived.clear()
-            while self._worth_committing() and (group := self._take_group()):
-                self._begin(group)
+            while (group := self._gathering.begin()) is not None:
+                self._commit(group)
 
-    def _worth_committing(self) -> bool:
-        """A free database is used at once; a busy one only for a group that is worth its round trips."""
-        if len(self._commits) >= LANES:
-            return False
-        return bool(self._waiting) and (not self._commits or len(self._waiting) >= OVERLAP_FROM)
-
-    def _take_group(self) -> list[_Waiting]:
-        """Take what may be committed now, in order of arrival; each account's commands keep their order."""
-        group: list[_Waiting] = []
-        held: deque[_Waiting] = deque()
-        taken = set(self._busy_accounts)
-        while self._waiting and len(group) < GROUP_LIMIT:
-            waiting = self._waiting.popleft()
-            accounts = (waiting.command.from_account, waiting.command.to_account)
-            if taken.isdisjoint(accounts):
-                group.append(waiting)
-            else:
-                taken.update(accounts)
-                held.append(waiting)
-        held.extend(self._waiting)
-        self._waiting = held
-        return group
-
-    def _begin(self, group: list[_Waiting]) -> None:
-        accounts = {
-            account
-            for waiting in group
-            for account in (waiting.command.from_account, waiting.command.to_account)
-        }
-        self._busy_accounts |= accounts
-        commit = asyncio.create_task(self._settle(group), name="commit")
+    def _commit(self, group: Group) -> None:
+        commit = asyncio.create_task(self._settle(group.members), name="commit")
         self._commits.add(commit)
 
         def ended(_: asyncio.Task[None]) -> None:
             self._commits.discard(commit)
-            self._busy_accounts -= accounts
+            self._gathering.end(group)
             self._arrived.set()
 
         commit.add_done_callback(ended)
 
-    async def _settle(self, group: Sequence[_Waiting]) -> None:
+    async def _settle(self, group: Sequence[Waiting]) -> None:
         commands = [waiting.command for waiting in group]
         try:
             outcomes = await self._ledger.post(commands, self._decide(commands))
@@ -176,7 +135,7 @@ class CommitEngine:
 
         return decide
 
-    async def _isolate(self, group: Sequence[_Waiting], error: Exception) -> None:
+    async def _isolate(self, group: Sequence[Waiting], error: Exception) -> None:
         """Halve a group that cannot be written until the command at fault stands alone: only that fails."""
         if len(group) == 1:
             _log.error("command cannot be posted", exc_info=error)
@@ -186,7 +145,7 @@ class CommitEngine:
         await self._settle(group[:middle])
         await self._settle(group[middle:])
 
-    def _answer(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    def _answer(self, group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
         _group_size.observe(len(group))
         for waiting, outcome in zip(group, outcomes, strict=True):
             self._in_flight.discard(waiting.command.idempotency_id)
@@ -198,7 +157,7 @@ class CommitEngine:
         for (kind, status), count in Counter((found.kind, found.status) for found in posted).items():
             _posted.labels(kind.value, status.value).inc(count)
 
-    def _fail(self, group: Sequence[_Waiting], error: BankError) -> None:
+    def _fail(self, group: Sequence[Waiting], error: BankError) -> None:
         for waiting in group:
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():

@@ -1,7 +1,6 @@
 """What the audit trail is told of accounts and funding, in the transaction of the act itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +9,9 @@ from daemons.banking_api.domain.journal import FundingAct, JournalTransaction, P
 from daemons.banking_api.domain.money import format_minor
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.testimony import Testimony
 from daemons.shared.audit.record import Actor, AuditEntry
-from daemons.shared.audit.trail import MongoAuditTrail, log_act
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.mongo import Session
 
 _ACCOUNT = "account"
@@ -25,49 +25,29 @@ class AccountWitness:
         self._approvals = approvals
 
     def of(
-        self, actor: Actor, act: str, *, reason: str | None, at: datetime, approval: Approval | None
-    ) -> "Testimony":
-        """Return the testimony of one act, to be written alongside it."""
-        return Testimony(self._audit, self._approvals, actor, act, reason, at, approval)
-
-
-@dataclass(slots=True)
-class Testimony:
-    """Writes one act on an account; owners' own acts on their accounts are no administrative ones."""
-
-    audit: MongoAuditTrail
-    approvals: Approvals
-    actor: Actor
-    act: str
-    reason: str | None
-    at: datetime
-    approval: Approval | None
-    written: AuditEntry | None = field(default=None, init=False)
-
-    async def write(self, before: Account, after: Account, session: Session) -> None:
-        """Write it in the act's transaction; see `MongoAccounts.change`."""
-        if self.approval is not None:
-            await self.approvals.mark_approved(self.approval, self.actor, outcome=None, session=session)
-        if before == after or before.owner == self.actor.user_id:
-            return
-        entry = AuditEntry(
-            at=self.at,
-            actor=self.actor,
-            action=self.act,
+        self,
+        actor: Actor,
+        act: str,
+        account_id: str,
+        *,
+        reason: str | None,
+        at: datetime,
+        approval: Approval | None,
+    ) -> Testimony[Account]:
+        """Return the testimony of one act; owners' own acts on their accounts are no administrative ones."""
+        return Testimony(
+            audit=self._audit,
+            actor=actor,
+            action=act,
             target_kind=_ACCOUNT,
-            target_id=after.id,
-            reason=self.reason,
-            before=_state(before),
-            after=_state(after),
-            approval=self.approval.testimony() if self.approval else None,
+            target_id=account_id,
+            state=_state,
+            is_private=lambda account: account.owner == actor.user_id,
+            reason=reason,
+            at=at,
+            approvals=self._approvals,
+            approval=approval,
         )
-        await self.audit.append([entry], session=session)
-        self.written = entry
-
-    def log(self) -> None:
-        """Log it once it is committed."""
-        if self.written is not None:
-            log_act(self.written)
 
 
 class FundingWitness:

@@ -1,0 +1,96 @@
+"""Gathers commands into groups that may be committed side by side: no two of them share an account.
+
+Commands of one account keep their order of arrival, across groups too.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from daemons.banking_api.domain.decision import Outcome
+from daemons.banking_api.domain.journal import PostingCommand
+
+GROUP_LIMIT = 512
+LANES = 4
+"""How many groups may be committed at once."""
+OVERLAP_FROM = 32
+"""How many must wait before a group joins running ones: each group costs round trips of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A command and where its outcome is awaited."""
+
+    command: PostingCommand
+    answer: asyncio.Future[Outcome]
+
+    @property
+    def accounts(self) -> tuple[str, str]:
+        """The accounts that the command touches."""
+        return self.command.from_account, self.command.to_account
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Commands that are committed together."""
+
+    members: list[Waiting] = field(default_factory=list)
+    accounts: set[str] = field(default_factory=set)
+
+
+class Gathering:
+    """What waits, what is held back by a running group, and which groups run."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Waiting] = deque()
+        self._held: list[Waiting] = []
+        self._running: set[Group] = set()
+        # Accounts of running groups, and of what is held behind them.
+        self._blocked: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many commands wait for a group."""
+        return len(self._waiting) + len(self._held)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not (self._waiting or self._held or self._running)
+
+    def add(self, waiting: Waiting) -> None:
+        """Let a command wait for its group."""
+        self._waiting.append(waiting)
+
+    def begin(self) -> Group | None:
+        """Return the group to commit now, if it is worth it; it runs until `end` is told."""
+        if not self._is_worth_it():
+            return None
+        group = Group()
+        while self._waiting and len(group.members) < GROUP_LIMIT:
+            waiting = self._waiting.popleft()
+            if self._blocked.isdisjoint(waiting.accounts):
+                group.members.append(waiting)
+                group.accounts.update(waiting.accounts)
+            else:
+                # Whoever touches its accounts later must wait behind it.
+                self._held.append(waiting)
+                self._blocked.update(waiting.accounts)
+        if not group.members:
+            return None
+        self._running.add(group)
+        self._blocked |= group.accounts
+        return group
+
+    def end(self, group: Group) -> None:
+        """Free the group's accounts; what was held back comes before what arrived since."""
+        self._running.discard(group)
+        self._waiting.extendleft(reversed(self._held))
+        self._held.clear()
+        self._blocked = set().union(*(running.accounts for running in self._running))
+
+    def _is_worth_it(self) -> bool:
+        """A free database is used at once; a busy one for a group about as large as those that run."""
+        if not self._running:
+            return bool(self._waiting)
+        average = sum(len(running.members) for running in self._running) // len(self._running)
+        return len(self._running) < LANES and len(self._waiting) >= max(OVERLAP_FROM, average)
