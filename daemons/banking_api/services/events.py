@@ -97,9 +97,11 @@ class EventEncoder:
         """
         events = await self._events_of(entries)
         users = [user for event in events for user in _users_in(event.data)]
-        names = await self._directory.names({UUID(user["user_id"]) for user in users})
+        # Few users have many events: each id is parsed and looked up once.
+        names = await self._directory.names(UUID(user_id) for user_id in {user["user_id"] for user in users})
+        by_text = {str(user_id): name for user_id, name in names.items()}
         for user in users:
-            user["display_name"] = names[UUID(user["user_id"])]
+            user["display_name"] = by_text[user["user_id"]]
         return [_record(event) for event in events]
 
     async def _events_of(self, entries: Sequence[OutboxEntry]) -> list[Event]:
