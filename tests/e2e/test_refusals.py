@@ -57,8 +57,8 @@ async def test_every_refusal_has_its_exit_status_and_a_stable_code(
     assert await ann.refusal("balance", bobs, status=3) == "account_not_found"
     assert await ann.refusal("transfer", account, bobs, "1.01", status=6) == "insufficient_funds"
     assert await ann.refusal("admin", "fund", account, "1", status=5) == "forbidden"
-    taken = ("register", "--email", ann.email, "--name", "Ann again", "--password-stdin")
-    assert await ann.refusal(*taken, status=7, stdin=f"{PASSWORD}\n") == "email_taken"
+    unfreeze = ("admin", "unfreeze", account, "--reason", "it never was frozen")
+    assert await operator.refusal(*unfreeze, status=7) == "account_not_frozen"
     wrong = ("login", "--email", ann.email, "--password-stdin")
     assert await bob.refusal(*wrong, status=4, stdin="not the password\n") == "invalid_credentials"
     key = str(uuid4())
@@ -73,6 +73,16 @@ async def test_every_refusal_has_its_exit_status_and_a_stable_code(
     await nowhere.run("config", "set", "url", "https://localhost:9", "--profile", "bank")
     lost = ("login", "--email", nowhere.email, "--password-stdin")
     assert await nowhere.refusal(*lost, status=8, stdin=f"{PASSWORD}\n") == "unreachable"
+
+
+async def test_registering_a_taken_address_tells_nothing_and_changes_nothing(
+    ann: Person, bob: Person
+) -> None:
+    taken = ("register", "--email", ann.email, "--name", "Not Ann", "--password-stdin")
+    await bob.run(*taken, stdin="another-lantern-99\n")
+    login = ("login", "--email", ann.email, "--password-stdin")
+    assert await bob.refusal(*login, status=4, stdin="another-lantern-99\n") == "invalid_credentials"
+    assert (await ann.json("whoami"))["display_name"] == "Ann"
 
 
 async def test_what_is_internal_is_not_at_the_gateway(stack: LocalStack, operator: Person) -> None:
