@@ -5,6 +5,13 @@ from functools import partial
 
 from aiohttp import web
 
+from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.policy import GuardedAct
+from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
+from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import derive, session_signing_key
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
@@ -14,6 +21,7 @@ from daemons.shared.http.routes import AUTHENTICATOR_KEY
 from daemons.shared.mongo import connect, ping
 from daemons.user_api.handlers import auth, internal, users
 from daemons.user_api.handlers.parts import PARTS_KEY
+from daemons.user_api.services.change_role import grant_approved
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.verify_session import OwnSessions
 from daemons.user_api.settings import UserApiSettings
@@ -39,6 +47,8 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
     signing_key, *previous_keys = map(session_signing_key, settings.secrets)
     client = connect(settings.mongo_uri, daemon=NAME)
     database = client[settings.mongo_database]
+    audit = MongoAuditTrail(database, chain=NAME)
+    approval_store = MongoApprovals(database)
     parts = Parts(
         users=MongoUsers(client, database),
         sessions=MongoSessions(client, database),
@@ -48,6 +58,9 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         signer=SessionSigner(signing_key, previous=previous_keys),
         common_passwords=common_passwords(),
         limits=settings.session_limits,
+        audit=audit,
+        approvals=Approvals(client, approval_store, audit, clock=clock),
+        four_eyes=settings,
         attempts=MongoAttempts(database),
         attempts_key=derive(secret, "sign-in-attempts"),
         sign_in_limits=settings.sign_in_limits,
@@ -57,18 +70,27 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         try:
             await make_indexes(database)
+            await audit.prepare()
+            await approval_store.prepare()
             yield
         finally:
             parts.hasher.close()
             await client.close()
 
+    staff_routes = [
+        audit_routes("users"),
+        approval_routes(users.APPROVALS_AREA, decide=Permission.MANAGE_USERS),
+    ]
     app = build_app(
         NAME,
         service_tokens=ServiceTokens(secret, name=NAME, previous=next(iter(previous), None)),
         probes={"mongodb": partial(ping, database)},
-        routes=[users.routes, auth.routes, internal.routes],
+        routes=[users.routes, auth.routes, internal.routes, *staff_routes],
     )
+    parts.approvals.carry_out_by({GuardedAct.GRANT_ADMIN: partial(grant_approved, parts)})
     app[PARTS_KEY] = parts
+    app[AUDIT_KEY] = audit
+    app[APPROVALS_KEY] = parts.approvals
     verifier = verifier_from_jwks(NAME, parts.signer.public_keys(), clock=clock)
     app[AUTHENTICATOR_KEY] = OwnSessions(parts, verifier)
     app.cleanup_ctx.append(lifetime)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
 from daemons.user_api.domain.backoff import BackOff, SignInLimits
 from daemons.user_api.domain.session import SessionLimits
@@ -18,7 +19,7 @@ class UserStoreSettings(StoreSettings):
     hashing_queue: Annotated[int, Field(ge=1)] = 64
 
 
-class UserApiSettings(UserStoreSettings, DaemonSettings):
+class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     """What the serving daemon needs besides; the limits of a session are argued in docs/adr/0005."""
 
     session_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12

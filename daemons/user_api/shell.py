@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 import structlog
 
 from daemons.contracts.errors import BankError
+from daemons.shared.audit.record import SHELL
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import serve
 from daemons.shared.http.requests import check_model
@@ -66,7 +68,7 @@ def grant_role(options: argparse.Namespace) -> int:
         if user is None:
             raise user_not_found()
         return await change_role(
-            registry, user.id, options.role, actor_id=None, reason="granted from the server's shell"
+            registry, user.id, options.role, actor=SHELL, reason="granted from the server's shell"
         )
 
     return _run(act)
@@ -96,7 +98,10 @@ async def _registry(settings: UserStoreSettings) -> AsyncIterator[Registry]:
         async with connect(settings.mongo_uri, daemon=NAME) as client:
             database = client[settings.mongo_database]
             await make_indexes(database)
+            audit = MongoAuditTrail(database, chain=NAME)
+            await audit.prepare()
             yield Registry(
+                audit=audit,
                 users=MongoUsers(client, database),
                 hasher=hasher,
                 common_passwords=common_passwords(),

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
+from daemons.shared.audit.record import SHELL
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import utc_now
@@ -111,7 +112,7 @@ class UserApi:
         """Register somebody, give them the role by the shell's way, and sign them in."""
         user = await self.register()
         if role is not Role.USER:
-            await change_role(self.parts, UUID(user["id"]), role, actor_id=None, reason="test")
+            await change_role(self.parts, UUID(user["id"]), role, actor=SHELL, reason="test")
         return await self.sign_in(user["email"])
 
     def stored(self, *names: str) -> dict[str, list[dict[str, Any]]]:

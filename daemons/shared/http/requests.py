@@ -103,7 +103,8 @@ def read_optional_idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get(IDEMPOTENCY_KEY_HEADER)
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidRequestError(
-            "invalid_idempotency_key", "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces."
+            "invalid_idempotency_key",
+            "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces.",
         )
     return key
 

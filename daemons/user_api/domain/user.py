@@ -38,7 +38,7 @@ def with_role(user: User, role: Role, *, actor_id: UUID | None) -> User:
     return replace(user, role=role)
 
 
-def locked(user: User, *, actor_id: UUID) -> User:
+def locked(user: User, *, actor_id: UUID | None) -> User:
     """Keep the user from signing in.
 
     Raises:

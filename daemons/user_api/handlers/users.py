@@ -3,7 +3,11 @@
 from aiohttp import web
 
 from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.routes import ACCEPTED, waiting_response
+from daemons.shared.approvals.views import ApprovalView
 from daemons.shared.http.answers import json_response
+from daemons.shared.http.origin import actor_of
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.domain.user import user_not_found
@@ -16,12 +20,13 @@ from daemons.user_api.handlers.schemas import (
     UserQuery,
     UserView,
 )
-from daemons.user_api.services.change_role import change_role
+from daemons.user_api.services.change_role import give_role
 from daemons.user_api.services.lock_user import lock_user, unlock_user
 from daemons.user_api.services.look_up_users import find_user, list_users
 from daemons.user_api.services.register_user import sign_up
 
 routes = Routes("users")
+APPROVALS_AREA = "users"
 
 
 @routes.add("POST", "/users", permission=Permission.PUBLIC, body=Registration, answer=UserView, status=201)
@@ -57,14 +62,22 @@ async def show_user(request: web.Request) -> web.Response:
     return json_response(UserView.of(user))
 
 
-@routes.add("PATCH", "/users/{id}/role", permission=Permission.MANAGE_USERS, body=RoleChange, answer=UserView)
-async def give_role(request: web.Request) -> web.Response:
-    """Give a user another role; ends their sessions."""
+@routes.add(
+    "PATCH",
+    "/users/{id}/role",
+    permission=Permission.MANAGE_USERS,
+    body=RoleChange,
+    answer=UserView,
+    other_answers={ACCEPTED: ApprovalView},
+)
+async def set_role(request: web.Request) -> web.Response:
+    """Give a user another role and end their sessions; making an admin may wait for a second person."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, RoleChange)
-    actor_id = caller_of(request).user_id
-    user = await change_role(parts_of(request), user_id, body.role, actor_id=actor_id, reason=body.reason)
-    return json_response(UserView.of(user))
+    done = await give_role(parts_of(request), user_id, body.role, actor=actor_of(request), reason=body.reason)
+    if isinstance(done, Approval):
+        return waiting_response(request, done, area=APPROVALS_AREA)
+    return json_response(UserView.of(done))
 
 
 @routes.add("PATCH", "/users/{id}/lock", permission=Permission.MANAGE_USERS, body=LockChange, answer=UserView)
@@ -72,8 +85,7 @@ async def lock(request: web.Request) -> web.Response:
     """Lock a user out; ends their sessions."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
-    actor_id = caller_of(request).user_id
-    user = await lock_user(parts_of(request), user_id, actor_id=actor_id, reason=body.reason)
+    user = await lock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
     return json_response(UserView.of(user))
 
 
@@ -84,6 +96,5 @@ async def unlock(request: web.Request) -> web.Response:
     """Let a locked user sign in again."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
-    actor_id = caller_of(request).user_id
-    user = await unlock_user(parts_of(request), user_id, actor_id=actor_id, reason=body.reason)
+    user = await unlock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
     return json_response(UserView.of(user))

@@ -5,14 +5,25 @@ from uuid import UUID
 import structlog
 
 from daemons.contracts.permissions import Role
-from daemons.user_api.domain.user import User, with_role
-from daemons.user_api.services.parts import Registry
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.policy import GuardedAct
+from daemons.shared.audit.record import Actor
+from daemons.user_api.domain.user import User, user_not_found, with_role
+from daemons.user_api.services.parts import Parts, Registry
+from daemons.user_api.services.witness import USER, witnessed
 
 _log = structlog.get_logger()
 
 
 async def change_role(
-    registry: Registry, user_id: UUID, role: Role, *, actor_id: UUID | None, reason: str
+    registry: Registry,
+    user_id: UUID,
+    role: Role,
+    *,
+    actor: Actor,
+    reason: str,
+    approved: tuple[Approvals, Approval] | None = None,
 ) -> User:
     """Give the user a role and end their sessions, so that no session outlives the role it was begun in.
 
@@ -20,22 +31,62 @@ async def change_role(
         registry: The users.
         user_id: Whose role it is.
         role: The new role; the present one changes nothing and ends nothing.
-        actor_id: The acting admin; None is the server's own shell.
+        actor: The acting admin, or the server's own shell.
         reason: Why, for the record.
+        approved: The request that the actor approves by this, to be marked so in the same transaction.
 
     Raises:
         NotFoundError: `user_not_found`.
         RejectedError: `self_lockout`.
+        ConflictError: `approval_decided`; somebody else was quicker.
         TransientError: `unavailable`.
     """
-    change = await registry.users.change(user_id, lambda user: with_role(user, role, actor_id=actor_id))
+    testimony = witnessed(registry, actor, "change_role", user_id, reason=reason, approved=approved)
+    change = await registry.users.change(
+        user_id, lambda user: with_role(user, role, actor_id=actor.user_id), alongside=testimony.write
+    )
+    testimony.log()
     _log.info(
         "role changed",
         user_id=str(user_id),
-        actor_id=str(actor_id) if actor_id else "shell",
+        actor_id=str(actor.user_id) if actor.user_id else "shell",
         before=change.before.role.value,
         after=change.after.role.value,
         ended_sessions=change.ended_sessions,
         reason=reason,
     )
     return change.after
+
+
+async def give_role(parts: Parts, user_id: UUID, role: Role, *, actor: Actor, reason: str) -> User | Approval:
+    """Give the user a role, or return the request that waits for a second person (docs/adr/0010).
+
+    Raises:
+        NotFoundError, RejectedError, TransientError: as `change_role`.
+    """
+    if role is Role.ADMIN and parts.four_eyes.needs_second_person(GuardedAct.GRANT_ADMIN):
+        user = await parts.users.find(user_id)
+        if user is None:
+            raise user_not_found()
+        if with_role(user, role, actor_id=actor.user_id) != user:
+            parameters = {"role": role.value}
+            return await parts.approvals.request(
+                actor,
+                GuardedAct.GRANT_ADMIN,
+                target=(USER, str(user_id)),
+                reason=reason,
+                parameters=parameters,
+            )
+    return await change_role(parts, user_id, role, actor=actor, reason=reason)
+
+
+async def grant_approved(parts: Parts, approval: Approval, by: Actor) -> None:
+    """Carry out a request to make somebody an admin, in the second person's name."""
+    await change_role(
+        parts,
+        UUID(approval.target_id),
+        Role(approval.parameters["role"]),
+        actor=by,
+        reason=approval.reason or "",
+        approved=(parts.approvals, approval),
+    )

@@ -3,6 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.clock import Clock
 from daemons.user_api.domain.backoff import SignInLimits
@@ -19,6 +22,7 @@ class Registry:
     """Users and what is needed to add one: all that the shell's verbs have."""
 
     users: MongoUsers
+    audit: MongoAuditTrail
     hasher: Argon2Hasher
     common_passwords: Collection[str]
     clock: Clock
@@ -33,6 +37,8 @@ class Parts(Registry):
     refresh_keys: Sequence[bytes] = field(repr=False)
     signer: SessionSigner
     limits: SessionLimits
+    approvals: Approvals
+    four_eyes: FourEyesSettings
     attempts: MongoAttempts
     attempts_key: bytes = field(repr=False)
     sign_in_limits: SignInLimits

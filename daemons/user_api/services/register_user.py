@@ -4,10 +4,12 @@ import structlog
 
 from daemons.contracts.permissions import Role
 from daemons.shared.ids import new_id
+from daemons.shared.mongo import Session
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.password import check_new_password, normalise_password
 from daemons.user_api.domain.user import User
 from daemons.user_api.services.parts import Registry
+from daemons.user_api.services.witness import creation_of
 
 _log = structlog.get_logger()
 
@@ -26,7 +28,13 @@ async def register_user(
         TransientError: `overloaded` or `unavailable`.
     """
     user = await _prepare(registry, email, display_name, password, role)
-    await registry.users.insert(user)
+    entry = creation_of(user)
+
+    async def record(session: Session) -> None:
+        if role is not Role.USER:
+            await registry.audit.append([entry], session=session)
+
+    await registry.users.insert(user, alongside=record)
     _log.info("user registered", user_id=str(user.id), role=role.value)
     return user
 

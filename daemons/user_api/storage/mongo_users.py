@@ -1,6 +1,6 @@
 """Users in MongoDB."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -15,6 +15,8 @@ from daemons.user_api.storage.faults import unavailable_on_fault
 from daemons.user_api.storage.schema import REGISTRATIONS, SESSIONS, USERS
 
 _REFUSED_KEPT = timedelta(days=30)
+
+Alongside = Callable[[User, User, Session], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,10 @@ class MongoUsers:
         self._sessions = database[SESSIONS]
         self._refused = database[REGISTRATIONS]
 
-    async def insert(self, user: User) -> None:
-        """Add a user.
+    async def insert(
+        self, user: User, *, alongside: Callable[[Session], Awaitable[None]] | None = None
+    ) -> None:
+        """Add a user, and in the same transaction what `alongside` writes.
 
         Raises:
             ConflictError: `email_taken`.
@@ -44,6 +48,8 @@ class MongoUsers:
 
         async def body(session: Session) -> None:
             await self._users.insert_one(_to_document(user), session=session)
+            if alongside is not None:
+                await alongside(session)
 
         try:
             await run_transaction(self._client, body)
@@ -108,10 +114,12 @@ class MongoUsers:
         *,
         end_sessions: bool = True,
         kept_session: UUID | None = None,
+        alongside: Alongside | None = None,
     ) -> UserChange:
         """Apply a change of the domain to the present user and end their sessions, in one transaction.
 
-        A decision that changes nothing writes nothing and ends no session.
+        A decision that changes nothing writes nothing and ends no session. `alongside` gets the user before
+        and after, and writes what must be written with the change or not at all. It may run several times.
 
         Raises:
             NotFoundError: `user_not_found`.
@@ -124,6 +132,8 @@ class MongoUsers:
                 raise user_not_found()
             before = user_of(document)
             after = decide(before)
+            if alongside is not None:
+                await alongside(before, after, session)
             if after == before:
                 return UserChange(before, after, 0)
             after = replace(after, version=before.version + 1)

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import Role
+from daemons.shared.audit.record import SHELL
 from daemons.user_api.services.change_role import change_role
 from daemons.user_api.services.lock_user import lock_user
 from tests.support.user_api import UserApi, new_email
@@ -165,8 +167,8 @@ async def test_no_answer_ever_holds_a_password_hash(user_api: UserApi) -> None:
 async def test_a_lock_or_role_that_fails_ends_no_session(user_api: UserApi) -> None:
     person = await user_api.person()
     for act in (
-        change_role(user_api.parts, uuid4(), Role.ADMIN, actor_id=None, reason="x"),
-        lock_user(user_api.parts, UUID(person.id), actor_id=UUID(person.id), reason="x"),
+        change_role(user_api.parts, uuid4(), Role.ADMIN, actor=SHELL, reason="x"),
+        lock_user(user_api.parts, UUID(person.id), actor=replace(SHELL, user_id=UUID(person.id)), reason="x"),
     ):
         with pytest.raises(Exception, match=r"no such user|lock yourself"):
             await act
