@@ -64,6 +64,8 @@ def mongod_part(layout: Layout, binary: str, port: int) -> Part:
             # The only member has nobody to hand over to: the default is to wait 15 s for that.
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # Ours last 8 s at most; a longer one has lost its daemon and blocks accounts (docs/adr/0003).
+            *("--setParameter", "transactionLifetimeLimitSeconds=10"),
         ],
         confirm=[*admin, "initiate", uri(port)],
         stop_rank=2,

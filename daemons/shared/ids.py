@@ -1,5 +1,6 @@
 """Identifiers: UUID version 7 (RFC 9562), time-ordered and so cheap to index."""
 
+from datetime import datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -8,3 +9,8 @@ from uuid_utils.compat import uuid7
 def new_id() -> UUID:
     """Make an id that sorts after all earlier ones of this process."""
     return uuid7()
+
+
+def lowest_id_at(instant: datetime) -> UUID:
+    """Return what sorts before every id made at that time or later."""
+    return UUID(int=int(instant.timestamp() * 1000) << 80)

@@ -44,6 +44,7 @@ def connect(uri: str, *, daemon: str, max_pool_size: int = 100) -> Client:
         heartbeatFrequencyMS=500,
         serverSelectionTimeoutMS=5000,
         connectTimeoutMS=3000,
+        socketTimeoutMS=15_000,
         maxPoolSize=max_pool_size,
         tz_aware=True,
         uuidRepresentation="standard",

@@ -47,6 +47,8 @@ def running_mongod(folder: Path) -> Iterator[str]:
         # The only member has nobody to hand over to: the default is to wait 15 s for that.
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        # As in production, docs/adr/0003: what a killed daemon left open must not block accounts.
+        *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     ]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     uri = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"

@@ -89,7 +89,10 @@ class EventConsumer:
         self._failure = None
 
     def _consume_batch(self) -> None:
-        messages = self._consumer.consume(num_messages=BATCH_SIZE, timeout=_POLL_SECONDS)
+        # Wait for the first record only: waiting for a full batch would make every lone event late.
+        messages = self._consumer.consume(num_messages=1, timeout=_POLL_SECONDS)
+        if messages:
+            messages += self._consumer.consume(num_messages=BATCH_SIZE - 1, timeout=0)
         good = [message for message in messages if not _is_fault(message)]
         if good and self._have_effect([_record_of(message) for message in good]):
             self._commit(good)

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
 from pymongo.errors import PyMongoError
 
 from daemons.contracts.errors import TransientError
-from daemons.shared.ids import new_id
+from daemons.shared.clock import utc_now
+from daemons.shared.ids import lowest_id_at, new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.outbox.store import OutboxEntry, OutboxStore
@@ -24,7 +27,10 @@ Raises TransientError when it cannot now.
 EVENTS_AT_ONCE = 2000
 LEASE_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
-_SWEEP_SECONDS = 0.5
+RECENT = timedelta(minutes=1)
+"""Longer than any commit takes, so that nothing is written behind the relay's back but by a wrong clock."""
+SWEEP_SECONDS = 20.0
+_LOOK_SECONDS = 0.5
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 
@@ -54,6 +60,8 @@ class Relay:
         self._prepared = False
         self._holder = new_id()
         self._lease_renewal = 0.0
+        self._next_sweep = 0.0
+        self._reached = UUID(int=0)
         self._wake = asyncio.Event()
         self._failure: str | None = None
         self._closing = asyncio.Event()
@@ -95,7 +103,7 @@ class Relay:
                 self._failure = None
                 backoff = _FIRST_BACKOFF_SECONDS
                 if not busy:
-                    await _pause(self._wake, _SWEEP_SECONDS)
+                    await _pause(self._wake, _LOOK_SECONDS)
                 continue
             await _pause(self._closing, backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
@@ -111,14 +119,24 @@ class Relay:
             self._prepared = True
         if not await self._holds_lease():
             return False
-        entries = await self._outbox.oldest(events=EVENTS_AT_ONCE)
+        entries = await self._next_entries()
         if not entries:
             return False
         records = await self._encode(entries)
         await self._producer.publish(records)
         await self._outbox.remove(entries)
+        self._reached = entries[-1].id
         _published.inc(len(records))
         return True
+
+    async def _next_entries(self) -> list[OutboxEntry]:
+        """Look on from what was published last, and now and then at everything: strays come late."""
+        now = time.monotonic()
+        since = min(self._reached, lowest_id_at(utc_now() - RECENT))
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            return await self._outbox.oldest(events=EVENTS_AT_ONCE, since=None)
+        return await self._outbox.oldest(events=EVENTS_AT_ONCE, since=since)
 
     async def _holds_lease(self) -> bool:
         """Tell whether this relay may publish; asks the database only when half the lease has run."""

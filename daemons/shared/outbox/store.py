@@ -28,11 +28,18 @@ class OutboxStore:
         """Owe so many events, to be made from the body, in the caller's transaction."""
         await self._entries.insert_one({"_id": new_id(), "events": events, "body": body}, session=session)
 
-    async def oldest(self, *, events: int) -> list[OutboxEntry]:
-        """Return the oldest unpublished entries, until they hold so many events or there are no more."""
+    async def oldest(self, *, events: int, since: UUID | None) -> list[OutboxEntry]:
+        """Return the oldest unpublished entries, until they hold so many events or there are no more.
+
+        Args:
+            events: how many are enough.
+            since: skip what has a lower id. Removed entries stay in the index for some minutes, and a
+                search from the beginning walks over all of them.
+        """
         entries: list[OutboxEntry] = []
         held = 0
-        async for document in self._entries.find().sort("_id").limit(events):
+        query = {} if since is None else {"_id": {"$gte": since}}
+        async for document in self._entries.find(query).sort("_id").limit(events):
             entries.append(OutboxEntry(document["_id"], document["body"], document["events"]))
             held += document["events"]
             if held >= events:

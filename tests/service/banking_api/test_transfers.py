@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
-from tests.support.bank import Bank, Person
+from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
 
 
 async def people(bank: Bank, funds: str = "100.00") -> tuple[Person, Person, Person, str, str]:
@@ -320,3 +321,30 @@ async def test_each_journal_transaction_has_one_event_in_the_same_commit(bank: B
     failed = (await alice.transfer(sender, receiver, "1000.00")).json()["details"]["transaction_id"]
     for transaction_id in (UUID(done), UUID(failed)):
         assert await bank.ledger["outbox"].count_documents({"body.transactions": transaction_id}) == 1
+
+
+async def test_a_key_is_known_to_every_process(bank: Bank, mongo_uri: str, key: str) -> None:
+    alice, _, _, sender, receiver = await people(bank)
+    first = await alice.transfer(sender, receiver, "10.00", key=key)
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, suffix=bank.suffix) as other:
+        elsewhere = replace(alice, banking_api=other.banking_api, user_api=other.user_api)
+        again = await elsewhere.transfer(sender, receiver, "10.00", key=key)
+        assert (again.status_code, again.json()) == (201, first.json())
+        assert again.headers["Idempotent-Replayed"] == "true"
+        reused = await elsewhere.transfer(sender, receiver, "11.00", key=key)
+        assert reused.json()["code"] == "idempotency_key_reused"
+    assert await alice.balance(sender) == "90.00"
+
+
+async def test_two_processes_share_a_hot_account(bank: Bank, mongo_uri: str) -> None:
+    """No lock in memory carries correctness: both commit to the same accounts, and conflicts decide again."""
+    alice, bob, _, sender, receiver = await people(bank)
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, suffix=bank.suffix) as other:
+        elsewhere = replace(alice, banking_api=other.banking_api)
+        people_at_once = [alice, elsewhere] * 60
+        answers = await asyncio.gather(
+            *(person.transfer(sender, receiver, "1.00") for person in people_at_once)
+        )
+    codes = Counter(answer.json().get("code", "paid") for answer in answers)
+    assert codes == {"paid": 100, "insufficient_funds": 20}
+    assert (await alice.balance(sender), await bob.balance(receiver)) == ("0.00", "100.00")
