@@ -40,7 +40,11 @@ class Person:
     async def call(
         self, method: str, path: str, body: object = None, *, key: str | None = None, **headers: str
     ) -> httpx.Response:
-        origin = self.user_api if path.startswith(("/users", "/auth")) else self.banking_api
+        origin = (
+            self.user_api
+            if path.startswith(("/users", "/auth", "/audit/users", "/approvals/users"))
+            else self.banking_api
+        )
         sent = {"X-Requested-With": "tests", **self.headers, **headers}
         if key is not None:
             sent["Idempotency-Key"] = key
@@ -130,7 +134,9 @@ async def telling_bank(mongo_uri: str, kafka_broker: str) -> AsyncIterator[Bank]
 
 
 @asynccontextmanager
-async def running_bank(mongo_uri: str, *, kafka_broker: str, suffix: str = "") -> AsyncIterator[Bank]:
+async def running_bank(
+    mongo_uri: str, *, kafka_broker: str, suffix: str = "", banking: dict[str, Any] | None = None
+) -> AsyncIterator[Bank]:
     """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
     suffix = suffix or uuid4().hex[:8]
     secret = f"a secret of the tests, long enough, {suffix}"
@@ -139,7 +145,11 @@ async def running_bank(mongo_uri: str, *, kafka_broker: str, suffix: str = "") -
         users = user_app.build(UserApiSettings(mongo_database=f"users_{suffix}", **common))
         user_api = await _serve(stack, users)
         settings = BankingSettings(
-            mongo_database=f"ledger_{suffix}", kafka_broker=kafka_broker, user_api_url=user_api, **common
+            mongo_database=f"ledger_{suffix}",
+            kafka_broker=kafka_broker,
+            user_api_url=user_api,
+            **common,
+            **(banking or {}),
         )
         banking_api = await _serve(stack, banking_app.build(settings))
         client = await stack.enter_async_context(connect(mongo_uri, daemon="tests"))
