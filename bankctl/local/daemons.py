@@ -1,5 +1,6 @@
 """The three daemons as processes of this machine, configured by environment alone."""
 
+import os
 import sys
 from collections.abc import Mapping
 
@@ -20,6 +21,8 @@ def daemon_environment(
         "MONGO_DATABASE": daemon,
         "KAFKA_BROKER": kafka_broker,
         "JWT_SECRET": jwt_secret,
+        # A bank on one's own machine is for trying out; production asks its staff for a second factor.
+        "TOTP_REQUIRED_ROLES": os.environ.get("TOTP_REQUIRED_ROLES", ""),
         "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",
     }
 

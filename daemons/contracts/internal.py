@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from daemons.contracts.permissions import Role
+from daemons.contracts.permissions import Permission, Role
 from daemons.contracts.wire import UuidText, WireModel
 
 
@@ -21,6 +21,20 @@ class VerifiedSession(WireModel):
     user_id: UuidText | None = None
     display_name: str | None = None
     role: Annotated[Role | None, Field(strict=False)] = None
+    scopes: list[Annotated[Permission, Field(strict=False)]] | None = None
+    """What bounds the role's permissions; None leaves them as they are."""
+
+
+class VerifyApiKey(WireModel):
+    """Asks user_api whether an API key is good; the key itself stays where it was presented."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class VerifiedApiKey(VerifiedSession):
+    """The answer, with the key's own id."""
+
+    key_id: UuidText | None = None
 
 
 class FetchUsers(WireModel):

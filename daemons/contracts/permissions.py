@@ -19,6 +19,8 @@ class Permission(StrEnum):
     SIGNED_IN = "signed_in"
     SERVICE = "service"
 
+    USE_OWN_SESSION = "use_own_session"
+    MANAGE_OWN_ACCESS = "manage_own_access"
     USE_OWN_ACCOUNTS = "use_own_accounts"
     READ_ANY_ACCOUNT = "read_any_account"
     READ_USERS = "read_users"
@@ -32,7 +34,10 @@ class Permission(StrEnum):
     MANAGE_USERS = "manage_users"
 
 
-_USER = frozenset({Permission.SIGNED_IN, Permission.USE_OWN_ACCOUNTS})
+MUST_ENROL = frozenset({Permission.SIGNED_IN, Permission.USE_OWN_SESSION})
+"""What is left of a role that needs a second factor until its user has one."""
+
+_USER = MUST_ENROL | {Permission.MANAGE_OWN_ACCESS, Permission.USE_OWN_ACCOUNTS}
 _SUPPORT = _USER | {
     Permission.READ_ANY_ACCOUNT,
     Permission.READ_USERS,
@@ -47,6 +52,17 @@ _OPERATOR = _SUPPORT | {
     Permission.APPROVE_ACTS,
 }
 _ADMIN = _OPERATOR | {Permission.MANAGE_USERS}
+
+NEVER_GRANTED_TO_KEYS = frozenset(
+    {
+        Permission.PUBLIC,
+        Permission.SERVICE,
+        Permission.SIGNED_IN,
+        Permission.USE_OWN_SESSION,
+        Permission.MANAGE_OWN_ACCESS,
+    }
+)
+"""What no API key can be made for: a key must not make keys, change the password or end sessions."""
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.USER: _USER,

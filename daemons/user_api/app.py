@@ -19,19 +19,22 @@ from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY
 from daemons.shared.mongo import connect, ping
-from daemons.user_api.handlers import auth, internal, users
+from daemons.user_api.handlers import api_keys, auth, internal, second_factor, users
 from daemons.user_api.handlers.parts import PARTS_KEY
 from daemons.user_api.services.change_role import grant_approved
+from daemons.user_api.services.own_sessions import OwnSessions
 from daemons.user_api.services.parts import Parts
-from daemons.user_api.services.verify_session import OwnSessions
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
 from daemons.user_api.storage.mongo_attempts import MongoAttempts
 from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
+from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
 from daemons.user_api.storage.mongo_sessions import MongoSessions
 from daemons.user_api.storage.mongo_users import MongoUsers
 from daemons.user_api.storage.schema import make_indexes
+from daemons.user_api.storage.sealing import Sealer
 
 NAME = "user_api"
 
@@ -64,6 +67,10 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         attempts=MongoAttempts(database),
         attempts_key=derive(secret, "sign-in-attempts"),
         sign_in_limits=settings.sign_in_limits,
+        second_factors=MongoSecondFactors(client, database),
+        api_keys=MongoApiKeys(client, database),
+        second_factor_roles=settings.second_factor_roles,
+        sealer=Sealer([derive(one, "second-factors") for one in settings.secrets]),
         clock=clock,
     )
 
@@ -72,6 +79,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
             await make_indexes(database)
             await audit.prepare()
             await approval_store.prepare()
+            await parts.second_factors.reseal(parts.sealer)
             yield
         finally:
             parts.hasher.close()
@@ -85,7 +93,14 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         NAME,
         service_tokens=ServiceTokens(secret, name=NAME, previous=next(iter(previous), None)),
         probes={"mongodb": partial(ping, database)},
-        routes=[users.routes, auth.routes, internal.routes, *staff_routes],
+        routes=[
+            users.routes,
+            auth.routes,
+            second_factor.routes,
+            api_keys.routes,
+            internal.routes,
+            *staff_routes,
+        ],
     )
     parts.approvals.carry_out_by({GuardedAct.GRANT_ADMIN: partial(grant_approved, parts)})
     app[PARTS_KEY] = parts

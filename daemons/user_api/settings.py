@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
 from daemons.user_api.domain.backoff import BackOff, SignInLimits
@@ -28,6 +29,8 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     jwt_secret_previous: SecretStr | None = None
     """The secret before this one: what was signed under it stays valid, nothing new is."""
 
+    totp_required_roles: str = "operator,admin"
+    """Roles, separated by commas, that may do nothing before they have a second factor; empty for none."""
     account_free_failures: Annotated[int, Field(ge=1)] = 10
     account_longest_pause_seconds: Annotated[float, Field(ge=1)] = 300
     address_free_failures: Annotated[int, Field(ge=1)] = 100
@@ -44,6 +47,20 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
         """The secret that signs, then the previous one if there is one."""
         kept = [self.jwt_secret, self.jwt_secret_previous]
         return [secret.get_secret_value() for secret in kept if secret is not None]
+
+    @field_validator("totp_required_roles")
+    @classmethod
+    def _known_roles(cls, names: str) -> str:
+        unknown = {name.strip() for name in names.split(",")} - {"", *Role}
+        if unknown:
+            raise ValueError(f"knows the roles {', '.join(Role)}, not {', '.join(sorted(unknown))}")
+        return names
+
+    @property
+    def second_factor_roles(self) -> frozenset[Role]:
+        """The roles that need a second factor."""
+        named = (name.strip() for name in self.totp_required_roles.split(","))
+        return frozenset(Role(name) for name in named if name)
 
     @property
     def sign_in_limits(self) -> SignInLimits:

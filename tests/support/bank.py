@@ -142,7 +142,9 @@ async def running_bank(
     secret = f"a secret of the tests, long enough, {suffix}"
     common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret, "port": 1}
     async with AsyncExitStack() as stack:
-        users = user_app.build(UserApiSettings(mongo_database=f"users_{suffix}", **common))
+        users = user_app.build(
+            UserApiSettings(mongo_database=f"users_{suffix}", totp_required_roles="", **common)
+        )
         user_api = await _serve(stack, users)
         settings = BankingSettings(
             mongo_database=f"ledger_{suffix}",

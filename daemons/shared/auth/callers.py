@@ -39,6 +39,15 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def authenticate_key(self, key: str) -> Caller:
+        """Return the caller who sends this API key.
+
+        Raises:
+            UnauthenticatedError: there is no such key, or it has expired or been revoked.
+            TransientError: it cannot be told right now.
+        """
+        ...
+
     async def renew(self, caller: Caller) -> Caller:
         """Return the caller as they are now, for a connection that outlives the token that opened it.
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import httpx
 
 from daemons.contracts.errors import TransientError
-from daemons.contracts.internal import VerifiedSession, VerifySession
-from daemons.contracts.permissions import Role
+from daemons.contracts.internal import VerifiedApiKey, VerifiedSession, VerifyApiKey, VerifySession
+from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import (
@@ -72,13 +72,31 @@ class RemoteSessions:
 
         return await self._cached(token, ask)
 
+    async def authenticate_key(self, key: str) -> Caller:
+        """Return the caller; see `Authenticator`."""
+        return await self._key_caller(api_key_digest(key))
+
     async def renew(self, caller: Caller) -> Caller:
         """Return the caller as they are now; see `Authenticator`."""
+        if caller.key_digest is not None:
+            return await self._key_caller(caller.key_digest)
 
         async def ask() -> tuple[Caller, float]:
             return await self._ask_session(caller.session_id), float("inf")
 
         return await self._cached(f"session {caller.session_id}", ask)
+
+    async def _key_caller(self, digest: str) -> Caller:
+        async def ask() -> tuple[Caller, float]:
+            body = VerifyApiKey(digest=digest).model_dump_json()
+            answer = VerifiedApiKey.model_validate_json(
+                await self._call("POST", "/internal/api-keys/verify", body)
+            )
+            if not answer.active:
+                raise not_signed_in()
+            return _caller(answer, UUID(answer.key_id), key_digest=digest), float("inf")
+
+        return await self._cached(f"key {digest}", ask)
 
     async def _cached(self, credential: str, ask: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
         found = self._verified.get(credential)
@@ -109,14 +127,9 @@ class RemoteSessions:
         answer = VerifiedSession.model_validate_json(
             await self._call("POST", "/internal/sessions/verify", body)
         )
-        if not answer.active or answer.role is None:
+        if not answer.active:
             raise session_ended()
-        return Caller(
-            user_id=UUID(answer.user_id),
-            session_id=session_id,
-            role=Role(answer.role),
-            display_name=answer.display_name or "",
-        )
+        return _caller(answer, session_id)
 
     async def _verify(self, token: str) -> SessionClaims:
         age_seconds = self._monotonic() - self._keys_fetched_at
@@ -143,3 +156,16 @@ class RemoteSessions:
                 "unavailable", "Sign-in cannot be checked at the moment; try again.", retry_after_seconds=1
             ) from None
         return response.content
+
+
+def _caller(answer: VerifiedSession, credential_id: UUID, *, key_digest: str | None = None) -> Caller:
+    if answer.role is None:
+        raise not_signed_in()
+    return Caller(
+        user_id=UUID(answer.user_id),
+        session_id=credential_id,
+        role=answer.role,
+        display_name=answer.display_name or "",
+        scopes=None if answer.scopes is None else frozenset(answer.scopes),
+        key_digest=key_digest,
+    )

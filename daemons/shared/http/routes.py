@@ -12,8 +12,9 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from daemons.contracts.errors import ForbiddenError
-from daemons.contracts.permissions import Permission
-from daemons.shared.auth.callers import Authenticator
+from daemons.contracts.permissions import Permission, is_granted
+from daemons.shared.auth.api_keys import api_key_in
+from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
 from daemons.shared.http.requests import CALLER_KEY
@@ -117,7 +118,9 @@ def _guarded(route: Route) -> Handler:
         if route.permission is Permission.SERVICE:
             request.app[SERVICE_TOKENS_KEY].verify(request.headers.get(SERVICE_TOKEN_HEADER))
             return await route.handler(request)
-        if route.method not in _SAFE_METHODS:
+        # A browser adds cookies to what another site sends, never an API key.
+        by_key = route.permission is not Permission.PUBLIC and api_key_in(request.headers) is not None
+        if route.method not in _SAFE_METHODS and not by_key:
             _refuse_forgery(request)
         if route.permission is not Permission.PUBLIC:
             await _sign_in(request, route.permission)
@@ -142,10 +145,27 @@ def _refuse_forgery(request: web.Request) -> None:
 
 
 async def _sign_in(request: web.Request, permission: Permission) -> None:
+    caller = await _authenticate(request)
+    if not caller.may(permission):
+        raise _refusal(caller, permission)
+    request[CALLER_KEY] = caller
+
+
+async def _authenticate(request: web.Request) -> Caller:
+    authenticator, key = request.app[AUTHENTICATOR_KEY], api_key_in(request.headers)
+    if key is not None:
+        return await authenticator.authenticate_key(key)
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise not_signed_in()
-    caller = await request.app[AUTHENTICATOR_KEY].authenticate(token)
-    if not caller.may(permission):
-        raise ForbiddenError("forbidden", f"Your role, {caller.role.value}, may not do this.")
-    request[CALLER_KEY] = caller
+    return await authenticator.authenticate(token)
+
+
+def _refusal(caller: Caller, permission: Permission) -> ForbiddenError:
+    if not is_granted(caller.role, permission):
+        return ForbiddenError("forbidden", f"Your role, {caller.role.value}, may not do this.")
+    if caller.key_digest is not None:
+        return ForbiddenError("scope_missing", f"The API key was not made for this: {permission.value}.")
+    return ForbiddenError(
+        "second_factor_required", f"Your role, {caller.role.value}, needs a second factor first."
+    )

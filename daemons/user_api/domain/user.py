@@ -20,6 +20,7 @@ class User:
     created_at: datetime
     password_hash: str = field(repr=False)
     version: int = 1
+    second_factor: bool = False
 
 
 def with_role(user: User, role: Role, *, actor_id: UUID | None) -> User:

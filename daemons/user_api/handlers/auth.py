@@ -1,7 +1,5 @@
 """Routes of signing in and out, sessions and the own password."""
 
-from datetime import datetime
-
 from aiohttp import web
 
 from daemons.contracts.permissions import Permission
@@ -9,11 +7,13 @@ from daemons.shared.auth.session_tokens import REFRESH_COOKIE, not_signed_in, se
 from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
-from daemons.user_api.domain.session import session_not_found
+from daemons.user_api.domain.session import Session, session_not_found
+from daemons.user_api.domain.user import User
 from daemons.user_api.handlers.origin import address_of, device_of
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import (
     Credentials,
+    FactorState,
     PasswordChange,
     SessionEnding,
     SessionList,
@@ -25,9 +25,10 @@ from daemons.user_api.handlers.session_cookies import clear_session_cookies, set
 from daemons.user_api.services.change_password import change_password
 from daemons.user_api.services.end_session import end_all_sessions, end_session, list_sessions
 from daemons.user_api.services.issue_tokens import SignIn
+from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.refresh_session import refresh_session
 from daemons.user_api.services.sign_in import sign_in
-from daemons.user_api.services.verify_session import verify_session
+from daemons.user_api.services.verify_session import scopes_of, verify_session
 
 routes = Routes("sessions")
 
@@ -41,10 +42,11 @@ async def login(request: web.Request) -> web.Response:
         parts,
         email=body.email,
         password=body.password,
+        totp=body.totp,
         address=address_of(request),
         device=device_of(request),
     )
-    return _signed_in(done, parts.clock())
+    return _signed_in(parts, done)
 
 
 @routes.add("POST", "/auth/refresh", permission=Permission.PUBLIC, answer=SignedIn)
@@ -54,10 +56,10 @@ async def refresh(request: web.Request) -> web.Response:
     if not token:
         raise not_signed_in()
     parts = parts_of(request)
-    return _signed_in(await refresh_session(parts, token), parts.clock())
+    return _signed_in(parts, await refresh_session(parts, token))
 
 
-@routes.add("POST", "/auth/logout", permission=Permission.SIGNED_IN, status=204)
+@routes.add("POST", "/auth/logout", permission=Permission.USE_OWN_SESSION, status=204)
 async def logout(request: web.Request) -> web.Response:
     """Sign out: end this session."""
     caller = caller_of(request)
@@ -67,18 +69,18 @@ async def logout(request: web.Request) -> web.Response:
     return response
 
 
-@routes.add("GET", "/auth/session", permission=Permission.SIGNED_IN, answer=SignedIn)
+@routes.add("GET", "/auth/session", permission=Permission.USE_OWN_SESSION, answer=SignedIn)
 async def show_session(request: web.Request) -> web.Response:
     """Show who is signed in, and in which session."""
-    found = await verify_session(parts_of(request), caller_of(request).session_id)
+    parts = parts_of(request)
+    found = await verify_session(parts, caller_of(request).session_id)
     if found is None:
         raise session_ended()
     session, user = found
-    view = SessionView.of(session, current=True)
-    return json_response(SignedIn(user=UserView.of(user), session=view))
+    return json_response(_view(parts, user, session))
 
 
-@routes.add("GET", "/auth/sessions", permission=Permission.SIGNED_IN, answer=SessionList)
+@routes.add("GET", "/auth/sessions", permission=Permission.MANAGE_OWN_ACCESS, answer=SessionList)
 async def show_sessions(request: web.Request) -> web.Response:
     """List the own sessions, newest first."""
     caller = caller_of(request)
@@ -86,7 +88,9 @@ async def show_sessions(request: web.Request) -> web.Response:
     return json_response(SessionList.of(sessions, caller))
 
 
-@routes.add("DELETE", "/auth/sessions", permission=Permission.SIGNED_IN, query=SessionEnding, status=204)
+@routes.add(
+    "DELETE", "/auth/sessions", permission=Permission.MANAGE_OWN_ACCESS, query=SessionEnding, status=204
+)
 async def revoke_all_sessions(request: web.Request) -> web.Response:
     """End all own sessions, or all but the one that asks."""
     caller, query = caller_of(request), read_query(request, SessionEnding)
@@ -98,7 +102,7 @@ async def revoke_all_sessions(request: web.Request) -> web.Response:
     return response
 
 
-@routes.add("DELETE", "/auth/sessions/{id}", permission=Permission.SIGNED_IN, status=204)
+@routes.add("DELETE", "/auth/sessions/{id}", permission=Permission.MANAGE_OWN_ACCESS, status=204)
 async def revoke_session(request: web.Request) -> web.Response:
     """End one of the own sessions."""
     session_id = read_uuid(request, "id", missing=session_not_found())
@@ -106,7 +110,9 @@ async def revoke_session(request: web.Request) -> web.Response:
     return no_content()
 
 
-@routes.add("POST", "/auth/change-password", permission=Permission.SIGNED_IN, body=PasswordChange, status=204)
+@routes.add(
+    "POST", "/auth/change-password", permission=Permission.MANAGE_OWN_ACCESS, body=PasswordChange, status=204
+)
 async def replace_password(request: web.Request) -> web.Response:
     """Change the own password; ends the other sessions unless told not to."""
     body = await read_body(request, PasswordChange)
@@ -121,8 +127,15 @@ async def replace_password(request: web.Request) -> web.Response:
     return no_content()
 
 
-def _signed_in(done: SignIn, now: datetime) -> web.Response:
-    view = SignedIn(user=UserView.of(done.user), session=SessionView.of(done.session, current=True))
-    response = json_response(view)
-    set_session_cookies(response, done, now)
+def _signed_in(parts: Parts, done: SignIn) -> web.Response:
+    response = json_response(_view(parts, done.user, done.session))
+    set_session_cookies(response, done, parts.clock())
     return response
+
+
+def _view(parts: Parts, user: User, session: Session) -> SignedIn:
+    required = scopes_of(parts, user) is not None
+    state = FactorState.REQUIRED if required else FactorState.of(user)
+    return SignedIn(
+        user=UserView.of(user), session=SessionView.of(session, current=True), second_factor=state
+    )

@@ -8,7 +8,9 @@ from daemons.contracts.internal import (
     FetchedUsers,
     FetchUsers,
     UserSummary,
+    VerifiedApiKey,
     VerifiedSession,
+    VerifyApiKey,
     VerifySession,
 )
 from daemons.contracts.permissions import Permission
@@ -19,7 +21,8 @@ from daemons.user_api.domain.user import User, user_not_found
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import PublicKeys
 from daemons.user_api.services.look_up_users import find_user, find_users
-from daemons.user_api.services.verify_session import verify_session
+from daemons.user_api.services.verify_api_key import verify_api_key
+from daemons.user_api.services.verify_session import scopes_of, verify_session
 
 routes = Routes("internal")
 
@@ -40,12 +43,41 @@ async def show_keys(request: web.Request) -> web.Response:
 async def check_session(request: web.Request) -> web.Response:
     """Tell whether a session lives, and who its user is now."""
     body = await read_body(request, VerifySession)
-    found = await verify_session(parts_of(request), UUID(body.session_id))
+    parts = parts_of(request)
+    found = await verify_session(parts, UUID(body.session_id))
     if found is None:
         return json_response(VerifiedSession(active=False))
     user = found[1]
     answer = VerifiedSession(
-        active=True, user_id=str(user.id), display_name=user.display_name, role=user.role
+        active=True,
+        user_id=str(user.id),
+        display_name=user.display_name,
+        role=user.role,
+        scopes=_listed(scopes_of(parts, user)),
+    )
+    return json_response(answer)
+
+
+@routes.add(
+    "POST",
+    "/internal/api-keys/verify",
+    permission=Permission.SERVICE,
+    body=VerifyApiKey,
+    answer=VerifiedApiKey,
+)
+async def check_api_key(request: web.Request) -> web.Response:
+    """Tell whether an API key is good, whose it is, and what it may do."""
+    body = await read_body(request, VerifyApiKey)
+    caller = await verify_api_key(parts_of(request), body.digest)
+    if caller is None:
+        return json_response(VerifiedApiKey(active=False))
+    answer = VerifiedApiKey(
+        active=True,
+        user_id=str(caller.user_id),
+        display_name=caller.display_name,
+        role=caller.role,
+        scopes=_listed(caller.scopes),
+        key_id=str(caller.session_id),
     )
     return json_response(answer)
 
@@ -65,6 +97,10 @@ async def fetch_users(request: web.Request) -> web.Response:
     body = await read_body(request, FetchUsers)
     users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
     return json_response(FetchedUsers(users=[_summary(user) for user in users]))
+
+
+def _listed(scopes: frozenset[Permission] | None) -> list[Permission] | None:
+    return None if scopes is None else sorted(scopes)
 
 
 def _summary(user: User) -> UserSummary:

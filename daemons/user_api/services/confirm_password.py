@@ -12,7 +12,7 @@ _log = structlog.get_logger()
 
 
 async def confirm_password(parts: Parts, user: User, password: str, *, address: str) -> None:
-    """Return if this is the user's password; guesses count as at sign-in.
+    """Return if this is the user's password; guesses count as at sign-in, a success forgets none.
 
     Raises:
         UnauthenticatedError: `invalid_credentials`.

@@ -18,13 +18,17 @@ _FAILED_GUESSES = frozenset({"invalid_credentials", "invalid_totp"})
 
 
 @asynccontextmanager
-async def counted_attempt(parts: Parts, *, account: str, address: str) -> AsyncIterator[None]:
-    """Judge an attempt inside; a failed guess stays counted, a success forgets the account's failures.
+async def counted_attempt(
+    parts: Parts, *, account: str, address: str, forgets: bool = False
+) -> AsyncIterator[None]:
+    """Judge an attempt inside; a failed guess stays counted.
 
     Args:
         parts: The parts of the daemon.
         account: What was given as the user's address; unknown ones are counted alike.
         address: Where the attempt comes from.
+        forgets: A success forgets the account's failures. Only for all factors at once: whoever knows one
+            could otherwise guess the other without end.
 
     Raises:
         TransientError: `rate_limited`, the attempt was not let in.
@@ -45,7 +49,10 @@ async def counted_attempt(parts: Parts, *, account: str, address: str) -> AsyncI
                 await parts.attempts.take_back(attempt)
         raise
     await parts.attempts.take_back(by_address)
-    await parts.attempts.forget(by_account.key)
+    if forgets:
+        await parts.attempts.forget(by_account.key)
+    else:
+        await parts.attempts.take_back(by_account)
 
 
 async def _admit(parts: Parts, kind: str, name: str, back_off: BackOff) -> Attempt:

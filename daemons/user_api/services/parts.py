@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -11,10 +12,13 @@ from daemons.shared.clock import Clock
 from daemons.user_api.domain.backoff import SignInLimits
 from daemons.user_api.domain.session import SessionLimits
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
 from daemons.user_api.storage.mongo_attempts import MongoAttempts
 from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
+from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
 from daemons.user_api.storage.mongo_sessions import MongoSessions
 from daemons.user_api.storage.mongo_users import MongoUsers
+from daemons.user_api.storage.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +46,7 @@ class Parts(Registry):
     attempts: MongoAttempts
     attempts_key: bytes = field(repr=False)
     sign_in_limits: SignInLimits
+    second_factors: MongoSecondFactors
+    api_keys: MongoApiKeys
+    second_factor_roles: frozenset[Role]
+    sealer: Sealer

@@ -20,24 +20,27 @@ from daemons.user_api.services.confirm_password import invalid_credentials
 from daemons.user_api.services.count_attempt import counted_attempt
 from daemons.user_api.services.issue_tokens import SignIn, issue_tokens
 from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.prove_second_factor import prove_second_factor
 
 _log = structlog.get_logger()
 _REFRESH_TOKEN_BYTES = 32
 
 
-async def sign_in(parts: Parts, *, email: str, password: str, address: str, device: str) -> SignIn:
+async def sign_in(
+    parts: Parts, *, email: str, password: str, totp: str | None = None, address: str, device: str
+) -> SignIn:
     """Begin a new session for whoever knows the password.
 
     An unknown address and a wrong password cost the same work and end in the same error; that a user is
     locked is told only to those who know the password.
 
     Raises:
-        UnauthenticatedError: `invalid_credentials`.
+        UnauthenticatedError: `invalid_credentials`; with the right password `totp_required`, `invalid_totp`.
         ForbiddenError: `user_locked`.
         TransientError: `rate_limited`, `overloaded`, `unavailable`, or the user was changed just now.
     """
     account = _account_of(email)
-    async with counted_attempt(parts, account=account, address=address):
+    async with counted_attempt(parts, account=account, address=address, forgets=True):
         user = await parts.users.find_by_email(account)
         if not await parts.hasher.verify(normalise_password(password), user.password_hash if user else None):
             _refused("invalid_credentials", user, address)
@@ -45,6 +48,8 @@ async def sign_in(parts: Parts, *, email: str, password: str, address: str, devi
         if user is None or user.locked:
             _refused("user_locked", user, address)
             raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
+        if user.second_factor:
+            await prove_second_factor(parts, user, totp, address=address)
     session = _new_session(parts, user.id, address=address, device=device)
     refresh_token = secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
     first = RefreshToken(

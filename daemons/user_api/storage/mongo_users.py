@@ -171,4 +171,5 @@ def user_of(document: Document) -> User:
         created_at=document["created_at"],
         password_hash=document["password_hash"],
         version=document["version"],
+        second_factor=document.get("second_factor", False),
     )

@@ -8,6 +8,8 @@ USERS = "users"
 SESSIONS = "sessions"
 REFRESH_TOKENS = "refresh_tokens"
 ATTEMPTS = "sign_in_attempts"
+SECOND_FACTORS = "second_factors"
+API_KEYS = "api_keys"
 REGISTRATIONS = "refused_registrations"
 
 
@@ -20,8 +22,10 @@ async def make_indexes(database: Database) -> None:
     try:
         await database[USERS].create_index("email", unique=True, name="email")
         await database[SESSIONS].create_index([("user_id", 1), ("_id", -1)], name="user")
+        await database[API_KEYS].create_index("digest", unique=True, name="digest")
+        await database[API_KEYS].create_index([("user_id", 1), ("_id", -1)], name="user")
         # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
-        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS):
+        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS):
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
     except PyMongoError as error:
         raise unavailable(error) from error

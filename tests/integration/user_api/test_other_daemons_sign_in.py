@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from daemons.contracts.errors import UnauthenticatedError
-from daemons.contracts.permissions import Role
+from daemons.contracts.permissions import Permission, Role
 from daemons.shared.auth.remote_sessions import FRESH_SECONDS, KEYS_FRESH_SECONDS, RemoteSessions
 from daemons.shared.auth.service_tokens import ServiceTokens
+from tests.support.bank import PASSWORD as BANK_PASSWORD
 from tests.support.bank import Bank
 from tests.support.user_api import SECRET, MovableClock, Person, UserApi, running_user_api
 from tests.support.waiting import eventually
@@ -141,3 +142,42 @@ async def test_a_new_key_is_picked_up_without_a_restart_and_a_withdrawn_one_drop
         monotonic.now += KEYS_FRESH_SECONDS
         assert await refusal(sessions, new) is None
         assert await refusal(sessions, old) == "not_signed_in"
+
+
+async def test_an_api_key_is_taken_by_other_daemons_and_refused_soon_after_its_end(bank: Bank) -> None:
+    person = await bank.person("Ann")
+    body = {"password": BANK_PASSWORD, "name": "x", "scopes": ["use_own_accounts"]}
+    made = (await person.post("/auth/tokens", body)).json()
+    script = bank.nobody()
+    script.headers = {"Authorization": f"Bearer {made['token']}", "X-Requested-With": ""}
+    account = await script.post("/accounts", {"type": "checking", "currency": "EUR"})
+    assert (account.status_code, account.json()["owner_id"]) == (201, person.user_id)
+    proof = await script.get("/ledger/proof")
+    assert (proof.status_code, proof.json()["code"]) == (403, "forbidden")
+    revoked = await person.call("DELETE", f"/auth/tokens/{made['key']['id']}")
+    assert revoked.status_code == 204
+
+    async def refused() -> bool:
+        answer = await script.get("/accounts")
+        return answer.status_code == 401 and answer.json()["code"] == "not_signed_in"
+
+    await eventually(refused)
+
+
+async def test_a_revoked_key_is_believed_no_longer_than_a_session(mongo_uri: str, database_name: str) -> None:
+    monotonic = Seconds()
+    async with running_user_api(mongo_uri, database_name) as api:
+        sessions = other_daemon(api, monotonic)
+        person = await api.person(Role.OPERATOR)
+        body = {"password": person.password, "name": "x", "scopes": ["read_events"]}
+        made = (await person.call("POST", "/auth/tokens", body)).json()
+        caller = await sessions.authenticate_key(made["token"])
+        assert caller.may(Permission.READ_EVENTS)
+        assert not caller.may(Permission.FUND_ACCOUNTS)
+        assert await sessions.renew(caller) == caller
+        await person.call("DELETE", f"/auth/tokens/{made['key']['id']}")
+        monotonic.now += FRESH_SECONDS
+        with pytest.raises(UnauthenticatedError):
+            await sessions.authenticate_key(made["token"])
+        with pytest.raises(UnauthenticatedError):
+            await sessions.renew(caller)

@@ -31,6 +31,7 @@ def environment(mongo_uri: str, database_name: str) -> dict[str, str]:
         "MONGO_DATABASE": database_name,
         "JWT_SECRET": SECRET,
         "PORT": str(port),
+        "TOTP_REQUIRED_ROLES": "",
     }
 
 

@@ -45,6 +45,7 @@ async def test_a_session_shows_its_user_as_they_are_now(user_api: UserApi) -> No
         "user_id": person.id,
         "display_name": "Ann Other",
         "role": "support",
+        "scopes": None,
     }
 
 

@@ -1,0 +1,55 @@
+"""Routes of API keys: make, list, revoke. None of them can be called with a key."""
+
+from datetime import timedelta
+
+from aiohttp import web
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.answers import json_response, no_content
+from daemons.shared.http.requests import caller_of, read_body, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.domain.api_key import api_key_not_found
+from daemons.user_api.handlers.origin import address_of
+from daemons.user_api.handlers.parts import parts_of
+from daemons.user_api.handlers.schemas import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey
+from daemons.user_api.services.manage_api_keys import create_api_key, list_api_keys, revoke_api_key
+
+routes = Routes("API keys")
+
+
+@routes.add(
+    "POST",
+    "/auth/tokens",
+    permission=Permission.MANAGE_OWN_ACCESS,
+    body=ApiKeyRequest,
+    answer=NewApiKey,
+    status=201,
+)
+async def create(request: web.Request) -> web.Response:
+    """Make an API key for some of what the caller may do; it is answered this once."""
+    body = await read_body(request, ApiKeyRequest)
+    made = await create_api_key(
+        parts_of(request),
+        caller_of(request),
+        password=body.password,
+        name=body.name,
+        scopes=body.scopes,
+        lifetime=timedelta(days=body.expires_in_days),
+        address=address_of(request),
+    )
+    return json_response(NewApiKey(key=ApiKeyView.of(made.key), token=made.text), status=201)
+
+
+@routes.add("GET", "/auth/tokens", permission=Permission.MANAGE_OWN_ACCESS, answer=ApiKeyList)
+async def show_all(request: web.Request) -> web.Response:
+    """List the own API keys, newest first."""
+    keys = await list_api_keys(parts_of(request), user_id=caller_of(request).user_id)
+    return json_response(ApiKeyList(items=[ApiKeyView.of(key) for key in keys]))
+
+
+@routes.add("DELETE", "/auth/tokens/{id}", permission=Permission.MANAGE_OWN_ACCESS, status=204)
+async def revoke(request: web.Request) -> web.Response:
+    """Revoke one of the own API keys."""
+    key_id = read_uuid(request, "id", missing=api_key_not_found())
+    await revoke_api_key(parts_of(request), key_id, user_id=caller_of(request).user_id)
+    return no_content()

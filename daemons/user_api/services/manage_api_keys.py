@@ -1,0 +1,79 @@
+"""Making, listing and revoking API keys."""
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.auth.api_keys import API_KEY_PREFIX, api_key_digest
+from daemons.shared.auth.callers import Caller
+from daemons.shared.ids import new_id
+from daemons.user_api.domain.api_key import ApiKey, api_key_not_found, check_scopes, too_many_api_keys
+from daemons.user_api.services.confirm_password import confirm_password
+from daemons.user_api.services.look_up_users import find_user
+from daemons.user_api.services.parts import Parts
+
+_log = structlog.get_logger()
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key with its text, which leaves the daemon this once."""
+
+    key: ApiKey
+    text: str = field(repr=False)
+
+
+async def create_api_key(
+    parts: Parts,
+    caller: Caller,
+    *,
+    password: str,
+    name: str,
+    scopes: Collection[Permission],
+    lifetime: timedelta,
+    address: str,
+) -> NewKey:
+    """Make a key for some of what the caller may do; the password is asked again.
+
+    Raises:
+        InvalidRequestError: `invalid_request`, the caller's role does not hold a scope.
+        UnauthenticatedError: `invalid_credentials`.
+        ConflictError: `too_many_api_keys`.
+        TransientError: `rate_limited`, `overloaded` or `unavailable`.
+    """
+    user = await find_user(parts, caller.user_id)
+    bounds = check_scopes(scopes, user.role)
+    await confirm_password(parts, user, password, address=address)
+    now = parts.clock()
+    key = ApiKey(
+        id=new_id(), user_id=user.id, name=name, scopes=bounds, created_at=now, expires_at=now + lifetime
+    )
+    text = API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    if not await parts.api_keys.insert(key, api_key_digest(text)):
+        raise too_many_api_keys()
+    _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))
+    return NewKey(key, text)
+
+
+async def list_api_keys(parts: Parts, *, user_id: UUID) -> list[ApiKey]:
+    """Return the user's keys that have not expired, newest first."""
+    now = parts.clock()
+    return [key for key in await parts.api_keys.list_of(user_id) if key.lives(now)]
+
+
+async def revoke_api_key(parts: Parts, key_id: UUID, *, user_id: UUID) -> None:
+    """Revoke one of the user's keys, at once for user_api and within seconds elsewhere.
+
+    Raises:
+        NotFoundError: `api_key_not_found`, also for a key of somebody else.
+        TransientError: `unavailable`.
+    """
+    if not await parts.api_keys.revoke(key_id, user_id=user_id):
+        raise api_key_not_found()
+    _log.info("API key revoked", user_id=str(user_id), key_id=str(key_id))

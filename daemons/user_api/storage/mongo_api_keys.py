@@ -1,0 +1,95 @@
+"""API keys in MongoDB, as digests only; a TTL index sweeps those that have expired."""
+
+from datetime import datetime
+from uuid import UUID
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.user_api.domain.api_key import MAXIMUM_KEYS, ApiKey
+from daemons.user_api.domain.user import User
+from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.mongo_users import user_of
+from daemons.user_api.storage.schema import API_KEYS, USERS
+
+
+class MongoApiKeys:
+    """The keys of all users."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._keys = database[API_KEYS]
+        self._users = database[USERS]
+
+    async def insert(self, key: ApiKey, digest: str) -> bool:
+        """Add a key unless its user has as many as allowed."""
+
+        async def body(session: Session) -> bool:
+            # Writing to the user makes two that are made at once conflict, so that both are counted.
+            await self._users.update_one(
+                {"_id": key.user_id}, {"$set": {"key_made_at": key.created_at}}, session=session
+            )
+            living = {"user_id": key.user_id, "expires_at": {"$gt": key.created_at}}
+            if await self._keys.count_documents(living, session=session) >= MAXIMUM_KEYS:
+                return False
+            await self._keys.insert_one({**_to_document(key), "digest": digest}, session=session)
+            return True
+
+        return await run_transaction(self._client, body)
+
+    async def list_of(self, user_id: UUID) -> list[ApiKey]:
+        """Return the user's keys, newest first."""
+        with unavailable_on_fault():
+            documents = await self._keys.find({"user_id": user_id}).sort("_id", -1).to_list()
+        return [_key_of(document) for document in documents]
+
+    async def find_with_user(self, digest: str) -> tuple[ApiKey, User] | None:
+        """Return the key of this digest and its user as both are now."""
+        pipeline: list[Document] = [
+            {"$match": {"digest": digest}},
+            {"$lookup": {"from": USERS, "localField": "user_id", "foreignField": "_id", "as": "user"}},
+            {"$unwind": "$user"},
+        ]
+        with unavailable_on_fault():
+            cursor = await self._keys.aggregate(pipeline)
+            documents = await cursor.to_list()
+        if not documents:
+            return None
+        [document] = documents
+        return _key_of(document), user_of(document["user"])
+
+    async def renew_last_use(self, key: ApiKey, now: datetime) -> None:
+        """Keep that the key is in use; one of several requests at the same moment writes it."""
+        with unavailable_on_fault():
+            await self._keys.update_one(
+                {"_id": key.id, "last_used_at": key.last_used_at}, {"$set": {"last_used_at": now}}
+            )
+
+    async def revoke(self, key_id: UUID, *, user_id: UUID) -> bool:
+        """Remove a key if it is this user's; tells whether there was one."""
+        with unavailable_on_fault():
+            removed = await self._keys.delete_one({"_id": key_id, "user_id": user_id})
+        return removed.deleted_count == 1
+
+
+def _to_document(key: ApiKey) -> Document:
+    return {
+        "_id": key.id,
+        "user_id": key.user_id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
+    }
+
+
+def _key_of(document: Document) -> ApiKey:
+    return ApiKey(
+        id=document["_id"],
+        user_id=document["user_id"],
+        name=document["name"],
+        scopes=frozenset(Permission(scope) for scope in document["scopes"]),
+        created_at=document["created_at"],
+        expires_at=document["expires_at"],
+        last_used_at=document["last_used_at"],
+    )

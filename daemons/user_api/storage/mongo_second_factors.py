@@ -1,0 +1,129 @@
+"""Second factors in MongoDB: their secrets sealed, their recovery codes as digests."""
+
+from uuid import UUID
+
+import structlog
+from pymongo.errors import DuplicateKeyError
+
+from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.user_api.domain.second_factor import SecondFactor
+from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.schema import SECOND_FACTORS, SESSIONS, USERS
+from daemons.user_api.storage.sealing import Sealer
+
+_log = structlog.get_logger()
+
+
+class MongoSecondFactors:
+    """The second factor of each user who has one, or has begun to enrol."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._factors = database[SECOND_FACTORS]
+        self._users = database[USERS]
+        self._sessions = database[SESSIONS]
+
+    async def begin(self, factor: SecondFactor) -> bool:
+        """Keep an unconfirmed factor in place of an earlier one; False if one is confirmed already."""
+        document = {
+            "sealed_secret": factor.sealed_secret,
+            "confirmed": False,
+            "last_step": 0,
+            "recovery_digests": [],
+        }
+        with unavailable_on_fault():
+            try:
+                await self._factors.replace_one(
+                    {"_id": factor.user_id, "confirmed": False}, document, upsert=True
+                )
+            except DuplicateKeyError:
+                return False
+        return True
+
+    async def find(self, user_id: UUID) -> SecondFactor | None:
+        """Return the user's factor, confirmed or not."""
+        with unavailable_on_fault():
+            document = await self._factors.find_one({"_id": user_id})
+        if document is None:
+            return None
+        return SecondFactor(
+            user_id=document["_id"],
+            sealed_secret=document["sealed_secret"],
+            confirmed=document["confirmed"],
+            last_step=document["last_step"],
+            recovery_digests=tuple(document["recovery_digests"]),
+        )
+
+    async def confirm(
+        self, factor: SecondFactor, *, step: int, recovery_digests: list[bytes], kept_session: UUID
+    ) -> bool:
+        """Make the factor count from now on, and end the sessions that were begun without it."""
+
+        async def body(session: Session) -> bool:
+            confirmed = await self._factors.update_one(
+                {"_id": factor.user_id, "confirmed": False, "sealed_secret": factor.sealed_secret},
+                {"$set": {"confirmed": True, "last_step": step, "recovery_digests": recovery_digests}},
+                session=session,
+            )
+            if not confirmed.matched_count:
+                return False
+            await self._mark_user(factor.user_id, session, has_factor=True, kept_session=kept_session)
+            return True
+
+        return await run_transaction(self._client, body)
+
+    async def remove(self, user_id: UUID, *, kept_session: UUID | None) -> bool:
+        """Remove the factor and end the user's other sessions; False if there was none."""
+
+        async def body(session: Session) -> bool:
+            removed = await self._factors.delete_one({"_id": user_id}, session=session)
+            if not removed.deleted_count:
+                return False
+            await self._mark_user(user_id, session, has_factor=False, kept_session=kept_session)
+            return True
+
+        return await run_transaction(self._client, body)
+
+    async def use_step(self, user_id: UUID, step: int) -> bool:
+        """Use a time step up, with all before it; False if that has been done."""
+        with unavailable_on_fault():
+            used = await self._factors.update_one(
+                {"_id": user_id, "confirmed": True, "last_step": {"$lt": step}}, {"$set": {"last_step": step}}
+            )
+        return used.matched_count == 1
+
+    async def use_recovery_code(self, user_id: UUID, digest: bytes) -> bool:
+        """Use a recovery code up; False if it is none or was used."""
+        with unavailable_on_fault():
+            used = await self._factors.update_one(
+                {"_id": user_id, "confirmed": True, "recovery_digests": digest},
+                {"$pull": {"recovery_digests": digest}},
+            )
+        return used.modified_count == 1
+
+    async def reseal(self, sealer: Sealer) -> None:
+        """Seal anew what is sealed under a secret that is about to go."""
+        with unavailable_on_fault():
+            async for document in self._factors.find({}):
+                await self._reseal_one(document, sealer)
+
+    async def _reseal_one(self, document: Document, sealer: Sealer) -> None:
+        owner, sealed = document["_id"], document["sealed_secret"]
+        if sealer.is_current(sealed, owner):
+            return
+        secret = sealer.open(sealed, owner)
+        if secret is None:
+            _log.error("second factor cannot be opened: a recovery code or a reset helps", user_id=str(owner))
+            return
+        await self._factors.update_one(
+            {"_id": owner, "sealed_secret": sealed}, {"$set": {"sealed_secret": sealer.seal(secret, owner)}}
+        )
+
+    async def _mark_user(
+        self, user_id: UUID, session: Session, *, has_factor: bool, kept_session: UUID | None
+    ) -> None:
+        # The version makes a sign-in that was judged by the old rule fail, as after a new password.
+        await self._users.update_one(
+            {"_id": user_id}, {"$set": {"second_factor": has_factor}, "$inc": {"version": 1}}, session=session
+        )
+        await self._sessions.delete_many({"user_id": user_id, "_id": {"$ne": kept_session}}, session=session)
