@@ -47,7 +47,7 @@ async def write_one(
     """Write one decided command: both guarded updates in one round trip, its journal document, its event."""
     updates = [
         {
-            "q": {"_id": account.id, "sequence": decision.sequences_before[account.id]},
+            "q": {"_id": account.id},
             "u": {"$set": {"balance": account.balance_minor, "sequence": account.sequence}},
         }
         for account in decision.changed.values()

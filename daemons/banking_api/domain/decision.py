@@ -48,7 +48,6 @@ class GroupDecision:
 
     outcomes: list[Outcome] = field(default_factory=list)
     transactions: list[JournalTransaction] = field(default_factory=list)
-    sequences_before: dict[str, int] = field(default_factory=dict)
     changed: dict[str, LedgerAccount] = field(default_factory=dict)
 
 
@@ -195,7 +194,6 @@ def _beyond_balance(
 
 
 def _post(decision: GroupDecision, account: LedgerAccount, amount_minor: int) -> Entry:
-    decision.sequences_before.setdefault(account.id, account.sequence)
     account.balance_minor += amount_minor
     account.sequence += 1
     decision.changed[account.id] = account

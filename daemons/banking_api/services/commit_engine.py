@@ -72,7 +72,8 @@ class CommitEngine:
             ConflictError: the same key is being settled right now.
             OutcomeUnknownError: it may have been posted.
         """
-        return await asyncio.shield(self._enqueue(command))
+        # Cancelling this wait cancels the answer only; the commit is a task of its own.
+        return await self._enqueue(command)
 
     async def preview(self, command: PostingCommand) -> Preview:
         """Tell what would become of the command now; write nothing."""
