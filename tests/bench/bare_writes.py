@@ -7,6 +7,7 @@ from daemons.banking_api.domain.decision import GroupDecision
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.banking_api.storage.schema import ensure_schema
 from daemons.shared.mongo import Client, Document, Session, transaction_options
+from tests.bench.contenders import Contender, Counted
 from tests.bench.ledger import FUNDS_MINOR, BenchLedger
 from tests.bench.one_by_one import decide_one, write_one
 from tests.bench.payments import Books, Payments
@@ -68,6 +69,14 @@ class BareTransactions:
         async with ledger.client.start_session() as session:
             await session.with_transaction(body, **transaction_options())
         ledger.acknowledge(decision.outcomes[0])
+
+    def contender(self) -> Contender:
+        """One transaction at a time."""
+        return Contender("bare transaction", Counted(self.decisions, self.write, in_flight=1, first_rate=100))
+
+    async def prove(self) -> None:
+        """Prove the ledger they were written to."""
+        await self._ledger.prove()
 
     def _decide(self, command: PostingCommand) -> GroupDecision:
         ids = {command.from_account, command.to_account}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.banking_api.services.commit_engine import CommitEngine
-from tests.bench.bare_writes import BareTransactions
 from tests.bench.comparisons import p50_figure, rate_figure
 from tests.bench.contenders import Contender, Counted
 from tests.bench.figures import Figure, at_least
@@ -61,14 +60,13 @@ async def bare_inserts(bench: Workbench) -> list[Figure]:
 
 async def lone_command(bench: Workbench) -> list[Figure]:
     """One command at a time, p50, against one bare transaction with the same writes."""
-    ledger, other = await bench.ledger("engine"), await bench.ledger("lone")
-    bare = BareTransactions(other)
-    baseline = Contender("bare transaction", Counted(bare.decisions, bare.write, in_flight=1, first_rate=100))
+    ledger, bare = await bench.ledger("engine"), await bench.bare_transactions()
+    baseline = bare.contender()
     async with running_engine(ledger) as engine:
         measured = engine_contender(engine, ledger, ledger.payments.between_any, in_flight=1)
         await bench.turns(baseline, measured)
     await ledger.prove()
-    await other.prove()
+    await bare.prove()
     return [p50_figure("lone-engine", "lone command, p50 / bare transaction", measured, baseline)]
 
 

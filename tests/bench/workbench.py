@@ -7,7 +7,7 @@ from uuid import UUID
 
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, connect
-from tests.bench.bare_writes import BareInserts
+from tests.bench.bare_writes import BareInserts, BareTransactions
 from tests.bench.contenders import Contender, Counted, take_turns
 from tests.bench.http_bank import NO_BROKER, HttpBank
 from tests.bench.ledger import ACCOUNTS, BenchLedger, create_ledger
@@ -31,6 +31,7 @@ class Workbench:
         self.client: Client = connect(mongo.uri, daemon="bench", max_pool_size=_POOL)
         self._ledgers: dict[str, BenchLedger] = {}
         self._bare: tuple[BareInserts, Contender] | None = None
+        self._lone: BareTransactions | None = None
         self._banks: dict[str, HttpBank] = {}
         self._kafka: str | None = None
 
@@ -59,6 +60,12 @@ class Workbench:
             self._bare = bare, best
         bare, best = self._bare
         return bare, Contender(best.name, best.run)
+
+    async def bare_transactions(self) -> BareTransactions:
+        """Lone bare transactions on a ledger that nobody else writes to."""
+        if self._lone is None:
+            self._lone = BareTransactions(await self.ledger("lone"))
+        return self._lone
 
     async def http_bank(self) -> HttpBank:
         """Real daemons without Kafka: what they tell stays in the outbox."""

@@ -53,7 +53,7 @@ def test_a_batch_has_a_key_for_every_row() -> None:
 
 def test_plans_and_reports_survive_the_way_between_processes() -> None:
     assert LoadPlan.loads(PLAN.dumps()) == PLAN
-    report = LoadReport(done=1, acknowledged=2, seconds=1.0, cpu_seconds=0.1, latencies_seconds=[0.2])
+    report = LoadReport(acknowledged=2, seconds=1.0, cpu_seconds=0.1, latencies_seconds=[0.2])
     assert LoadReport.loads(report.dumps()) == report
 
 
