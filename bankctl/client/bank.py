@@ -6,6 +6,8 @@ from typing import Any
 
 from bankctl import invocation
 from bankctl.client.accounts import Accounts
+from bankctl.client.approvals import Approvals
+from bankctl.client.audit import Audit
 from bankctl.client.credentials import Credentials
 from bankctl.client.events import Events
 from bankctl.client.http import Transport
@@ -30,6 +32,8 @@ class BankClient:
         self.accounts = Accounts(self.http)
         self.transactions = Transactions(self.http)
         self.events = Events(self.http)
+        self.audit = Audit(self.http)
+        self.approvals = Approvals(self.http)
 
     def start_session(self, user: Mapping[str, Any], session: Mapping[str, Any]) -> StoredSession:
         """Keep the session that a login has just begun.

@@ -1,4 +1,4 @@
-"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove."""
+"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove; audit, approvals."""
 
 import uuid
 from enum import StrEnum
@@ -8,6 +8,7 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
+from bankctl.commands import approvals, audit
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
 from bankctl.errors import CliError, ExitStatus
@@ -27,6 +28,8 @@ Examples:
   bankctl admin prove
 """
 )
+app.add_typer(audit.app, name="audit")
+app.add_typer(approvals.app, name="approvals")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]
@@ -68,10 +71,15 @@ def unfreeze(account: Account, *, reason: Reason) -> None:
 
     Examples:
       bankctl admin unfreeze 4000000006 --reason "card replaced"
+
+    Where the bank asks for a second person it waits for `bankctl admin approvals`, and exits 0.
     """
     number = parse_account(account)
     with open_bank() as bank:
-        emit(bank.accounts.change(number, "unfreeze", reason=reason), columns=DETAIL_COLUMNS)
+        answer = bank.accounts.change(number, "unfreeze", reason=reason)
+    if approvals.shows_waiting(answer):
+        return
+    emit(answer, columns=DETAIL_COLUMNS)
     messages.success(f"{number} is active again")
 
 
@@ -116,6 +124,7 @@ def fund(
       bankctl admin fund 4000000006 100.00 --reference "cash deposit"
 
     If its outcome is not known (exit 9), `bankctl transactions retry` settles it without crediting twice.
+    Where the bank asks for a second person it waits for `bankctl admin approvals`, and exits 0.
     """
     number, sum_paid = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
@@ -130,6 +139,8 @@ def fund(
         if reference:
             request["reference"] = parse_reference(reference)
         settled = begin_transfer(bank, request, key=key, path=f"/accounts/{number}/fund")
+    if approvals.shows_waiting(settled.transaction):
+        return
     document = {**settled.transaction, "idempotency_key": key, "replayed": settled.replayed}
     emit(document, columns=TRANSACTION_COLUMNS)
     messages.success(
@@ -166,9 +177,15 @@ def set_role(
 
     Examples:
       bankctl admin set-role bob@example.com support --reason "joined the desk"
+
+    Where the bank asks for a second person to make an admin it waits for `bankctl admin approvals`, and
+    exits 0.
     """
     with open_bank() as bank:
-        emit(bank.users.set_role(_user_id(bank, user), role=role, reason=reason), columns=_USER_COLUMNS)
+        answer = bank.users.set_role(_user_id(bank, user), role=role, reason=reason)
+    if approvals.shows_waiting(answer):
+        return
+    emit(answer, columns=_USER_COLUMNS)
     messages.success(f"{user} is {role} now")
 
 

@@ -1,0 +1,220 @@
+"""admin audit list, show, verify, export."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from heapq import merge
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bankctl import invocation
+from bankctl.anchors import load_anchors, read_anchor_file, save_anchors
+from bankctl.client.audit import TRAILS
+from bankctl.client.bank import BankClient, open_bank
+from bankctl.commands.accounts import All, Limit
+from bankctl.errors import CliError, ExitStatus
+from bankctl.invocation import OutputFormat
+from bankctl.render import messages
+from bankctl.render.column import Column
+from bankctl.render.output import emit, emit_event
+
+app = typer.Typer(
+    help="""Who did what to whom, when, why and from where; and whether that record is whole.
+
+Examples:
+  bankctl admin audit list --target 4000000006
+  bankctl admin audit verify
+"""
+)
+
+
+class Trail(StrEnum):
+    """The trail of accounts and money, and that of users."""
+
+    LEDGER = "ledger"
+    USERS = "users"
+
+
+_Which = Annotated[Trail | None, typer.Option("--trail", help="Only that one.")]
+_COLUMNS = [
+    Column("trail", "Trail"),
+    Column("seq", "No.", "right"),
+    Column("at", "Time"),
+    Column("actor.display_name", "Who"),
+    Column("action", "Act"),
+    Column("target.id", "Whom"),
+    Column("reason", "Why"),
+    Column("address", "From"),
+]
+_DETAILS = [
+    *_COLUMNS,
+    Column("actor.user_id", "User"),
+    Column("actor.role", "Role"),
+    Column("before", "Before"),
+    Column("after", "After"),
+    Column("approval", "First person"),
+    Column("request_id", "Request"),
+    Column("hash", "Hash"),
+]
+_VERDICTS = [
+    Column("trail", "Trail"),
+    Column("result", "Result"),
+    Column("head.count", "Records", "right"),
+    Column("compared_with", "Compared with"),
+    Column("problem", "Problem"),
+]
+
+
+@app.command("list")
+def list_records(
+    *,
+    trail: _Which = None,
+    action: Annotated[str | None, typer.Option("--action", help="Such as freeze, fund or lock.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", metavar="USER_ID", help="Only theirs.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="ID", help="Only those on this account or user.")
+    ] = None,
+    limit: Limit = 50,
+    everything: All = False,
+) -> None:
+    """List administrative acts, newest first (support staff).
+
+    Examples:
+      bankctl admin audit list
+      bankctl admin audit list --action fund --all -o csv > funding.csv
+    """
+    with open_bank() as bank:
+        found = [
+            _named(bank.audit.list(one, action=action, actor=actor, target=target, limit=None), one)
+            for one in _chosen(trail)
+        ]
+        newest = merge(*found, key=lambda record: str(record["at"]), reverse=True)
+        emit(_first(newest, None if everything else limit), columns=_COLUMNS, title="Audit")
+
+
+@app.command()
+def show(
+    trail: Annotated[Trail, typer.Argument(metavar="TRAIL", help="ledger or users.")],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The record's number.")],
+) -> None:
+    """Show one act with all that was kept of it.
+
+    Examples:
+      bankctl admin audit show ledger 17
+      bankctl admin audit show users 3 --query "[before, after]"
+    """
+    with open_bank() as bank:
+        emit({"trail": str(trail), **bank.audit.show(trail, number)}, columns=_DETAILS)
+
+
+@app.command()
+def verify(
+    *,
+    trail: _Which = None,
+    anchor: Annotated[
+        Path | None, typer.Option("--anchor", metavar="FILE", help="Compare with an earlier export.")
+    ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Begin anew, such as after `bankctl dev reset`.")
+    ] = False,
+) -> None:
+    """Verify that no record was changed, removed, moved or cut off.
+
+    Examples:
+      bankctl admin audit verify
+      bankctl admin audit verify --anchor audit-2026-11.jsonl
+
+    The bank computes every hash of the chain anew. Somebody who can write to its database could write
+    the whole chain anew as well, so its end is compared with the one that the last verification kept
+    on this machine, or with that of an export. Exits 1 if anything is wrong.
+    """
+    with open_bank() as bank:
+        kept = {} if forget else load_anchors(bank.profile)
+        anchors = read_anchor_file(anchor) if anchor is not None else kept
+        source = str(anchor) if anchor is not None else "the last verification here"
+        verdicts = [
+            _verdict(bank.audit.proof(one, anchors.get(one)), source if one in anchors else "-")
+            for one in _chosen(trail)
+        ]
+        holds = all(verdict["holds"] for verdict in verdicts)
+        heads = {verdict["trail"]: verdict["head"] for verdict in verdicts}
+        _show_verdicts(verdicts, holds=holds, heads=heads)
+        if not holds:
+            raise CliError(
+                "the audit trail is not what was written",
+                exit_status=ExitStatus.UNEXPECTED,
+                hint="`bankctl admin audit verify -o json` names every record; keep the database as it is",
+                code="audit_broken",
+            )
+        save_anchors(bank.profile, {**kept, **heads})
+    messages.success("whole, and its end is kept on this machine for the next time")
+
+
+@app.command()
+def export(*, trail: _Which = None) -> None:
+    """Print all records as lines of JSON, oldest first, and as the last line where the trails end.
+
+    Examples:
+      bankctl admin audit export > audit-2026-11.jsonl
+      bankctl admin audit export --trail users > users.jsonl
+
+    Keep the file where those who run the bank cannot change it; `verify --anchor FILE` compares with it.
+    """
+    heads: dict[str, Any] = {}
+    with open_bank() as bank:
+        for one in _chosen(trail):
+            heads[one] = _export_one(bank, one)
+    emit_event({"heads": heads})
+
+
+def _export_one(bank: BankClient, trail: str) -> dict[str, Any]:
+    newest_first = bank.audit.list(trail, action=None, actor=None, target=None, limit=None)
+    records = list(_named(newest_first, trail))
+    for record in reversed(records):
+        emit_event(record)
+    if not records:
+        head: dict[str, Any] = bank.audit.proof(trail, None)["head"]
+        return head
+    return {"count": records[0]["seq"], "hash": records[0]["hash"]}
+
+
+def _chosen(trail: Trail | None) -> list[str]:
+    return list(TRAILS) if trail is None else [str(trail)]
+
+
+def _named(records: Iterator[dict[str, Any]], trail: str) -> Iterator[dict[str, Any]]:
+    for record in records:
+        yield {"trail": trail, **record}
+
+
+def _first(records: Iterator[dict[str, Any]], limit: int | None) -> Iterator[dict[str, Any]]:
+    for position, record in enumerate(records):
+        if position == limit:
+            messages.note("there are more; --limit N or --all shows them")
+            return
+        yield record
+
+
+def _verdict(proof: dict[str, Any], compared_with: str) -> dict[str, Any]:
+    faults = proof["faults"]
+    first = faults[0] if faults else None
+    more = f" ({proof['fault_count']} in all)" if proof["fault_count"] > 1 else ""
+    return {
+        **proof,
+        "result": "ok" if proof["holds"] else "FAILED",
+        "compared_with": compared_with,
+        "problem": f"{_place(first['seq'])}{first['problem']}{more}" if first else None,
+    }
+
+
+def _place(seq: int) -> str:
+    return f"record {seq}: " if seq else ""
+
+
+def _show_verdicts(verdicts: list[dict[str, Any]], *, holds: bool, heads: dict[str, Any]) -> None:
+    run = invocation.current()
+    if run.query is not None or run.output in {OutputFormat.JSON, OutputFormat.JSONL}:
+        emit({"holds": holds, "trails": verdicts, "heads": heads})
+    else:
+        emit(verdicts, columns=_VERDICTS, title="Audit")
