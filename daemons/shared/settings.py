@@ -1,6 +1,7 @@
 """What every daemon reads from its environment. All faults are reported at once, secrets never printed."""
 
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, TypeVar
 
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
@@ -26,6 +27,15 @@ def check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """Return the networks of a list such as `10.89.7.0/24, fd00::/64`.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
 class StoreSettings(BaseSettings):
     """What is needed to reach a daemon's own database and to sign or check tokens."""
 
@@ -47,6 +57,14 @@ class DaemonSettings(StoreSettings):
 
     port: Annotated[int, Field(ge=1, le=65535)]
     host: str = "127.0.0.1"
+    gateway_networks: str = ""
+    """Networks (CIDR, separated by commas) whose X-Forwarded-For is believed; loopback always is."""
+
+    @field_validator("gateway_networks")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
 
 
 class PeerSettings(DaemonSettings):

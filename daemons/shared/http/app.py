@@ -11,8 +11,9 @@ from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.http import health
 from daemons.shared.http.boundary import boundary
 from daemons.shared.http.openapi import describe
+from daemons.shared.http.origin import GATEWAYS_KEY
 from daemons.shared.http.routes import ROUTES_KEY, SERVICE_TOKENS_KEY, Route, register
-from daemons.shared.settings import DaemonSettings
+from daemons.shared.settings import DaemonSettings, parse_networks
 
 MAXIMUM_BODY_BYTES = 256 * 1024
 KEEPALIVE_TIMEOUT_SECONDS = 75
@@ -50,6 +51,7 @@ def build_app(
 
 def serve(app: web.Application, settings: DaemonSettings) -> None:
     """Serve until SIGTERM or SIGINT, then let running requests finish. Says why when the port is taken."""
+    app[GATEWAYS_KEY] = parse_networks(settings.gateway_networks)
     try:
         web.run_app(
             app,
