@@ -33,6 +33,24 @@ def read_password(*, from_stdin: bool, label: str = "Password", confirm: bool = 
     return password
 
 
+def read_code(*, from_stdin: bool) -> str:
+    """A code of the second factor, which is worth nothing once it is used: a line of stdin, or typed.
+
+    Raises:
+        CliError: there is no terminal to ask on, or stdin holds none.
+    """
+    if not from_stdin:
+        return ask("Code of your app, or a recovery code", option="a code of the second factor")
+    code = sys.stdin.readline().strip()
+    if not code:
+        raise usage_error(
+            "stdin holds no code of the second factor",
+            hint='printf \'%s\\n\' "$PASSWORD" "$CODE" | bankctl ...',
+            code="totp_required",
+        )
+    return code
+
+
 def ask(label: str, *, option: str) -> str:
     """A line of text that the command needs and was not given as `option`.
 

@@ -1,5 +1,7 @@
 """The bank as the commands see it: one profile, its session, and the resources behind it."""
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +10,7 @@ from bankctl import invocation
 from bankctl.client.accounts import Accounts
 from bankctl.client.approvals import Approvals
 from bankctl.client.audit import Audit
+from bankctl.client.auth import Auth
 from bankctl.client.credentials import Credentials
 from bankctl.client.events import Events
 from bankctl.client.http import Transport
@@ -15,19 +18,44 @@ from bankctl.client.renewal import SessionRenewal
 from bankctl.client.transactions import Transactions
 from bankctl.client.users import Users
 from bankctl.config import Profile, load_profile
-from bankctl.errors import CliError, ExitStatus
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.session import StoredSession, delete_session, load_session, save_session, session_lock
+
+API_KEY_VARIABLE = "BANKCTL_TOKEN"
+_API_KEY = re.compile(r"bk_[A-Za-z0-9_-]{43}")
+
+
+def check_api_key(key: str) -> str:
+    """Return `key` if it has the form of an API key.
+
+    Raises:
+        CliError: it has not; it is not shown, for it may be another secret.
+    """
+    if not _API_KEY.fullmatch(key):
+        raise usage_error(
+            f"{API_KEY_VARIABLE} holds no API key (bk_ and 43 letters and digits)",
+            hint="`bankctl auth token create` makes one; unset it to use the session",
+            code="invalid_api_key",
+        )
+    return key
 
 
 class BankClient:
     """Everything that the command line asks of a bank, grouped by resource."""
 
-    def __init__(self, profile: Profile, session: StoredSession | None = None) -> None:
+    def __init__(
+        self, profile: Profile, session: StoredSession | None = None, *, api_key: str | None = None
+    ) -> None:
         self.profile = profile
         self.session = session
-        self.http = Transport(profile, credentials=Credentials.of(session) if session else None)
-        if session is not None:
+        if api_key is not None:
+            self.http = Transport(profile, credentials=Credentials(api_key=api_key))
+        elif session is not None:
+            self.http = Transport(profile, credentials=Credentials.of(session))
             self.http.renew = SessionRenewal(self.http, session)
+        else:
+            self.http = Transport(profile)
+        self.auth = Auth(self.http)
         self.users = Users(self.http)
         self.accounts = Accounts(self.http)
         self.transactions = Transactions(self.http)
@@ -71,11 +99,22 @@ class BankClient:
         self.session = None
 
     def require_session(self) -> StoredSession:
-        """The session.
+        """The session; with an API key, who it stands for.
 
         Raises:
             CliError: nobody is logged in.
         """
+        if self.session is None and self.http.credentials.api_key is not None:
+            user = self.users.me()
+            self.session = StoredSession(
+                url=self.profile.url,
+                cookie="",
+                user_id=str(user["id"]),
+                email=str(user["email"]),
+                display_name=str(user["display_name"]),
+                role=str(user["role"]),
+                expires_at="",
+            )
         if self.session is None:
             raise CliError(
                 f"nobody is logged in to {self.profile.url} (profile {self.profile.name})",
@@ -92,15 +131,19 @@ class BankClient:
 
 @contextmanager
 def open_bank(*, logged_in: bool = True) -> Iterator[BankClient]:
-    """The bank of the chosen profile, with the kept session.
+    """The bank of the chosen profile, with the kept session, or the API key in BANKCTL_TOKEN.
 
     Raises:
         CliError: no such profile, or `logged_in` and nobody is.
     """
     profile = load_profile(invocation.current().profile)
-    bank = BankClient(profile, load_session(profile))
+    api_key = os.environ.get(API_KEY_VARIABLE) or None
+    if api_key is not None:
+        bank = BankClient(profile, api_key=check_api_key(api_key))
+    else:
+        bank = BankClient(profile, load_session(profile))
     try:
-        if logged_in:
+        if logged_in and api_key is None:
             bank.require_session()
         yield bank
     finally:

@@ -1,4 +1,4 @@
-"""What tells the bank who is calling: the cookies of a session."""
+"""What tells the bank who is calling: the cookies of a session, or an API key."""
 
 import time
 from collections.abc import Iterable
@@ -10,11 +10,15 @@ from bankctl.session import COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
 
 @dataclass(slots=True)
 class Credentials:
-    """The cookies that the bank last gave; `cookie_expires_at` in seconds since the epoch, by our clock."""
+    """The cookies that the bank last gave; `cookie_expires_at` in seconds since the epoch, by our clock.
+
+    With an API key no cookie is sent.
+    """
 
     cookie: str | None = field(default=None, repr=False)
     refresh_cookie: str | None = field(default=None, repr=False)
     cookie_expires_at: float | None = None
+    api_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, session: StoredSession) -> "Credentials":
@@ -23,6 +27,8 @@ class Credentials:
 
     def header(self) -> dict[str, str]:
         """What every request carries; the refresh cookie goes with an exchange only."""
+        if self.api_key is not None:
+            return {"Authorization": f"Bearer {self.api_key}"}
         return {"Cookie": f"{COOKIE_NAME}={self.cookie}"} if self.cookie else {}
 
     def refresh_header(self) -> dict[str, str]:

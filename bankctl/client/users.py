@@ -19,13 +19,20 @@ class Users:
         user: dict[str, Any] = self._http.request("POST", "/users", body=body).data
         return user
 
-    def login(self, *, email: str, password: str) -> dict[str, Any]:
-        """Begin a session; returns `{user, session}`."""
+    def login(self, *, email: str, password: str, totp: str | None = None) -> dict[str, Any]:
+        """Begin a session; returns `{user, session}`. `totp` is a code of the second factor."""
         body = {"email": email, "password": password}
+        if totp is not None:
+            body["totp"] = totp
         # A second login harms nobody: the first one's session simply stays unused.
         answer = self._http.request("POST", "/auth/login", body=body, repeatable=True)
         found: dict[str, Any] = answer.data
         return found
+
+    def me(self) -> dict[str, Any]:
+        """The UserView of whoever calls."""
+        user: dict[str, Any] = self._http.request("GET", "/users/me").data
+        return user
 
     def logout(self) -> None:
         """End this session."""

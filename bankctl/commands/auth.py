@@ -1,10 +1,11 @@
-"""auth status, sessions, change-password."""
+"""auth status, sessions, change-password, totp, token."""
 
 from typing import Annotated
 
 import typer
 
 from bankctl.client.bank import open_bank
+from bankctl.commands import second_factor, tokens
 from bankctl.commands.session import whoami
 from bankctl.errors import usage_error
 from bankctl.prompts import read_password
@@ -13,13 +14,17 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit
 
 app = typer.Typer(
-    help="""Sessions and the password.
+    help="""Sessions, the password, the second factor, and API keys.
 
 Examples:
   bankctl auth status
   bankctl auth sessions
+  bankctl auth totp enroll
+  bankctl auth token create --name ci --scope use_own_accounts
 """
 )
+app.add_typer(second_factor.app, name="totp")
+app.add_typer(tokens.app, name="token")
 
 
 @app.command()
@@ -37,14 +42,25 @@ def status() -> None:
 def sessions(
     *,
     end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End that session.")] = None,
+    end_others: Annotated[bool, typer.Option("--end-others", help="End all but this one.")] = False,
+    end_all: Annotated[bool, typer.Option("--end-all", help="End all, this one too.")] = False,
 ) -> None:
-    """List where you are logged in, or end one of these sessions.
+    """List where you are logged in, or end some of these sessions.
 
     Examples:
       bankctl auth sessions
       bankctl auth sessions --end 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b
+      bankctl auth sessions --end-others
     """
+    if [end is not None, end_others, end_all].count(True) > 1:
+        raise usage_error("choose one of --end, --end-others and --end-all")
     with open_bank() as bank:
+        if end_others or end_all:
+            bank.auth.end_sessions(keep_current=end_others)
+            if end_all:
+                bank.end_session()
+            messages.success("all other sessions have ended" if end_others else "all sessions have ended")
+            return
         if end is not None:
             bank.users.end_session(end)
             messages.success("that session has ended")

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bankctl.client.bank import BankClient, open_bank
+from bankctl.client.bank import API_KEY_VARIABLE, BankClient, open_bank
 from bankctl.errors import CliError, ExitStatus
-from bankctl.prompts import ask, read_password
+from bankctl.prompts import ask, read_code, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
 from bankctl.session import session_file
@@ -39,7 +39,8 @@ def register(
             password=read_password(from_stdin=password_stdin, confirm=True),
         )
     emit(user, columns=["id", "email", "display_name", "role"])
-    messages.success(f"registered; next: bankctl login --email {user['email']}")
+    # The bank answers alike for an address that somebody has: it does not tell who its users are.
+    messages.success(f"registered, if the address was free; next: bankctl login --email {user['email']}")
 
 
 def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None:
@@ -49,17 +50,25 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
       bankctl login --email ann@example.com
       printf '%s\n' "$PASSWORD" | bankctl login --email ann@example.com --password-stdin
 
+    With a second factor the code of your app is asked for too; with --password-stdin it is the second line.
     The session is kept in a file that only you can read; `bankctl whoami` shows where.
     """
     with open_bank(logged_in=False) as bank:
         bank.http.forget_credentials()
-        answer = bank.users.login(
-            email=email or ask("E-mail", option="--email"),
-            password=read_password(from_stdin=password_stdin),
-        )
+        address = email or ask("E-mail", option="--email")
+        password = read_password(from_stdin=password_stdin)
+        try:
+            answer = bank.users.login(email=address, password=password)
+        except CliError as error:
+            if error.code != "totp_required":
+                raise
+            code = read_code(from_stdin=password_stdin)
+            answer = bank.users.login(email=address, password=password, totp=code)
         bank.start_session(answer["user"], answer["session"])
         emit(_identity(bank, answer), columns=_COLUMNS)
     messages.success(f"logged in as {answer['user']['display_name']}")
+    if answer.get("second_factor") == "required":
+        messages.note("your role needs a second factor first: bankctl auth totp enroll")
 
 
 def logout() -> None:
@@ -90,6 +99,9 @@ def whoami() -> None:
       bankctl whoami --query role
     """
     with open_bank() as bank:
+        if bank.http.credentials.api_key is not None:
+            emit(_key_identity(bank, bank.users.me()), columns=_KEY_COLUMNS)
+            return
         emit(_identity(bank, bank.users.current()), columns=_COLUMNS)
 
 
@@ -104,6 +116,21 @@ _COLUMNS = [
     "expires_in",
     "session_file",
 ]
+
+
+_KEY_COLUMNS = ["email", "display_name", "role", "user_id", "profile", "url", "credential"]
+
+
+def _key_identity(bank: BankClient, user: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "email": user["email"],
+        "display_name": user["display_name"],
+        "role": user["role"],
+        "user_id": user["id"],
+        "profile": bank.profile.name,
+        "url": bank.profile.url,
+        "credential": f"the API key in {API_KEY_VARIABLE}",
+    }
 
 
 def _identity(bank: BankClient, answer: dict[str, Any]) -> dict[str, Any]:

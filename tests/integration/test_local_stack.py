@@ -423,6 +423,22 @@ def test_nobody_outside_says_who_is_calling(edge: Stack) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        ("Bearer bk_" + "k" * 43, True),
+        ("Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", False),
+        ("Basic YWRtaW46YWRtaW4=", False),
+        ("Bearer bk_x, Bearer eyJ", False),
+    ],
+)
+def test_of_authorizations_api_keys_alone_come_through(edge: Stack, sent: str, *, arrives: bool) -> None:
+    _, _, arrived = get(edge, "/accounts", Authorization=sent)
+
+    found = {name.title(): value for name, value in arrived.items()}
+    assert found.get("Authorization") == (sent if arrives else None)
+
+
 def test_an_event_leaves_at_once(edge: Stack) -> None:
     trust = ssl.create_default_context(cafile=str(edge.layout.certificate))
     with urllib.request.urlopen(edge.url + "/events", context=trust, timeout=20) as stream:  # noqa: S310 - https

@@ -36,6 +36,11 @@ def check(model: type[BaseModel], document: Any) -> None:
     [
         ("GET", "/auth/session", None, users.SignedIn),
         ("GET", "/auth/sessions", None, users.SessionList),
+        ("GET", "/users/me", None, users.UserView),
+        ("POST", "/auth/totp", {"password": "x" * 9}, users.Enrolment),
+        ("POST", "/auth/totp/confirm", {"totp": "123456"}, users.RecoveryCodes),
+        ("GET", "/auth/tokens", None, users.ApiKeyList),
+        ("POST", "/auth/tokens", {}, users.NewApiKey),
         ("POST", "/users", {"email": "a@b.c", "display_name": "A", "password": "x" * 9}, users.UserView),
         ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, banking.AccountView),
         ("GET", "/accounts", None, banking.AccountPage),
@@ -111,8 +116,24 @@ def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> N
 def test_logging_in_and_registering_are_taken(cli: Cli, bank: Bank) -> None:
     assert cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n").status == 0
     check(users.Credentials, bank.sent("/auth/login")[0].body)
+    bank.totp = "123456"
+    cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n123456\n")
+    check(users.Credentials, bank.sent("/auth/login")[-1].body)
     cli("register", "--email", "a@b.c", "--name", "A", "--password-stdin", stdin="correct horse\n")
     check(users.Registration, bank.sent("/users")[0].body)
+
+
+def test_the_second_factor_and_keys_are_taken(ann: Cli, bank: Bank) -> None:
+    password, both = ("--password-stdin",), "correct horse\n123456\n"
+    assert ann("auth", "totp", "enroll", *password, stdin=both).status == 0
+    check(users.PasswordAgain, bank.sent("/auth/totp")[0].body)
+    assert ann("auth", "totp", "confirm", "--code-stdin", stdin="123456\n").status == 0
+    check(users.FactorCode, bank.sent("/auth/totp/confirm")[0].body)
+    assert ann("auth", "totp", "disable", *password, stdin=both).status == 0
+    check(users.FactorRemoval, bank.sent("/auth/totp/remove")[0].body)
+    scopes = ("--scope", "use_own_accounts", "--scope", "read_events")
+    assert ann("auth", "token", "create", "--name", "ci", *scopes, *password, stdin=both).status == 0
+    check(users.ApiKeyRequest, bank.sent("/auth/tokens")[0].body)
 
 
 def test_every_category_has_an_exit_status() -> None:

@@ -39,7 +39,7 @@ Cli = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own for each test, and no option from the developer's environment."""
-    for name in ("BANKCTL_PROFILE", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
+    for name in ("BANKCTL_PROFILE", "BANKCTL_TOKEN", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     directory = tmp_path / "home"
     monkeypatch.setenv("BANKCTL_HOME", str(directory))

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 ANN, BOB = "4000000006", "1234567894"
 NOW = "2026-11-23T05:34:42.123Z"
+KEY = "bk_" + "k" * 43
 USER = "0190a1b2-0000-7000-8000-000000000001"
 
 
@@ -64,6 +65,8 @@ class Bank:
         self.refresh_cookie = "refresh-one"
         self.cookie_seconds = 600
         self.exchanges = 0
+        self.totp: str | None = None
+        self.api_key: str | None = None
         self.stopping = threading.Event()
 
     def paths(self) -> list[str]:
@@ -113,6 +116,17 @@ class Bank:
         routes: dict[tuple[str, str], Callable[[Request], Answer]] = {
             ("GET", "/auth/session"): lambda _: (200, {"user": self._user(), "session": self._session()}, {}),
             ("GET", "/auth/sessions"): lambda _: (200, {"items": [self._session()]}, {}),
+            ("GET", "/users/me"): lambda _: (200, self._user(), {}),
+            ("DELETE", "/auth/sessions"): lambda _: (204, None, {}),
+            ("POST", "/auth/totp"): lambda _: (
+                201,
+                {"secret": "JBSWY3DPEHPK3PXP", "otpauth_uri": "otpauth://totp/bankctl:ann?secret=JBSW"},
+                {},
+            ),
+            ("POST", "/auth/totp/confirm"): self._confirm_totp,
+            ("POST", "/auth/totp/remove"): lambda _: (204, None, {}),
+            ("GET", "/auth/tokens"): lambda _: (200, {"items": [self._api_key()]}, {}),
+            ("POST", "/auth/tokens"): lambda _: (201, {"key": self._api_key(), "token": KEY}, {}),
             ("POST", "/auth/logout"): lambda _: (
                 204,
                 None,
@@ -138,7 +152,8 @@ class Bank:
         route = (request.method, request.path)
         if route in open_routes:
             return open_routes[route](request)
-        if request.headers.get("Cookie") != f"__Host-bankctl={self.cookie}":
+        by_key = self.api_key is not None and request.headers.get("Authorization") == f"Bearer {self.api_key}"
+        if not by_key and request.headers.get("Cookie") != f"__Host-bankctl={self.cookie}":
             raise ProblemError(401, "not_signed_in", "unauthenticated", "nobody is signed in")
         if route in routes:
             return routes[route](request)
@@ -170,7 +185,25 @@ class Bank:
     def _login(self, request: Request) -> Answer:
         if request.body["password"] != "correct horse":
             raise ProblemError(401, "invalid_credentials", "unauthenticated", "wrong address or password")
+        if self.totp is not None and request.body.get("totp") != self.totp:
+            code = "invalid_totp" if "totp" in request.body else "totp_required"
+            raise ProblemError(401, code, "unauthenticated")
         return self._signed_in()
+
+    def _confirm_totp(self, request: Request) -> Answer:
+        if request.body["totp"] != "123456":
+            raise ProblemError(401, "invalid_totp", "unauthenticated")
+        return 200, {"recovery_codes": ["AAAA-BBBB-CCCC-DDDD", "EEEE-FFFF-GGGG-HHHH"]}, {}
+
+    def _api_key(self) -> dict[str, Any]:
+        return {
+            "id": USER,
+            "name": "ci",
+            "scopes": ["use_own_accounts"],
+            "created_at": NOW,
+            "expires_at": NOW,
+            "last_used_at": None,
+        }
 
     def _refresh(self, request: Request) -> Answer:
         """Exchange the refresh cookie; an old one ends the session."""

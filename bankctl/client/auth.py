@@ -1,0 +1,47 @@
+"""The caller's own access (user_api): sessions, second factor, API keys."""
+
+from typing import Any
+
+from bankctl.client.http import Transport
+
+
+class Auth:
+    """What only the user themselves may change about how they sign in."""
+
+    def __init__(self, http: Transport) -> None:
+        self._http = http
+
+    def end_sessions(self, *, keep_current: bool) -> None:
+        """End all sessions, or all but this one."""
+        params = {"keep_current": "true"} if keep_current else {}
+        self._http.request("DELETE", "/auth/sessions", params=params, repeatable=True)
+
+    def begin_totp(self, *, password: str) -> dict[str, Any]:
+        """Begin to enrol; returns `{secret, otpauth_uri}`. A second time replaces the first."""
+        body = {"password": password}
+        found: dict[str, Any] = self._http.request("POST", "/auth/totp", body=body, repeatable=True).data
+        return found
+
+    def confirm_totp(self, *, code: str) -> dict[str, Any]:
+        """Make the second factor count; returns `{recovery_codes}`."""
+        found: dict[str, Any] = self._http.request("POST", "/auth/totp/confirm", body={"totp": code}).data
+        return found
+
+    def remove_totp(self, *, password: str, code: str) -> None:
+        """Give the second factor up."""
+        self._http.request("POST", "/auth/totp/remove", body={"password": password, "totp": code})
+
+    def create_key(self, *, password: str, name: str, scopes: list[str], days: int) -> dict[str, Any]:
+        """Make an API key; returns `{key, token}`, the token this once."""
+        body = {"password": password, "name": name, "scopes": scopes, "expires_in_days": days}
+        found: dict[str, Any] = self._http.request("POST", "/auth/tokens", body=body).data
+        return found
+
+    def keys(self) -> list[dict[str, Any]]:
+        """The API keys that have not expired."""
+        found: list[dict[str, Any]] = self._http.request("GET", "/auth/tokens").data["items"]
+        return found
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key."""
+        self._http.request("DELETE", f"/auth/tokens/{key_id}", repeatable=True)

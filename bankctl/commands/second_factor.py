@@ -1,0 +1,103 @@
+"""auth totp enroll, confirm, disable."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bankctl import invocation
+from bankctl.client.bank import BankClient, open_bank
+from bankctl.prompts import read_code, read_password
+from bankctl.render import messages
+from bankctl.render.output import emit
+
+app = typer.Typer(
+    help="""The second factor: codes of an app on your phone.
+
+Examples:
+  bankctl auth totp enroll
+  bankctl auth totp disable
+"""
+)
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
+]
+
+
+@app.command()
+def enroll(*, password_stdin: PasswordStdin = False) -> None:
+    r"""Show the secret for your app, as a QR code on a terminal, and ask for its first code.
+
+    Examples:
+      bankctl auth totp enroll
+      printf '%s\n' "$PASSWORD" | bankctl auth totp enroll --password-stdin --query secret
+
+    Without a terminal nothing is asked: confirm with `bankctl auth totp confirm`. Your other sessions end
+    when the second factor begins to count.
+    """
+    with open_bank() as bank:
+        begun = bank.auth.begin_totp(password=read_password(from_stdin=password_stdin))
+        run = invocation.current()
+        interactive = run.interactive and not password_stdin and not run.machine_readable
+        if interactive:
+            show_qr_code(begun["otpauth_uri"])
+        emit(begun, columns=["secret", "otpauth_uri"])
+        if interactive:
+            _confirm(bank, read_code(from_stdin=False))
+        else:
+            messages.note("next: bankctl auth totp confirm")
+
+
+@app.command()
+def confirm(
+    *,
+    code_stdin: Annotated[bool, typer.Option("--code-stdin", help="Read the code from stdin.")] = False,
+) -> None:
+    r"""Confirm the enrolment with a code of your app, and get the recovery codes.
+
+    Examples:
+      bankctl auth totp confirm
+      printf '%s\n' "$CODE" | bankctl auth totp confirm --code-stdin --query recovery_codes
+    """
+    with open_bank() as bank:
+        _confirm(bank, read_code(from_stdin=code_stdin))
+
+
+@app.command()
+def disable(
+    *,
+    password_stdin: Annotated[
+        bool,
+        typer.Option("--password-stdin", help="Read from stdin: the password, then a code, a line each."),
+    ] = False,
+) -> None:
+    """Give the second factor up; needs the password and a code, and ends your other sessions.
+
+    Examples:
+      bankctl auth totp disable
+    """
+    with open_bank() as bank:
+        password = read_password(from_stdin=password_stdin)
+        bank.auth.remove_totp(password=password, code=read_code(from_stdin=password_stdin))
+    messages.success("the second factor is removed")
+
+
+def show_qr_code(text: str) -> None:
+    """Draw a QR code on the terminal; stdout is left to the result."""
+    # Only drawn on a terminal.
+    import segno  # noqa: PLC0415
+
+    segno.make(text, error="l", micro=False).terminal(sys.stderr, compact=True)
+
+
+def _confirm(bank: BankClient, code: str) -> None:
+    found = bank.auth.confirm_totp(code=code)
+    emit([{"recovery_code": one} for one in found["recovery_codes"]] if _as_table() else found)
+    messages.success("the second factor counts from now on")
+    messages.note(
+        "keep the recovery codes where your phone is not; each works once, and they are not shown again"
+    )
+
+
+def _as_table() -> bool:
+    return not invocation.current().machine_readable and invocation.current().query is None

@@ -1,0 +1,85 @@
+"""auth token create, list, revoke."""
+
+from typing import Annotated
+
+import typer
+
+from bankctl.client.bank import open_bank
+from bankctl.errors import usage_error
+from bankctl.prompts import read_password
+from bankctl.render import messages
+from bankctl.render.column import Column
+from bankctl.render.output import emit
+
+app = typer.Typer(
+    help="""API keys, for scripts and CI.
+
+Examples:
+  bankctl auth token create --name ci --scope use_own_accounts
+  BANKCTL_TOKEN=bk_... bankctl accounts list
+"""
+)
+
+
+@app.command()
+def create(
+    *,
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="What it may do; give it again for more.")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", help="How long it is good, 1 to 366.")] = 90,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
+    ] = False,
+) -> None:
+    r"""Make an API key; it is shown this once.
+
+    Examples:
+      bankctl auth token create --name ci --scope use_own_accounts
+      bankctl auth token create --name audit --scope read_any_account --scope read_events --days 7
+
+    Scopes are permissions of your role: use_own_accounts; for staff also read_any_account, read_users,
+    read_events, prove_ledger, freeze_accounts, fund_accounts, manage_any_account, manage_users. A key never
+    does more than you may at the time. Put it into BANKCTL_TOKEN, not into an option, which others can see.
+    """
+    if not scope:
+        raise usage_error("say what the key may do", hint="--scope use_own_accounts", code="scope_needed")
+    with open_bank() as bank:
+        password = read_password(from_stdin=password_stdin)
+        made = bank.auth.create_key(password=password, name=name, scopes=scope, days=days)
+    emit({"token": made["token"], **made["key"]}, columns=["token", "id", "name", "scopes", "expires_at"])
+    messages.note("the token is not shown again; `bankctl auth token revoke ID` ends it")
+
+
+@app.command("list")
+def list_keys() -> None:
+    """List your API keys.
+
+    Examples:
+      bankctl auth token list
+    """
+    with open_bank() as bank:
+        emit(
+            bank.auth.keys(),
+            columns=[
+                Column("id", "Key"),
+                Column("name", "Name"),
+                Column("scopes", "May"),
+                Column("expires_at", "Ends"),
+                Column("last_used_at", "Last used"),
+            ],
+            title="API keys",
+        )
+
+
+@app.command()
+def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")]) -> None:
+    """Revoke an API key; it is refused everywhere within seconds.
+
+    Examples:
+      bankctl auth token revoke 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b
+    """
+    with open_bank() as bank:
+        bank.auth.revoke_key(key_id)
+    messages.success("the key is revoked")
