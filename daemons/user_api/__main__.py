@@ -1,4 +1,4 @@
-"""`python -m daemons.user_api [serve | create-user | grant-role]`."""
+"""`python -m daemons.user_api [serve | create-user | grant-role | reset-second-factor]`."""
 
 import argparse
 import sys
@@ -25,6 +25,11 @@ def main() -> int:
     grant.add_argument("--email", required=True)
     grant.add_argument("--role", type=Role, choices=list(Role), required=True)
     grant.set_defaults(run=shell.grant_role)
+
+    reset = verbs.add_parser("reset-second-factor", help="for a user who has lost it; ends their sessions")
+    reset.add_argument("--email", required=True)
+    reset.add_argument("--reason", required=True, help="kept in the audit trail")
+    reset.set_defaults(run=shell.reset_second_factor)
 
     options = parser.parse_args()
     status: int = options.run(options)

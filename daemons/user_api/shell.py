@@ -5,6 +5,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -24,11 +25,20 @@ from daemons.user_api.handlers.schemas import Registration, UserView
 from daemons.user_api.services.change_role import change_role
 from daemons.user_api.services.parts import Registry
 from daemons.user_api.services.register_user import register_user
+from daemons.user_api.services.reset_second_factor import reset_second_factor as remove_lost_factor
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
 from daemons.user_api.storage.mongo_users import MongoUsers
 from daemons.user_api.storage.schema import make_indexes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellRegistry(Registry):
+    """What the verbs have."""
+
+    second_factors: MongoSecondFactors
 
 
 def serve_until_stopped() -> int:
@@ -74,7 +84,21 @@ def grant_role(options: argparse.Namespace) -> int:
     return _run(act)
 
 
-def _run(act: Callable[[Registry], Awaitable[User]]) -> int:
+def reset_second_factor(options: argparse.Namespace) -> int:
+    """Take the second factor off a user who has lost it, end their sessions and print the user as JSON."""
+
+    async def act(registry: ShellRegistry) -> User:
+        user = await registry.users.find_by_email(normalise_email(options.email))
+        if user is None:
+            raise user_not_found()
+        return await remove_lost_factor(
+            registry, registry.second_factors, user.id, actor=SHELL, reason=options.reason
+        )
+
+    return _run(act)
+
+
+def _run(act: Callable[[ShellRegistry], Awaitable[User]]) -> int:
     settings = load_settings(UserStoreSettings)
     # Standard output belongs to the answer.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
@@ -92,7 +116,7 @@ def _run(act: Callable[[Registry], Awaitable[User]]) -> int:
 
 
 @asynccontextmanager
-async def _registry(settings: UserStoreSettings) -> AsyncIterator[Registry]:
+async def _registry(settings: UserStoreSettings) -> AsyncIterator[ShellRegistry]:
     hasher = Argon2Hasher(workers=1, queue=1)
     try:
         async with connect(settings.mongo_uri, daemon=NAME) as client:
@@ -100,7 +124,8 @@ async def _registry(settings: UserStoreSettings) -> AsyncIterator[Registry]:
             await make_indexes(database)
             audit = MongoAuditTrail(database, chain=NAME)
             await audit.prepare()
-            yield Registry(
+            yield ShellRegistry(
+                second_factors=MongoSecondFactors(client, database),
                 audit=audit,
                 users=MongoUsers(client, database),
                 hasher=hasher,

@@ -53,4 +53,5 @@ def creation_of(user: User) -> AuditEntry:
 
 
 def _state(user: User) -> dict[str, Any]:
-    return {"role": user.role.value, "locked": user.locked}
+    state: dict[str, Any] = {"role": user.role.value, "locked": user.locked}
+    return {**state, "second_factor": True} if user.second_factor else state

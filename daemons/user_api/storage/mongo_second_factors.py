@@ -84,6 +84,10 @@ class MongoSecondFactors:
 
         return await run_transaction(self._client, body)
 
+    async def discard(self, user_id: UUID, session: Session) -> None:
+        """Remove the factor, confirmed or not, as part of a transaction."""
+        await self._factors.delete_one({"_id": user_id}, session=session)
+
     async def use_step(self, user_id: UUID, step: int) -> bool:
         """Use a time step up, with all before it; False if that has been done."""
         with unavailable_on_fault():

@@ -128,6 +128,16 @@ def test_the_shell_refuses_in_words_and_adds_nobody(
         assert client[environment["MONGO_DATABASE"]]["users"].count_documents({}) == 0
 
 
+def test_a_lost_second_factor_is_reset_from_the_shell(environment: dict[str, str]) -> None:
+    email = new_email()
+    shell(environment, "create-user", "--email", email, "--display-name", "Olive", password=PASSWORD)
+    reset = ("reset-second-factor", "--reason", "phone lost", "--email")
+    assert json.loads(shell(environment, *reset, email).stdout)["email"] == email
+    unknown = shell(environment, *reset, new_email())
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "user_not_found" in unknown.stderr
+
+
 def test_a_role_is_granted_to_known_users_only(environment: dict[str, str]) -> None:
     answer = shell(environment, "grant-role", "--email", new_email(), "--role", "admin")
     assert (answer.returncode, answer.stdout) == (1, "")

@@ -5,12 +5,15 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import httpx
 import pyotp
 import pytest
 
 from daemons.contracts.permissions import Role
+from daemons.shared.audit.record import SHELL
+from daemons.user_api.services.reset_second_factor import reset_second_factor
 from tests.support.user_api import (
     PASSWORD,
     SECRET,
@@ -189,6 +192,20 @@ async def test_a_session_begun_before_the_promotion_is_worth_no_more(
         answer = await api.call("GET", "/users", token=token_in(refreshed))
         assert code_of(answer) == (403, "second_factor_required")
         assert refresh_token_in(refreshed)
+
+
+async def test_a_lost_factor_is_reset_from_the_shell_and_the_audit_is_told(lone_user_api: UserApi) -> None:
+    enrolled = await enrol(await lone_user_api.person())
+    parts, user_id = lone_user_api.parts, UUID(enrolled.person.id)
+    await reset_second_factor(parts, parts.second_factors, user_id, actor=SHELL, reason="phone lost")
+    assert (await enrolled.person.call("GET", "/auth/session")).status_code == 401
+    person = await lone_user_api.sign_in(enrolled.person.email)
+    record = lone_user_api.stored("audit")["audit"][-1]
+    assert (record["action"], record["reason"]) == ("reset_second_factor", "phone lost")
+    assert record["before"]["second_factor"]
+    assert "second_factor" not in record["after"]
+    # And they can enrol anew.
+    assert (await person.call("POST", "/auth/totp", {"password": PASSWORD})).status_code == 201
 
 
 async def test_a_new_secret_keeps_second_factors_for_good(mongo_uri: str, database_name: str) -> None:

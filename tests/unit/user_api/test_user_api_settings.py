@@ -1,5 +1,6 @@
 import pytest
 
+from daemons.contracts.permissions import Role
 from daemons.shared.settings import load_settings
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
 
@@ -8,7 +9,8 @@ GOOD = {"MONGO_URI": "mongodb://127.0.0.1/?replicaSet=rs0", "JWT_SECRET": "s" * 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOST", "MONGO_DATABASE", "SESSION_HOURS", "SESSION_IDLE_MINUTES", "HASHING_WORKERS"):
+    fields = (*UserApiSettings.model_fields, "host")
+    for name in map(str.upper, fields):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -35,6 +37,52 @@ def test_every_fault_is_named_at_once_and_no_secret_printed(
     assert stopped.value.code == 2
     assert all(name in said for name in ("JWT_SECRET", "PORT", "SESSION_HOURS", "MONGO_URI"))
     assert "too-short" not in said
+
+
+def test_the_refusal_of_a_short_secret_says_how_to_make_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for secret in ("s" * 31, "\u00e9" * 15):
+        monkeypatch.setenv("JWT_SECRET", secret)
+        with pytest.raises(SystemExit):
+            load_settings(UserApiSettings)
+        assert "secrets.token_urlsafe" in capsys.readouterr().err
+
+
+def test_a_previous_secret_is_optional_and_held_to_the_same_length(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for absent in (None, ""):
+        if absent is not None:
+            monkeypatch.setenv("JWT_SECRET_PREVIOUS", absent)
+        assert load_settings(UserApiSettings).secrets == ["s" * 32]
+    monkeypatch.setenv("JWT_SECRET_PREVIOUS", "p" * 32)
+    settings = load_settings(UserApiSettings)
+    assert settings.secrets == ["s" * 32, "p" * 32]
+    assert "p" * 32 not in repr(settings)
+    monkeypatch.setenv("JWT_SECRET_PREVIOUS", "too-short")
+    with pytest.raises(SystemExit):
+        load_settings(UserApiSettings)
+    assert "JWT_SECRET_PREVIOUS" in capsys.readouterr().err
+
+
+def test_access_tokens_last_ten_minutes_and_never_more_than_fifteen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(UserApiSettings).session_limits.access.total_seconds() == 600
+    monkeypatch.setenv("ACCESS_TOKEN_MINUTES", "16")
+    with pytest.raises(SystemExit):
+        load_settings(UserApiSettings)
+
+
+def test_operators_and_admins_need_a_second_factor_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert load_settings(UserApiSettings).second_factor_roles == {Role.OPERATOR, Role.ADMIN}
+    monkeypatch.setenv("TOTP_REQUIRED_ROLES", "")
+    assert load_settings(UserApiSettings).second_factor_roles == frozenset()
+    monkeypatch.setenv("TOTP_REQUIRED_ROLES", "root, admin")
+    with pytest.raises(SystemExit):
+        load_settings(UserApiSettings)
+    assert "root" in capsys.readouterr().err
 
 
 def test_the_shell_needs_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
