@@ -139,8 +139,7 @@ async def running_bank(
 ) -> AsyncIterator[Bank]:
     """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
     suffix = suffix or uuid4().hex[:8]
-    secret = f"a secret of the tests, long enough, {suffix}"
-    common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret, "port": 1}
+    common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret_of(suffix), "port": 1}
     async with AsyncExitStack() as stack:
         users = user_app.build(
             UserApiSettings(mongo_database=f"users_{suffix}", totp_required_roles="", **common)
@@ -165,6 +164,11 @@ async def running_bank(
             client=client,
             suffix=suffix,
         )
+
+
+def secret_of(suffix: str) -> str:
+    """Return the daemons' secret of one run."""
+    return f"a secret of the tests, long enough, {suffix}"
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""Prints what every route of every daemon answers every kind of caller.
+
+`python -m tests.evidence.caller_matrix > docs/caller-matrix.md`; a guard fails when it is not up to date.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from tests.support.callers import KINDS, Callers, routes
+from tests.support.mongo import running_mongod
+from tests.support.whole_bank import running_whole_bank
+
+_HEAD = """# Who is let in where
+
+Asked of the real daemons by `python -m tests.evidence.caller_matrix > docs/caller-matrix.md`; a test asks
+again and fails when the table of permissions (`daemons/contracts/permissions.py`) or this page says something
+else.
+
+Each cell is the status of a well-formed request. 401 and 403 are the guards' refusals; a star marks one that
+comes from the handler (a wrong password, a wrong code). Other 4xx mean that the caller was let in, and the
+thing was not there or not in the right state. The owner owns the account and the transaction that routes
+name; the operator's key was made for `use_own_accounts` alone; everybody right of *nobody* has a token with
+one thing wrong with it. `POST /auth/refresh` asks for a refresh token, which nobody here sends.
+
+"""
+_GUARDS = {"not_signed_in", "session_ended", "forbidden", "scope_missing", "second_factor_required"}
+
+
+def as_markdown(answers: Mapping[tuple[str, str, str], tuple[int, str]]) -> str:
+    """Return the table."""
+    lines = [
+        "| route | permission | " + " | ".join(kind.name for kind in KINDS) + " |",
+        "|---" * (len(KINDS) + 2) + "|",
+    ]
+    for daemon, route in routes():
+        cells = [_cell(*answers[route.method, route.path, kind.name]) for kind in KINDS]
+        lines.append(
+            f"| {daemon} `{route.method} {route.path}` | {route.permission.value} | {' | '.join(cells)} |"
+        )
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _cell(status: int, code: str) -> str:
+    return f"{status}*" if status in {401, 403} and code not in _GUARDS else str(status)
+
+
+async def main() -> None:
+    """Ask and print."""
+    # Standard output belongs to the table.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with tempfile.TemporaryDirectory() as folder, running_mongod(Path(folder)) as uri:
+        async with running_whole_bank(uri) as whole:
+            callers = Callers(whole)
+            await callers.prepare()
+            answers = {
+                (route.method, route.path, kind.name): await callers.call(daemon, route, kind)
+                for daemon, route in routes()
+                for kind in KINDS
+            }
+    sys.stdout.write(as_markdown(answers))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
