@@ -37,6 +37,17 @@ class BareInserts:
         answer = await self._database["journal"].insert_many(batch, ordered=False)
         self._inserted += len(answer.inserted_ids)
 
+    def contender(self, *, size: int, flights: int) -> Contender:
+        """Inserts of so many documents, so many in flight."""
+        work = Counted(
+            lambda count: self.batches(count, size),
+            self.insert,
+            in_flight=flights,
+            first_rate=5_000,
+            each=size,
+        )
+        return Contender(f"insert_many of {size}, {flights} in flight", work)
+
     async def prove(self) -> None:
         """Count what is stored.
 

@@ -5,7 +5,9 @@ from tests.bench.figures import TIMES, Bound, Figure, at_most
 from tests.bench.samples import latencies_of, paired_ratio, quantile, spread_of
 
 
-def rate_figure(row: str, title: str, measured: Contender, baseline: Contender, bound: Bound) -> Figure:
+def rate_figure(
+    row: str, title: str, measured: Contender, baseline: Contender, bound: Bound | None
+) -> Figure:
     """How many times the baseline's rate."""
     latencies = latencies_of(measured.rounds)
     p50, p99 = (quantile(latencies, share) * 1000 for share in (0.5, 0.99))

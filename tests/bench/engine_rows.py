@@ -14,6 +14,7 @@ from tests.bench.workbench import Workbench, say
 _CONCURRENCIES = (1, 8, 32, 64)
 _MANY = 256
 _MOST = 2_048
+_SINGLE_BATCH = 512
 _HOT_BASELINE = 64
 Make = Callable[[int], list[PostingCommand]]
 
@@ -47,15 +48,20 @@ async def hot_account(bench: Workbench) -> list[Figure]:
 
 
 async def bare_inserts(bench: Workbench) -> list[Figure]:
-    """2,048 in flight against bare inserts of the same journal documents."""
+    """2,048 in flight against bare inserts of the same journal documents, at their best and one at a time."""
     ledger = await bench.ledger("engine")
     bare, baseline = await bench.bare_inserts()
+    single = bare.contender(size=_SINGLE_BATCH, flights=1)
     async with running_engine(ledger) as engine:
         measured = engine_contender(engine, ledger, ledger.payments.between_any, in_flight=_MOST)
-        await bench.turns(baseline, measured)
+        await bench.turns(baseline, measured, single)
     await ledger.prove()
     await bare.prove()
-    return [rate_figure("bare", "engine, 2,048 in flight / (ii)", measured, baseline, at_least(0.5))]
+    title = "engine, 2,048 in flight / (ii)"
+    return [
+        rate_figure("bare", title, measured, baseline, at_least(0.5)),
+        rate_figure("bare-single", f"{title} with one insert at a time", measured, single, None),
+    ]
 
 
 async def lone_command(bench: Workbench) -> list[Figure]:

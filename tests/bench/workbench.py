@@ -8,7 +8,7 @@ from uuid import UUID
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, connect
 from tests.bench.bare_writes import BareInserts, BareTransactions
-from tests.bench.contenders import Contender, Counted, take_turns
+from tests.bench.contenders import Contender, take_turns
 from tests.bench.http_bank import NO_BROKER, HttpBank
 from tests.bench.ledger import ACCOUNTS, BenchLedger, create_ledger
 from tests.bench.mongo_server import MongoServer
@@ -51,7 +51,7 @@ class Workbench:
             found = []
             for size in _BATCH_SIZES:
                 for flights in _FLIGHTS:
-                    contender = _inserting(bare, size, flights)
+                    contender = bare.contender(size=size, flights=flights)
                     await contender.run(self.options.seconds * 0.3)
                     probe = await contender.run(self.options.seconds * 0.5)
                     found.append((probe.rate, contender))
@@ -92,13 +92,6 @@ class Workbench:
     async def close(self) -> None:
         await self.stack.aclose()
         await self.client.close()
-
-
-def _inserting(bare: BareInserts, size: int, flights: int) -> Contender:
-    work = Counted(
-        lambda count: bare.batches(count, size), bare.insert, in_flight=flights, first_rate=5_000, each=size
-    )
-    return Contender(f"insert_many of {size}, {flights} in flight", work)
 
 
 def say(text: str) -> None:
