@@ -1,5 +1,6 @@
 import asyncio
 
+import argon2
 import pytest
 from structlog.testing import capture_logs
 
@@ -129,3 +130,58 @@ async def test_what_a_caller_puts_into_the_path_cannot_drive_the_log(user_api: U
         await user_api.call("GET", "/users/%1b%5b31m%0afake")
     [entry] = [entry for entry in logs if entry["event"] == "request refused"]
     assert entry["path"].isprintable()
+
+
+async def test_an_unknown_user_costs_the_same_hash_as_a_wrong_password(
+    user_api: UserApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await user_api.register()
+    hasher = user_api.parts.hasher
+    costs: list[argon2.Parameters] = []
+    verify = hasher._verify
+
+    def counted(password: str, password_hash: str | None) -> bool:
+        costs.append(argon2.extract_parameters(password_hash or hasher._dummy_hash))
+        return verify(password, password_hash)
+
+    monkeypatch.setattr(hasher, "_verify", counted)
+    for email in (user["email"], new_email(), "no address at all"):
+        await user_api.call("POST", "/auth/login", {"email": email, "password": "wrong words"})
+    assert len(costs) == 3
+    assert costs.count(costs[0]) == 3
+
+
+async def test_nobody_is_there_before_somebody_is_made(lone_user_api: UserApi) -> None:
+    assert set(map(len, lone_user_api.stored("users", "sessions", "api_keys").values())) == {0}
+    for password in ("admin", "password", "operator", ""):
+        body = {"email": "admin@example.com", "password": password or "x"}
+        assert (await lone_user_api.call("POST", "/auth/login", body)).status_code == 401
+
+
+async def test_a_sign_in_takes_no_session_that_a_caller_brings(user_api: UserApi) -> None:
+    person, stranger = await user_api.person(), await user_api.person()
+    for brought in (person.token, stranger.token, "planted"):
+        credentials = {"email": person.email, "password": PASSWORD}
+        answer = await user_api.call("POST", "/auth/login", credentials, token=brought)
+        assert answer.json()["session"]["id"] not in {person.session_id, stranger.session_id}
+        assert token_in(answer) not in {person.token, stranger.token, "planted"}
+
+
+async def test_no_answer_holds_a_token_in_its_body(user_api: UserApi) -> None:
+    person = await user_api.person()
+    refreshed = await person.refreshed()
+    for method, path in (
+        ("GET", "/auth/session"),
+        ("GET", "/auth/sessions"),
+        ("GET", "/users/me"),
+        ("POST", "/auth/refresh"),
+    ):
+        if path == "/auth/refresh":
+            answer = await user_api.refresh(refreshed.refresh_token)
+            given = [token_in(answer), refresh_token_in(answer)]
+        else:
+            answer, given = await refreshed.call(method, path), []
+        assert answer.status_code == 200
+        for token in (refreshed.token, refreshed.refresh_token, person.refresh_token, *given):
+            assert token not in answer.text
+            assert token.rpartition(".")[2] not in answer.text

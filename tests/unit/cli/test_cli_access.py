@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from bankctl.commands.second_factor import show_qr_code
+from bankctl.config import load_profile, upsert_profile
+from bankctl.reference import walk
+from bankctl.registry import build_root
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, KEY, USER, Bank
 
@@ -100,3 +103,37 @@ def test_sessions_end_one_by_one_or_all(ann: Cli, bank: Bank, home: Path) -> Non
     assert ann("auth", "sessions", "--end-all").status == 0
     assert bank.sent("/auth/sessions")[-1].query == {}
     assert not (home / "state" / "sessions" / "test.json").exists()
+
+
+def test_no_secret_is_ever_the_value_of_an_option_or_argument() -> None:
+    for path, context in walk(build_root()):
+        for parameter in context.command.params:
+            names = f"{parameter.name} {' '.join(parameter.opts)}".lower()
+            if any(word in names for word in ("password", "secret", "cookie", "totp", "code", "api_key")):
+                assert getattr(parameter, "is_flag", False), f"{path}: {parameter.opts}"
+
+
+def test_a_certificate_that_nobody_vouches_for_ends_it_before_anything_is_sent(
+    ann: Cli, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upsert_profile("test", url=load_profile(None).url, ca_file=None)
+    for tempting in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PYTHONHTTPSVERIFY"):
+        monkeypatch.setenv(tempting, "0" if "VERIFY" in tempting else "")
+    outcome = ann("whoami", "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (8, "tls_untrusted")
+    assert bank.requests == []
+
+
+def test_a_session_file_is_replaced_whole_or_not_at_all(
+    ann: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = home / "state" / "sessions" / "test.json"
+    before = path.read_bytes()
+
+    def full(_self: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert ann(*LOGIN, stdin="correct horse\n").status != 0
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

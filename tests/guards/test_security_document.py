@@ -1,0 +1,38 @@
+"""docs/security.md names code and tests that exist, so that it cannot promise what is gone."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+TEXT = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`((?:daemons|bankctl|tests|deploy)/[\w./-]+)(?:::(\w+))?`", TEXT)
+
+
+@cache
+def functions_of(path: str) -> frozenset[str]:
+    tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+def test_every_file_and_test_it_names_exists() -> None:
+    missing = [
+        f"{path}::{name}" if name else path
+        for path, name in NAMED
+        if not (REPOSITORY / path).is_file() or (name and name not in functions_of(path))
+    ]
+    assert NAMED
+    assert missing == []
+
+
+def test_every_row_names_code_and_a_test() -> None:
+    rows = [line for line in TEXT.splitlines() if re.match(r"\| \d+ ", line)]
+    numbers = [int(row.split()[1]) for row in rows]
+    assert {*range(1, 16), 28} <= set(numbers)
+    assert len(set(numbers)) == len(numbers)
+    for row in rows:
+        _, _, code, test, _ = row.split("|")
+        assert code.count("`") >= 2, row
+        assert "::test_" in test, row
