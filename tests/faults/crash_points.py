@@ -1,0 +1,150 @@
+"""Named crash points at every await of a daemon, set from outside through a file.
+
+The points are the daemon's own conversations, seen where its libraries speak: every MongoDB command before
+it is sent and after it was answered, every publication, offset commit and call of another daemon before and
+after. So a daemon that is built differently inside has its points all the same, and the product knows
+nothing of them.
+
+The file holds `<action> <point>`; it is removed as the point strikes. Actions: `exit` (as kill -9), `hang`
+(time stands still until the process is resumed or killed), `raise`, and `record` (append the name of every
+point passed to `<file>.passed`).
+"""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import monitoring
+
+from daemons.shared.kafka import consumer, producer
+from daemons.shared.outbox import relay
+
+_UNINTERESTING = {"hello", "ping", "endSessions", "create", "createIndexes", "listCollections"}
+
+
+class CrashPointError(Exception):
+    """A fault that nobody foresaw."""
+
+
+class CrashPoints:
+    """What a process has been told to do at which point."""
+
+    def __init__(self, control: Path) -> None:
+        self._control = control
+        self._passed = control.with_name(control.name + ".passed")
+        self._named: dict[int, str] = {}
+
+    def reach(self, point: str) -> None:
+        """Pass a point, or not."""
+        try:
+            action, _, wanted = self._control.read_text().partition(" ")
+        except FileNotFoundError:
+            return
+        if action == "record":
+            with self._passed.open("a") as passed:
+                passed.write(point + "\n")
+            return
+        if wanted != point:
+            return
+        self._control.unlink(missing_ok=True)
+        if action == "exit":
+            os._exit(137)
+        if action == "hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if action == "raise":
+            raise CrashPointError(point)
+
+    def command_starts(self, request_id: int, command: Mapping[str, Any]) -> None:
+        name = next(iter(command))
+        if name not in _UNINTERESTING:
+            of = command[name]
+            self._named[request_id] = f"{name} {of}" if isinstance(of, str) else name
+            self.reach(f"before {self._named[request_id]}")
+
+    def command_succeeded(self, request_id: int) -> None:
+        name = self._named.pop(request_id, None)
+        if name is not None:
+            self.reach(f"after {name}")
+
+
+class _Listener(monitoring.CommandListener):
+    """The driver swallows what a listener raises, so `CrashPoints` is called by what calls listeners."""
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        pass
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+def install(control: Path) -> CrashPoints:
+    """Set the points in this process; call before the daemon makes its clients."""
+    points = CrashPoints(control)
+    _wrap_mongo(points)
+    producer.EventProducer.publish = _around(  # type: ignore[method-assign]
+        points, "publish", producer.EventProducer.publish
+    )
+    httpx.AsyncClient.request = _around(  # type: ignore[method-assign]
+        points, lambda arguments: f"ask {str(arguments[2]).rpartition('/')[2]}", httpx.AsyncClient.request
+    )
+    _wrap_consumer(points)
+    # A killed relay's lease runs out; waiting 5 s for that at every point would make minutes.
+    relay.LEASE_SECONDS = 1.0
+    return points
+
+
+def _wrap_mongo(points: CrashPoints) -> None:
+    monitoring.register(_Listener())
+    # The private class is where the driver tells its listeners; exceptions from here reach the command.
+    listeners: Any = monitoring._EventListeners
+    start, success = listeners.publish_command_start, listeners.publish_command_success
+
+    def started(self: Any, command: Any, database: str, request_id: int, *more: Any, **named: Any) -> None:
+        start(self, command, database, request_id, *more, **named)
+        points.command_starts(request_id, command)
+
+    def succeeded(
+        self: Any, duration: Any, reply: Any, command_name: str, request_id: int, *more: Any, **named: Any
+    ) -> None:
+        success(self, duration, reply, command_name, request_id, *more, **named)
+        points.command_succeeded(request_id)
+
+    listeners.publish_command_start = started
+    listeners.publish_command_success = succeeded
+
+
+def _around(
+    points: CrashPoints,
+    name: str | Callable[[tuple[Any, ...]], str],
+    method: Callable[..., Awaitable[Any]],
+) -> Callable[..., Awaitable[Any]]:
+    async def wrapped(*arguments: Any, **named: Any) -> Any:
+        point = name if isinstance(name, str) else name(arguments)
+        points.reach(f"before {point}")
+        result = await method(*arguments, **named)
+        points.reach(f"after {point}")
+        return result
+
+    return wrapped
+
+
+def _wrap_consumer(points: CrashPoints) -> None:
+    class CrashingConsumer(consumer.Consumer):  # type: ignore[misc]
+        def __init__(self, settings: dict[str, Any], **named: Any) -> None:
+            # A killed member's partitions stand still for a session: 10 s each would make an hour of these.
+            quick = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 200}
+            super().__init__({**settings, **quick}, **named)
+
+        def commit(self, *arguments: Any, **named: Any) -> Any:
+            points.reach("before committing offsets")
+            result = super().commit(*arguments, **named)
+            points.reach("after committing offsets")
+            return result
+
+    consumer.Consumer = CrashingConsumer  # type: ignore[misc]

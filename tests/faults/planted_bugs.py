@@ -1,0 +1,155 @@
+"""Bugs that the suite must catch, each the way systems of this kind really have it.
+
+They are planted from here into a real daemon's process (tests.faults.planting); the product has no switch
+for them. `python -m tests.soak.planted` runs each against the
+test that has to catch it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from pymongo import UpdateOne, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+
+from daemons.banking_api.domain import decision, journal
+from daemons.notifier.storage.mongo_event_log import MongoEventLog
+from daemons.shared import mongo
+from daemons.shared.kafka import consumer
+from daemons.shared.outbox.store import OutboxStore
+
+
+def _no_unique_index() -> None:
+    create = AsyncCollection.create_indexes
+
+    async def plain(self: Any, indexes: Any, *more: Any, **named: Any) -> Any:
+        for index in indexes:
+            index.document.pop("unique", None)
+        return await create(self, indexes, *more, **named)
+
+    AsyncCollection.create_indexes = plain  # type: ignore[method-assign]
+
+
+def _outbox_outside_the_transaction() -> None:
+    for method in ("insert_one", "insert_many"):
+        _without_session("outbox", method)
+
+
+def _without_session(collection: str, method: str) -> None:
+    original = getattr(AsyncCollection, method)
+
+    @functools.wraps(original)
+    def outside(self: Any, *more: Any, **named: Any) -> Any:
+        if self.name == collection:
+            named.pop("session", None)
+        return original(self, *more, **named)
+
+    setattr(AsyncCollection, method, outside)
+
+
+def _auto_commit() -> None:
+    class AutoCommitting(consumer.Consumer):  # type: ignore[misc]
+        def __init__(self, settings: dict[str, Any], **named: Any) -> None:
+            automatic = {"enable.auto.commit": True, "enable.auto.offset.store": True}
+            super().__init__({**settings, **automatic, "auto.commit.interval.ms": 1}, **named)
+
+    consumer.Consumer = AutoCommitting  # type: ignore[misc]
+
+
+def _commit_before_the_effect() -> None:
+    class Hasty(consumer.Consumer):  # type: ignore[misc]
+        def consume(self, *more: Any, **named: Any) -> Any:
+            messages = super().consume(*more, **named)
+            for message in messages:
+                if message.error() is None:
+                    super().commit(message=message, asynchronous=False)
+            return messages
+
+    consumer.Consumer = Hasty  # type: ignore[misc]
+
+
+def _acknowledged_by_one() -> None:
+    mongo._DURABLE = WriteConcern(w=1)
+
+
+def _no_check_of_ownership() -> None:
+    find_failure = decision.find_failure
+
+    def trusting(command: Any, sender: Any, receiver: Any) -> Any:
+        if sender is not None:
+            command = dataclasses.replace(command, sender_owner=sender.owner)
+        return find_failure(command, sender, receiver)
+
+    decision.find_failure = trusting
+
+
+def _frozen_accounts_pay() -> None:
+    decision._not_active = lambda _account: None
+
+
+def _lost_updates() -> None:
+    """Accounts are read outside the transaction, and written whatever has become of them."""
+    _without_session("accounts", "find")
+    bulk_write = AsyncCollection.bulk_write
+
+    async def unguarded(self: Any, requests: Any, *more: Any, **named: Any) -> Any:
+        if self.name == "accounts":
+            requests = [UpdateOne({"_id": one._filter["_id"]}, one._doc) for one in requests]
+        return await bulk_write(self, requests, *more, **named)
+
+    AsyncCollection.bulk_write = unguarded  # type: ignore[method-assign]
+
+
+def _changed_requests_are_replayed() -> None:
+    journal.PostingCommand.fingerprint = property(lambda _self: bytes(16))  # type: ignore[assignment,method-assign]
+
+
+def _removed_before_published() -> None:
+    oldest = OutboxStore.oldest
+
+    async def taken(self: Any, limit: int) -> Any:
+        entries = await oldest(self, limit)
+        await self.remove(entries)
+        return entries
+
+    OutboxStore.oldest = taken  # type: ignore[method-assign]
+
+
+def _every_delivery_has_an_effect() -> None:
+    async def nothing_known(*_: Any) -> set[Any]:
+        return set()
+
+    MongoEventLog._known = nothing_known  # type: ignore[method-assign]
+    _no_unique_index()
+
+
+def _answered_before_the_commit() -> None:
+    """Every seventh transaction is told to be committed, and is not."""
+    commit, counted = AsyncClientSession.commit_transaction, {"n": 0}
+
+    async def sometimes(self: Any) -> None:
+        counted["n"] += 1
+        if counted["n"] % 7:
+            await commit(self)
+        else:
+            await self.abort_transaction()
+
+    AsyncClientSession.commit_transaction = sometimes  # type: ignore[method-assign]
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "no unique index": _no_unique_index,
+    "outbox outside the transaction": _outbox_outside_the_transaction,
+    "auto-commit consumer": _auto_commit,
+    "commit before effect": _commit_before_the_effect,
+    "w:1": _acknowledged_by_one,
+    "ownership check dropped": _no_check_of_ownership,
+    "frozen check dropped": _frozen_accounts_pay,
+    "lost updates": _lost_updates,
+    "replay ignores the fingerprint": _changed_requests_are_replayed,
+    "removed before published": _removed_before_published,
+    "no deduplication": _every_delivery_has_an_effect,
+    "told before committed": _answered_before_the_commit,
+}

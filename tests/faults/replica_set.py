@@ -1,0 +1,158 @@
+"""Three real members on this machine, which speak to one another through proxies and so can be parted."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import psutil
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from bankctl.local import ports
+from tests.faults.mongo_server import MongoServer
+from tests.faults.proxy import Proxy
+
+MEMBERS = 3
+ELECTION_TIMEOUT_MILLISECONDS = 2000
+_PATIENCE_SECONDS = 60
+
+
+class ReplicaSet:
+    """The members, each behind a proxy whose address is the one that all others, and clients, know."""
+
+    def __init__(self, folder: Path) -> None:
+        free = ports.pick(MEMBERS)
+        self.members = [
+            MongoServer(folder / f"member{index}" / "data", port, name=f"member{index}")
+            for index, port in enumerate(free)
+        ]
+        self.proxies = [Proxy(member.port) for member in self.members]
+        self._parted: int | None = None
+        self._owner_of_port: dict[int, int | None] = {}
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://{','.join(self._addresses)}/?replicaSet=rs0"
+
+    @property
+    def _addresses(self) -> list[str]:
+        return [f"{ports.LOOPBACK}:{proxy.port}" for proxy in self.proxies]
+
+    async def start(self) -> None:
+        for index, proxy in enumerate(self.proxies):
+            await proxy.start()
+            proxy.cuts = partial(self.is_cut, index)
+        for member in self.members:
+            member.start()
+        config = {
+            "_id": "rs0",
+            "members": [{"_id": index, "host": address} for index, address in enumerate(self._addresses)],
+            "settings": {
+                "electionTimeoutMillis": ELECTION_TIMEOUT_MILLISECONDS,
+                "heartbeatIntervalMillis": 500,
+                "heartbeatTimeoutSecs": 2,
+            },
+        }
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                try:
+                    await self.members[0].command({"replSetInitiate": config})
+                except PyMongoError:
+                    # The others are still starting.
+                    await asyncio.sleep(0.1)
+                else:
+                    break
+        await self.primary()
+
+    async def stop(self) -> None:
+        for member in self.members:
+            member.kill()
+        for proxy in self.proxies:
+            await proxy.close()
+
+    async def primary(self, *, other_than: MongoServer | None = None) -> MongoServer:
+        """Wait until a member takes writes, and return it."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                for member in self.members:
+                    if member is not other_than and await self._is_primary(member):
+                        return member
+                await asyncio.sleep(0.1)
+
+    async def until_whole(self) -> None:
+        """Wait until all members hold what the primary holds: the next fault must not take the majority."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                status = await (await self.primary()).command({"replSetGetStatus": 1})
+                states = [member["stateStr"] for member in status["members"]]
+                behind = {member["optimeDate"] for member in status["members"] if "optimeDate" in member}
+                if sorted(states) == ["PRIMARY", "SECONDARY", "SECONDARY"] and len(behind) == 1:
+                    return
+                await asyncio.sleep(0.1)
+
+    async def step_down(self) -> MongoServer:
+        """Have the primary give up; returns its successor."""
+        before = await self.primary()
+        # It may close the very connection that asked.
+        with contextlib.suppress(PyMongoError):
+            await before.command({"replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5})
+        return await self.primary(other_than=before)
+
+    def part(self, member: MongoServer) -> None:
+        """Let nothing through between this member and the others; clients still reach all of them."""
+        self._owner_of_port.clear()
+        self._parted = self.members.index(member)
+
+    def join(self) -> None:
+        """End the partition; what was under way is lost."""
+        self._parted = None
+        for proxy in self.proxies:
+            proxy.set_mode(proxy.mode)
+            proxy.reset_all()
+
+    def is_cut(self, target: int, source_port: int) -> bool:
+        """Whether what comes from a port is cut off on its way to a member."""
+        if self._parted is None:
+            return False
+        source = self._owner(source_port)
+        return source is not None and (source == self._parted) != (target == self._parted)
+
+    def _owner(self, port: int) -> int | None:
+        if port not in self._owner_of_port:
+            for index, member in enumerate(self.members):
+                for found in psutil.Process(member.pid).net_connections(kind="tcp4"):
+                    if found.raddr:
+                        self._owner_of_port[found.laddr.port] = index
+            self._owner_of_port.setdefault(port, None)
+        return self._owner_of_port[port]
+
+    @staticmethod
+    async def _is_primary(member: MongoServer) -> bool:
+        def ask() -> bool:
+            with MongoClient[dict[str, object]](
+                member.address,
+                directConnection=True,
+                serverSelectionTimeoutMS=500,
+                socketTimeoutMS=1000,
+                connectTimeoutMS=500,
+            ) as client:
+                return bool(client.admin.command("hello")["isWritablePrimary"])
+
+        try:
+            return member.alive and await asyncio.to_thread(ask)
+        except PyMongoError:
+            return False
+
+
+@asynccontextmanager
+async def running_replica_set(folder: Path) -> AsyncIterator[ReplicaSet]:
+    """Three members with a primary among them."""
+    replica_set = ReplicaSet(folder)
+    try:
+        await replica_set.start()
+        yield replica_set
+    finally:
+        await replica_set.stop()

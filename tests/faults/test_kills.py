@@ -1,0 +1,63 @@
+"""kill -9 of everything, under load."""
+
+import random
+
+from tests.faults.bank_processes import FaultBank, another
+from tests.faults.invariants import assert_nothing_lost_nothing_twice, watched
+from tests.faults.kafka_server import KafkaServer
+from tests.faults.load import running_load
+from tests.faults.mongo_server import MongoServer
+from tests.faults.tally import Tallies
+
+ROUNDS = 10
+BETWEEN_KILLS = 8
+DAEMONS = ("banking_api", "user_api", "notifier")
+
+
+async def test_killed_daemons_lose_nothing(fault_bank: FaultBank, tallies: Tallies) -> None:
+    dice = random.Random(7)  # noqa: S311 - the same victims every time
+    async with another(fault_bank, "notifier"):
+        async with watched(fault_bank) as watch, running_load(fault_bank) as load:
+            for _ in range(ROUNDS):
+                await load.until_settled(BETWEEN_KILLS)
+                for victim in dice.sample(DAEMONS, k=2):
+                    fault_bank.daemons[victim].kill()
+                    fault_bank.daemons[victim].start()
+            await load.until_settled(BETWEEN_KILLS)
+        assert watch.proofs > 0
+        # The other notifier takes over what the killed one had.
+        fault_bank.daemons["notifier"].kill()
+        await fault_bank.until_ready("banking_api", "user_api")
+        tally = await assert_nothing_lost_nothing_twice(load, notifier="notifier2")
+    tallies.add("kill -9 of a daemon", 2 * ROUNDS + 1, tally)
+
+
+async def test_a_killed_mongod_loses_nothing(
+    fault_bank: FaultBank, mongo: MongoServer, tallies: Tallies
+) -> None:
+    async with watched(fault_bank), running_load(fault_bank) as load:
+        for _ in range(3):
+            await load.until_settled(BETWEEN_KILLS)
+            mongo.kill()
+            mongo.start()
+        await load.until_settled(BETWEEN_KILLS)
+    await fault_bank.heal()
+    tallies.add("kill -9 of the only mongod", 3, await assert_nothing_lost_nothing_twice(load))
+
+
+async def test_a_paused_a_killed_and_an_absent_kafka_lose_nothing(
+    fault_bank: FaultBank, kafka: KafkaServer, tallies: Tallies
+) -> None:
+    async with watched(fault_bank), running_load(fault_bank) as load:
+        for _ in range(2):
+            await load.until_settled(BETWEEN_KILLS)
+            kafka.pause()
+            await load.until_settled(BETWEEN_KILLS)
+            kafka.resume()
+            await load.until_settled(BETWEEN_KILLS)
+            kafka.kill()
+            # Nobody's payment waits for a broker.
+            await load.until_settled(10 * BETWEEN_KILLS)
+            kafka.start()
+    await fault_bank.heal()
+    tallies.add("Kafka paused, killed, away", 6, await assert_nothing_lost_nothing_twice(load))

@@ -1,0 +1,192 @@
+"""Hypothesis plays the bank against its model: money, freezes, closings, repeated and changed requests."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.faults.bank_model import Asked, BankModel, ModelAccount
+from tests.faults.planting import chosen_bug, plant_chosen_bug
+from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
+
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "30"))
+STEPS = int(os.environ.get("MACHINE_STEPS", "50"))
+ACCOUNTS = 4
+ResultT = TypeVar("ResultT")
+PEOPLE = ("alice", "bob")
+people = st.sampled_from(PEOPLE)
+numbers = st.integers(min_value=0, max_value=ACCOUNTS - 1)
+# Few amounts and few keys, so that they meet: balances that just suffice, keys that come again.
+amounts = st.sampled_from([1, 50, 99, 100, 101, 5000])
+keys = st.sampled_from(["k1", "k2", "k3", "k4"]) | st.uuids().map(str)
+currencies = st.sampled_from(["EUR", "EUR", "EUR", "EUR", "CZK"])
+
+
+class Stage:
+    """The running bank, on an event loop that synchronous rules may use."""
+
+    def __init__(self, runner: asyncio.Runner, bank: Bank) -> None:
+        self._runner = runner
+        self.bank = bank
+        self.people: dict[str, Person] = {}
+        self.operator: Person
+
+    def do(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
+        return self._runner.run(coroutine)
+
+
+stage: Stage
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opened_stage(mongo_uri: str) -> Iterator[None]:
+    global stage  # noqa: PLW0603 - Hypothesis makes the machines itself, without arguments
+    plant_chosen_bug()
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        bank = runner.run(stack.enter_async_context(running_bank(mongo_uri, kafka_broker=CLOSED_PORT)))
+        stage = Stage(runner, bank)
+        for name in PEOPLE:
+            stage.people[name] = runner.run(bank.person(name.title()))
+        stage.operator = runner.run(bank.person("Olga", "operator"))
+        yield
+        runner.run(stack.aclose())
+
+
+class BankMachine(RuleBasedStateMachine):
+    """New accounts each time; people are the same, so keys are made this run's own by a prefix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = BankModel()
+        self.numbers: list[str] = []
+        self.run = uuid4().hex[:12]
+
+    @initialize()
+    def open_accounts(self) -> None:
+        for index in range(ACCOUNTS):
+            owner = PEOPLE[index % 2]
+            currency = "CZK" if index == ACCOUNTS - 1 else "EUR"
+            number = stage.do(stage.people[owner].open_account(currency))
+            self.numbers.append(number)
+            self.model.accounts[number] = ModelAccount(owner, currency)
+
+    @rule(by=people, sender=numbers, receiver=numbers, minor=amounts, key=keys, currency=currencies)
+    def transfer(self, by: str, sender: int, receiver: int, minor: int, key: str, currency: str) -> None:
+        if sender != receiver:
+            self._ask(key, Asked(by, self.numbers[sender], self.numbers[receiver], minor, currency))
+
+    @rule(receiver=numbers, minor=amounts, key=keys, currency=currencies)
+    def fund(self, receiver: int, minor: int, key: str, currency: str) -> None:
+        self._ask(key, Asked("operator", None, self.numbers[receiver], minor, currency))
+
+    @precondition(lambda self: self.model.told)
+    @rule(data=st.data())
+    def ask_again(self, data: st.DataObject) -> None:
+        by, key = data.draw(st.sampled_from(sorted(self.model.told)))
+        self._ask(key, self.model.told[by, key][0])
+
+    @rule(number=numbers)
+    def freeze(self, number: int) -> None:
+        account = self.numbers[number]
+        answer = stage.do(stage.operator.patch(f"/accounts/{account}/freeze", {"reason": "a test"}))
+        assert _told(answer) == self.model.freeze(account)
+
+    @rule(number=numbers)
+    def unfreeze(self, number: int) -> None:
+        account = self.numbers[number]
+        answer = stage.do(stage.operator.patch(f"/accounts/{account}/unfreeze", {"reason": "a test"}))
+        assert _told(answer) == self.model.unfreeze(account)
+
+    @rule(by=people, number=numbers)
+    def close(self, by: str, number: int) -> None:
+        account = self.numbers[number]
+        answer = stage.do(stage.people[by].patch(f"/accounts/{account}/close", {}))
+        assert _told(answer) == self.model.close(account, by)
+
+    @invariant()
+    def balances_and_states_are_the_models(self) -> None:
+        for owner in PEOPLE:
+            mine = [number for number in self.numbers if self.model.accounts[number].owner == owner]
+            listed = stage.do(stage.people[owner].get(f"/accounts?limit={len(mine)}")).json()["items"]
+            found = {item["id"]: (_minor(item["balance"]), item["status"]) for item in listed}
+            expected = {
+                number: (self.model.accounts[number].balance_minor, self.model.accounts[number].status)
+                for number in mine
+            }
+            assert found == expected
+
+    def teardown(self) -> None:
+        if not self.numbers:
+            return
+        for owner in PEOPLE:
+            for number in self.numbers:
+                if self.model.accounts[number].owner == owner:
+                    lines = stage.do(stage.people[owner].get(f"/accounts/{number}/transactions?limit=200"))
+                    booked = [line for line in lines.json()["items"] if line["status"] == "completed"]
+                    total = sum(_minor(line) for line in booked)
+                    assert total == self.model.accounts[number].balance_minor
+
+    def _ask(self, key: str, asked: Asked) -> None:
+        key_sent = f"{self.run}-{key}"
+        body = {"amount": _decimal(asked.minor), "currency": asked.currency}
+        if asked.sender is None:
+            person, path = stage.operator, f"/accounts/{asked.receiver}/fund"
+        else:
+            person, path = stage.people[asked.by], "/transactions/transfer"
+            body |= {"from_account": asked.sender, "to_account": asked.receiver}
+        answer = stage.do(person.post(path, body, key=key_sent))
+        code, replayed = self.model.ask(key, asked)
+        assert _told(answer) == code, answer.text
+        if code == "completed":
+            assert (answer.headers.get("Idempotent-Replayed") == "true") is replayed
+
+
+def _told(answer: httpx.Response) -> str:
+    if answer.status_code == 201:
+        return "completed"
+    return "done" if answer.status_code == 200 else str(answer.json()["code"])
+
+
+def _decimal(minor: int) -> str:
+    return f"{minor // 100}.{minor % 100:02d}"
+
+
+def _minor(money: dict[str, Any]) -> int:
+    return int(str(money["amount"]).replace(".", ""))
+
+
+def test_the_bank_is_as_the_model_says() -> None:
+    run_state_machine_as_test(
+        BankMachine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink] if chosen_bug() == "" else [Phase.generate],
+        ),
+    )
+    books = stage.do(_proof())
+    assert books["holds"], books
+
+
+async def _proof() -> dict[str, Any]:
+    return dict((await stage.operator.get("/ledger/proof")).json())

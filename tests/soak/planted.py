@@ -1,0 +1,72 @@
+"""`python -m tests.soak.planted [BUG ...]`: plant each bug and see that the suite catches it.
+
+Prints the table bug, test, caught; status 1 if one is not. Each run has a MongoDB and a Kafka of its own and
+takes up to two minutes.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.faults.planted_bugs import BUGS, VARIABLE
+
+ROOT = Path(__file__).parents[2]
+_FAULTS = "tests/faults"
+_AWAITS = f"{_FAULTS}/test_crash_points.py::test_crashes_at_every_point_lose_nothing"
+_MACHINE = f"{_FAULTS}/test_state_machine.py::test_the_bank_is_as_the_model_says"
+CATCHES = {
+    "no unique index": f"{_FAULTS}/test_conversations.py::"
+    "test_one_key_a_hundred_times_at_once_over_two_processes",
+    "outbox outside the transaction": f"{_AWAITS}[banking_api]",
+    "auto-commit consumer": f"{_AWAITS}[notifier]",
+    "commit before effect": f"{_AWAITS}[notifier]",
+    "w:1": f"{_FAULTS}/test_replica_set.py::test_a_lost_primary_loses_nothing[partition]",
+    "ownership check dropped": _MACHINE,
+    "frozen check dropped": _MACHINE,
+    "lost updates": f"{_FAULTS}/test_conversations.py::test_two_processes_on_one_hot_account_lose_nothing",
+    "replay ignores the fingerprint": _MACHINE,
+    "removed before published": f"{_AWAITS}[banking_api]",
+    "no deduplication": f"{_AWAITS}[notifier]",
+    "told before committed": _MACHINE,
+}
+_TESTS_FAILED = 1
+
+
+def run(bug: str) -> tuple[bool, str, float]:
+    """Run the test that has to catch the bug; returns whether it did, what it said, and its seconds."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=short", CATCHES[bug]]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, VARIABLE: bug},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # An error while setting up (other letters than F) is no catch.
+    failed = (
+        done.returncode == _TESTS_FAILED and re.search(r"^FAILED ", done.stdout, re.MULTILINE) is not None
+    )
+    said = [line[1:].strip() for line in done.stdout.splitlines() if re.match(r"E   +\S", line)]
+    return failed, (said[0] if said else done.stdout[-200:])[:110], time.monotonic() - started
+
+
+def main() -> int:
+    """Plant the named bugs, or all."""
+    missed = 0
+    sys.stdout.write("| bug | caught by | caught | what it said | seconds |\n|---|---|---|---|---:|\n")
+    for bug in sys.argv[1:] or BUGS:
+        caught, said, seconds = run(bug)
+        missed += not caught
+        test = CATCHES[bug].rpartition("::")[2]
+        sys.stdout.write(f"| {bug} | `{test}` | {'yes' if caught else 'NO'} | {said} | {seconds:.0f} |\n")
+        sys.stdout.flush()
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
