@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check lint types contracts format docs lock clean
+.PHONY: help setup demo test bench check lint types contracts format docs lock clean soak
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ test: setup check ## every check: lint, types, import contracts, all tests
 
 bench: setup ## the speed table, on real parts; ARGS="--quick", see docs/performance.md
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: setup ## random faults under load: make soak SEED=7 HOURS=8
+	@$(BIN)/python -m tests.soak.run $(if $(SEED),--seed $(SEED)) --hours $(or $(HOURS),1)
 
 check: setup lint types contracts ## the checks that need no server
 

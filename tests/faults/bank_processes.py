@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -55,6 +56,17 @@ class Person:
         key: str | None = None,
         timeout_seconds: float = 20.0,
         at: str | None = None,
+    ) -> Reply:
+        """Send a request; who is no longer signed in signs in again."""
+        sent: dict[str, Any] = {"body": body, "key": key, "timeout_seconds": timeout_seconds, "at": at}
+        answer = await self._send(method, path, **sent)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            await self.sign_in()
+            answer = await self._send(method, path, **sent)
+        return answer
+
+    async def _send(
+        self, method: str, path: str, *, body: object, key: str | None, timeout_seconds: float, at: str | None
     ) -> Reply:
         headers = {"X-Requested-With": "tests", "Cookie": f"{COOKIE}={self.cookie}"}
         if key is not None:
@@ -247,9 +259,6 @@ class FaultBank:
 
     async def _proof(self, path: str, at: str) -> Reply:
         answer = await self.operator.call("GET", path, at=at)
-        if answer.status == 401:
-            await self.operator.sign_in()
-            answer = await self.operator.call("GET", path, at=at)
         if answer.status != 200:
             raise ConnectionError(f"{path}: {answer.status} {answer.body}")
         return answer

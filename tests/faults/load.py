@@ -103,9 +103,6 @@ async def attempt(operation: Operation, timeout_seconds: float = 12.0, *, at: st
             timeout_seconds=timeout_seconds,
             at=at,
         )
-        if answer.status == 401:
-            await operation.person.sign_in()
-            return operation.hear_nothing()
     except (aiohttp.ClientError, TimeoutError, OSError):
         return operation.hear_nothing()
     return operation.hear(answer)
