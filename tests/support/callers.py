@@ -138,24 +138,37 @@ class Callers:
         assert made.status_code == 201, made.text
         self._headers["operator's key"] = {"Authorization": f"Bearer {made.json()['token']}"}
 
+    def person(self, kind: str) -> Person:
+        """Return somebody with a living session."""
+        return self._people[kind]
+
+    def path_of(self, route: Route) -> str:
+        """Return the route's path, naming what is there."""
+        path = route.path
+        for template, value in self._paths.items():
+            path = path.replace(template, value)
+        return path
+
+    def body_of(self, route: Route) -> dict[str, Any] | None:
+        """Return a well-formed body of the route."""
+        return self._bodies.get((route.method, route.path), {}) if route.body else None
+
     async def call(self, daemon: str, route: Route, kind: Kind) -> tuple[int, str]:
         """Send a well-formed request; return the status and the problem's code if there is one."""
         person = self._people.get(kind.name)
         headers = self._headers[kind.name] if person is None else person.headers
-        path = route.path
-        for template, value in self._paths.items():
-            path = path.replace(template, value)
+        path = self.path_of(route)
         sent = {"X-Requested-With": "tests", "Idempotency-Key": str(uuid4()), **headers}
         request = self.whole.bank.http.build_request(
             route.method,
             self.whole.origins[daemon] + path,
-            json=self._bodies.get((route.method, route.path), {}) if route.body else None,
+            json=self.body_of(route),
             headers=sent,
         )
         # A stream of events never ends, so only its beginning is read.
         answer = await self.whole.bank.http.send(request, stream=True)
         if person is not None and route.path.startswith(_ENDS_SESSIONS):
-            await _sign_in_again(person)
+            await sign_in_again(person)
         try:
             if answer.is_success:
                 return answer.status_code, ""
@@ -179,7 +192,8 @@ def routes() -> list[tuple[str, Route]]:
     return [(daemon, route) for daemon, app in applications().items() for route in app[ROUTES_KEY]]
 
 
-async def _sign_in_again(person: Person) -> None:
+async def sign_in_again(person: Person) -> None:
+    """Give somebody a new session."""
     credentials = {"email": person.email, "password": PASSWORD}
     login: httpx.Response = await person.post("/auth/login", credentials)
     assert login.status_code == 200, login.text

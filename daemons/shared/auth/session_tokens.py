@@ -141,7 +141,8 @@ def session_ended() -> UnauthenticatedError:
 def _key_id(token: str) -> str:
     try:
         header = jwt.get_unverified_header(token)
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, ValueError):
+        # The library encodes before it looks: bytes that are no text are a ValueError of the codec.
         raise not_signed_in() from None
     # The type tells an access token from any other that the same key might ever sign (RFC 8725 §3.11), and
     # `crit` asks for extensions that nobody here understands (RFC 7515 §4.1.11).

@@ -41,8 +41,13 @@ async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
         raise InvalidRequestError(
             "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."
         )
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        # A small body that grows when it is unpacked would pass the limit of size.
+        raise InvalidRequestError("unsupported_media_type", "Send the body as it is, without compression.")
     try:
         raw = await request.read()
+    except web.RequestPayloadError:
+        raise InvalidRequestError("invalid_json", "The body ends before its length.") from None
     except web.HTTPRequestEntityTooLarge:
         raise InvalidRequestError(
             "payload_too_large", "The body is larger than this route accepts."
