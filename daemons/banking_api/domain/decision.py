@@ -7,6 +7,7 @@ same database transaction in which it read the accounts, so a decision is never 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.domain.account import AccountStatus, account_not_found
@@ -33,8 +34,7 @@ class LedgerAccount:
     may_overdraw: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a command. `key_reused`: the key had been used for another request; nothing was done."""
 
     transaction: JournalTransaction

@@ -1,5 +1,8 @@
 """Journal transactions as MongoDB documents."""
 
+from functools import lru_cache
+from uuid import UUID
+
 from bson import Binary
 
 from daemons.banking_api.domain.journal import (
@@ -19,13 +22,13 @@ def to_document(transaction: JournalTransaction) -> Document:
         "_id": transaction.id,
         "kind": transaction.kind.value,
         "status": "completed" if transaction.failure is None else "failed",
-        "initiator": transaction.initiator,
+        "initiator": _binary(transaction.initiator),
         "idem": Binary(transaction.idempotency_id),
         "fingerprint": Binary(transaction.fingerprint),
         "from": transaction.from_account,
         "to": transaction.to_account,
-        "from_owner": transaction.from_owner,
-        "to_owner": transaction.to_owner,
+        "from_owner": _binary(transaction.from_owner),
+        "to_owner": _binary(transaction.to_owner),
         "amount": transaction.amount_minor,
         "currency": transaction.currency,
         "reference": transaction.reference,
@@ -79,3 +82,9 @@ def _accounts_with_history(transaction: JournalTransaction) -> list[str]:
     if is_system_account(transaction.from_account):
         return [transaction.to_account]
     return [transaction.from_account] if transaction.from_owner == transaction.initiator else []
+
+
+@lru_cache(maxsize=65_536)
+def _binary(user_id: UUID | None) -> Binary | None:
+    """The driver makes this anew for every field; users come again and again."""
+    return None if user_id is None else Binary.from_uuid(user_id)

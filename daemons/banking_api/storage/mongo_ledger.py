@@ -12,7 +12,7 @@ from daemons.banking_api.domain.journal import JournalTransaction, PostingComman
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
-from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.shared.mongo import Client, Database, Document, Session, insert_all, run_transaction
 from daemons.shared.outbox.store import OutboxStore
 
 Accounts = Mapping[str, LedgerAccount]
@@ -106,7 +106,7 @@ class MongoLedger:
             await self._update_accounts(decision, session)
         if decision.transactions:
             documents = [to_document(transaction) for transaction in decision.transactions]
-            await self._journal.insert_many(documents, session=session)
+            await insert_all(self._journal, documents, session=session)
             told = {"transactions": [transaction.id for transaction in decision.transactions]}
             await self._outbox.add(told, events=len(documents), session=session)
 
