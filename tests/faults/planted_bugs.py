@@ -55,6 +55,12 @@ def _auto_commit() -> None:
             automatic = {"enable.auto.commit": True, "enable.auto.offset.store": True}
             super().__init__({**settings, **automatic, "auto.commit.interval.ms": 1}, **named)
 
+        def store_offsets(self, *_more: Any, **_named: Any) -> None:
+            """Left to the library."""
+
+        def commit(self, *_more: Any, **_named: Any) -> None:
+            """Left to the library."""
+
     consumer.Consumer = AutoCommitting  # type: ignore[misc]
 
 
@@ -66,6 +72,9 @@ def _commit_before_the_effect() -> None:
                 if message.error() is None:
                     super().commit(message=message, asynchronous=False)
             return messages
+
+        def commit(self, *_more: Any, **_named: Any) -> None:
+            """Done already."""
 
     consumer.Consumer = Hasty  # type: ignore[misc]
 

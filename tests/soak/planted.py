@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.planted_bugs import BUGS, VARIABLE
+from tests.faults.planted_bugs import BUGS
+from tests.faults.planting import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 _FAULTS = "tests/faults"
