@@ -13,6 +13,7 @@ TOPICS = {
 TEXTS = {
     "environment": """\
 BANKCTL_PROFILE   the profile to use when --profile is not given
+BANKCTL_TOKEN     an API key to use instead of the session (`bankctl auth token create`)
 BANKCTL_HOME      keep profiles, sessions and data below this directory
 NO_COLOR          no colour, whatever its value (https://no-color.org)
 CLICOLOR_FORCE    colour even when the output is no terminal

@@ -37,7 +37,9 @@ The gateway is one HTTPS origin for all daemons; routes marked *service* are for
 are not routed. Each daemon serves its OpenAPI 3.1 document, through the gateway as
 `/openapi/user_api.json`, `/openapi/banking_api.json` and `/openapi/notifier.json`.
 
-- **Session:** the cookie `__Host-bankctl`, set by `POST /auth/login`; never in a body.
+- **Session:** the cookie `__Host-bankctl`, good for minutes, and `__Host-bankctl-refresh`, exchanged for both
+  anew at `POST /auth/refresh`; set by `POST /auth/login`, never in a body.
+- **API key:** `Authorization: Bearer bk_...`, made by `POST /auth/tokens`; needs no header against forgery.
 - **Requests that change something** need the header `X-Requested-With`, and a JSON body `Content-Type:
   application/json`. Unknown fields are refused.
 - **Money** is a decimal string and an ISO 4217 code: `"amount": "12.34", "currency": "EUR"`.

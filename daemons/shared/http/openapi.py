@@ -8,7 +8,7 @@ from apispec import APISpec
 from pydantic import BaseModel
 
 from daemons.contracts.errors import Category
-from daemons.contracts.permissions import Permission
+from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission
 from daemons.shared.auth.session_tokens import SESSION_COOKIE
 from daemons.shared.http.routes import FORGERY_HEADER, IdempotencyKey, Route
 
@@ -44,6 +44,7 @@ def describe(daemon: str, version: str, routes: Iterable[Route]) -> dict[str, An
     spec = APISpec(title=f"bankctl {daemon}", version=version, openapi_version="3.1.0")
     spec.components.schema("Problem", _PROBLEM)
     spec.components.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE})
+    spec.components.security_scheme("api_key", {"type": "http", "scheme": "bearer"})
     spec.components.security_scheme("service", {"type": "http", "scheme": "bearer"})
     schemas: dict[str, Any] = {}
     for route in routes:
@@ -93,7 +94,11 @@ def _answer(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.permission is Permission.PUBLIC:
         return []
-    return [{"service" if route.permission is Permission.SERVICE else "session": []}]
+    if route.permission is Permission.SERVICE:
+        return [{"service": []}]
+    by_session: list[dict[str, list[str]]] = [{"session": []}]
+    by_key = route.permission is Permission.SIGNED_IN or route.permission not in NEVER_GRANTED_TO_KEYS
+    return [*by_session, {"api_key": []}] if by_key else by_session
 
 
 def _parameters(route: Route) -> Iterable[dict[str, Any]]:

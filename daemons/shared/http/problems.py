@@ -67,5 +67,5 @@ def problem_response(error: BankError, *, request_id: str) -> web.Response:
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if response.status == STATUS_OF_CATEGORY[Category.UNAUTHENTICATED]:
-        response.headers["WWW-Authenticate"] = 'Cookie realm="bankctl"'
+        response.headers["WWW-Authenticate"] = 'Cookie realm="bankctl", Bearer realm="bankctl"'
     return response
