@@ -167,7 +167,7 @@ class Callers:
         )
         # A stream of events never ends, so only its beginning is read.
         answer = await self.whole.bank.http.send(request, stream=True)
-        if person is not None and route.path.startswith(_ENDS_SESSIONS):
+        if person is not None and route.method != "GET" and route.path.startswith(_ENDS_SESSIONS):
             await sign_in_again(person)
         try:
             if answer.is_success:

@@ -1,0 +1,88 @@
+"""What holds for every route of every daemon, asked of the real ones (docs/security.md, items 17, 20, 24)."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from daemons.shared.http.routes import Routes
+from tests.support.callers import KINDS, Callers, routes
+from tests.support.whole_bank import WholeBank, running_whole_bank
+
+REPOSITORY = Path(__file__).parents[2]
+ADMIN = next(kind for kind in KINDS if kind.name == "admin")
+
+
+@pytest.fixture(scope="module")
+async def whole(mongo_uri: str) -> AsyncIterator[WholeBank]:
+    async with running_whole_bank(mongo_uri) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def callers(whole: WholeBank) -> Callers:
+    callers = Callers(whole)
+    await callers.prepare()
+    return callers
+
+
+async def test_no_answer_lets_another_site_read_it(whole: WholeBank, callers: Callers) -> None:
+    foreign = {"Origin": "https://evil.example", **callers.person("admin").headers}
+    preflight = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "X-Requested-With",
+    }
+    for daemon, route in routes():
+        url = whole.origins[daemon] + callers.path_of(route)
+        asked = await whole.bank.http.options(url, headers={**foreign, **preflight})
+        assert asked.status_code == 405, route.path
+        answers = [asked]
+        if route.method == "GET" and route.path != "/events":
+            answers.append(await whole.bank.http.get(url, headers=foreign))
+        for answer in answers:
+            assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
+async def test_reading_writes_nothing(whole: WholeBank, callers: Callers) -> None:
+    async def stored() -> dict[str, Any]:
+        kept = {
+            "ledger": (whole.ledger, ("accounts", "journal", "audit", "audit_head", "approvals")),
+            "users": (whole.bank.users, ("users", "audit", "audit_head", "approvals", "api_keys")),
+        }
+        return {
+            f"{area}.{name}": await database[name].find().sort("_id").to_list()
+            for area, (database, names) in kept.items()
+            for name in names
+        }
+
+    before = await stored()
+    for daemon, route in routes():
+        if route.method == "GET":
+            status, _ = await callers.call(daemon, route, ADMIN)
+            assert status < 500
+    assert await stored() == before
+
+
+def test_a_route_cannot_be_declared_without_saying_who_may_call_it() -> None:
+    undeclared = cast("Any", Routes("x")).add
+    with pytest.raises(TypeError, match="permission"):
+        undeclared("GET", "/x")
+
+
+def test_each_daemon_reaches_its_own_database_only_and_no_secret_is_in_the_repository() -> None:
+    users = (REPOSITORY / "deploy" / "mongo-init.js").read_text(encoding="utf-8")
+    assert re.findall(r"roles: \[(.*)\]", users) == ['{ role: "readWrite", db: daemon }']
+    compose = (REPOSITORY / "compose.yaml").read_text(encoding="utf-8")
+    secrets = [
+        line
+        for line in compose.splitlines()
+        if re.search(r"(PASSWORD|SECRET)\w*:", line) and not line.strip().startswith("#")
+    ]
+    assert secrets
+    assert [line for line in secrets if "${" not in line] == []
+    assert re.findall(r"mongodb://(\w+):\$\{MONGO_(\w+)_PASSWORD:\?\}@[^/]+/(\w+)\?", compose) == [
+        (daemon, daemon.upper(), daemon) for daemon in ("user_api", "banking_api", "notifier")
+    ]
+    assert "inside:\n    internal: true" in compose
