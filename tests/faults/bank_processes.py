@@ -156,6 +156,8 @@ class FaultBank:
             "JWT_SECRET": self._secret,
             "KAFKA_BROKER": broker or self.broker,
             "ACCESS_TOKEN_MINUTES": "15",
+            # The operator here is a program.
+            "TOTP_REQUIRED_ROLES": "",
         }
         if kind != "user_api":
             environment["USER_API_URL"] = self.user_api
