@@ -50,6 +50,12 @@ async def test_what_the_fuzzer_has_found_before(
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+async def test_the_faults_of_a_body_are_named_up_to_a_limit(whole: WholeBank) -> None:
+    alice = await whole.bank.person()
+    answer = await alice.post("/accounts", {f"field{number}": 1 for number in range(5000)})
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 50)
+
+
 @pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])
 async def test_nothing_that_a_document_suggests_is_a_fault_of_ours(whole: WholeBank, daemon: str) -> None:
     callers = Callers(whole)

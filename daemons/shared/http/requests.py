@@ -14,6 +14,8 @@ from daemons.shared.http.strict_json import parse_object
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
+# A body of thousands of unknown fields must not be answered with thousands of sentences.
+_FAULTS_SHOWN = 50
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 CALLER_KEY = web.RequestKey("caller", Caller)
@@ -77,7 +79,7 @@ def check_model(value: dict[str, Any], model: type[ModelT]) -> ModelT:
             FieldError(".".join(str(part) for part in fault["loc"]) or "body", fault["msg"])
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        raise _invalid_request(faults) from None
+        raise _invalid_request(faults[:_FAULTS_SHOWN]) from None
 
 
 def read_uuid(request: web.Request, name: str, *, missing: NotFoundError) -> UUID:
