@@ -147,6 +147,22 @@ def upsert_profile(name: str, *, url: str, ca_file: Path | None, make_default_if
     save_config(replace(config, default_profile=default, profiles={**config.profiles, name: profile}))
 
 
+def move_profiles(ca_file: Path, *, url: str) -> list[str]:
+    """Let every profile that trusts this certificate talk to `url`; returns the names of those that moved.
+
+    A local bank whose ports changed is still the same bank for all its profiles.
+    """
+    config = load_config()
+    moved = {
+        name: replace(profile, url=check_url(url))
+        for name, profile in config.profiles.items()
+        if profile.ca_file == ca_file.absolute() and profile.url != url
+    }
+    if moved:
+        save_config(replace(config, profiles={**config.profiles, **moved}))
+    return sorted(moved)
+
+
 def chosen_profile_name(named: str | None) -> str | None:
     """The profile to use: named on the command line, else by BANKCTL_PROFILE, else the default one."""
     return named or os.environ.get(PROFILE_VARIABLE) or load_config().default_profile

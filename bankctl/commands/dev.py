@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bankctl import invocation, prompts
-from bankctl.config import upsert_profile
+from bankctl.config import move_profiles, upsert_profile
 from bankctl.errors import ExitStatus, usage_error
 from bankctl.local.display import shown_progress
 from bankctl.local.follow import Follower, last_lines
@@ -110,7 +110,10 @@ def up(
     wishes = Wishes(SERVERS if servers_only else ALL_PARTS, ports, _numbers(port or []))
     with shown_progress() as progress:
         started = local.up(progress, wishes)
+    moved = move_profiles(local.layout.certificate, url=started.url)
     upsert_profile(stack, url=started.url, ca_file=local.layout.certificate)
+    if moved:
+        messages.note(f"these profiles talk to the new port from now on: {', '.join(moved)}")
     status_now = local.status()
     _show(status_now)
     if started.changed:

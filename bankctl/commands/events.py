@@ -82,6 +82,8 @@ def tail(
         raise usage_error("--count takes a number of events, 1 or more")
     types_wanted, number = _checked_types(event_type), parse_account(account) if account else None
     run = invocation.current()
+    if run.output is OutputFormat.CSV:
+        raise usage_error("a stream has no CSV form", hint="use -o jsonl, or `bankctl events history -o csv`")
     as_json = run.machine_readable or run.query is not None
     with open_bank() as bank:
         # A line that is lost before the first event must be taken up where it began.

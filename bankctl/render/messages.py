@@ -53,7 +53,9 @@ def show_error(error: CliError) -> None:
         return
     _write(f"{styled('Error:', 'red', sys.stderr)} {clean_lines(error.message)}")
     for field in error.details.get("errors", []):
-        _write(f"  {clean(field.get('field', ''))}: {clean(field.get('message', ''))}")
+        # A single fault often stands in the message already.
+        if clean(field.get("message", "")) not in clean(error.message):
+            _write(f"  {clean(field.get('field', ''))}: {clean(field.get('message', ''))}")
     if error.hint:
         _write(f"  {styled('Next:', 'bold', sys.stderr)} {clean_lines(error.hint)}")
     if error.request_id:

@@ -14,7 +14,7 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import progress_bar
-from bankctl.transfers.orders import count_lines, digest_file
+from bankctl.transfers.orders import digest_file, look_over
 from bankctl.transfers.payment_run import PaymentRun, pay
 from bankctl.transfers.results import ResultsFile, Summary, default_results_path
 
@@ -49,10 +49,13 @@ def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: f
         path = results or default_results_path(paths.state_dir(), identity)
         kept = ResultsFile(path, identity=identity)
         kept.load()
-        lines = count_lines(file)
-        if not kept.settled:
-            prompts.confirm(f"Pay up to {lines} rows of {file} as {session.display_name}?")
-        with progress_bar(f"Paying {file.name}", total=max(lines - 1, 0)) as advance, _resumable():
+        overview = look_over(file)
+        if kept.settled:
+            messages.note(f"going on with {file.name}: what was settled before is skipped")
+        else:
+            prompts.confirm(f"As {session.display_name}, make {overview} from {file.name}?")
+        total = overview.sound + overview.broken
+        with progress_bar(f"Paying {file.name}", total=total) as advance, _resumable():
             summary = pay(bank, run, kept, advance)
     _report(summary, run_name=run_name, path=path)
 

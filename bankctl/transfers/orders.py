@@ -5,6 +5,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import IO
 
@@ -45,10 +46,38 @@ def idempotency_key(*, url: str, user_id: str, digest: str, run_name: str, line:
     return str(uuid.uuid5(_KEY_NAMESPACE, "\n".join([url, user_id, digest, run_name, str(line)])))
 
 
-def count_lines(path: Path) -> int:
-    """How many lines the file has, for the progress bar."""
-    with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+@dataclass(slots=True)
+class Overview:
+    """What a file asks for: rows that can be sent, broken ones, and the sums of the former."""
+
+    sound: int = 0
+    broken: int = 0
+    totals: dict[str, Decimal] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        sums = " and ".join(f"{amount:f} {currency}" for currency, amount in sorted(self.totals.items()))
+        rows = f"{self.sound} payment{'' if self.sound == 1 else 's'}"
+        broken = f"; {self.broken} broken rows are left out" if self.broken else ""
+        return f"{rows}, {sums}{broken}" if sums else f"{rows}{broken}"
+
+
+def look_over(path: Path) -> Overview:
+    """Read the whole file once, so that what is confirmed is what it says.
+
+    Raises:
+        CliError: as `read_orders`.
+    """
+    overview = Overview()
+    for order in read_orders(path):
+        if order.faults:
+            overview.broken += 1
+            continue
+        overview.sound += 1
+        currency = order.request["currency"]
+        overview.totals[currency] = overview.totals.get(currency, Decimal(0)) + Decimal(
+            order.request["amount"]
+        )
+    return overview
 
 
 def read_orders(path: Path) -> Iterator[Order]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from daemons.banking_api.domain.account_number import is_account_number
 from daemons.contracts.events import FailureView
@@ -117,11 +117,12 @@ class TransferRequest(WireModel):
     currency: CurrencyCode
     reference: Reference | None = None
 
-    @model_validator(mode="after")
-    def _two_accounts(self) -> "TransferRequest":
-        if self.from_account == self.to_account:
-            raise ValueError("to_account must be another account than from_account")
-        return self
+    @field_validator("to_account")
+    @classmethod
+    def _another_account(cls, to_account: str, info: ValidationInfo) -> str:
+        if to_account == info.data.get("from_account"):
+            raise ValueError("must be another account than from_account")
+        return to_account
 
 
 class BatchRow(TransferRequest):

@@ -76,7 +76,10 @@ def check_model(value: dict[str, Any], model: type[ModelT]) -> ModelT:
         return model.model_validate(value)
     except ValidationError as error:
         faults = [
-            FieldError(".".join(str(part) for part in fault["loc"]) or "body", fault["msg"])
+            FieldError(
+                ".".join(str(part) for part in fault["loc"]) or "body",
+                fault["msg"].removeprefix("Value error, "),
+            )
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise _invalid_request(faults[:_FAULTS_SHOWN]) from None
