@@ -1,7 +1,7 @@
 """`python -m tests.soak.planted [BUG ...]`: plant each bug and see that the suite catches it.
 
 Each test is run without a bug as well, for a test that fails anyway catches nothing. Prints the table bug,
-test, caught; status 1 if one is not. Every run has a MongoDB and a Kafka of its own and takes up to two minutes.
+test, caught; status 1 if one is not. Each run has a MongoDB and a Kafka of its own and takes minutes.
 """
 
 import functools
