@@ -14,6 +14,7 @@ from tests.faults.tally import Tally
 from tests.faults.told import Operation, Verdict
 
 _PROOF_PAUSE_SECONDS = 0.5
+_SETTLED_AT_ONCE = 16
 UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -62,11 +63,10 @@ async def assert_nothing_lost_nothing_twice(load: Load, *, notifier: str = "noti
     """Hold the bank to all it has told, once the faults are over and every daemon is ready."""
     started = time.monotonic()
     await _assert_promises_kept(load)
-    tally = Tally(operations=len(load.operations))
-    for operation in load.operations:
-        if operation.settled is None:
-            tally.settled_later += 1
-            await settle(operation)
+    unsettled = [operation for operation in load.operations if operation.settled is None]
+    tally = Tally(operations=len(load.operations), settled_later=len(unsettled))
+    for first in range(0, len(unsettled), _SETTLED_AT_ONCE):
+        await asyncio.gather(*(settle(one) for one in unsettled[first : first + _SETTLED_AT_ONCE]))
     await _assert_each_key_once(load)
     await _assert_balances(load)
     await drained(load.bank, notifier=notifier)
