@@ -192,7 +192,8 @@ def _unknown(rng: random.Random, draft: Draft) -> None:
         "reason ",
     ]
     assert draft.fields is not None
-    draft.fields[rng.choice(names)] = rng.choice(["admin", 1, True, None, {}])
+    unknown = [name for name in names if name not in draft.fields]
+    draft.fields[rng.choice(unknown)] = rng.choice(["admin", 1, True, None, {}])
 
 
 @_class("names with a meaning elsewhere", "fields")

@@ -36,6 +36,9 @@ _LEAKS = (b"Traceback", b'File "', b"pymongo", b"/daemons/", b"argon2id", b"pass
 # These would end the sessions that the fuzzer works with, however little is wrong with a request.
 _LEFT_OUT = ("/auth/logout", "/auth/sessions", "/auth/change-password", "/auth/totp")
 _STATUS_SERVER_ERROR = 500
+_DONE = frozenset({200, 201, 202, 204})
+# Public routes need no caller, previews write nothing, and a batch answers for each row.
+_MAY_ANSWER = ("/users", "/auth/login", "/transactions/preview", "/transactions/batch")
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Report:
     server_errors: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
+    carried_out: list[str] = field(default_factory=list)
 
     @property
     def requests(self) -> int:
@@ -59,6 +63,8 @@ class Report:
         told = f"{bad.name}: {target} -> {answer.status} {answer.body[:200]!r}"
         if answer.status >= _STATUS_SERVER_ERROR:
             self.server_errors.append(f"{told} to {draft.encoded()[:600]!r}")
+        if answer.status in _DONE and draft.method != "GET" and draft.path not in _MAY_ANSWER:
+            self.carried_out.append(f"{told} to {draft.encoded()[-300:]!r}")
         if any(leak in answer.body for leak in _LEAKS):
             self.leaks.append(told)
 
@@ -166,9 +172,10 @@ def _print(report: Report) -> None:
         sys.stdout.write(f"{bad.name:<40} {sum(counter.values()):>8}   {statuses}\n")
     sys.stdout.write(
         f"\n{report.requests} requests of {len(CLASSES)} classes: {len(report.server_errors)} server errors, "
-        f"{len(report.leaks)} leaks, changed: {', '.join(report.changes) or 'nothing'}\n"
+        f"{len(report.leaks)} leaks, {len(report.carried_out)} carried out, "
+        f"changed: {', '.join(report.changes) or 'nothing'}\n"
     )
-    for line in [*report.server_errors[:20], *report.leaks[:20]]:
+    for line in [*report.server_errors[:20], *report.leaks[:20], *report.carried_out[:20]]:
         sys.stdout.write(line + "\n")
 
 
@@ -180,7 +187,7 @@ async def _main(requests: int, seed: int) -> int:
             await callers.prepare()
             report = await Fuzzer(whole, callers).run(requests, seed=seed)
     _print(report)
-    return int(bool(report.server_errors or report.leaks or report.changes))
+    return int(bool(report.server_errors or report.leaks or report.changes or report.carried_out))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ async def test_no_bad_input_is_a_fault_of_ours_or_changes_anything(whole: WholeB
     assert set(report.answered) == {bad.name for bad in CLASSES}
     assert not report.server_errors, "\n".join(report.server_errors)
     assert not report.leaks, "\n".join(report.leaks)
+    assert not report.carried_out, "\n".join(report.carried_out)
     assert not report.changes
 
 
