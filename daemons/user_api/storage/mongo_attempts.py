@@ -70,8 +70,11 @@ class MongoAttempts:
 
 def _count(back_off: BackOff, now: datetime) -> list[Document]:
     """Return the update that adds a failure and its pause in one step."""
-    pauses = map(back_off.pause_after, range(back_off.failures_of_interest + 1))
+    costly = range(back_off.free_failures, back_off.failures_of_interest + 1)
+    pauses = map(back_off.pause_after, costly)
     ends = [now + pause if pause else _PAST for pause in pauses]
+    beyond_free = {"$max": [0, {"$subtract": ["$failures", back_off.free_failures]}]}
+    place = {"$min": [beyond_free, len(ends) - 1]}
     return [
         {
             "$set": {
@@ -79,9 +82,5 @@ def _count(back_off: BackOff, now: datetime) -> list[Document]:
                 "expires_at": now + FORGOTTEN_AFTER,
             }
         },
-        {
-            "$set": {
-                "not_before": {"$arrayElemAt": [ends, {"$min": ["$failures", back_off.failures_of_interest]}]}
-            }
-        },
+        {"$set": {"not_before": {"$arrayElemAt": [ends, place]}}},
     ]
