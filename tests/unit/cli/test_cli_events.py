@@ -137,7 +137,10 @@ def test_filters_reach_the_bank(ann: Cli, bank: Bank) -> None:
 
 def test_ctrl_c_exits_130_without_a_traceback(ann: Cli, bank: Bank) -> None:
     bank.events.append(event(1))
-    command = [sys.executable, "-m", "bankctl.main", "events", "tail", "--since-start", "-o", "json"]
+    # What a shell starts in the background ignores Ctrl-C, and so would this; a person's command does not.
+    person = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{person}; from bankctl.main import main; main()"
+    command = [sys.executable, "-c", start, "events", "tail", "--since-start", "-o", "json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as process:
