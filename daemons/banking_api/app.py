@@ -26,6 +26,7 @@ from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.services.witness import AccountWitness, FundingWitness
 from daemons.banking_api.settings import BankingSettings
+from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_journal import MongoJournal
@@ -96,7 +97,7 @@ def build(settings: BankingSettings) -> web.Application:
     )
     app[AUDIT_KEY] = audit
     app[APPROVALS_KEY] = approvals
-    app[STATEMENTS_KEY] = Statements(journal, app[ACCOUNTS_KEY], directory)
+    app[STATEMENTS_KEY] = Statements(journal, AccountHistory(database), app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
     app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
 
@@ -116,6 +117,7 @@ def build(settings: BankingSettings) -> web.Application:
             relay.start()
             stack.push_async_callback(relay.close)
             ledger_store = MongoLedger(client, database, outbox, FundingWitness(audit, approvals))
+            stack.push_async_callback(ledger_store.close)
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.

@@ -1,6 +1,5 @@
 """Baselines that only write: bare inserts of journal documents (ii), and one bare transaction each."""
 
-from dataclasses import replace
 from uuid import UUID
 
 from daemons.banking_api.domain.decision import GroupDecision
@@ -9,7 +8,7 @@ from daemons.banking_api.storage.schema import ensure_schema
 from daemons.shared.mongo import Client, Document, Session, transaction_options
 from tests.bench.contenders import Contender, Counted
 from tests.bench.ledger import FUNDS_MINOR, BenchLedger
-from tests.bench.one_by_one import decide_one, write_one
+from tests.bench.one_by_one import decide_one, write_transaction
 from tests.bench.payments import Books, Payments
 
 _SEQUENCE_OF_FUNDED = 1
@@ -75,7 +74,7 @@ class BareTransactions:
         ledger = self._ledger
 
         async def body(session: Session) -> None:
-            await write_one(ledger.database, ledger.outbox, decision, session)
+            await write_transaction(ledger.database, ledger.outbox, decision, session)
 
         async with ledger.client.start_session() as session:
             await session.with_transaction(body, **transaction_options())
@@ -90,8 +89,4 @@ class BareTransactions:
         await self._ledger.prove()
 
     def _decide(self, command: PostingCommand) -> GroupDecision:
-        ids = {command.from_account, command.to_account}
-        # Copies, because the accounts in memory go on changing before this one is written.
-        decision = decide_one(command, {account: self._books.accounts[account] for account in ids})
-        decision.changed = {account: replace(decision.changed[account]) for account in decision.changed}
-        return decision
+        return decide_one(command, self._books.accounts)

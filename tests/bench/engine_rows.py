@@ -23,11 +23,13 @@ async def random_pairs(bench: Workbench) -> list[Figure]:
     """256 in flight between random pairs, against one transaction each at its best concurrency."""
     ledger = await bench.ledger("engine")
     make = ledger.payments.between_any
-    baseline = await _best_one_by_one(bench, ledger)
+    one_by_one = await bench.ledger("one-by-one")
+    baseline = await _best_one_by_one(bench, one_by_one)
     async with running_engine(ledger) as engine:
         measured = engine_contender(engine, ledger, make, in_flight=_MANY)
         await bench.turns(baseline, measured)
     await ledger.prove()
+    await one_by_one.prove()
     return [
         rate_figure("random", "engine, 256 in flight, random pairs / (i)", measured, baseline, at_least(10))
     ]
@@ -37,11 +39,13 @@ async def hot_account(bench: Workbench) -> list[Figure]:
     """256 in flight that all pay one account, against one transaction each at 64."""
     ledger = await bench.ledger("engine")
     make = ledger.payments.to_one
-    baseline = _one_by_one(ledger, make, _HOT_BASELINE, first_rate=40)
+    one_by_one = await bench.ledger("one-by-one")
+    baseline = _one_by_one(one_by_one, one_by_one.payments.to_one, _HOT_BASELINE, first_rate=40)
     async with running_engine(ledger) as engine:
         measured = engine_contender(engine, ledger, make, in_flight=_MANY)
         await bench.turns(baseline, measured)
     await ledger.prove()
+    await one_by_one.prove()
     return [
         rate_figure("hot", "engine, 256 in flight, one account / (i) at 64", measured, baseline, at_least(80))
     ]

@@ -99,6 +99,7 @@ async def running_engine(
         yield engine
     finally:
         await engine.close()
+        await store.close()
 
 
 def _account(number: str, owner: UUID) -> Account:

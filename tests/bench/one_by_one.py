@@ -14,7 +14,10 @@ from tests.bench.ledger import BenchLedger
 
 
 class OneByOne:
-    """Reads both accounts, lets the same domain decide, and writes the same documents as the engine."""
+    """Reads both accounts, lets the same domain decide, writes both balances and the engine's documents.
+
+    Its ledger is its own: it takes the balances it reads for the truth, as the engine does not.
+    """
 
     def __init__(self, ledger: BenchLedger) -> None:
         self._ledger = ledger
@@ -28,7 +31,8 @@ class OneByOne:
             found = ledger.database["accounts"].find({"_id": {"$in": ids}}, session=session)
             accounts = {document["_id"]: _ledger_account(document) async for document in found}
             decision = decide_one(command, accounts)
-            await write_one(ledger.database, ledger.outbox, decision, session)
+            await _write_accounts(ledger.database, decision, session)
+            await write_transaction(ledger.database, ledger.outbox, decision, session)
             return decision
 
         async with ledger.client.start_session() as session:
@@ -41,10 +45,17 @@ def decide_one(command: PostingCommand, accounts: Mapping[str, LedgerAccount]) -
     return decide_group([command], accounts=accounts, stored={}, new_id=new_id, now=utc_now())
 
 
-async def write_one(
+async def write_transaction(
     database: Database, outbox: OutboxStore, decision: GroupDecision, session: Session
 ) -> None:
-    """Write one decided command: both guarded updates in one round trip, its journal document, its event."""
+    """Write what the engine writes for one decided command: its journal document, its event."""
+    [transaction] = decision.transactions
+    await database["journal"].insert_one(to_document(transaction), session=session)
+    await outbox.add({"transactions": [transaction.id]}, events=1, session=session)
+
+
+async def _write_accounts(database: Database, decision: GroupDecision, session: Session) -> None:
+    """Write both balances in one round trip; the snapshot refuses an account that has changed since."""
     updates = [
         {
             "q": {"_id": account.id},
@@ -52,13 +63,10 @@ async def write_one(
         }
         for account in decision.changed.values()
     ]
-    [transaction] = decision.transactions
-    # As the engine does: the driver's bulk API takes twice the time for the same command.
+    # A plain command: the driver's bulk API takes twice the time for the same.
     written = await database.command("update", "accounts", updates=updates, ordered=False, session=session)
     if written["n"] != len(updates):
         raise AssertionError("an account changed within its own transaction")
-    await database["journal"].insert_one(to_document(transaction), session=session)
-    await outbox.add({"transactions": [transaction.id]}, events=1, session=session)
 
 
 def _ledger_account(document: Document) -> LedgerAccount:

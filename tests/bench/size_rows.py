@@ -5,7 +5,7 @@ import time
 
 from pymongo import UpdateOne, WriteConcern
 
-from daemons.banking_api.storage.mongo_journal import MongoJournal
+from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.shared.mongo import Document
 from tests.bench.comparisons import p50_figure
 from tests.bench.contenders import Contender, Counted, keep_in_flight
@@ -92,12 +92,12 @@ async def fill(ledger: BenchLedger, count: int) -> None:
 
 def _reading(name: str, ledger: BenchLedger) -> Contender:
     """The newest page of random busy accounts, one at a time."""
-    journal = MongoJournal(ledger.database)
+    history = AccountHistory(ledger.database)
     choice = random.Random(1)  # noqa: S311 - a repeatable choice guards nothing
     busy = ledger.payments.accounts[:_BUSY_ACCOUNTS]
 
     async def read(account: str) -> None:
-        page, cursor = await journal.history(account, limit=_PAGE, cursor=None)
+        page, cursor = await history.page(account, limit=_PAGE, cursor=None)
         if len(page) != _PAGE or cursor is None:
             raise AssertionError(f"a busy account has no full page: {len(page)} lines")
 

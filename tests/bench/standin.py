@@ -8,7 +8,7 @@ from typing import Any
 
 from daemons.banking_api import app as banking_app
 from daemons.banking_api.domain.decision import Outcome
-from daemons.banking_api.domain.journal import Entry, JournalTransaction, PostingCommand, TransactionStatus
+from daemons.banking_api.domain.journal import Entry, JournalTransaction, PostingCommand
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import serve
@@ -35,7 +35,6 @@ class StandInEngine:
         transaction = JournalTransaction(
             id=new_id(),
             kind=command.kind,
-            status=TransactionStatus.COMPLETED,
             initiator=command.initiator,
             idempotency_id=b"",
             fingerprint=b"",

@@ -1,9 +1,11 @@
-"""Decides a group of commands in the order they came, in memory, against accounts just read.
+"""Decides a group of commands in the order they came, in memory, against accounts as the caller knows them.
 
-One command's refusal never touches its neighbours. The caller writes the changes and the transactions in the
-same database transaction in which it read the accounts, so a decision is never applied to anything else.
+One command's refusal never touches its neighbours. What is decided counts only once it is stored: an entry
+takes the next number of its account, and no number is given twice, so money never moves on an account that
+has changed since (docs/adr/0011). Refusals take no number; `doubtful` tells which accounts they rest on.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,14 +18,16 @@ from daemons.banking_api.domain.journal import (
     Failure,
     JournalTransaction,
     PostingCommand,
-    TransactionStatus,
 )
 from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
 
 
 @dataclass(slots=True)
 class LedgerAccount:
-    """What deciding needs to know of an account; `may_overdraw` is for the bank's own accounts."""
+    """What deciding needs to know of an account; `may_overdraw` is for the bank's own accounts.
+
+    `sequence` numbers its entries and changes without a gap: two states under one number are the same state.
+    """
 
     id: str
     owner: UUID | None
@@ -32,6 +36,18 @@ class LedgerAccount:
     balance_minor: int
     sequence: int
     may_overdraw: bool
+
+    def copy(self) -> "LedgerAccount":
+        """Return the same for another to change; hundreds are made for each commit."""
+        return LedgerAccount(
+            self.id,
+            self.owner,
+            self.status,
+            self.currency,
+            self.balance_minor,
+            self.sequence,
+            self.may_overdraw,
+        )
 
 
 class Outcome(NamedTuple):
@@ -49,6 +65,8 @@ class GroupDecision:
     outcomes: list[Outcome] = field(default_factory=list)
     transactions: list[JournalTransaction] = field(default_factory=list)
     changed: dict[str, LedgerAccount] = field(default_factory=dict)
+    doubtful: dict[str, int] = field(default_factory=dict)
+    """The accounts that refusals rest on, with the sequence each was known under when the group began."""
 
 
 def decide_group(
@@ -63,13 +81,14 @@ def decide_group(
 
     Args:
         commands: in order of arrival; two may carry the same idempotency key.
-        accounts: those of the named accounts that exist, by id.
+        accounts: those of the named accounts that exist, by id, as they are known.
         stored: transactions found under the commands' idempotency ids.
         new_id: makes a journal transaction's id.
         now: the time of the decision.
     """
     decision = GroupDecision()
     known = dict(stored)
+    refused: list[LedgerAccount] = []
     for command in commands:
         earlier = known.get(command.idempotency_id)
         if earlier is not None:
@@ -79,16 +98,19 @@ def decide_group(
         sender = accounts.get(command.from_account)
         receiver = accounts.get(command.to_account)
         failure = find_failure(command, sender, receiver)
-        entries: tuple[Entry, ...] = ()
         if failure is None and sender is not None and receiver is not None:
-            entries = (
+            attempt = None
+            entries: tuple[Entry, ...] = (
                 _post(decision, sender, -command.amount_minor),
                 _post(decision, receiver, command.amount_minor),
             )
+        else:
+            attempt = _attempt(command, sender, receiver)
+            entries = ()
+            refused += [account for account in (sender, receiver) if account is not None]
         transaction = JournalTransaction(
             id=new_id(),
             kind=command.kind,
-            status=TransactionStatus.FAILED if failure else TransactionStatus.COMPLETED,
             initiator=command.initiator,
             idempotency_id=command.idempotency_id,
             fingerprint=command.fingerprint,
@@ -102,10 +124,13 @@ def decide_group(
             entries=entries,
             failure=failure,
             created_at=now,
+            attempt=attempt,
         )
         known[command.idempotency_id] = transaction
         decision.transactions.append(transaction)
         decision.outcomes.append(Outcome(transaction))
+    if refused:
+        decision.doubtful = _known_under(refused, decision)
     return decision
 
 
@@ -198,3 +223,22 @@ def _post(decision: GroupDecision, account: LedgerAccount, amount_minor: int) ->
     account.sequence += 1
     decision.changed[account.id] = account
     return Entry(account.id, amount_minor, account.balance_minor, account.sequence)
+
+
+def _attempt(
+    command: PostingCommand, sender: LedgerAccount | None, receiver: LedgerAccount | None
+) -> Entry | None:
+    """Return where a failed attempt stands: it is nobody's business but its initiator's.
+
+    It never shows in the other party's history; one that comes from outside shows in the receiver's.
+    """
+    account = receiver if sender is not None and sender.may_overdraw else sender
+    if account is None or (account is sender and sender.owner != command.initiator):
+        return None
+    return Entry(account.id, 0, account.balance_minor, account.sequence)
+
+
+def _known_under(accounts: Sequence[LedgerAccount], decision: GroupDecision) -> dict[str, int]:
+    """Return the sequence of each account before the group's own entries."""
+    posted = Counter(entry.account_id for made in decision.transactions for entry in made.entries)
+    return {account.id: account.sequence - posted[account.id] for account in accounts}

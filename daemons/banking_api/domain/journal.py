@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
@@ -37,9 +36,9 @@ class FundingAct:
     approval: Approval | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PostingCommand:
-    """Asks to move an amount from one account to another.
+    """Asks to move an amount from one account to another; nobody changes it once it is made.
 
     `sender_owner` is who must own the sender's account; None for money that comes from outside, where the
     sender is the currency's settlement account and the right to do it was checked before.
@@ -55,24 +54,18 @@ class PostingCommand:
     currency: str
     reference: str | None
     act: FundingAct | None = field(default=None, compare=False)
+    idempotency_id: bytes = field(init=False)
+    """16 bytes for (initiator, key): one lean unique index instead of a compound one on long keys."""
+    fingerprint: bytes = field(init=False)
+    """16 bytes for what is asked, so that a key used again for something else is noticed."""
 
-    @cached_property
-    def idempotency_id(self) -> bytes:
-        """16 bytes for (initiator, key): one lean unique index instead of a compound one on long keys."""
-        return hashlib.sha256(self.initiator.bytes + self.idempotency_key.encode()).digest()[:16]
-
-    @cached_property
-    def fingerprint(self) -> bytes:
-        """16 bytes for what is asked, so that a key used again for something else is noticed."""
-        parts = (
-            self.kind.value,
-            self.from_account,
-            self.to_account,
-            str(self.amount_minor),
-            self.currency,
-            "" if self.reference is None else f"={self.reference}",
+    def __post_init__(self) -> None:
+        self.idempotency_id = _digest(self.initiator.bytes + self.idempotency_key.encode())
+        reference = "" if self.reference is None else f"={self.reference}"
+        self.fingerprint = _digest(
+            f"{self.kind.value}\x00{self.from_account}\x00{self.to_account}\x00{self.amount_minor}\x00"
+            f"{self.currency}\x00{reference}".encode()
         )
-        return hashlib.sha256("\x00".join(parts).encode()).digest()[:16]
 
 
 class Entry(NamedTuple):
@@ -101,7 +94,6 @@ class JournalTransaction(NamedTuple):
 
     id: UUID
     kind: TransactionKind
-    status: TransactionStatus
     initiator: UUID
     idempotency_id: bytes
     fingerprint: bytes
@@ -115,6 +107,13 @@ class JournalTransaction(NamedTuple):
     entries: tuple[Entry, ...]
     failure: Failure | None
     created_at: datetime
+    attempt: Entry | None = None
+    """Of a failed one: the account in whose history it stands, as it was then; it moved nothing."""
+
+    @property
+    def status(self) -> TransactionStatus:
+        """Completed unless a rule refused it."""
+        return TransactionStatus.COMPLETED if self.failure is None else TransactionStatus.FAILED
 
     def entry_of(self, account_id: str) -> Entry | None:
         """Return the side of one account, if it has one here."""
@@ -122,6 +121,10 @@ class JournalTransaction(NamedTuple):
             if entry.account_id == account_id:
                 return entry
         return None
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:16]
 
 
 def settlement_account(currency: str) -> str:

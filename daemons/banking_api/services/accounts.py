@@ -10,6 +10,7 @@ from daemons.banking_api.domain.account_number import account_number
 from daemons.banking_api.domain.money import check_currency
 from daemons.banking_api.services.events import tell_of_account
 from daemons.banking_api.services.witness import AccountWitness
+from daemons.banking_api.storage.journal_documents import AccountChange
 from daemons.banking_api.storage.mongo_accounts import Change, MongoAccounts, Tell
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
@@ -66,7 +67,7 @@ class Accounts:
                 sequence=0,
                 opened_at=self._clock(),
             )
-            tell = self._tell(caller.user_id, "opened", None)
+            tell = self._tell(caller.user_id, "opened", None, event_id=self._new_id(), at=account.opened_at)
             opened = await self._store.insert(account, idempotency_key=idempotency_key, tell=tell)
             if opened is not None:
                 return opened
@@ -164,17 +165,22 @@ class Accounts:
         testimony = self._witness.of(
             actor, act, account_id, reason=reason, at=self._clock(), approval=approval
         )
-        tell = self._tell(actor.user_id, _CHANGES[act], reason)
+        change_id, now = self._new_id(), self._clock()
         changed = await self._store.change(
-            account_id, owner=owner, change=change, tell=tell, alongside=testimony.write
+            account_id,
+            owner=owner,
+            change=change,
+            numbered=lambda entry: AccountChange(change_id, _CHANGES[act], entry, now),
+            tell=self._tell(actor.user_id, _CHANGES[act], reason, event_id=change_id, at=now),
+            alongside=testimony.write,
         )
         testimony.log()
         return changed
 
-    def _tell(self, by: UUID, change: str, reason: str | None) -> Tell:
-        event_id, now = self._new_id(), self._clock()
+    @staticmethod
+    def _tell(by: UUID, change: str, reason: str | None, *, event_id: UUID, at: datetime) -> Tell:
         return lambda account: tell_of_account(
-            account, change=change, reason=reason, by=by, event_id=event_id, at=now
+            account, change=change, reason=reason, by=by, event_id=event_id, at=at
         )
 
 

@@ -25,7 +25,7 @@ from daemons.contracts.errors import BankError, ConflictError, TransientError
 WAITING_LIMIT = 8192
 
 _group_size = Histogram(
-    "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+    "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 )
 _posted = prometheus_client.Counter("bankctl_commands_posted", "Commands settled", ["kind", "status"])
 _log = structlog.get_logger()
@@ -91,8 +91,6 @@ class CommitEngine:
                 retry_after_seconds=1,
             )
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        # The caller may be gone when the answer comes; its error must not be reported as never retrieved.
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._in_flight.add(command.idempotency_id)
         self._gathering.add(Waiting(command, answer))
         self._arrived.set()
@@ -163,3 +161,5 @@ class CommitEngine:
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
+                # The caller may be gone: its error must not be reported as never retrieved.
+                waiting.answer.exception()

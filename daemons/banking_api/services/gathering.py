@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import PostingCommand
 
-GROUP_LIMIT = 512
+GROUP_LIMIT = 1024
 LANES = 4
 """How many groups may be committed at once."""
 OVERLAP_FROM = 32
@@ -23,11 +23,6 @@ class Waiting:
 
     command: PostingCommand
     answer: asyncio.Future[Outcome]
-
-    @property
-    def accounts(self) -> tuple[str, str]:
-        """The accounts that the command touches."""
-        return self.command.from_account, self.command.to_account
 
 
 @dataclass(eq=False, slots=True)
@@ -66,19 +61,21 @@ class Gathering:
         if not self._is_worth_it():
             return None
         group = Group()
-        while self._waiting and len(group.members) < GROUP_LIMIT:
+        members, accounts, blocked = group.members, group.accounts, self._blocked
+        while self._waiting and len(members) < GROUP_LIMIT:
             waiting = self._waiting.popleft()
-            if self._blocked.isdisjoint(waiting.accounts):
-                group.members.append(waiting)
-                group.accounts.update(waiting.accounts)
-            else:
+            sender, receiver = waiting.command.from_account, waiting.command.to_account
+            if sender in blocked or receiver in blocked:
                 # Whoever touches its accounts later must wait behind it.
                 self._held.append(waiting)
-                self._blocked.update(waiting.accounts)
+                blocked.update((sender, receiver))
+            else:
+                members.append(waiting)
+                accounts.update((sender, receiver))
         if not group.members:
             return None
         self._running.add(group)
-        self._blocked |= group.accounts
+        blocked |= group.accounts
         return group
 
     def end(self, group: Group) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from daemons.banking_api.domain.journal import JournalTransaction, TransactionStatus, is_system_account
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.mongo_journal import MongoJournal, Page
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.contracts.errors import NotFoundError
@@ -27,8 +28,11 @@ class StatementLine:
 class Statements:
     """An account's history, a user's transactions, one transaction."""
 
-    def __init__(self, journal: MongoJournal, accounts: Accounts, directory: UserDirectory) -> None:
+    def __init__(
+        self, journal: MongoJournal, history: AccountHistory, accounts: Accounts, directory: UserDirectory
+    ) -> None:
         self._journal = journal
+        self._history = history
         self._accounts = accounts
         self._directory = directory
 
@@ -40,7 +44,7 @@ class Statements:
         The names of a page are looked up at once, never one by one.
         """
         await self._accounts.fetch(caller, account_id)
-        transactions, next_cursor = await self._journal.history(account_id, limit=limit, cursor=cursor)
+        transactions, next_cursor = await self._history.page(account_id, limit=limit, cursor=cursor)
         owners = {_counterparty(transaction, account_id)[1] for transaction in transactions} - {None}
         names = await self._directory.names(owner for owner in owners if owner)
         return [_line(transaction, account_id, names) for transaction in transactions], next_cursor

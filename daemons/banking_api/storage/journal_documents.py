@@ -1,30 +1,46 @@
-"""Journal transactions as MongoDB documents."""
+"""Journal transactions, and changes of accounts, as MongoDB documents.
 
+`entries` holds what takes a place in an account's history: the two entries of a completed transaction, the
+one change of an account, or the account as a failed attempt found it, marked by `attempt`.
+"""
+
+from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
-from bson import Binary
+from bson.binary import UUID_SUBTYPE, Binary
 
 from daemons.banking_api.domain.journal import (
     Entry,
     Failure,
     JournalTransaction,
     TransactionKind,
-    TransactionStatus,
-    is_system_account,
 )
 from daemons.shared.mongo import Document
+
+CHANGE = "change"
+"""The kind of a document that is no transaction: an account was frozen, say, and took a number for it."""
+
+
+class AccountChange(NamedTuple):
+    """A change of an account, numbered among its entries so that no payment passes it unseen."""
+
+    id: UUID
+    change: str
+    entry: Entry
+    at: datetime
 
 
 def to_document(transaction: JournalTransaction) -> Document:
     """Return the document; amounts are 64-bit integers of minor units."""
     document: Document = {
-        "_id": transaction.id,
+        "_id": Binary(transaction.id.bytes, UUID_SUBTYPE),
         "kind": transaction.kind.value,
         "status": "completed" if transaction.failure is None else "failed",
         "initiator": _binary(transaction.initiator),
-        "idem": Binary(transaction.idempotency_id),
-        "fingerprint": Binary(transaction.fingerprint),
+        "idem": transaction.idempotency_id,
+        "fingerprint": transaction.fingerprint,
         "from": transaction.from_account,
         "to": transaction.to_account,
         "from_owner": _binary(transaction.from_owner),
@@ -33,32 +49,28 @@ def to_document(transaction: JournalTransaction) -> Document:
         "currency": transaction.currency,
         "reference": transaction.reference,
         "at": transaction.created_at,
-        "accounts": _accounts_with_history(transaction),
         "entries": [
-            {
-                "account": entry.account_id,
-                "amount": entry.amount_minor,
-                "balance": entry.balance_after_minor,
-                "sequence": entry.sequence,
-            }
-            for entry in transaction.entries
+            {"account": account, "amount": amount, "balance": balance, "sequence": sequence}
+            for account, amount, balance, sequence in transaction.entries
         ],
     }
     if transaction.failure is not None:
         document["failure"] = {"code": transaction.failure.code, "detail": transaction.failure.detail}
+    if transaction.attempt is not None:
+        document["entries"] = [{**_entry_document(transaction.attempt), "attempt": transaction.id}]
     return document
 
 
 def from_document(document: Document) -> JournalTransaction:
     """Return the transaction a document holds."""
     failure = document.get("failure")
+    entries = document["entries"]
     return JournalTransaction(
         id=document["_id"],
         kind=TransactionKind(document["kind"]),
-        status=TransactionStatus(document["status"]),
         initiator=document["initiator"],
-        idempotency_id=bytes(document["idem"]),
-        fingerprint=bytes(document["fingerprint"]),
+        idempotency_id=document["idem"],
+        fingerprint=document["fingerprint"],
         from_account=document["from"],
         to_account=document["to"],
         from_owner=document["from_owner"],
@@ -66,22 +78,42 @@ def from_document(document: Document) -> JournalTransaction:
         amount_minor=document["amount"],
         currency=document["currency"],
         reference=document["reference"],
-        entries=tuple(
-            Entry(entry["account"], entry["amount"], entry["balance"], entry["sequence"])
-            for entry in document["entries"]
-        ),
+        entries=tuple(_entry(entry) for entry in entries if "attempt" not in entry),
         failure=Failure(failure["code"], failure["detail"]) if failure else None,
         created_at=document["at"],
+        attempt=next((_entry(entry) for entry in entries if "attempt" in entry), None),
     )
 
 
-def _accounts_with_history(transaction: JournalTransaction) -> list[str]:
-    """A failed attempt is nobody's business but its initiator's: it never shows in the other's history."""
-    if transaction.failure is None:
-        return [transaction.from_account, transaction.to_account]
-    if is_system_account(transaction.from_account):
-        return [transaction.to_account]
-    return [transaction.from_account] if transaction.from_owner == transaction.initiator else []
+def change_document(change: AccountChange) -> Document:
+    """Return the document of an account's change."""
+    return {
+        "_id": change.id,
+        "kind": CHANGE,
+        "change": change.change,
+        "at": change.at,
+        "entries": [_entry_document(change.entry)],
+    }
+
+
+def change_from(document: Document) -> AccountChange:
+    """Return the change a document holds."""
+    return AccountChange(document["_id"], document["change"], _entry(document["entries"][0]), document["at"])
+
+
+def state_after(document: Document, account_id: str) -> tuple[int, int]:
+    """Return an account's balance in minor units and its sequence after the newest document that names it."""
+    entry = next(entry for entry in document["entries"] if entry["account"] == account_id)
+    return entry["balance"], entry["sequence"]
+
+
+def _entry(entry: Document) -> Entry:
+    return Entry(entry["account"], entry["amount"], entry["balance"], entry["sequence"])
+
+
+def _entry_document(entry: Entry) -> Document:
+    account, amount, balance, sequence = entry
+    return {"account": account, "amount": amount, "balance": balance, "sequence": sequence}
 
 
 @lru_cache(maxsize=65_536)

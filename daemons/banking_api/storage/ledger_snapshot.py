@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from daemons.banking_api.domain.journal import JournalTransaction
-from daemons.banking_api.storage.journal_documents import from_document
+from daemons.banking_api.storage.journal_documents import CHANGE, AccountChange, change_from, from_document
 from daemons.shared.mongo import Client, Database, Session
 from daemons.shared.outbox.store import OutboxStore
 
@@ -14,7 +14,7 @@ _BATCH = 2000
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """What is stored of an account and can be proved from its entries."""
+    """What is written down of an account: its state under that number, perhaps not its newest."""
 
     id: str
     currency: str
@@ -30,11 +30,11 @@ class LedgerSnapshot:
         self._outbox = outbox
         self._session = session
 
-    async def journal(self) -> AsyncIterator[JournalTransaction]:
-        """Stream every transaction in the order of its id."""
+    async def journal(self) -> AsyncIterator[JournalTransaction | AccountChange]:
+        """Stream every transaction, and every change of an account, in the order of their ids."""
         cursor = self._database["journal"].find(session=self._session).sort("_id").batch_size(_BATCH)
         async for document in cursor:
-            yield from_document(document)
+            yield change_from(document) if document["kind"] == CHANGE else from_document(document)
 
     async def accounts(self) -> AsyncIterator[StoredAccount]:
         """Stream every account, the bank's own included."""

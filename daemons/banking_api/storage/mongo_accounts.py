@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,14 +10,20 @@ from uuid import UUID
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType, account_not_found
-from daemons.banking_api.domain.journal import settlement_account
+from daemons.banking_api.domain.journal import Entry, settlement_account
+from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
+from daemons.banking_api.storage.journal_documents import AccountChange, change_document
+from daemons.contracts.errors import TransientError
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
 from daemons.shared.mongo import Client, Database, Document, Session, run_transaction, unavailable
 from daemons.shared.outbox.store import OutboxStore
 
 Change = Callable[[Account], Account]
 Tell = Callable[[Account], Document]
+Numbered = Callable[[Entry], AccountChange]
+"""Makes the change's place in the account's history of the entry that numbers it."""
 Alongside = Callable[[Account, Account, Session], Awaitable[None]]
+_ATTEMPTS_AT_A_NUMBER = 5
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CURSOR = struct.Struct(">q10s")
 
@@ -27,6 +34,7 @@ class MongoAccounts:
     def __init__(self, client: Client, database: Database, outbox: OutboxStore) -> None:
         self._client = client
         self._accounts = database["accounts"]
+        self._journal = database["journal"]
         self._outbox = outbox
 
     async def insert(self, account: Account, *, idempotency_key: str | None, tell: Tell) -> Account | None:
@@ -48,10 +56,9 @@ class MongoAccounts:
         except DuplicateKeyError:
             if idempotency_key is None:
                 return None
-            earlier = await self._accounts.find_one(
-                {"owner": account.owner, "idempotency_key": idempotency_key}
+            return await self._first(
+                {"owner": account.owner, "idempotency_key": idempotency_key}, session=None
             )
-            return _from_document(earlier) if earlier else None
         return account
 
     async def ensure_settlement_account(self, currency: str) -> None:
@@ -68,13 +75,22 @@ class MongoAccounts:
 
     async def find(self, account_id: str, *, owner: UUID | None) -> Account | None:
         """Return the account; with an owner given, only if it is theirs."""
-        document = await self._accounts.find_one(_visible(account_id, owner))
-        return _from_document(document) if document else None
+        return await self._find(account_id, owner, session=None)
 
     async def change(
-        self, account_id: str, *, owner: UUID | None, change: Change, tell: Tell, alongside: Alongside
+        self,
+        account_id: str,
+        *,
+        owner: UUID | None,
+        change: Change,
+        numbered: Numbered,
+        tell: Tell,
+        alongside: Alongside,
     ) -> Account:
         """Apply a change of the domain and write its event, in one transaction.
+
+        The change takes the account's next number, as an entry does: whoever is about to move money on the
+        account as it was finds the number taken.
 
         `alongside` gets the account before and after, and writes what must be written with the change or not
         at all; what it raises undoes the change. It may run several times.
@@ -85,23 +101,25 @@ class MongoAccounts:
         """
 
         async def body(session: Session) -> Account:
-            document = await self._accounts.find_one(_visible(account_id, owner), session=session)
-            if document is None:
+            before = await self._find(account_id, owner, session=session)
+            if before is None:
                 raise account_not_found(account_id)
-            before = _from_document(document)
             after = change(before)
             if after != before:
-                fields = {
-                    "type": after.type.value,
-                    "status": after.status.value,
-                    "status_reason": after.status_reason,
-                }
-                await self._accounts.update_one({"_id": account_id}, {"$set": fields}, session=session)
+                after = replace(after, sequence=before.sequence + 1)
+                await self._accounts.update_one({"_id": account_id}, _changed(after), session=session)
+                entry = Entry(after.id, 0, after.balance_minor, after.sequence)
+                await self._journal.insert_one(change_document(numbered(entry)), session=session)
                 await self._outbox.add(tell(after), events=1, session=session)
             await alongside(before, after, session)
             return after
 
-        return await run_transaction(self._client, body)
+        for _ in range(_ATTEMPTS_AT_A_NUMBER):
+            try:
+                return await run_transaction(self._client, body)
+            except DuplicateKeyError:
+                continue  # a payment came first
+        raise TransientError("unavailable", f"Account {account_id} is too busy to change; try again.")
 
     async def page(
         self, *, owner: UUID | None, status: AccountStatus | None, limit: int, cursor: str | None
@@ -117,7 +135,13 @@ class MongoAccounts:
                 {"opened_at": {"$lt": opened_at}},
                 {"opened_at": opened_at, "_id": {"$lt": last_id}},
             ]
-        found = self._accounts.find(query).sort([("opened_at", -1), ("_id", -1)]).limit(limit + 1)
+        stages: list[Document] = [
+            {"$match": query},
+            {"$sort": {"opened_at": -1, "_id": -1}},
+            {"$limit": limit + 1},
+            WITH_NEWEST,
+        ]
+        found = await self._accounts.aggregate(stages)
         accounts = [_from_document(document) async for document in found]
         more = len(accounts) > limit
         accounts = accounts[:limit]
@@ -127,6 +151,16 @@ class MongoAccounts:
         """Return who owns the accounts that exist."""
         found = self._accounts.find({"_id": {"$in": list(account_ids)}}, {"owner": 1})
         return {document["_id"]: document["owner"] async for document in found}
+
+    async def _find(self, account_id: str, owner: UUID | None, *, session: Session | None) -> Account | None:
+        return await self._first(_visible(account_id, owner), session=session)
+
+    async def _first(self, query: Document, *, session: Session | None) -> Account | None:
+        found = await self._accounts.aggregate(
+            [{"$match": query}, {"$limit": 1}, WITH_NEWEST], session=session
+        )
+        documents = await found.to_list()
+        return _from_document(documents[0]) if documents else None
 
 
 def _visible(account_id: str, owner: UUID | None) -> Document:
@@ -149,7 +183,21 @@ def _to_document(account: Account) -> Document:
     }
 
 
+def _changed(account: Account) -> Document:
+    """The balance is written down as well, so that readers of the number find what belongs to it."""
+    return {
+        "$set": {
+            "type": account.type.value,
+            "status": account.status.value,
+            "status_reason": account.status_reason,
+            "balance": account.balance_minor,
+            "sequence": account.sequence,
+        }
+    }
+
+
 def _from_document(document: dict[str, Any]) -> Account:
+    balance_minor, sequence = newest_state(document)
     return Account(
         id=document["_id"],
         owner=document["owner"],
@@ -158,8 +206,8 @@ def _from_document(document: dict[str, Any]) -> Account:
         status=AccountStatus(document["status"]),
         status_reason=document["status_reason"],
         currency=document["currency"],
-        balance_minor=document["balance"],
-        sequence=document["sequence"],
+        balance_minor=balance_minor,
+        sequence=sequence,
         opened_at=document["opened_at"],
     )
 

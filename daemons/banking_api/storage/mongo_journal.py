@@ -1,14 +1,15 @@
-"""Reading the journal: one transaction, an account's history, what a user has initiated."""
+"""Reading the journal's transactions: one, many by id, what a user has initiated."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from daemons.banking_api.domain.journal import JournalTransaction, TransactionStatus
-from daemons.banking_api.storage.journal_documents import from_document
+from daemons.banking_api.storage.journal_documents import CHANGE, from_document
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
 from daemons.shared.mongo import Database, Document
 
 _UUID_BYTES = 16
+_TRANSACTIONS: Document = {"kind": {"$ne": CHANGE}}
 Page = tuple[list[JournalTransaction], str | None]
 
 
@@ -23,7 +24,7 @@ class MongoJournal:
 
         A failed one concerns its initiator only, a completed one also both owners.
         """
-        query: Document = {"_id": transaction_id}
+        query: Document = {"_id": transaction_id, **_TRANSACTIONS}
         if visible_to is not None:
             completed = {"status": TransactionStatus.COMPLETED.value}
             query["$or"] = [
@@ -39,15 +40,11 @@ class MongoJournal:
         found = self._journal.find({"_id": {"$in": list(transaction_ids)}})
         return {document["_id"]: from_document(document) async for document in found}
 
-    async def history(self, account_id: str, *, limit: int, cursor: str | None) -> Page:
-        """Return the transactions of one account and the cursor of the next page."""
-        return await self._page({"accounts": account_id}, limit, cursor)
-
     async def initiated(
         self, *, initiator: UUID | None, status: TransactionStatus | None, limit: int, cursor: str | None
     ) -> Page:
         """Return the transactions a user asked for, or anyone did, and the cursor of the next page."""
-        query: Document = {} if initiator is None else {"initiator": initiator}
+        query: Document = dict(_TRANSACTIONS) if initiator is None else {"initiator": initiator}
         if status is not None:
             query["status"] = status.value
         return await self._page(query, limit, cursor)

@@ -1,18 +1,27 @@
-"""The ledger's one way to change: a group of commands read, decided and written in one transaction."""
+"""The ledger's one way to change: a group of commands decided and written in one transaction.
+
+Nothing is locked and little is read. Decisions rest on what this process knows of the accounts; each entry
+takes its account's next number, and the journal's unique index refuses a number that is taken. So money moves
+only on accounts that nobody has changed since (docs/adr/0011). A refusal takes no number, so what it rests on
+is read again in the transaction before it counts.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
-from bson import Binary
+import structlog
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Outcome
-from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, is_system_account
+from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.journal_documents import from_document, to_document
+from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
 from daemons.banking_api.storage.recent_keys import RecentKeys
+from daemons.banking_api.storage.schema import HISTORY_FIELDS
+from daemons.banking_api.storage.working_set import WorkingSet
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
-from daemons.shared.mongo import Client, Database, Document, Session, insert_all, run_transaction
+from daemons.shared.mongo import Client, Database, Session, insert_all, run_transaction
 from daemons.shared.outbox.store import OutboxStore
 
 Accounts = Mapping[str, LedgerAccount]
@@ -21,8 +30,25 @@ Decide = Callable[[Accounts, Stored], GroupDecision]
 Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session], Awaitable[None]]
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
-_ATTEMPTS_ON_DUPLICATE_KEY = 5
-_ACCOUNT_FIELDS = {"owner": 1, "status": 1, "currency": 1, "balance": 1, "sequence": 1}
+_ATTEMPTS = 6
+_log = structlog.get_logger()
+
+
+class _OutOfDateError(Exception):
+    """A refusal rests on accounts that have changed since; nothing was written."""
+
+    def __init__(self, accounts: set[str]) -> None:
+        super().__init__(accounts)
+        self.accounts = accounts
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is read before a group is decided: nothing but unknown accounts, until the database objects."""
+
+    look_for_keys: bool
+    exact: set[str] = field(default_factory=set)
+    """Accounts to be searched for in the journal."""
 
 
 class MongoLedger:
@@ -32,12 +58,12 @@ class MongoLedger:
         self, client: Client, database: Database, outbox: OutboxStore, witness: Witness | None = None
     ) -> None:
         self._client = client
-        self._database = database
-        self._accounts = database["accounts"]
+        self._accounts = LedgerAccounts(database)
         self._journal = database["journal"]
         self._outbox = outbox
         self._witness = witness
         self._settled = RecentKeys()
+        self._working_set = WorkingSet()
 
     async def post(self, commands: Sequence[PostingCommand], decide: Decide) -> list[Outcome]:
         """Decide and write the group, all or nothing; the outcomes are in the commands' order.
@@ -47,29 +73,39 @@ class MongoLedger:
             OutcomeUnknownError: it may have been written, and could not be read back.
         """
         ids = [command.idempotency_id for command in commands]
-        look_first = self._settled.any_of(ids)
-        for _ in range(_ATTEMPTS_ON_DUPLICATE_KEY):
+        reading = _Reading(look_for_keys=self._settled.any_of(ids))
+        for _ in range(_ATTEMPTS):
             try:
-                outcomes = await run_transaction(
-                    self._client, partial(self._post, commands, decide, look_first)
-                )
-            except DuplicateKeyError:
-                # One of the keys is stored already, by another process or long ago: it will be found now.
-                look_first = True
+                decision = await run_transaction(self._client, partial(self._post, commands, decide, reading))
+            except DuplicateKeyError as error:
+                self._learn(reading, error, commands)
+            except _OutOfDateError as error:
+                reading.exact |= error.accounts
             except OutcomeUnknownError:
                 return await self._read_back(commands)
             else:
                 self._settled.add(ids)
-                return outcomes
-        raise TransientError("unavailable", "The ledger is busy with the same requests; try again.")
+                await self._write_back(self._working_set.keep(self._own(decision)))
+                return decision.outcomes
+        raise TransientError("unavailable", "The ledger is busy with the same accounts; try again.")
+
+    async def close(self) -> None:
+        """Write down what only this process knows well, so that the next one need not search for it."""
+        await self._write_back(self._working_set.empty())
+
+    async def read_accounts(self, command: PostingCommand) -> Accounts:
+        """Return the accounts a command names, as of one moment."""
+        async with self._client.start_session(snapshot=True) as session:
+            return await self._accounts.exact(_named([command]), session)
 
     async def _post(
-        self, commands: Sequence[PostingCommand], decide: Decide, look_first: bool, session: Session
-    ) -> list[Outcome]:
+        self, commands: Sequence[PostingCommand], decide: Decide, reading: _Reading, session: Session
+    ) -> GroupDecision:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
-        accounts = await self._read_accounts(commands, session)
-        stored = await self._read_stored(commands, session) if look_first else {}
+        accounts = await self._read(_named(commands), reading, session)
+        stored = await self._read_stored(commands, session) if reading.look_for_keys else {}
         decision = decide(accounts, stored)
+        await self._confirm(decision.doubtful, reading, session)
         await self._write(decision, session)
         if self._witness is not None:
             acts = [
@@ -79,56 +115,67 @@ class MongoLedger:
             ]
             if acts:
                 await self._witness(acts, session)
-        return decision.outcomes
+        return decision
 
-    async def read_accounts(self, command: PostingCommand) -> Accounts:
-        """Return the accounts a command names, as of one moment."""
-        async with self._client.start_session(snapshot=True) as session:
-            return await self._read_accounts([command], session)
+    async def _read(self, ids: set[str], reading: _Reading, session: Session) -> dict[str, LedgerAccount]:
+        accounts = self._working_set.known(ids - reading.exact)
+        unknown = ids - accounts.keys() - reading.exact
+        if unknown:
+            accounts |= await self._accounts.as_written(unknown, session)
+        if reading.exact:
+            accounts |= await self._accounts.exact(reading.exact, session)
+        return accounts
 
-    async def _read_accounts(
-        self, commands: Sequence[PostingCommand], session: Session
-    ) -> dict[str, LedgerAccount]:
-        ids = {command.from_account for command in commands} | {command.to_account for command in commands}
-        cursor = self._accounts.find({"_id": {"$in": list(ids)}}, _ACCOUNT_FIELDS, session=session)
-        return {document["_id"]: _ledger_account(document) async for document in cursor}
+    async def _confirm(self, doubtful: Mapping[str, int], reading: _Reading, session: Session) -> None:
+        """Go on only if the accounts are still what refusals took them for."""
+        open_to_doubt = doubtful.keys() - reading.exact
+        if open_to_doubt:
+            now = await self._accounts.exact(open_to_doubt, session)
+            changed = {id_ for id_, account in now.items() if account.sequence != doubtful[id_]}
+            if changed:
+                raise _OutOfDateError(changed)
+
+    async def _write(self, decision: GroupDecision, session: Session) -> None:
+        if decision.transactions:
+            documents = [to_document(transaction) for transaction in decision.transactions]
+            await insert_all(self._journal, documents, session=session)
+            told = {"transactions": [document["_id"] for document in documents]}
+            await self._outbox.add(told, events=len(documents), session=session)
+        contested = self._working_set.contested(decision.changed)
+        if contested:
+            # Others decide on these too: they find them up to date, as this process will.
+            await self._accounts.write([decision.changed[id_] for id_ in contested], session)
+
+    def _own(self, decision: GroupDecision) -> list[LedgerAccount]:
+        """Return the changed accounts that no other process writes to."""
+        contested = self._working_set.contested(decision.changed)
+        return [account for id_, account in decision.changed.items() if id_ not in contested]
+
+    def _learn(self, reading: _Reading, error: DuplicateKeyError, commands: Sequence[PostingCommand]) -> None:
+        """Read more the next time: keys that are stored already, or accounts that others have changed."""
+        taken = (error.details or {}).get("keyValue", {}).get(HISTORY_FIELDS[0])
+        if taken is None:
+            reading.look_for_keys = True
+            return
+        # One account is soon read; where a second one of the group is out of date as well, others will be.
+        others = {taken} if not reading.exact else _named(commands)
+        reading.exact |= others
+        self._working_set.contest(others)
+
+    async def _write_back(self, accounts: Sequence[LedgerAccount]) -> None:
+        try:
+            await self._accounts.write_back(accounts)
+        except PyMongoError as error:
+            # What is written down is a hint: whoever reads it finds the next number taken.
+            _log.info("accounts not written down", reason=type(error).__name__, accounts=len(accounts))
 
     async def _read_stored(
         self, commands: Sequence[PostingCommand], session: Session | None
     ) -> dict[bytes, JournalTransaction]:
-        keys = [Binary(command.idempotency_id) for command in commands]
+        keys = [command.idempotency_id for command in commands]
         cursor = self._journal.find({"idem": {"$in": keys}}, session=session)
         found = [from_document(document) async for document in cursor]
         return {transaction.idempotency_id: transaction for transaction in found}
-
-    async def _write(self, decision: GroupDecision, session: Session) -> None:
-        if decision.changed:
-            await self._update_accounts(decision, session)
-        if decision.transactions:
-            documents = [to_document(transaction) for transaction in decision.transactions]
-            await insert_all(self._journal, documents, session=session)
-            told = {"transactions": [transaction.id for transaction in decision.transactions]}
-            await self._outbox.add(told, events=len(documents), session=session)
-
-    async def _update_accounts(self, decision: GroupDecision, session: Session) -> None:
-        """Write balances in one command.
-
-        The snapshot guards them: the database refuses to update an account that changed since it was read.
-        A second guard in the filter cost a fifth of what the database does for a transfer (measured).
-        """
-        updates = [
-            {
-                "q": {"_id": account.id},
-                "u": {"$set": {"balance": account.balance_minor, "sequence": account.sequence}},
-            }
-            for account in decision.changed.values()
-        ]
-        written = await self._database.command(
-            "update", self._accounts.name, updates=updates, ordered=False, session=session
-        )
-        if written["n"] != len(updates) or written.get("writeErrors"):
-            # A snapshot makes this impossible; should it be wrong, the group must not be committed.
-            raise RuntimeError("an account vanished within its own transaction")
 
     async def _read_back(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
         """After an unknown commit: what is stored was done; what is not may still come: it stays unknown."""
@@ -154,13 +201,5 @@ def _settled(command: PostingCommand, transaction: JournalTransaction) -> Outcom
     return Outcome(transaction, key_reused=transaction.fingerprint != command.fingerprint)
 
 
-def _ledger_account(document: Document) -> LedgerAccount:
-    return LedgerAccount(
-        id=document["_id"],
-        owner=document["owner"],
-        status=AccountStatus(document["status"]),
-        currency=document["currency"],
-        balance_minor=document["balance"],
-        sequence=document["sequence"],
-        may_overdraw=is_system_account(document["_id"]),
-    )
+def _named(commands: Sequence[PostingCommand]) -> set[str]:
+    return {command.from_account for command in commands} | {command.to_account for command in commands}

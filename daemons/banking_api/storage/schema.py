@@ -1,9 +1,12 @@
 """Collections and indexes of the banking database.
 
-accounts   one document per account, balance and sequence included: every rule that guards money reads and
-           writes this one document, because snapshot isolation lets through skew between two.
-journal    one document per transaction, entries inside. `accounts` lists the accounts in whose history it
-           stands; a failed one stands in its initiator's account's history only.
+accounts   one document per account: who owns it, what it is, whether money may move on it. `balance` and
+           `sequence` are as of the last time they were written down, and may lag behind the journal, never
+           run ahead of it.
+journal    one document per transaction, entries inside, and one per change of an account. The unique index
+           over account and sequence is what guards money: whoever decided on an account that has changed
+           since finds the number taken (docs/adr/0011). In it a failed attempt stands behind the entry it
+           met, told apart by `attempt`.
 outbox     events committed and not yet published (daemons.shared.outbox).
 """
 
@@ -11,9 +14,18 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from daemons.shared.mongo import Database
 
+HISTORY_INDEX = "account_history"
+HISTORY_FIELDS = ("entries.account", "entries.sequence", "entries.attempt")
+
 _JOURNAL = [
-    IndexModel([("idem", ASCENDING)], unique=True, name="idempotency"),
-    IndexModel([("accounts", ASCENDING), ("_id", DESCENDING)], name="history"),
+    # Sparse: changes of accounts have no idempotency key, and attempts on nobody's account no history.
+    IndexModel([("idem", ASCENDING)], unique=True, sparse=True, name="idempotency"),
+    IndexModel(
+        list(zip(HISTORY_FIELDS, (ASCENDING, DESCENDING, DESCENDING), strict=True)),
+        unique=True,
+        sparse=True,
+        name=HISTORY_INDEX,
+    ),
     IndexModel([("initiator", ASCENDING), ("_id", DESCENDING)], name="by_initiator"),
 ]
 _ACCOUNTS = [

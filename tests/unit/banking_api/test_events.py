@@ -10,7 +10,6 @@ from daemons.banking_api.domain.journal import (
     Failure,
     JournalTransaction,
     TransactionKind,
-    TransactionStatus,
 )
 from daemons.banking_api.services.events import Event, event_of, tell_of_account
 from daemons.contracts.events import DATA_MODELS, EventType
@@ -24,7 +23,6 @@ def transaction(kind: TransactionKind, failure: Failure | None = None) -> Journa
     return JournalTransaction(
         id=UUID(int=9),
         kind=kind,
-        status=TransactionStatus.FAILED if failure else TransactionStatus.COMPLETED,
         initiator=ALICE,
         idempotency_id=b"i" * 16,
         fingerprint=b"f" * 16,

@@ -103,7 +103,7 @@ def test_groups_are_apart_and_accounts_keep_their_order(  # noqa: C901 - the mod
 
     def end(group: Group) -> None:
         for member in group.members:
-            for account in set(member.accounts):
+            for account in {member.command.from_account, member.command.to_account}:
                 done[account].append(int(member.command.idempotency_key))
         gathering.end(group)
 

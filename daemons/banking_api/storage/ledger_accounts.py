@@ -1,0 +1,70 @@
+"""Accounts as deciding needs them: as written down, as the journal says, and written down again."""
+
+from collections.abc import Collection, Iterable
+
+from daemons.banking_api.domain.account import AccountStatus
+from daemons.banking_api.domain.decision import LedgerAccount
+from daemons.banking_api.domain.journal import is_system_account
+from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
+from daemons.shared.mongo import Database, Document, Session
+
+_FIELDS = {"owner": 1, "status": 1, "currency": 1, "balance": 1, "sequence": 1}
+
+
+class LedgerAccounts:
+    """Reads and writes many accounts at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._accounts = database["accounts"]
+
+    async def as_written(self, ids: Collection[str], session: Session) -> dict[str, LedgerAccount]:
+        """Return those that exist, as last written down: cheap, and perhaps behind the journal."""
+        cursor = self._accounts.find({"_id": {"$in": list(ids)}}, _FIELDS, session=session)
+        return {
+            document["_id"]: _account(document, document["balance"], document["sequence"])
+            async for document in cursor
+        }
+
+    async def exact(self, ids: Collection[str], session: Session) -> dict[str, LedgerAccount]:
+        """Return those that exist, as the journal says: one search of the index for each."""
+        stages: list[Document] = [{"$match": {"_id": {"$in": list(ids)}}}, {"$project": _FIELDS}, WITH_NEWEST]
+        cursor = await self._accounts.aggregate(stages, session=session)
+        return {document["_id"]: _account(document, *newest_state(document)) async for document in cursor}
+
+    async def write(self, accounts: Collection[LedgerAccount], session: Session) -> None:
+        """Write accounts down in the transaction that posts their newest entries."""
+        updates = [{"q": {"_id": account.id}, "u": _state(account)} for account in accounts]
+        written = await self._database.command(
+            "update", self._accounts.name, updates=updates, ordered=False, session=session
+        )
+        if written["n"] != len(updates) or written.get("writeErrors"):
+            # A snapshot makes this impossible; should it be wrong, the group must not be committed.
+            raise RuntimeError("an account vanished within its own transaction")
+
+    async def write_back(self, accounts: Iterable[LedgerAccount]) -> None:
+        """Write accounts down some time after their entries, unless a later state stands there already."""
+        updates = [
+            {"q": {"_id": account.id, "sequence": {"$lt": account.sequence}}, "u": _state(account)}
+            for account in accounts
+        ]
+        if updates:
+            await self._database.command(
+                "update", self._accounts.name, updates=updates, ordered=False, writeConcern={"w": 1}
+            )
+
+
+def _state(account: LedgerAccount) -> Document:
+    return {"$set": {"balance": account.balance_minor, "sequence": account.sequence}}
+
+
+def _account(document: Document, balance_minor: int, sequence: int) -> LedgerAccount:
+    return LedgerAccount(
+        id=document["_id"],
+        owner=document["owner"],
+        status=AccountStatus(document["status"]),
+        currency=document["currency"],
+        balance_minor=balance_minor,
+        sequence=sequence,
+        may_overdraw=is_system_account(document["_id"]),
+    )
