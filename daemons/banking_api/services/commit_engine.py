@@ -25,7 +25,9 @@ from daemons.contracts.errors import BankError, ConflictError, TransientError
 WAITING_LIMIT = 8192
 
 _group_size = Histogram(
-    "bankctl_commit_group_size", "Commands in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    "bankctl_commit_group_size",
+    "Commands in one commit",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
 _posted = prometheus_client.Counter("bankctl_commands_posted", "Commands settled", ["kind", "status"])
 _log = structlog.get_logger()
