@@ -1,6 +1,7 @@
 """The strict base of every model that crosses a process boundary, and the field types they share."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
@@ -12,8 +13,12 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+@lru_cache(maxsize=1024)
 def format_instant(instant: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds, the one form of a time on the wire."""
+    """RFC 3339 in UTC with milliseconds, the one form of a time on the wire.
+
+    All that is committed together has one time, so it is asked for again and again.
+    """
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

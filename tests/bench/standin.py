@@ -4,6 +4,7 @@ Everything else is the product's own: the same middleware, sign-in, parsing, ser
 engine is replaced, so the route touches no database.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from daemons.banking_api import app as banking_app
@@ -28,6 +29,10 @@ class StandInEngine:
 
     async def close(self) -> None:
         """Have nothing to settle."""
+
+    async def post_all(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
+        """Answer many at once."""
+        return [await self.post(command) for command in commands]
 
     async def post(self, command: PostingCommand) -> Outcome:
         """Answer at once with a transaction as the real engine's."""

@@ -5,6 +5,7 @@ refused before money is looked for.
 """
 
 import re
+from functools import lru_cache
 
 from stdnum import damm
 
@@ -19,6 +20,7 @@ def account_number(payload: int) -> str:
     return digits + str(damm.calc_check_digit(digits))
 
 
+@lru_cache(maxsize=65_536)
 def is_account_number(text: str) -> bool:
     """Tell whether the text has the form of an account number and its check digit is right."""
     return _FORM.fullmatch(text) is not None and bool(damm.is_valid(text))

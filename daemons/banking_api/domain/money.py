@@ -1,8 +1,8 @@
 """Money: an integer of minor units and an ISO 4217 code. Never a float."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from iso4217 import Currency
 
@@ -15,8 +15,7 @@ LARGEST_MINOR = (1 << 63) - 1
 _AMOUNT = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(NamedTuple):
     """An amount: `Money(1234, "EUR")` is 12.34 euro."""
 
     minor: int
@@ -47,7 +46,7 @@ def check_currency(currency: str) -> str:
         InvalidRequestError: naming the field `currency`.
     """
     if exponent_of(currency) is None:
-        raise _refused("currency", f"{currency} is not an ISO 4217 currency that an account can hold")
+        raise _no_currency(currency)
     return currency
 
 
@@ -57,11 +56,13 @@ def parse_money(amount: str, currency: str) -> Money:
     Raises:
         InvalidRequestError: naming the field `amount` or `currency`.
     """
-    exponent = exponent_of(check_currency(currency))
+    exponent = exponent_of(currency)
+    if exponent is None:
+        raise _no_currency(currency)
     parts = _AMOUNT.fullmatch(amount)
-    if parts is None or exponent is None:
+    if parts is None:
         raise _refused("amount", 'must be a decimal string such as "12.34"')
-    whole, fraction = parts.group(1), parts.group(2) or ""
+    whole, fraction = parts.groups("")
     if len(fraction) > exponent:
         raise _refused("amount", f"{currency} has {exponent} decimals, {len(fraction)} were given")
     minor = int(whole + fraction.ljust(exponent, "0"))
@@ -80,6 +81,10 @@ def format_minor(minor: int, currency: str) -> str:
     digits = str(abs(minor)).rjust(exponent + 1, "0")
     sign = "-" if minor < 0 else ""
     return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}"
+
+
+def _no_currency(currency: str) -> InvalidRequestError:
+    return _refused("currency", f"{currency} is not an ISO 4217 currency that an account can hold")
 
 
 def _refused(field: str, message: str) -> InvalidRequestError:

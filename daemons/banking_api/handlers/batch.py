@@ -1,23 +1,22 @@
 """A batch row by row: a malformed row is refused on its own, with its fault."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from daemons.banking_api.domain.decision import Outcome
-from daemons.banking_api.domain.journal import JournalTransaction, refusal
+from daemons.banking_api.domain.journal import refusal
 from daemons.banking_api.handlers.orders import order_of
-from daemons.banking_api.handlers.schemas import BatchOutcome, BatchResult, BatchRow, TransferBatch
-from daemons.banking_api.handlers.views import transaction_view
+from daemons.banking_api.handlers.schemas import BatchOutcome, BatchRow, TransferBatch
+from daemons.banking_api.handlers.views import transaction_document
 from daemons.banking_api.services.transfers import TransferOrder
 from daemons.contracts.errors import BankError, Category, InvalidRequestError
 from daemons.shared.http.problems import problem_of
 from daemons.shared.http.requests import check_model
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRow:
+class CheckedRow(NamedTuple):
     """A row that can be ordered, or the fault that prevents it."""
 
-    index: int
+    place: int
     idempotency_key: str
     order: TransferOrder | None
     fault: InvalidRequestError | None
@@ -25,40 +24,40 @@ class CheckedRow:
 
 def rows_of(batch: TransferBatch) -> list[CheckedRow]:
     """Check every row on its own."""
-    return [_check(index, row) for index, row in enumerate(batch.transfers)]
+    return [_check(place, row) for place, row in enumerate(batch.transfers)]
 
 
-def result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> BatchResult:
-    """Return what became of a row."""
-    transaction = settled.transaction if isinstance(settled, Outcome) else None
-    failure = transaction.failure if transaction else None
+def result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> dict[str, object]:
+    """Return what became of a row, as a `BatchResult` looks on the wire."""
+    transaction, replayed, outcome = None, False, "refused"
     problem: BankError | None = row.fault
     if isinstance(settled, BankError):
         problem = settled
-    elif transaction is not None and failure is not None:
-        problem = refusal(failure, transaction.id)
-    return BatchResult(
-        index=row.index,
-        idempotency_key=row.idempotency_key or None,
-        outcome=_outcome_of(transaction, problem),
-        replayed=isinstance(settled, Outcome) and settled.replayed,
-        transaction=transaction_view(transaction) if transaction else None,
-        problem=problem_of(problem, request_id=request_id) if problem else None,
-    )
+        outcome = _outcome_without_transaction(settled)
+    elif settled is not None:
+        transaction, replayed = settled.transaction, settled.replayed
+        outcome = "completed"
+        if transaction.failure is not None:
+            outcome, problem = "failed", refusal(transaction.failure, transaction.id)
+    return {
+        "index": row.place,
+        "idempotency_key": row.idempotency_key or None,
+        "outcome": outcome,
+        "replayed": replayed,
+        "transaction": None if transaction is None else transaction_document(transaction),
+        "problem": None if problem is None else problem_of(problem, request_id=request_id),
+    }
 
 
-def _outcome_of(transaction: JournalTransaction | None, problem: BankError | None) -> BatchOutcome:
-    if transaction is not None:
-        return transaction.status.value
-    unknown = problem is not None and problem.category is Category.OUTCOME_UNKNOWN
-    return "unknown" if unknown else "refused"
+def _outcome_without_transaction(problem: BankError) -> BatchOutcome:
+    return "unknown" if problem.category is Category.OUTCOME_UNKNOWN else "refused"
 
 
-def _check(index: int, raw: dict[str, object]) -> CheckedRow:
+def _check(place: int, raw: dict[str, object]) -> CheckedRow:
     key = raw.get("idempotency_key")
     try:
         row = check_model(raw, BatchRow)
         order = order_of(row)
     except InvalidRequestError as fault:
-        return CheckedRow(index, key if isinstance(key, str) else "", None, fault)
-    return CheckedRow(index, row.idempotency_key, order, None)
+        return CheckedRow(place, key if isinstance(key, str) else "", None, fault)
+    return CheckedRow(place, row.idempotency_key, order, None)

@@ -16,12 +16,12 @@ from daemons.banking_api.handlers.schemas import (
     TransferBatch,
     TransferRequest,
 )
-from daemons.banking_api.handlers.views import transaction_view
+from daemons.banking_api.handlers.views import transaction_document, transaction_view
 from daemons.banking_api.services.statements import transaction_not_found
 from daemons.banking_api.services.transfers import Settled
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
-from daemons.shared.http.answers import json_response
+from daemons.shared.http.answers import document_response, json_response
 from daemons.shared.http.requests import (
     caller_of,
     read_body,
@@ -85,7 +85,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
         result_of(row, next(settled) if row.order is not None else None, request_id=request_id_of(request))
         for row in rows
     ]
-    return json_response(BatchResults(results=results))
+    return document_response({"results": results})
 
 
 @routes.add(
@@ -122,4 +122,4 @@ async def show_transaction(request: web.Request) -> web.Response:
 def settled_response(settled: Settled) -> web.Response:
     """Answer with a posted transaction; a replay says so in a header."""
     headers = {REPLAYED_HEADER: "true"} if settled.replayed else None
-    return json_response(transaction_view(settled.transaction), status=201, headers=headers)
+    return document_response(transaction_document(settled.transaction), status=201, headers=headers)

@@ -16,6 +16,7 @@ from daemons.banking_api.handlers.schemas import (
 from daemons.banking_api.services.proof import Proof
 from daemons.banking_api.services.statements import StatementLine
 from daemons.contracts.events import FailureView
+from daemons.contracts.wire import format_instant
 
 
 def account_view(account: Account) -> AccountView:
@@ -34,19 +35,25 @@ def account_view(account: Account) -> AccountView:
 
 def transaction_view(transaction: JournalTransaction) -> TransactionView:
     """Return the view of a journal transaction; balances are not part of it."""
+    return TransactionView.model_validate(transaction_document(transaction))
+
+
+def transaction_document(transaction: JournalTransaction) -> dict[str, object]:
+    """Return what `transaction_view` looks like on the wire, without making the model."""
+    currency, failure = transaction.currency, transaction.failure
     from_outside = is_system_account(transaction.from_account)
-    return TransactionView(
-        id=str(transaction.id),
-        kind=transaction.kind.value,
-        status=transaction.status.value,
-        amount=Money(transaction.amount_minor, transaction.currency).view(),
-        from_account=None if from_outside else transaction.from_account,
-        to_account=transaction.to_account,
-        reference=transaction.reference,
-        failure=failure_view(transaction.failure),
-        initiated_by=str(transaction.initiator),
-        created_at=transaction.created_at,
-    )
+    return {
+        "id": str(transaction.id),
+        "kind": transaction.kind.value,
+        "status": "completed" if failure is None else "failed",
+        "amount": {"amount": format_minor(transaction.amount_minor, currency), "currency": currency},
+        "from_account": None if from_outside else transaction.from_account,
+        "to_account": transaction.to_account,
+        "reference": transaction.reference,
+        "failure": None if failure is None else {"code": failure.code, "detail": failure.detail},
+        "initiated_by": str(transaction.initiator),
+        "created_at": format_instant(transaction.created_at),
+    }
 
 
 def statement_line_view(line: StatementLine) -> StatementLineView:

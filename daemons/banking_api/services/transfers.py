@@ -1,9 +1,9 @@
 """Moving money: transfers by the owner of the sender's account, funding by operators."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.domain.account import account_not_found
@@ -28,8 +28,7 @@ from daemons.shared.audit.trail import log_act
 from daemons.shared.auth.callers import Caller
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferOrder:
+class TransferOrder(NamedTuple):
     """What a user asks for."""
 
     from_account: str
@@ -81,10 +80,10 @@ class Transfers:
     ) -> list[Outcome | BankError]:
         """Move money for many orders, each under its own key, each with an outcome of its own."""
         commands = [_command(caller, order, key) for key, order in orders]
-        settled = await asyncio.gather(
-            *(self._engine.post(command) for command in commands), return_exceptions=True
-        )
-        return [_outcome_or_error(result) for result in settled]
+        return [
+            key_reused() if isinstance(settled, Outcome) and settled.key_reused else settled
+            for settled in await self._engine.post_all(commands)
+        ]
 
     async def preview(self, caller: Caller, order: TransferOrder) -> Preview:
         """Tell what a transfer would do now.
@@ -224,11 +223,3 @@ def _settled_or_refused(outcome: Outcome) -> Settled:
     if failure is not None:
         raise refusal(failure, outcome.transaction.id)
     return Settled(outcome.transaction, outcome.replayed)
-
-
-def _outcome_or_error(result: Outcome | BaseException) -> Outcome | BankError:
-    if isinstance(result, Outcome):
-        return key_reused() if result.key_reused else result
-    if isinstance(result, BankError):
-        return result
-    raise result

@@ -41,14 +41,21 @@ class MongoEventLog:
         if not entries:
             return []
         try:
-            return await run_transaction(self._client, lambda session: self._append(entries, session))
+            try:
+                return await self._append_in_transaction(entries, look=False)
+            except DuplicateKeyError:
+                # Some have come before, which is rare: only now are they looked for.
+                return await self._append_in_transaction(entries, look=True)
         except (OutcomeUnknownError, DuplicateKeyError) as error:
             raise TransientError(
                 "unavailable", "The events may not have been recorded; try again."
             ) from error
 
-    async def _append(self, entries: Sequence[Entry], session: Session) -> list[Entry]:
-        known = await self._known([event.id for event, _ in entries], session)
+    async def _append_in_transaction(self, entries: Sequence[Entry], *, look: bool) -> list[Entry]:
+        return await run_transaction(self._client, lambda session: self._append(entries, look, session))
+
+    async def _append(self, entries: Sequence[Entry], look: bool, session: Session) -> list[Entry]:
+        known = await self._known([event.id for event, _ in entries], session) if look else set()
         fresh: dict[UUID, Entry] = {}
         for entry in entries:
             if entry[0].id not in known:

@@ -36,7 +36,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise _too_deep() from None
     if not isinstance(value, dict):
         raise _invalid("the body must be a JSON object")
-    _check(value, depth=1)
+    if "\\u" in text:
+        _check_texts(value)
+    _check_depth(value, depth=1)
     return value
 
 
@@ -66,21 +68,26 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _check(value: object, *, depth: int) -> None:
+def _check_texts(value: object) -> None:
+    """Refuse what only an escape can bring in: UTF-8 has no surrogates, JSON no bare control characters."""
     if isinstance(value, str):
         if _UNSAFE_TEXT.search(value):
             raise _invalid("a text holds NUL or a lone surrogate")
     elif isinstance(value, dict):
-        if depth > MAXIMUM_DEPTH:
-            raise _too_deep()
         for key, item in value.items():
-            _check(key, depth=depth)
-            _check(item, depth=depth + 1)
+            _check_texts(key)
+            _check_texts(item)
     elif isinstance(value, list):
-        if depth > MAXIMUM_DEPTH:
-            raise _too_deep()
         for item in value:
-            _check(item, depth=depth + 1)
+            _check_texts(item)
+
+
+def _check_depth(value: dict[str, Any] | list[Any], *, depth: int) -> None:
+    if depth > MAXIMUM_DEPTH:
+        raise _too_deep()
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, dict | list):
+            _check_depth(item, depth=depth + 1)
 
 
 def _too_deep() -> InvalidRequestError:

@@ -1,5 +1,7 @@
 """A consumer that commits an offset only after the record's effect.
 
+The commit itself is not waited for: should it be lost, the records come again and find their effect done.
+
 The client runs in a thread of its own, because a cancelled asynchronous poll loses a message; each batch is
 handed to the event loop and the thread waits for the effect before it commits.
 """
@@ -119,7 +121,7 @@ class EventConsumer:
         try:
             for message in messages:
                 self._consumer.store_offsets(message=message)
-            self._consumer.commit(asynchronous=False)
+            self._consumer.commit(asynchronous=True)
         except KafkaException as error:
             # The partitions may be another member's by now. The records come again, to whoever has them;
             # their effects are done and will be found.

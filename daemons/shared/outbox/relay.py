@@ -62,6 +62,8 @@ class Relay:
         self._lease_renewal = 0.0
         self._next_sweep = 0.0
         self._reached = UUID(int=0)
+        self._removing: set[UUID] = set()
+        self._removal: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._failure: str | None = None
         self._closing = asyncio.Event()
@@ -83,6 +85,7 @@ class Relay:
             await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
             await end_task(self._running)
         try:
+            await self._end_removal()
             await self._outbox.release_lease(self._holder)
         except PyMongoError:
             _log.info("lease not released, it will run out")
@@ -119,15 +122,31 @@ class Relay:
             self._prepared = True
         if not await self._holds_lease():
             return False
-        entries = await self._next_entries()
+        entries = [entry for entry in await self._next_entries() if entry.id not in self._removing]
         if not entries:
+            await self._end_removal()
             return False
         records = await self._encode(entries)
         await self._producer.publish(records)
-        await self._outbox.remove(entries)
+        await self._end_removal()
         self._reached = entries[-1].id
+        self._begin_removal(entries)
         _published.inc(len(records))
         return True
+
+    def _begin_removal(self, entries: Sequence[OutboxEntry]) -> None:
+        """Remove what Kafka has confirmed while the next entries are read: nobody waits for it."""
+        self._removing = {entry.id for entry in entries}
+        self._removal = asyncio.create_task(self._outbox.remove(entries), name="outbox-removal")
+
+    async def _end_removal(self) -> None:
+        """Wait for the removal under way; what could not be removed is published again, under its old id."""
+        if self._removal is not None:
+            removal, self._removal = self._removal, None
+            try:
+                await removal
+            finally:
+                self._removing = set()
 
     async def _next_entries(self) -> list[OutboxEntry]:
         """Look on from what was published last, and now and then at everything: strays come late."""
