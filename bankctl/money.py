@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from bankctl.errors import usage_error
 
@@ -27,6 +28,7 @@ def fault_of_currency(text: str) -> str | None:
     return None if _CURRENCY.fullmatch(text) else f"{text!r} is no currency code such as EUR"
 
 
+@lru_cache(maxsize=65_536)
 def fault_of_account(text: str) -> str | None:
     """What is wrong with an account number, None if its check digit is right (Damm, 2004)."""
     if not _ACCOUNT_NUMBER.fullmatch(text):

@@ -1,19 +1,28 @@
-"""Pays the rows of a file in batches, patient with a bank that is away for a while."""
+"""Pays the rows of a file in batches, patient with a bank that is away for a while.
+
+One batch is at the bank at a time, so the rows are paid in the file's order; while it is there, the outcomes
+of the one before are kept and the next one is read.
+"""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bankctl.client.bank import BankClient
 from bankctl.errors import CliError, ExitStatus
 from bankctl.render import messages
+from bankctl.transfers.courier import Courier
 from bankctl.transfers.orders import Order, idempotency_key, read_orders
 from bankctl.transfers.results import Result, ResultsFile, Summary
 
-ROWS_PER_BATCH = 250
+ROWS_PER_BATCH = 500
+# What one request may hold is bounded by the bank: long references make fewer rows.
+_BATCH_BYTES = 200_000
+_ROW_BYTES = 240
+_BYTES_PER_CHARACTER = 4
 _LONGEST_PAUSE_SECONDS = 5.0
 _PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
 _NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing"})
@@ -31,15 +40,38 @@ class PaymentRun:
     run_name: str
     wait_seconds: float
 
-    def key(self, bank: BankClient, line: int) -> str:
+    def key(self, *, url: str, user_id: str, line: int) -> str:
         """The idempotency key of a row."""
         return idempotency_key(
-            url=bank.profile.url,
-            user_id=bank.require_session().user_id,
-            digest=self.digest,
-            run_name=self.run_name,
-            line=line,
+            url=url, user_id=user_id, digest=self.digest, run_name=self.run_name, line=line
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows that go to the bank together, with their keys, and broken ones that stand among them."""
+
+    sound: list[Order]
+    keys: list[str]
+    broken: list[Order]
+
+    @property
+    def transfers(self) -> list[dict[str, Any]]:
+        """The rows as they are sent."""
+        return [
+            {"idempotency_key": key, **order.request}
+            for key, order in zip(self.keys, self.sound, strict=True)
+        ]
+
+    def records(self, answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The outcomes of all its rows, in the file's order."""
+        by_index = {answer["index"]: answer for answer in answers}
+        records = [_broken_row(order) for order in self.broken]
+        records += [
+            _settled_row(order, key, by_index[index])
+            for index, (key, order) in enumerate(zip(self.keys, self.sound, strict=True))
+        ]
+        return sorted(records, key=lambda record: int(record["line"]))
 
 
 def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callable[[int], None]) -> Summary:
@@ -50,17 +82,44 @@ def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callab
             is settled is kept in the results.
     """
     summary = Summary()
-    waiting = _unsettled(read_orders(run.path), results, summary, advance)
-    while orders := list(islice(waiting, ROWS_PER_BATCH)):
-        broken = [_broken_row(order) for order in orders if order.faults]
-        sound = [order for order in orders if not order.faults]
-        records = broken + (_pay_batch(bank, run, sound) if sound else [])
-        records.sort(key=lambda record: int(record["line"]))
+    user_id = bank.require_session().user_id
+    key = partial(run.key, url=bank.profile.url, user_id=user_id)
+    courier = Courier(lambda transfers: _send_patiently(bank, transfers, run.wait_seconds))
+
+    def keep(batch: _Batch, answers: Sequence[dict[str, Any]]) -> None:
+        records = batch.records(answers)
         results.add(records)
         for record in records:
             summary.add(record, earlier=False)
-        advance(len(orders))
+        advance(len(records))
+
+    sent: _Batch | None = None
+    for batch in _batches(_unsettled(read_orders(run.path), results, summary, advance), key):
+        answers = courier.fetch() if sent else []
+        courier.send(batch.transfers)
+        if sent:
+            keep(sent, answers)
+        sent = batch
+    if sent:
+        keep(sent, courier.fetch())
     return summary
+
+
+def _batches(orders: Iterator[Order], key: Callable[..., str]) -> Iterator[_Batch]:
+    """Cut the rows into batches that the bank accepts, by number and by size."""
+    batch, size = _Batch([], [], []), 0
+    for order in orders:
+        if order.faults:
+            batch.broken.append(order)
+        else:
+            batch.sound.append(order)
+            batch.keys.append(key(line=order.line))
+        size += _ROW_BYTES + _BYTES_PER_CHARACTER * len(order.request.get("reference", ""))
+        if len(batch.sound) + len(batch.broken) >= ROWS_PER_BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = _Batch([], [], []), 0
+    if batch.sound or batch.broken:
+        yield batch
 
 
 def _unsettled(
@@ -99,32 +158,24 @@ def _record(order: Order, result: Result, *, key: str | None, **more: Any) -> di
     }
 
 
-def _pay_batch(bank: BankClient, run: PaymentRun, orders: Sequence[Order]) -> list[dict[str, Any]]:
-    keys = [run.key(bank, order.line) for order in orders]
-    transfers = [{"idempotency_key": key, **order.request} for key, order in zip(keys, orders, strict=True)]
-    answers = _send_patiently(bank, transfers, run.wait_seconds)
-    by_index = {answer["index"]: answer for answer in answers}
-    records = []
-    for index, (key, order) in enumerate(zip(keys, orders, strict=True)):
-        answer = by_index[index]
-        transaction, problem = answer.get("transaction") or {}, answer.get("problem")
-        records.append(
-            _record(
-                order,
-                _RESULTS[answer["outcome"]],
-                key=key,
-                transaction_id=transaction.get("id"),
-                replayed=bool(answer.get("replayed")),
-                problem=problem or transaction.get("failure"),
-            )
-        )
-    return records
+def _settled_row(order: Order, key: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    transaction, problem = answer.get("transaction") or {}, answer.get("problem")
+    return _record(
+        order,
+        _RESULTS[answer["outcome"]],
+        key=key,
+        transaction_id=transaction.get("id"),
+        replayed=bool(answer.get("replayed")),
+        problem=problem or transaction.get("failure"),
+    )
 
 
 def _send_patiently(
     bank: BankClient, transfers: Sequence[dict[str, Any]], wait_seconds: float
 ) -> list[dict[str, Any]]:
     """Send a batch, again and again while the bank is away: the keys make it pay once."""
+    if not transfers:
+        return []
     deadline = time.monotonic() + wait_seconds
     pause_seconds, doubted = 0.2, False
     while True:

@@ -4,7 +4,7 @@ Everything else is the product's own: the same middleware, sign-in, parsing, ser
 engine is replaced, so the route touches no database.
 """
 
-from collections.abc import Sequence
+import asyncio
 from typing import Any
 
 from daemons.banking_api import app as banking_app
@@ -30,12 +30,17 @@ class StandInEngine:
     async def close(self) -> None:
         """Have nothing to settle."""
 
-    async def post_all(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
-        """Answer many at once."""
-        return [await self.post(command) for command in commands]
+    def enqueue(self, command: PostingCommand) -> asyncio.Future[Outcome]:
+        """Have the answer already."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        answer.set_result(self._outcome(command))
+        return answer
 
     async def post(self, command: PostingCommand) -> Outcome:
         """Answer at once with a transaction as the real engine's."""
+        return self._outcome(command)
+
+    def _outcome(self, command: PostingCommand) -> Outcome:
         amount = command.amount_minor
         transaction = JournalTransaction(
             id=new_id(),

@@ -1,5 +1,6 @@
 """A batch row by row: a malformed row is refused on its own, with its fault."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from daemons.banking_api.domain.decision import Outcome
@@ -22,9 +23,9 @@ class CheckedRow(NamedTuple):
     fault: InvalidRequestError | None
 
 
-def rows_of(batch: TransferBatch) -> list[CheckedRow]:
-    """Check every row on its own."""
-    return [_check(place, row) for place, row in enumerate(batch.transfers)]
+def rows_of(batch: TransferBatch) -> Iterator[CheckedRow]:
+    """Check every row on its own, one after another."""
+    return (_check(place, row) for place, row in enumerate(batch.transfers))
 
 
 def result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """Routes of transactions."""
 
+import asyncio
+
 from aiohttp import web
 
 from daemons.banking_api.domain.journal import TransactionStatus
-from daemons.banking_api.handlers.batch import result_of, rows_of
+from daemons.banking_api.handlers.batch import CheckedRow, result_of, rows_of
 from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, TRANSFERS_KEY
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.preview import preview_view
@@ -18,7 +20,7 @@ from daemons.banking_api.handlers.schemas import (
 )
 from daemons.banking_api.handlers.views import transaction_document, transaction_view
 from daemons.banking_api.services.statements import transaction_not_found
-from daemons.banking_api.services.transfers import Settled
+from daemons.banking_api.services.transfers import Begun, Settled
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import document_response, json_response
@@ -33,6 +35,7 @@ from daemons.shared.http.requests import (
 from daemons.shared.http.routes import IdempotencyKey, Routes
 
 REPLAYED_HEADER = "Idempotent-Replayed"
+_ROWS_AT_A_TIME = 250
 
 routes = Routes("transactions")
 
@@ -78,12 +81,18 @@ async def preview_transfer(request: web.Request) -> web.Response:
 async def transfer_batch(request: web.Request) -> web.Response:
     """Move money for many rows; each has its own key and its own outcome."""
     body = await read_body(request, TransferBatch)
-    rows = rows_of(body)
-    orders = [(row.idempotency_key, row.order) for row in rows if row.order is not None]
-    settled = iter(await request.app[TRANSFERS_KEY].transfer_batch(caller_of(request), orders))
+    caller, transfers = caller_of(request), request.app[TRANSFERS_KEY]
+    begun: list[tuple[CheckedRow, Begun | None]] = []
+    for row in rows_of(body):
+        if row.place and row.place % _ROWS_AT_A_TIME == 0:
+            # What stands before is being committed while the rest is checked, and others have their turn.
+            await asyncio.sleep(0)
+        key, order = row.idempotency_key, row.order
+        begun.append((row, order and transfers.begin(caller, order, idempotency_key=key)))
+    request_id = request_id_of(request)
     results = [
-        result_of(row, next(settled) if row.order is not None else None, request_id=request_id_of(request))
-        for row in rows
+        result_of(row, None if waiting is None else await transfers.end(waiting), request_id=request_id)
+        for row, waiting in begun
     ]
     return document_response({"results": results})
 

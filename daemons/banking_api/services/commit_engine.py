@@ -75,25 +75,14 @@ class CommitEngine:
             OutcomeUnknownError: it may have been posted.
         """
         # Cancelling this wait cancels the answer only; the commit is a task of its own.
-        return await self._enqueue(command)
-
-    async def post_all(self, commands: Sequence[PostingCommand]) -> list[Outcome | BankError]:
-        """Wait until every command is settled, each as by `post`; a refused one is in its place."""
-        answers: list[asyncio.Future[Outcome] | BankError] = []
-        for command in commands:
-            try:
-                answers.append(self._enqueue(command))
-            except BankError as error:
-                answers.append(error)
-        return [
-            answer if isinstance(answer, BankError) else await _outcome_or_error(answer) for answer in answers
-        ]
+        return await self.enqueue(command)
 
     async def preview(self, command: PostingCommand) -> Preview:
         """Tell what would become of the command now; write nothing."""
         return preview_command(command, await self._ledger.read_accounts(command))
 
-    def _enqueue(self, command: PostingCommand) -> asyncio.Future[Outcome]:
+    def enqueue(self, command: PostingCommand) -> asyncio.Future[Outcome]:
+        """Let the command wait for its group, behind all that came before; see `post`."""
         if self._closing or len(self._gathering) >= WAITING_LIMIT:
             raise TransientError(
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
@@ -177,10 +166,3 @@ class CommitEngine:
                 waiting.answer.set_exception(error)
                 # The caller may be gone: its error must not be reported as never retrieved.
                 waiting.answer.exception()
-
-
-async def _outcome_or_error(answer: asyncio.Future[Outcome]) -> Outcome | BankError:
-    try:
-        return await answer
-    except BankError as error:
-        return error

@@ -1,6 +1,7 @@
 """Moving money: transfers by the owner of the sender's account, funding by operators."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -35,6 +36,10 @@ class TransferOrder(NamedTuple):
     to_account: str
     money: Money
     reference: str | None
+
+
+Begun = asyncio.Future[Outcome] | BankError
+"""A transfer that waits for its commit, or why it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +80,25 @@ class Transfers:
         outcome = await self._engine.post(_command(caller, order, idempotency_key))
         return _settled_or_refused(outcome)
 
-    async def transfer_batch(
-        self, caller: Caller, orders: Sequence[tuple[str, TransferOrder]]
-    ) -> list[Outcome | BankError]:
-        """Move money for many orders, each under its own key, each with an outcome of its own."""
-        commands = [_command(caller, order, key) for key, order in orders]
-        return [
-            key_reused() if isinstance(settled, Outcome) and settled.key_reused else settled
-            for settled in await self._engine.post_all(commands)
-        ]
+    def begin(self, caller: Caller, order: TransferOrder, *, idempotency_key: str) -> Begun:
+        """Let a transfer wait for its commit, and go on; `end` tells what became of it.
+
+        Those that are begun one after another are decided in that order where they share an account.
+        """
+        try:
+            return self._engine.enqueue(_command(caller, order, idempotency_key))
+        except BankError as error:
+            return error
+
+    async def end(self, begun: Begun) -> Outcome | BankError:
+        """Wait for a transfer that was begun; a refusal is returned."""
+        if isinstance(begun, BankError):
+            return begun
+        try:
+            outcome = await begun
+        except BankError as error:
+            return error
+        return key_reused() if outcome.key_reused else outcome
 
     async def preview(self, caller: Caller, order: TransferOrder) -> Preview:
         """Tell what a transfer would do now.

@@ -27,7 +27,7 @@ def small(tmp_path: Path) -> str:
 
 @pytest.fixture
 def large(tmp_path: Path) -> str:
-    rows = [f"{number},{ANN},{BOB},0.01,EUR," for number in range(600)]
+    rows = [f"{number},{ANN},{BOB},0.01,EUR," for number in range(1100)]
     return orders(tmp_path / "large.csv", *rows)
 
 
@@ -169,9 +169,9 @@ def test_a_run_that_was_stopped_goes_on_where_it_stopped(
     resumed = ann("transfer", "--file", large, "-o", "json")
     assert resumed.status == 0, resumed.err
     summary = resumed.json["summary"]
-    assert (summary["skipped"], summary["paid"], summary["replayed"]) == (250, 350, 250)
-    assert [len(request.body["transfers"]) for request in bank.sent(BATCH)] == [250, 100]
-    assert bank.balances[BOB] == Decimal("6.00")
+    assert (summary["skipped"], summary["paid"], summary["replayed"]) == (500, 600, 500)
+    assert [len(request.body["transfers"]) for request in bank.sent(BATCH)] == [500, 100]
+    assert bank.balances[BOB] == Decimal("11.00")
 
 
 def test_a_results_line_that_was_cut_by_a_crash_is_written_again(ann: Cli, bank: Bank, small: str) -> None:
@@ -235,3 +235,13 @@ def test_no_progress_bar_on_a_pipe(ann: Cli, small: str) -> None:
     outcome = ann("transfer", "--file", small)
     assert "Paying" not in outcome.err
     assert "\x1b" not in outcome.out + outcome.err
+
+
+def test_long_references_make_smaller_requests_than_the_bank_refuses(
+    ann: Cli, bank: Bank, tmp_path: Path
+) -> None:
+    rows = [f"{number},{ANN},{BOB},0.01,EUR,{'€' * 140}" for number in range(500)]
+    assert ann("transfer", "--file", orders(tmp_path / "long.csv", *rows)).status == 0
+    sizes = [len(json.dumps(request.body, ensure_ascii=False).encode()) for request in bank.sent(BATCH)]
+    assert len(sizes) > 1
+    assert max(sizes) < 256 * 1024

@@ -1,0 +1,37 @@
+"""Answers that are written without building their models look like the models that the routes declare."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from daemons.banking_api.handlers.schemas import BatchResults, TransactionView
+from tests.service.banking_api.test_transfers import people
+from tests.support.bank import Bank
+
+
+def assert_is(document: dict[str, Any], model: type[BaseModel]) -> None:
+    """Hold a document to its model: every field, no other, and the same text when the model is written."""
+    assert model.model_validate(document).model_dump(mode="json", by_alias=True) == document
+
+
+async def test_a_transfer_is_answered_as_declared(bank: Bank) -> None:
+    alice, _, operator, sender, receiver = await people(bank)
+    done = (await alice.transfer(sender, receiver, "1.00")).json()
+    assert_is(done, TransactionView)
+    funded = (await operator.fund(receiver, "2.00")).json()
+    assert_is(funded, TransactionView)
+
+
+async def test_a_batch_is_answered_as_declared(bank: Bank, key: str) -> None:
+    alice, _, _, sender, receiver = await people(bank)
+    row = {"from_account": sender, "to_account": receiver, "currency": "EUR", "reference": None}
+    rows = [
+        {**row, "idempotency_key": f"{key}-paid", "amount": "1.00"},
+        {**row, "idempotency_key": f"{key}-poor", "amount": "1000000.00"},
+        {**row, "idempotency_key": f"{key}-odd", "amount": "-1"},
+        {**row, "idempotency_key": f"{key}-paid", "amount": "2.00"},
+    ]
+    answer = (await alice.post("/transactions/batch", {"transfers": rows})).json()
+    outcomes = [result["outcome"] for result in answer["results"]]
+    assert outcomes == ["completed", "failed", "refused", "refused"]
+    assert_is(answer, BatchResults)
