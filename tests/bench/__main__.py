@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from daemons.shared.garbage import collect_less_often
 from tests.bench import batch_rows, engine_rows, event_rows, http_rows, size_rows, worker_rows
 from tests.bench.figures import Figure
 from tests.bench.machine import Machine
@@ -46,6 +47,8 @@ def main() -> int:
         return 2
     folder = Path(tempfile.mkdtemp(prefix="bankctl-bench-", dir=options.folder))
     try:
+        # As in the daemons, for both sides of every row.
+        collect_less_often()
         with running_mongo(folder) as mongo:
             machine = Machine.measured(mongo.binary, folder)
             figures, failures = uvloop.run(_run(Workbench(options, mongo, folder), chosen))

@@ -8,6 +8,7 @@ import uvloop
 from aiohttp import web
 
 from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.garbage import collect_less_often
 from daemons.shared.http import health
 from daemons.shared.http.boundary import boundary
 from daemons.shared.http.openapi import describe
@@ -52,6 +53,7 @@ def build_app(
 def serve(app: web.Application, settings: DaemonSettings) -> None:
     """Serve until SIGTERM or SIGINT, then let running requests finish. Says why when the port is taken."""
     app[GATEWAYS_KEY] = parse_networks(settings.gateway_networks)
+    collect_less_often()
     try:
         web.run_app(
             app,
