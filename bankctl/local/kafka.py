@@ -109,9 +109,9 @@ def kafka_part(layout: Layout, java: str, class_path: str, *, port: int, control
     options = [*_JVM, f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", class_path]
     arguments.write_text("\n".join(f'"{option}"' for option in options) + "\n")
     run = [java, f"@{arguments}"]
-    cluster = (
-        base64.urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_OID, str(layout.root)).bytes).decode().rstrip("=")
-    )
+    # Never with a hyphen, which the tool would take for an option where it comes first.
+    named = uuid.uuid5(uuid.NAMESPACE_OID, str(layout.root)).bytes
+    cluster = base64.b64encode(named, altchars=b"__").decode().rstrip("=")
     return Part(
         name="kafka",
         port=port,

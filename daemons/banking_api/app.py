@@ -28,6 +28,7 @@ from daemons.banking_api.services.witness import AccountWitness, FundingWitness
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_journal import MongoJournal
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
@@ -116,7 +117,11 @@ def build(settings: BankingSettings) -> web.Application:
             relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
             relay.start()
             stack.push_async_callback(relay.close)
-            ledger_store = MongoLedger(client, database, outbox, FundingWitness(audit, approvals))
+            writers = LedgerWriters(database)
+            await writers.start()
+            stack.push_async_callback(writers.close)
+            witness = FundingWitness(audit, approvals)
+            ledger_store = MongoLedger(client, database, outbox, writers, witness)
             stack.push_async_callback(ledger_store.close)
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import uvloop
 
+from daemons.shared.garbage import collect_less_often
 from daemons.shared.mongo import connect
 from tests.bench.ledger import BenchLedger, running_engine
 
@@ -21,6 +22,7 @@ async def work(order: dict[str, str | int]) -> None:
     accounts = client[str(order["database"])]["accounts"].find({"owner": {"$ne": None}}, {"owner": 1})
     owner_of: dict[str, UUID] = {found["_id"]: found["owner"] async for found in accounts.sort("_id")}
     ledger = BenchLedger(client, str(order["database"]), owner_of)
+    make = getattr(ledger.payments, str(order["payments"]))
     async with running_engine(ledger) as engine:
         _tell("ready")
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -31,7 +33,7 @@ async def work(order: dict[str, str | int]) -> None:
             async def post() -> None:
                 nonlocal in_time
                 while (since := time.perf_counter()) < end:  # noqa: B023 - the tasks end within this turn
-                    [command] = ledger.payments.to_one(1)
+                    [command] = make(1)
                     ledger.acknowledge(await engine.post(command))
                     in_time += time.perf_counter() < end  # noqa: B023 - same
                     latencies.append(time.perf_counter() - since)  # noqa: B023 - same
@@ -50,4 +52,5 @@ def _tell(line: str) -> None:
 
 
 if __name__ == "__main__":
+    collect_less_often()
     uvloop.run(work(json.loads(sys.stdin.readline())))

@@ -17,6 +17,7 @@ from daemons.banking_api.domain.journal import (
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.proof import prove_ledger
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts, _to_document
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import ensure_schema
@@ -92,7 +93,9 @@ async def running_engine(
     ledger: BenchLedger, *, committed: Callable[[], None] = lambda: None
 ) -> AsyncIterator[CommitEngine]:
     """Run the product's engine in this process, wired as banking_api wires it; its events stay put."""
-    store = MongoLedger(ledger.client, ledger.database, ledger.outbox)
+    writers = LedgerWriters(ledger.database)
+    await writers.start()
+    store = MongoLedger(ledger.client, ledger.database, ledger.outbox, writers)
     engine = CommitEngine(store, clock=utc_now, new_id=new_id, committed=committed)
     engine.start()
     try:
@@ -100,6 +103,7 @@ async def running_engine(
     finally:
         await engine.close()
         await store.close()
+        await writers.close()
 
 
 def _account(number: str, owner: UUID) -> Account:

@@ -6,6 +6,7 @@ only on accounts that nobody has changed since (docs/adr/0011). A refusal takes 
 is read again in the transaction before it counts.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,11 +18,19 @@ from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Ou
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
+from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
 from daemons.banking_api.storage.working_set import WorkingSet
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
-from daemons.shared.mongo import Client, Database, Session, insert_all, run_transaction
+from daemons.shared.mongo import (
+    TRANSACTION_TIMEOUT_SECONDS,
+    Client,
+    Database,
+    Session,
+    insert_all,
+    run_transaction,
+)
 from daemons.shared.outbox.store import OutboxStore
 
 Accounts = Mapping[str, LedgerAccount]
@@ -30,7 +39,7 @@ Decide = Callable[[Accounts, Stored], GroupDecision]
 Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session], Awaitable[None]]
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
-_ATTEMPTS = 6
+_LAGGING_BEFORE_ALL_ARE_SEARCHED = 2
 _log = structlog.get_logger()
 
 
@@ -47,20 +56,30 @@ class _Reading:
     """What is read before a group is decided: nothing but unknown accounts, until the database objects."""
 
     look_for_keys: bool
+    taken: dict[str, int] = field(default_factory=dict)
+    """Numbers that were found taken: an account that is known under a lower one is out of date."""
     exact: set[str] = field(default_factory=set)
     """Accounts to be searched for in the journal."""
+    lagging: int = 0
+    """How often an account was out of date although it had just been read as written down."""
 
 
 class MongoLedger:
     """Posts groups of commands. Correct with any number of processes: the safety is all in the database."""
 
     def __init__(
-        self, client: Client, database: Database, outbox: OutboxStore, witness: Witness | None = None
+        self,
+        client: Client,
+        database: Database,
+        outbox: OutboxStore,
+        writers: LedgerWriters,
+        witness: Witness | None = None,
     ) -> None:
         self._client = client
         self._accounts = LedgerAccounts(database)
         self._journal = database["journal"]
         self._outbox = outbox
+        self._writers = writers
         self._witness = witness
         self._settled = RecentKeys()
         self._working_set = WorkingSet()
@@ -74,18 +93,19 @@ class MongoLedger:
         """
         ids = [command.idempotency_id for command in commands]
         reading = _Reading(look_for_keys=self._settled.any_of(ids))
-        for _ in range(_ATTEMPTS):
+        deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
             try:
                 decision = await run_transaction(self._client, partial(self._post, commands, decide, reading))
             except DuplicateKeyError as error:
-                self._learn(reading, error, commands)
+                self._learn(reading, error)
             except _OutOfDateError as error:
                 reading.exact |= error.accounts
             except OutcomeUnknownError:
                 return await self._read_back(commands)
             else:
                 self._settled.add(ids)
-                await self._write_back(self._working_set.keep(self._own(decision)))
+                await self._keep(decision)
                 return decision.outcomes
         raise TransientError("unavailable", "The ledger is busy with the same accounts; try again.")
 
@@ -122,6 +142,16 @@ class MongoLedger:
         unknown = ids - accounts.keys() - reading.exact
         if unknown:
             accounts |= await self._accounts.as_written(unknown, session)
+        lagging = {
+            id_
+            for id_, number in reading.taken.items()
+            if id_ in accounts and accounts[id_].sequence < number
+        }
+        if lagging:
+            reading.lagging += len(lagging)
+            # Where some lag, another process has not written down what it knows: then others will too.
+            many = reading.lagging >= _LAGGING_BEFORE_ALL_ARE_SEARCHED
+            reading.exact |= ids if many else lagging
         if reading.exact:
             accounts |= await self._accounts.exact(reading.exact, session)
         return accounts
@@ -136,31 +166,32 @@ class MongoLedger:
                 raise _OutOfDateError(changed)
 
     async def _write(self, decision: GroupDecision, session: Session) -> None:
+        if decision.changed and not self._writers.alone:
+            # Others decide on these too: they find them up to date, as this process will. It comes first, for
+            # this is where two that meet on an account part, and the journal's is the larger message.
+            await self._accounts.write(decision.changed.values(), session)
         if decision.transactions:
             documents = [to_document(transaction) for transaction in decision.transactions]
             await insert_all(self._journal, documents, session=session)
             told = {"transactions": [document["_id"] for document in documents]}
             await self._outbox.add(told, events=len(documents), session=session)
-        contested = self._working_set.contested(decision.changed)
-        if contested:
-            # Others decide on these too: they find them up to date, as this process will.
-            await self._accounts.write([decision.changed[id_] for id_ in contested], session)
 
-    def _own(self, decision: GroupDecision) -> list[LedgerAccount]:
-        """Return the changed accounts that no other process writes to."""
-        contested = self._working_set.contested(decision.changed)
-        return [account for id_, account in decision.changed.items() if id_ not in contested]
+    async def _keep(self, decision: GroupDecision) -> None:
+        """Remember what is known now; one of several processes remembers nothing."""
+        if self._writers.alone:
+            await self._write_back(self._working_set.keep(decision.changed.values()))
+        elif self._working_set:
+            await self._write_back(self._working_set.empty())
 
-    def _learn(self, reading: _Reading, error: DuplicateKeyError, commands: Sequence[PostingCommand]) -> None:
-        """Read more the next time: keys that are stored already, or accounts that others have changed."""
-        taken = (error.details or {}).get("keyValue", {}).get(HISTORY_FIELDS[0])
-        if taken is None:
+    def _learn(self, reading: _Reading, error: DuplicateKeyError) -> None:
+        """Read more the next time: keys that are stored already, or an account that others have changed."""
+        key = (error.details or {}).get("keyValue", {})
+        account = key.get(HISTORY_FIELDS[0])
+        if account is None:
             reading.look_for_keys = True
-            return
-        # One account is soon read; where a second one of the group is out of date as well, others will be.
-        others = {taken} if not reading.exact else _named(commands)
-        reading.exact |= others
-        self._working_set.contest(others)
+        else:
+            self._working_set.forget(account)
+            reading.taken[account] = key[HISTORY_FIELDS[1]]
 
     async def _write_back(self, accounts: Sequence[LedgerAccount]) -> None:
         try:

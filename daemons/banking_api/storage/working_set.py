@@ -1,31 +1,27 @@
 """What this process knows of accounts from its own commits: a hint that saves reading, never a proof.
 
-Whoever decides on what is kept here finds the account's next number taken if it is out of date. Accounts that
-other processes write to as well are contested: for a while they are not kept.
+Whoever decides on what is kept here finds the account's next number taken if it is out of date.
 """
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 
 from daemons.banking_api.domain.decision import LedgerAccount
 
 ACCOUNTS_KEPT = 100_000
 """About 50 MB; what is pushed out is written down, so that it can be read again as cheaply as before."""
-CONTESTED_SECONDS = 30.0
-"""A number taken by another process costs a group a second try, so one in half a minute is nothing."""
 
 
 class WorkingSet:
     """Accounts by id, least recently used first."""
 
-    def __init__(
-        self, *, limit: int = ACCOUNTS_KEPT, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, limit: int = ACCOUNTS_KEPT) -> None:
         self._limit = limit
-        self._monotonic = monotonic
         self._kept: dict[str, LedgerAccount] = {}
-        self._contested: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """How many accounts are kept."""
+        return len(self._kept)
 
     def known(self, ids: Iterable[str]) -> dict[str, LedgerAccount]:
         """Return what is known of the accounts, for the caller to change; what is kept stays as it is."""
@@ -48,23 +44,6 @@ class WorkingSet:
         kept, self._kept = self._kept, {}
         return list(kept.values())
 
-    def contest(self, ids: Iterable[str]) -> None:
-        """Note that another process writes to these accounts."""
-        now = self._monotonic()
-        until = now + CONTESTED_SECONDS
-        if len(self._contested) > self._limit:
-            self._contested = {id_: end for id_, end in self._contested.items() if end > now}
-        for id_ in ids:
-            self._kept.pop(id_, None)
-            self._contested[id_] = until
-
-    def contested(self, ids: Iterable[str]) -> set[str]:
-        """Return which of the accounts others write to as well."""
-        if not self._contested:
-            return set()
-        now = self._monotonic()
-        found = {id_ for id_ in ids if id_ in self._contested}
-        over = {id_ for id_ in found if self._contested[id_] <= now}
-        for id_ in over:
-            del self._contested[id_]
-        return found - over
+    def forget(self, id_: str) -> None:
+        """Keep an account no longer, because somebody has changed it."""
+        self._kept.pop(id_, None)

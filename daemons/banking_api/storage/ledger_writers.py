@@ -1,0 +1,67 @@
+"""Which processes write to this ledger now: a hint for what to read and write, never a proof.
+
+Each process says once a second that it is there. One that is alone knows the accounts best itself. Of several,
+each reads accounts as written down, and writes them down with what it posts.
+"""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from pymongo.errors import PyMongoError
+
+from daemons.shared.ids import new_id
+from daemons.shared.mongo import Database, Document
+from daemons.shared.tasks import end_task
+
+BEAT_SECONDS = 1.0
+GONE_AFTER = timedelta(seconds=5)
+"""A process that has been silent for longer is taken for dead; if it is not, its groups are decided twice."""
+_log = structlog.get_logger()
+
+
+class LedgerWriters:
+    """This process among those that write to the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._writers = database["writers"]
+        self._own = new_id()
+        self._beating: asyncio.Task[None] | None = None
+        self.alone = False
+        """Whether no other process was there at the last beat."""
+
+    async def start(self) -> None:
+        """Say that this process is there, look around, and go on doing so in a task that this holds."""
+        await self._beat()
+        self._beating = asyncio.create_task(self._beat_on(), name="ledger-writers")
+
+    async def close(self) -> None:
+        """Stop, and say that this process is gone."""
+        if self._beating is not None:
+            await end_task(self._beating)
+        try:
+            await self._writers.delete_one({"_id": self._own})
+        except PyMongoError:
+            _log.info("not signed off among the ledger's writers, it will be forgotten")
+
+    async def _beat_on(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        try:
+            # By the database's clock, for those of several machines differ.
+            await self._writers.update_one({"_id": self._own}, [{"$set": {"seen_at": "$$NOW"}}], upsert=True)
+            self.alone = await self._others() == set()
+        except PyMongoError as error:
+            self.alone = False
+            _log.info("the ledger's writers are not known", reason=type(error).__name__)
+
+    async def _others(self) -> set[UUID]:
+        silent_since = {"$subtract": ["$$NOW", int(GONE_AFTER.total_seconds() * 1000)]}
+        lively: Document = {"_id": {"$ne": self._own}, "$expr": {"$gt": ["$seen_at", silent_since]}}
+        others = {found["_id"] async for found in self._writers.find(lively)}
+        await self._writers.delete_many({"$expr": {"$lte": ["$seen_at", silent_since]}})
+        return others
