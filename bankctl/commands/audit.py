@@ -1,6 +1,7 @@
 """admin audit list, show, verify, export."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
 from pathlib import Path
@@ -13,7 +14,7 @@ from bankctl.anchors import load_anchors, read_anchor_file, save_anchors
 from bankctl.client.audit import TRAILS
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
-from bankctl.errors import CliError, ExitStatus
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render import messages
 from bankctl.render.column import Column
@@ -22,8 +23,11 @@ from bankctl.render.output import emit, emit_event
 app = typer.Typer(
     help="""Who did what to whom, when, why and from where; and whether that record is whole.
 
+Administrative acts and security events: sign-ins, refusals, sessions, passwords, second factors, API keys.
+
 Examples:
   bankctl admin audit list --target 4000000006
+  bankctl admin audit list --action sign_in.refused --since 2026-11-01
   bankctl admin audit verify
 """
 )
@@ -70,25 +74,36 @@ _VERDICTS = [
 def list_records(
     *,
     trail: _Which = None,
-    action: Annotated[str | None, typer.Option("--action", help="Such as freeze, fund or lock.")] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="Such as fund, lock, sign_in or sign_in.refused.")
+    ] = None,
     actor: Annotated[str | None, typer.Option("--actor", metavar="USER_ID", help="Only theirs.")] = None,
     target: Annotated[
         str | None, typer.Option("--target", metavar="ID", help="Only those on this account or user.")
     ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then on.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only before then.")] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> None:
-    """List administrative acts, newest first (support staff).
+    """List administrative acts and security events, newest first (support staff).
 
     Examples:
       bankctl admin audit list
       bankctl admin audit list --action fund --all -o csv > funding.csv
+      bankctl admin audit list --action access.refused --since 2026-11-24T09:00Z
+
+    TIME is a date, which begins at midnight UTC, or a date and time; without a zone it is UTC.
     """
+    wanted = {
+        "action": action,
+        "actor": actor,
+        "target": target,
+        "since": _instant("--since", since),
+        "until": _instant("--until", until),
+    }
     with open_bank() as bank:
-        found = [
-            _named(bank.audit.list(one, action=action, actor=actor, target=target, limit=None), one)
-            for one in _chosen(trail)
-        ]
+        found = [_named(bank.audit.list(one, wanted), one) for one in _chosen(trail)]
         newest = merge(*found, key=lambda record: str(record["at"]), reverse=True)
         emit(_first(newest, None if everything else limit), columns=_COLUMNS, title="Audit")
 
@@ -98,7 +113,7 @@ def show(
     trail: Annotated[Trail, typer.Argument(metavar="TRAIL", help="ledger or users.")],
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="The record's number.")],
 ) -> None:
-    """Show one act with all that was kept of it.
+    """Show one act or event with all that was kept of it.
 
     Examples:
       bankctl admin audit show ledger 17
@@ -169,14 +184,24 @@ def export(*, trail: _Which = None) -> None:
 
 
 def _export_one(bank: BankClient, trail: str) -> dict[str, Any]:
-    newest_first = bank.audit.list(trail, action=None, actor=None, target=None, limit=None)
-    records = list(_named(newest_first, trail))
+    records = list(_named(bank.audit.list(trail), trail))
     for record in reversed(records):
         emit_event(record)
     if not records:
         head: dict[str, Any] = bank.audit.proof(trail, None)["head"]
         return head
     return {"count": records[0]["seq"], "hash": records[0]["hash"]}
+
+
+def _instant(option: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        zoned = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise usage_error(f"{option}: {text} is no time", hint="2026-11-24, or 2026-11-24T09:30Z") from None
+    return zoned.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _chosen(trail: Trail | None) -> list[str]:
