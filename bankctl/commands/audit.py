@@ -11,6 +11,7 @@ import typer
 
 from bankctl import invocation
 from bankctl.anchors import load_anchors, read_anchor_file, save_anchors
+from bankctl.audit_export import verify_export
 from bankctl.client.audit import TRAILS
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
@@ -23,12 +24,12 @@ from bankctl.render.output import emit, emit_event
 app = typer.Typer(
     help="""Who did what to whom, when, why and from where; and whether that record is whole.
 
-Administrative acts and security events: sign-ins, refusals, sessions, passwords, second factors, API keys.
-
 Examples:
   bankctl admin audit list --target 4000000006
   bankctl admin audit list --action sign_in.refused --since 2026-11-01
   bankctl admin audit verify
+
+Administrative acts and security events: sign-ins, refusals, sessions, passwords, second factors, API keys.
 """
 )
 
@@ -53,6 +54,7 @@ _COLUMNS = [
 ]
 _DETAILS = [
     *_COLUMNS,
+    Column("target.kind", "Kind"),
     Column("actor.user_id", "User"),
     Column("actor.role", "Role"),
     Column("before", "Before"),
@@ -130,6 +132,9 @@ def verify(
     anchor: Annotated[
         Path | None, typer.Option("--anchor", metavar="FILE", help="Compare with an earlier export.")
     ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Verify an export; the bank is not asked.")
+    ] = None,
     forget: Annotated[
         bool, typer.Option("--forget", help="Begin anew, such as after `bankctl dev reset`.")
     ] = False,
@@ -139,11 +144,19 @@ def verify(
     Examples:
       bankctl admin audit verify
       bankctl admin audit verify --anchor audit-2026-11.jsonl
+      bankctl admin audit verify --file audit-2026-11.jsonl
 
     The bank computes every hash of the chain anew. Somebody who can write to its database could write
     the whole chain anew as well, so its end is compared with the one that the last verification kept
-    on this machine, or with that of an export. Exits 1 if anything is wrong.
+    on this machine, or with that of an export. With --file every hash of an export is computed on this
+    machine instead. Exits 1 if anything is wrong.
     """
+    if file is not None:
+        if anchor is not None or forget or trail is not None:
+            raise usage_error("--file verifies a whole file; it goes with no other option")
+        _judge([_verdict(proof, "the file itself") for proof in _read_export(file)])
+        messages.success("the file is whole")
+        return
     with open_bank() as bank:
         kept = {} if forget else load_anchors(bank.profile)
         anchors = read_anchor_file(anchor) if anchor is not None else kept
@@ -152,16 +165,7 @@ def verify(
             _verdict(bank.audit.proof(one, anchors.get(one)), source if one in anchors else "-")
             for one in _chosen(trail)
         ]
-        holds = all(verdict["holds"] for verdict in verdicts)
-        heads = {verdict["trail"]: verdict["head"] for verdict in verdicts}
-        _show_verdicts(verdicts, holds=holds, heads=heads)
-        if not holds:
-            raise CliError(
-                "the audit trail is not what was written",
-                exit_status=ExitStatus.UNEXPECTED,
-                hint="`bankctl admin audit verify -o json` names every record; keep the database as it is",
-                code="audit_broken",
-            )
+        heads = _judge(verdicts)
         save_anchors(bank.profile, {**kept, **heads})
     messages.success("whole, and its end is kept on this machine for the next time")
 
@@ -174,7 +178,8 @@ def export(*, trail: _Which = None) -> None:
       bankctl admin audit export > audit-2026-11.jsonl
       bankctl admin audit export --trail users > users.jsonl
 
-    Keep the file where those who run the bank cannot change it; `verify --anchor FILE` compares with it.
+    Keep the file where those who run the bank cannot change it. `verify --file FILE` verifies it by itself,
+    `verify --anchor FILE` compares the bank's trails with where it ends.
     """
     heads: dict[str, Any] = {}
     with open_bank() as bank:
@@ -235,6 +240,29 @@ def _verdict(proof: dict[str, Any], compared_with: str) -> dict[str, Any]:
 
 def _place(seq: int) -> str:
     return f"record {seq}: " if seq else ""
+
+
+def _read_export(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return verify_export(lines)
+    except (OSError, ValueError) as error:
+        raise usage_error(f"{path} is no export: {error}", hint="bankctl admin audit export") from error
+
+
+def _judge(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Show the verdicts and return where the trails end, or fail if one of them does not hold."""
+    holds = all(verdict["holds"] for verdict in verdicts)
+    heads = {verdict["trail"]: verdict["head"] for verdict in verdicts}
+    _show_verdicts(verdicts, holds=holds, heads=heads)
+    if not holds:
+        raise CliError(
+            "the audit trail is not what was written",
+            exit_status=ExitStatus.UNEXPECTED,
+            hint="the same with -o json names every record; keep the database and the file as they are",
+            code="audit_broken",
+        )
+    return heads
 
 
 def _show_verdicts(verdicts: list[dict[str, Any]], *, holds: bool, heads: dict[str, Any]) -> None:
