@@ -15,12 +15,9 @@ class Audit:
     def __init__(self, http: Transport) -> None:
         self._http = http
 
-    def list(
-        self, trail: str, *, action: str | None, actor: str | None, target: str | None, limit: int | None
-    ) -> Iterator[dict[str, Any]]:
-        """The records of one trail, newest first."""
-        params = {"action": action, "actor": actor, "target": target}
-        return iterate(self._http, f"/audit/{trail}", params=params, limit=limit)
+    def list(self, trail: str, wanted: Mapping[str, str | None] | None = None) -> Iterator[dict[str, Any]]:
+        """The records of one trail, newest first: all, or those of an action, actor, target or time."""
+        return iterate(self._http, f"/audit/{trail}", params=wanted or {}, limit=None)
 
     def show(self, trail: str, seq: int) -> dict[str, Any]:
         """One record."""

@@ -1,6 +1,7 @@
 """admin audit list, show, verify, export."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from heapq import merge
 from pathlib import Path
@@ -10,10 +11,11 @@ import typer
 
 from bankctl import invocation
 from bankctl.anchors import load_anchors, read_anchor_file, save_anchors
+from bankctl.audit_export import verify_export
 from bankctl.client.audit import TRAILS
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
-from bankctl.errors import CliError, ExitStatus
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render import messages
 from bankctl.render.column import Column
@@ -24,7 +26,10 @@ app = typer.Typer(
 
 Examples:
   bankctl admin audit list --target 4000000006
+  bankctl admin audit list --action sign_in.refused --since 2026-11-01
   bankctl admin audit verify
+
+Administrative acts and security events: sign-ins, refusals, sessions, passwords, second factors, API keys.
 """
 )
 
@@ -49,6 +54,7 @@ _COLUMNS = [
 ]
 _DETAILS = [
     *_COLUMNS,
+    Column("target.kind", "Kind"),
     Column("actor.user_id", "User"),
     Column("actor.role", "Role"),
     Column("before", "Before"),
@@ -70,25 +76,36 @@ _VERDICTS = [
 def list_records(
     *,
     trail: _Which = None,
-    action: Annotated[str | None, typer.Option("--action", help="Such as freeze, fund or lock.")] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="Such as fund, lock, sign_in or sign_in.refused.")
+    ] = None,
     actor: Annotated[str | None, typer.Option("--actor", metavar="USER_ID", help="Only theirs.")] = None,
     target: Annotated[
         str | None, typer.Option("--target", metavar="ID", help="Only those on this account or user.")
     ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then on.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only before then.")] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> None:
-    """List administrative acts, newest first (support staff).
+    """List administrative acts and security events, newest first (support staff).
 
     Examples:
       bankctl admin audit list
       bankctl admin audit list --action fund --all -o csv > funding.csv
+      bankctl admin audit list --action access.refused --since 2026-11-24T09:00Z
+
+    TIME is a date, which begins at midnight UTC, or a date and time; without a zone it is UTC.
     """
+    wanted = {
+        "action": action,
+        "actor": actor,
+        "target": target,
+        "since": _instant("--since", since),
+        "until": _instant("--until", until),
+    }
     with open_bank() as bank:
-        found = [
-            _named(bank.audit.list(one, action=action, actor=actor, target=target, limit=None), one)
-            for one in _chosen(trail)
-        ]
+        found = [_named(bank.audit.list(one, wanted), one) for one in _chosen(trail)]
         newest = merge(*found, key=lambda record: str(record["at"]), reverse=True)
         emit(_first(newest, None if everything else limit), columns=_COLUMNS, title="Audit")
 
@@ -98,7 +115,7 @@ def show(
     trail: Annotated[Trail, typer.Argument(metavar="TRAIL", help="ledger or users.")],
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="The record's number.")],
 ) -> None:
-    """Show one act with all that was kept of it.
+    """Show one act or event with all that was kept of it.
 
     Examples:
       bankctl admin audit show ledger 17
@@ -115,6 +132,9 @@ def verify(
     anchor: Annotated[
         Path | None, typer.Option("--anchor", metavar="FILE", help="Compare with an earlier export.")
     ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Verify an export; the bank is not asked.")
+    ] = None,
     forget: Annotated[
         bool, typer.Option("--forget", help="Begin anew, such as after `bankctl dev reset`.")
     ] = False,
@@ -124,11 +144,19 @@ def verify(
     Examples:
       bankctl admin audit verify
       bankctl admin audit verify --anchor audit-2026-11.jsonl
+      bankctl admin audit verify --file audit-2026-11.jsonl
 
     The bank computes every hash of the chain anew. Somebody who can write to its database could write
     the whole chain anew as well, so its end is compared with the one that the last verification kept
-    on this machine, or with that of an export. Exits 1 if anything is wrong.
+    on this machine, or with that of an export. With --file every hash of an export is computed on this
+    machine instead. Exits 1 if anything is wrong.
     """
+    if file is not None:
+        if anchor is not None or forget or trail is not None:
+            raise usage_error("--file verifies a whole file; it goes with no other option")
+        _judge([_verdict(proof, "the file itself") for proof in _read_export(file)])
+        messages.success("the file is whole")
+        return
     with open_bank() as bank:
         kept = {} if forget else load_anchors(bank.profile)
         anchors = read_anchor_file(anchor) if anchor is not None else kept
@@ -137,16 +165,7 @@ def verify(
             _verdict(bank.audit.proof(one, anchors.get(one)), source if one in anchors else "-")
             for one in _chosen(trail)
         ]
-        holds = all(verdict["holds"] for verdict in verdicts)
-        heads = {verdict["trail"]: verdict["head"] for verdict in verdicts}
-        _show_verdicts(verdicts, holds=holds, heads=heads)
-        if not holds:
-            raise CliError(
-                "the audit trail is not what was written",
-                exit_status=ExitStatus.UNEXPECTED,
-                hint="`bankctl admin audit verify -o json` names every record; keep the database as it is",
-                code="audit_broken",
-            )
+        heads = _judge(verdicts)
         save_anchors(bank.profile, {**kept, **heads})
     messages.success("whole, and its end is kept on this machine for the next time")
 
@@ -159,7 +178,8 @@ def export(*, trail: _Which = None) -> None:
       bankctl admin audit export > audit-2026-11.jsonl
       bankctl admin audit export --trail users > users.jsonl
 
-    Keep the file where those who run the bank cannot change it; `verify --anchor FILE` compares with it.
+    Keep the file where those who run the bank cannot change it. `verify --file FILE` verifies it by itself,
+    `verify --anchor FILE` compares the bank's trails with where it ends.
     """
     heads: dict[str, Any] = {}
     with open_bank() as bank:
@@ -169,14 +189,24 @@ def export(*, trail: _Which = None) -> None:
 
 
 def _export_one(bank: BankClient, trail: str) -> dict[str, Any]:
-    newest_first = bank.audit.list(trail, action=None, actor=None, target=None, limit=None)
-    records = list(_named(newest_first, trail))
+    records = list(_named(bank.audit.list(trail), trail))
     for record in reversed(records):
         emit_event(record)
     if not records:
         head: dict[str, Any] = bank.audit.proof(trail, None)["head"]
         return head
     return {"count": records[0]["seq"], "hash": records[0]["hash"]}
+
+
+def _instant(option: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        zoned = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise usage_error(f"{option}: {text} is no time", hint="2026-11-24, or 2026-11-24T09:30Z") from None
+    return zoned.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _chosen(trail: Trail | None) -> list[str]:
@@ -210,6 +240,29 @@ def _verdict(proof: dict[str, Any], compared_with: str) -> dict[str, Any]:
 
 def _place(seq: int) -> str:
     return f"record {seq}: " if seq else ""
+
+
+def _read_export(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return verify_export(lines)
+    except (OSError, ValueError) as error:
+        raise usage_error(f"{path} is no export: {error}", hint="bankctl admin audit export") from error
+
+
+def _judge(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Show the verdicts and return where the trails end, or fail if one of them does not hold."""
+    holds = all(verdict["holds"] for verdict in verdicts)
+    heads = {verdict["trail"]: verdict["head"] for verdict in verdicts}
+    _show_verdicts(verdicts, holds=holds, heads=heads)
+    if not holds:
+        raise CliError(
+            "the audit trail is not what was written",
+            exit_status=ExitStatus.UNEXPECTED,
+            hint="the same with -o json names every record; keep the database and the file as they are",
+            code="audit_broken",
+        )
+    return heads
 
 
 def _show_verdicts(verdicts: list[dict[str, Any]], *, holds: bool, heads: dict[str, Any]) -> None:

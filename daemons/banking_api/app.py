@@ -39,13 +39,14 @@ from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import build_app
-from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.topics import ensure_topics
@@ -97,6 +98,7 @@ def build(settings: BankingSettings) -> web.Application:
         draw_payload=_draw_payload,
     )
     app[AUDIT_KEY] = audit
+    app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
     app[APPROVALS_KEY] = approvals
     app[STATEMENTS_KEY] = Statements(journal, AccountHistory(database), app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory

@@ -71,6 +71,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _ADMIN,
 }
 
+ADMINISTRATIVE = GRANTS[Role.ADMIN] - GRANTS[Role.USER]
+"""What only staff may do; that somebody else tried is a security event."""
+
 
 def is_granted(role: Role, permission: Permission) -> bool:
     """Tell whether a signed-in user of this role holds the permission."""

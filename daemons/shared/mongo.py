@@ -19,6 +19,9 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 Client = AsyncMongoClient[Document]
 Session = AsyncClientSession
+Alongside = Callable[[Session], Awaitable[None]]
+"""What a transaction writes besides its own; it may run several times."""
+
 ResultT = TypeVar("ResultT")
 
 TRANSACTION_TIMEOUT_SECONDS = 8

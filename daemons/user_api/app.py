@@ -10,6 +10,8 @@ from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.audit.budget import RecordBudget
+from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import derive, session_signing_key
@@ -17,7 +19,7 @@ from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
-from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.mongo import connect, ping
 from daemons.user_api.handlers import api_keys, auth, internal, second_factor, users
 from daemons.user_api.handlers.parts import PARTS_KEY
@@ -67,6 +69,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         attempts=MongoAttempts(database),
         attempts_key=derive(secret, "sign-in-attempts"),
         sign_in_limits=settings.sign_in_limits,
+        refusals=RecordBudget(per_minute=settings.refusals_recorded_per_minute, clock=clock),
         second_factors=MongoSecondFactors(client, database),
         api_keys=MongoApiKeys(client, database),
         second_factor_roles=settings.second_factor_roles,
@@ -105,6 +108,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
     parts.approvals.carry_out_by({GuardedAct.GRANT_ADMIN: partial(grant_approved, parts)})
     app[PARTS_KEY] = parts
     app[AUDIT_KEY] = audit
+    app[REFUSALS_KEY] = RefusalWitness(audit, clock=clock)
     app[APPROVALS_KEY] = parts.approvals
     verifier = verifier_from_jwks(NAME, parts.signer.public_keys(), clock=clock)
     app[AUTHENTICATOR_KEY] = OwnSessions(parts, verifier)

@@ -35,6 +35,8 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     account_longest_pause_seconds: Annotated[float, Field(ge=1)] = 300
     address_free_failures: Annotated[int, Field(ge=1)] = 100
     address_longest_pause_seconds: Annotated[float, Field(ge=1)] = 60
+    refusals_recorded_per_minute: Annotated[int, Field(ge=1)] = 60
+    """How many refused guesses a minute each process records; the next record counts the rest."""
 
     @field_validator("jwt_secret_previous")
     @classmethod

@@ -84,7 +84,8 @@ class Approvals:
             await self._audit.append([entry], session=session)
 
         try:
-            await run_transaction(self._client, body)
+            async with self._audit.turn():
+                await run_transaction(self._client, body)
         except DuplicateKeyError:
             if idempotency_key is None:
                 raise
@@ -157,7 +158,8 @@ class Approvals:
             await self._store.decide(approval.id, ApprovalStatus.REJECTED, decision, session=session)
             await self._audit.append([entry], session=session)
 
-        await run_transaction(self._client, body)
+        async with self._audit.turn():
+            await run_transaction(self._client, body)
         log_act(entry)
         return await self.fetch(approval_id)
 

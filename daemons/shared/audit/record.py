@@ -14,8 +14,16 @@ Fields = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """From where a request comes, and which it is."""
+
+    address: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts, from where, in which request. No user id: the server's own shell."""
+    """Who acts, from where, in which request. No user id: the server's own shell, or a stranger."""
 
     user_id: UUID | None
     display_name: str
@@ -36,9 +44,23 @@ SHELL = Actor(user_id=None, display_name="the server's shell", role=None, addres
 """Acts of whoever can start a process on the server: no session stands behind them."""
 
 
+def stranger(origin: Origin) -> Actor:
+    """Return the actor of a request that nobody is signed in for."""
+    return Actor(
+        user_id=None,
+        display_name="not signed in",
+        role=None,
+        address=origin.address,
+        request_id=origin.request_id,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """An act before it has its place in the chain. `before` and `after` hold JSON without fractions."""
+    """An act or a security event before it has its place in the chain.
+
+    `before` and `after` hold JSON without fractions.
+    """
 
     at: datetime
     actor: Actor

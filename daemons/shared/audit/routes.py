@@ -27,9 +27,15 @@ def audit_routes(trail: str) -> Routes:
 
     @routes.add("GET", path, permission=read, query=AuditQuery, answer=AuditPage)
     async def list_audit_records(request: web.Request) -> web.Response:
-        """List administrative acts, newest first."""
+        """List administrative acts and security events, newest first."""
         query = read_query(request, AuditQuery)
-        wanted = AuditFilter(action=query.action, actor=query.actor, target=query.target)
+        wanted = AuditFilter(
+            action=query.action,
+            actor=query.actor,
+            target=query.target,
+            since=query.since,
+            until=query.until,
+        )
         # One more than asked tells whether another page follows.
         found = await request.app[AUDIT_KEY].page(
             wanted, before=_position(query.cursor), limit=query.limit + 1
@@ -52,7 +58,7 @@ def audit_routes(trail: str) -> Routes:
 
     @routes.add("GET", f"{path}/{{seq}}", permission=read, answer=AuditRecordView)
     async def show_audit_record(request: web.Request) -> web.Response:
-        """Show an administrative act."""
+        """Show an administrative act or a security event."""
         number = request.match_info["seq"]
         known = number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER
         record = await request.app[AUDIT_KEY].find(int(number)) if known else None

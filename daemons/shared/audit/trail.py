@@ -1,30 +1,37 @@
 """The audit trail in MongoDB: one document per record, its number as `_id`, and one that is the head."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from daemons.contracts.errors import TransientError
 from daemons.shared.audit.record import AuditEntry, Fields, Head, chained, genesis
-from daemons.shared.mongo import Database, Document, Session
+from daemons.shared.mongo import TRANSACTION_TIMEOUT_SECONDS, Alongside, Client, Database, Document, Session
 
 _HEAD = "head"
 _INDEXES = [
     IndexModel([("target.id", ASCENDING), ("_id", DESCENDING)], name="by_target"),
     IndexModel([("actor.user_id", ASCENDING), ("_id", DESCENDING)], name="by_actor"),
+    IndexModel([("action", ASCENDING), ("_id", DESCENDING)], name="by_action"),
+    IndexModel([("at", ASCENDING)], name="by_time"),
 ]
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which records are wanted; None leaves a field open."""
+    """Which records are wanted; None leaves a field open. Times are as records keep them."""
 
     action: str | None = None
     actor: str | None = None
     target: str | None = None
+    since: str | None = None
+    until: str | None = None
 
 
 class MongoAuditTrail:
@@ -35,6 +42,12 @@ class MongoAuditTrail:
         self._database = database
         self._records = database["audit"]
         self._heads = database["audit_head"]
+        self._turn = asyncio.Lock()
+
+    @property
+    def client(self) -> Client:
+        """The client of the trail's database, for a transaction that does nothing but append."""
+        return self._database.client
 
     async def prepare(self) -> None:
         """Create collections, indexes and the head of an empty trail.
@@ -50,6 +63,37 @@ class MongoAuditTrail:
                 )
             except DuplicateKeyError:
                 return  # another process was quicker
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for this process's turn, outside a transaction that is going to append.
+
+        Transactions that append at once conflict at the head, and all but one of them are run again: fifty
+        at a time would spend most of their work on that. One process's take turns, so that only processes
+        meet. A turn within a turn never comes.
+
+        Raises:
+            TransientError: `overloaded`; those before took too long.
+        """
+        try:
+            async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise TransientError(
+                "overloaded", "Too much is being recorded at the moment; try again.", retry_after_seconds=1
+            ) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def recording(self, entry: AuditEntry) -> Alongside:
+        """Return what a transaction runs to record the entry with its own writes."""
+
+        async def write(session: Session) -> None:
+            await self.append([entry], session=session)
+
+        return write
 
     async def append(self, entries: Sequence[AuditEntry], *, session: Session) -> None:
         """Write the entries in the caller's transaction.
@@ -86,6 +130,9 @@ class MongoAuditTrail:
             )
             if value is not None
         }
+        bounds = {"$gte": wanted.since, "$lt": wanted.until}
+        if period := {name: bound for name, bound in bounds.items() if bound is not None}:
+            query["at"] = period
         if before is not None:
             query["_id"] = {"$lt": before}
         cursor = self._records.find(query).sort("_id", DESCENDING).limit(limit)

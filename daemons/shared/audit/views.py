@@ -1,11 +1,12 @@
 """What the audit's routes take and answer."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from daemons.contracts.errors import ConflictError
-from daemons.contracts.wire import UuidText, WireModel
+from daemons.contracts.wire import UuidText, WireModel, format_instant
 from daemons.shared.audit.record import Fields
 from daemons.shared.audit.verify import Verdict
 from daemons.shared.http.pages import PageQuery, QueryInteger
@@ -14,8 +15,23 @@ _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _LARGEST_COUNT = 2**53
 
 
+def _as_kept(text: str) -> str:
+    """Return an instant in the form that records keep, which sorts as time does."""
+    try:
+        return format_instant(datetime.fromisoformat(text))
+    except ValueError:
+        raise ValueError("must be an instant that exists") from None
+
+
+_QueryInstant = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?Z$"),
+    AfterValidator(_as_kept),
+]
+
+
 class PersonView(WireModel):
-    """Who it was, as they were then; without an id: the server's own shell."""
+    """Who it was, as they were then; without an id: the server's own shell, or nobody who was signed in."""
 
     user_id: UuidText | None
     display_name: str
@@ -30,7 +46,10 @@ class TargetView(WireModel):
 
 
 class AuditRecordView(WireModel):
-    """One act. `approval` tells of the first person where two were needed; the actor is the second."""
+    """One act or security event.
+
+    `approval` tells of the first person where two were needed; the actor is the second.
+    """
 
     seq: int
     at: str
@@ -70,11 +89,13 @@ class AuditPage(WireModel):
 
 
 class AuditQuery(PageQuery):
-    """The list of records, or those of one action, acting user or target."""
+    """The list of records, or those of one action, acting user, target or time: since, and before until."""
 
     action: Annotated[str, Field(max_length=64)] | None = None
     actor: UuidText | None = None
     target: Annotated[str, Field(max_length=64)] | None = None
+    since: _QueryInstant | None = None
+    until: _QueryInstant | None = None
 
 
 class AnchorQuery(WireModel):

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import web
 
-from daemons.shared.audit.record import Actor
+from daemons.shared.audit.record import Actor, Origin
 from daemons.shared.http.requests import caller_of, request_id_of
 
 Network = IPv4Network | IPv6Network
@@ -24,6 +24,11 @@ def address_of(request: web.Request) -> str:
     address = ip_address(peer)
     trusted = address.is_loopback or any(address in network for network in request.app.get(GATEWAYS_KEY, []))
     return (_parse(request.headers.get("X-Forwarded-For")) if trusted else None) or peer
+
+
+def origin_of(request: web.Request) -> Origin:
+    """Return from where this request comes, as the audit keeps it."""
+    return Origin(address=address_of(request), request_id=request_id_of(request))
 
 
 def actor_of(request: web.Request) -> Actor:

@@ -12,17 +12,21 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from daemons.contracts.errors import ForbiddenError
-from daemons.contracts.permissions import Permission, is_granted
+from daemons.contracts.permissions import ADMINISTRATIVE, Permission, is_granted
+from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.auth.api_keys import api_key_in
 from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
+from daemons.shared.http.origin import actor_of
 from daemons.shared.http.requests import CALLER_KEY
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 AUTHENTICATOR_KEY = web.AppKey("authenticator", Authenticator)
 SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokens)
+REFUSALS_KEY = web.AppKey("refusals", RefusalWitness)
+"""Set by daemons that hold an audit trail."""
 
 FORGERY_HEADER = "X-Requested-With"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -122,9 +126,22 @@ def _guarded(route: Route) -> Handler:
         by_key = route.permission is not Permission.PUBLIC and api_key_in(request.headers) is not None
         if route.method not in _SAFE_METHODS and not by_key:
             _refuse_forgery(request)
-        if route.permission is not Permission.PUBLIC:
-            await _sign_in(request, route.permission)
-        return await route.handler(request)
+        if route.permission is Permission.PUBLIC:
+            return await route.handler(request)
+        request[CALLER_KEY] = caller = await _authenticate(request)
+        try:
+            if not caller.may(route.permission):
+                raise _refusal(caller, route.permission)
+            return await route.handler(request)
+        except ForbiddenError as error:
+            if route.permission in ADMINISTRATIVE and REFUSALS_KEY in request.app:
+                await request.app[REFUSALS_KEY].tell(
+                    actor_of(request),
+                    route=f"{route.method} {route.path}",
+                    path=request.rel_url.raw_path,
+                    code=error.code,
+                )
+            raise
 
     return guarded
 
@@ -142,13 +159,6 @@ def _refuse_forgery(request: web.Request) -> None:
         "none",
     }:
         raise ForbiddenError("origin_refused", "The request comes from another site.")
-
-
-async def _sign_in(request: web.Request, permission: Permission) -> None:
-    caller = await _authenticate(request)
-    if not caller.may(permission):
-        raise _refusal(caller, permission)
-    request[CALLER_KEY] = caller
 
 
 async def _authenticate(request: web.Request) -> Caller:

@@ -9,7 +9,7 @@ from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.requests import caller_of, read_body, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.domain.api_key import api_key_not_found
-from daemons.user_api.handlers.origin import address_of
+from daemons.user_api.handlers.origin import origin_of
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey
 from daemons.user_api.services.manage_api_keys import create_api_key, list_api_keys, revoke_api_key
@@ -35,7 +35,7 @@ async def create(request: web.Request) -> web.Response:
         name=body.name,
         scopes=body.scopes,
         lifetime=timedelta(days=body.expires_in_days),
-        address=address_of(request),
+        origin=origin_of(request),
     )
     return json_response(NewApiKey(key=ApiKeyView.of(made.key), token=made.text), status=201)
 
@@ -51,5 +51,5 @@ async def show_all(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     """Revoke one of the own API keys."""
     key_id = read_uuid(request, "id", missing=api_key_not_found())
-    await revoke_api_key(parts_of(request), key_id, user_id=caller_of(request).user_id)
+    await revoke_api_key(parts_of(request), caller_of(request), key_id, origin=origin_of(request))
     return no_content()

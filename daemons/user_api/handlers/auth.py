@@ -9,7 +9,7 @@ from daemons.shared.http.requests import caller_of, read_body, read_query, read_
 from daemons.shared.http.routes import Routes
 from daemons.user_api.domain.session import Session, session_not_found
 from daemons.user_api.domain.user import User
-from daemons.user_api.handlers.origin import address_of, device_of
+from daemons.user_api.handlers.origin import device_of, origin_of
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import (
     Credentials,
@@ -43,7 +43,7 @@ async def login(request: web.Request) -> web.Response:
         email=body.email,
         password=body.password,
         totp=body.totp,
-        address=address_of(request),
+        origin=origin_of(request),
         device=device_of(request),
     )
     return _signed_in(parts, done)
@@ -56,14 +56,14 @@ async def refresh(request: web.Request) -> web.Response:
     if not token:
         raise not_signed_in()
     parts = parts_of(request)
-    return _signed_in(parts, await refresh_session(parts, token))
+    return _signed_in(parts, await refresh_session(parts, token, origin=origin_of(request)))
 
 
 @routes.add("POST", "/auth/logout", permission=Permission.USE_OWN_SESSION, status=204)
 async def logout(request: web.Request) -> web.Response:
     """Sign out: end this session."""
     caller = caller_of(request)
-    await end_session(parts_of(request), caller.session_id, user_id=caller.user_id)
+    await end_session(parts_of(request), caller, caller.session_id, origin=origin_of(request))
     response = no_content()
     clear_session_cookies(response)
     return response
@@ -95,7 +95,7 @@ async def revoke_all_sessions(request: web.Request) -> web.Response:
     """End all own sessions, or all but the one that asks."""
     caller, query = caller_of(request), read_query(request, SessionEnding)
     kept = caller.session_id if query.keep_current else None
-    await end_all_sessions(parts_of(request), user_id=caller.user_id, kept=kept)
+    await end_all_sessions(parts_of(request), caller, kept=kept, origin=origin_of(request))
     response = no_content()
     if kept is None:
         clear_session_cookies(response)
@@ -106,7 +106,7 @@ async def revoke_all_sessions(request: web.Request) -> web.Response:
 async def revoke_session(request: web.Request) -> web.Response:
     """End one of the own sessions."""
     session_id = read_uuid(request, "id", missing=session_not_found())
-    await end_session(parts_of(request), session_id, user_id=caller_of(request).user_id)
+    await end_session(parts_of(request), caller_of(request), session_id, origin=origin_of(request))
     return no_content()
 
 
@@ -122,7 +122,7 @@ async def replace_password(request: web.Request) -> web.Response:
         current=body.current_password,
         new=body.new_password,
         end_other_sessions=body.end_other_sessions,
-        address=address_of(request),
+        origin=origin_of(request),
     )
     return no_content()
 

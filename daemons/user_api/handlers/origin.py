@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from daemons.shared.http.origin import address_of
+from daemons.shared.http.origin import origin_of
 
-__all__ = ["address_of", "device_of"]
+__all__ = ["device_of", "origin_of"]
 
 _DEVICE_LENGTH = 120
 

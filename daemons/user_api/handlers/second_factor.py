@@ -6,7 +6,7 @@ from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.requests import caller_of, read_body
 from daemons.shared.http.routes import Routes
-from daemons.user_api.handlers.origin import address_of
+from daemons.user_api.handlers.origin import origin_of
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import (
     Enrolment,
@@ -36,7 +36,7 @@ async def enrol(request: web.Request) -> web.Response:
     """Begin to enrol: answers the secret for the app, this once; it counts when it is confirmed."""
     body = await read_body(request, PasswordAgain)
     begun = await begin_enrolment(
-        parts_of(request), caller_of(request), password=body.password, address=address_of(request)
+        parts_of(request), caller_of(request), password=body.password, origin=origin_of(request)
     )
     return json_response(Enrolment(secret=begun.secret, otpauth_uri=begun.uri), status=201)
 
@@ -52,7 +52,7 @@ async def confirm(request: web.Request) -> web.Response:
     """Make the second factor count from now on; ends the other sessions and answers the recovery codes."""
     body = await read_body(request, FactorCode)
     codes = await confirm_enrolment(
-        parts_of(request), caller_of(request), code=body.totp, address=address_of(request)
+        parts_of(request), caller_of(request), code=body.totp, origin=origin_of(request)
     )
     return json_response(RecoveryCodes(recovery_codes=codes))
 
@@ -68,6 +68,6 @@ async def remove(request: web.Request) -> web.Response:
         caller_of(request),
         password=body.password,
         code=body.totp,
-        address=address_of(request),
+        origin=origin_of(request),
     )
     return no_content()

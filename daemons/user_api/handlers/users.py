@@ -7,7 +7,7 @@ from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
 from daemons.shared.approvals.views import ApprovalView
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.origin import actor_of
+from daemons.shared.http.origin import actor_of, origin_of
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.domain.user import user_not_found
@@ -34,7 +34,11 @@ async def register(request: web.Request) -> web.Response:
     """Register as a user; the answer does not tell whether the address was free."""
     body = await read_body(request, Registration)
     user = await sign_up(
-        parts_of(request), email=body.email, display_name=body.display_name, password=body.password
+        parts_of(request),
+        email=body.email,
+        display_name=body.display_name,
+        password=body.password,
+        origin=origin_of(request),
     )
     return json_response(UserView.of(user), status=201)
 

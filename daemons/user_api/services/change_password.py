@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import structlog
 
+from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
+from daemons.shared.mongo import Session
 from daemons.user_api.domain.password import check_new_password, normalise_password
 from daemons.user_api.domain.user import User, user_not_found
 from daemons.user_api.services.confirm_password import confirm_password, invalid_credentials
 from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.witness import SecurityEvent, acting, event_of
 
 _log = structlog.get_logger()
 
 
 async def change_password(
-    parts: Parts, caller: Caller, *, current: str, new: str, end_other_sessions: bool, address: str
+    parts: Parts, caller: Caller, *, current: str, new: str, end_other_sessions: bool, origin: Origin
 ) -> None:
     """Change the caller's password; the session that asks goes on, the others end if so wished.
 
@@ -26,7 +29,7 @@ async def change_password(
     user = await parts.users.find(caller.user_id)
     if user is None:
         raise user_not_found()
-    await confirm_password(parts, user, current, address=address)
+    await confirm_password(parts, user, current, origin=origin)
     secret = normalise_password(new)
     check_new_password(
         secret,
@@ -43,7 +46,23 @@ async def change_password(
             raise invalid_credentials()
         return replace(present, password_hash=new_hash)
 
-    change = await parts.users.change(
-        user.id, decide, end_sessions=end_other_sessions, kept_session=caller.session_id
+    entry = event_of(
+        parts,
+        acting(caller, origin),
+        SecurityEvent.CHANGE_PASSWORD,
+        user.id,
+        after={"ends_other_sessions": end_other_sessions},
     )
+
+    async def alongside(_before: User, _after: User, session: Session) -> None:
+        await parts.audit.append([entry], session=session)
+
+    async with parts.audit.turn():
+        change = await parts.users.change(
+            user.id,
+            decide,
+            end_sessions=end_other_sessions,
+            kept_session=caller.session_id,
+            alongside=alongside,
+        )
     _log.info("password changed", user_id=str(user.id), ended_sessions=change.ended_sessions)

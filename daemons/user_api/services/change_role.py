@@ -42,9 +42,10 @@ async def change_role(
         TransientError: `unavailable`.
     """
     testimony = witnessed(registry, actor, "change_role", user_id, reason=reason, approved=approved)
-    change = await registry.users.change(
-        user_id, lambda user: with_role(user, role, actor_id=actor.user_id), alongside=testimony.write
-    )
+    async with registry.audit.turn():
+        change = await registry.users.change(
+            user_id, lambda user: with_role(user, role, actor_id=actor.user_id), alongside=testimony.write
+        )
     testimony.log()
     _log.info(
         "role changed",

@@ -4,29 +4,59 @@ import hmac
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 
 from daemons.contracts.errors import BankError, TransientError
+from daemons.shared.audit.record import Origin, stranger
+from daemons.shared.mongo import run_transaction
 from daemons.user_api.domain.backoff import BackOff, network_of
+from daemons.user_api.domain.user import User
 from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.witness import SecurityEvent, event_of, person
 from daemons.user_api.storage.mongo_attempts import Attempt
 
 _log = structlog.get_logger()
 _FAILED_GUESSES = frozenset({"invalid_credentials", "invalid_totp"})
+_LOCKED = "user_locked"
+_PSEUDONYM_LENGTH = 16
+
+
+@dataclass(slots=True)
+class Guess:
+    """An attempt that was let in, as it is counted; whoever judges it says whose account it is."""
+
+    account: Attempt
+    network: Attempt
+    user: User | None
+
+    @property
+    def name(self) -> str:
+        """What was typed as the account, as the log and the audit keep it: a keyed digest."""
+        return _pseudonym(self.account.key)
 
 
 @asynccontextmanager
 async def counted_attempt(
-    parts: Parts, *, account: str, address: str, forgets: bool = False
-) -> AsyncIterator[None]:
-    """Judge an attempt inside; a failed guess stays counted.
+    parts: Parts,
+    *,
+    account: str,
+    origin: Origin,
+    refusal: SecurityEvent,
+    user: User | None = None,
+    forgets: bool = False,
+) -> AsyncIterator[Guess]:
+    """Judge an attempt inside; a failed guess stays counted, and is told to the audit if it matters there.
 
     Args:
         parts: The parts of the daemon.
         account: What was given as the user's address; unknown ones are counted alike.
-        address: Where the attempt comes from.
+        origin: Where the attempt comes from.
+        refusal: What a failed guess is in the audit.
+        user: Whose account it is, if that is known by their session.
         forgets: A success forgets the account's failures. Only for all factors at once: whoever knows one
             could otherwise guess the other without end.
 
@@ -34,15 +64,18 @@ async def counted_attempt(
         TransientError: `rate_limited`, the attempt was not let in.
     """
     limits = parts.sign_in_limits
-    by_address = await _admit(parts, "address", network_of(address), limits.address)
+    by_address = await _admit(parts, "address", network_of(origin.address), limits.address)
     try:
         by_account = await _admit(parts, "account", account, limits.account)
     except BankError:
         await parts.attempts.take_back(by_address)
         raise
+    guess = Guess(by_account, by_address, user)
     try:
-        yield
+        yield guess
     except BankError as error:
+        if error.code in _FAILED_GUESSES or error.code == _LOCKED:
+            await _tell_refusal(parts, guess, refusal, error.code, origin=origin, in_session=user is not None)
         # Whoever hangs up early stays counted: only an answer of ours tells that it was no guess.
         if error.code not in _FAILED_GUESSES:
             for attempt in (by_address, by_account):
@@ -61,9 +94,50 @@ async def _admit(parts: Parts, kind: str, name: str, back_off: BackOff) -> Attem
     now = parts.clock()
     admitted = await parts.attempts.admit(key, back_off, now)
     if isinstance(admitted, datetime):
-        _log.warning("attempt held back", by=kind, key=key.hex()[:16])
+        _log.warning("attempt held back", by=kind, key=_pseudonym(key))
         wait_seconds = math.ceil((admitted - now).total_seconds())
         raise TransientError(
             "rate_limited", "Too many attempts have failed; wait a little.", retry_after_seconds=wait_seconds
         )
     return admitted
+
+
+async def _tell_refusal(
+    parts: Parts, guess: Guess, refusal: SecurityEvent, code: str, *, origin: Origin, in_session: bool
+) -> None:
+    """Record a refusal if it is an account's first, if a pause begins with it, or if the user is locked.
+
+    Those between are in the count of the next one, and floods from everywhere are bounded besides: whoever
+    guesses must not make the trail grow at will (docs/adr/0012). Unknown accounts are told of alike.
+    """
+    limits = parts.sign_in_limits
+    account, network = _counts(guess.account, limits.account), _counts(guess.network, limits.address)
+    pauses = account["pause_seconds"] or network["pause_seconds"]
+    if code != _LOCKED and guess.account.failures > 1 and not pauses:
+        return
+    with parts.refusals.spend((refusal, code, guess.account.key, guess.account.failures)) as left_out:
+        if left_out is None:
+            return
+        entry = event_of(
+            parts,
+            person(guess.user, origin) if in_session and guess.user else stranger(origin),
+            refusal,
+            guess.user.id if guess.user else ("unknown account", guess.name),
+            reason=code,
+            after={
+                "account": {"name": guess.name, **account},
+                "network": network,
+                "others_left_out": left_out,
+            },
+        )
+        async with parts.audit.turn():
+            await run_transaction(parts.audit.client, parts.audit.recording(entry))
+
+
+def _counts(attempt: Attempt, back_off: BackOff) -> dict[str, Any]:
+    pause_seconds = math.ceil(back_off.pause_after(attempt.failures).total_seconds())
+    return {"failures": attempt.failures, "held_back": attempt.held_back, "pause_seconds": pause_seconds}
+
+
+def _pseudonym(key: bytes) -> str:
+    return key.hex()[:_PSEUDONYM_LENGTH]

@@ -40,7 +40,8 @@ async def _change(
     parts: Parts, act: str, user_id: UUID, decide: Callable[[User], User], *, actor: Actor, reason: str
 ) -> User:
     testimony = witnessed(parts, actor, act, user_id, reason=reason)
-    change = await parts.users.change(user_id, decide, alongside=testimony.write)
+    async with parts.audit.turn():
+        change = await parts.users.change(user_id, decide, alongside=testimony.write)
     testimony.log()
     _log.info(
         "user locked" if change.after.locked else "user unlocked",

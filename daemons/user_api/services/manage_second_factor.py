@@ -3,11 +3,11 @@
 import base64
 import secrets
 from dataclasses import dataclass, field
-from uuid import UUID
 
 import pyotp
 import structlog
 
+from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
 from daemons.user_api.domain.second_factor import (
     RECOVERY_CODES,
@@ -24,6 +24,7 @@ from daemons.user_api.services.count_attempt import counted_attempt
 from daemons.user_api.services.look_up_users import find_user
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.prove_second_factor import prove_second_factor
+from daemons.user_api.services.witness import SecurityEvent, acting, event_of
 
 _log = structlog.get_logger()
 _RECOVERY_CODE_BYTES = 10
@@ -38,7 +39,7 @@ class Enrolment:
     uri: str = field(repr=False)
 
 
-async def begin_enrolment(parts: Parts, caller: Caller, *, password: str, address: str) -> Enrolment:
+async def begin_enrolment(parts: Parts, caller: Caller, *, password: str, origin: Origin) -> Enrolment:
     """Make a secret for the user's app; it counts when a code of it has confirmed it.
 
     Raises:
@@ -47,15 +48,18 @@ async def begin_enrolment(parts: Parts, caller: Caller, *, password: str, addres
         TransientError: `rate_limited`, `overloaded` or `unavailable`.
     """
     user = await find_user(parts, caller.user_id)
-    await confirm_password(parts, user, password, address=address)
+    await confirm_password(parts, user, password, origin=origin)
     secret = pyotp.random_base32()
     factor = SecondFactor(user_id=user.id, sealed_secret=parts.sealer.seal(secret, user.id))
-    if not await parts.second_factors.begin(factor):
+    entry = event_of(parts, acting(caller, origin), SecurityEvent.BEGIN_SECOND_FACTOR, user.id)
+    async with parts.audit.turn():
+        begun = await parts.second_factors.begin(factor, alongside=parts.audit.recording(entry))
+    if not begun:
         raise totp_already_active()
     return Enrolment(secret, enrolment_uri(secret, user.email))
 
 
-async def confirm_enrolment(parts: Parts, caller: Caller, *, code: str, address: str) -> list[str]:
+async def confirm_enrolment(parts: Parts, caller: Caller, *, code: str, origin: Origin) -> list[str]:
     """Make the second factor count, end the user's other sessions, and return the recovery codes.
 
     Raises:
@@ -69,18 +73,29 @@ async def confirm_enrolment(parts: Parts, caller: Caller, *, code: str, address:
         raise totp_not_active()
     if factor.confirmed:
         raise totp_already_active()
-    async with counted_attempt(parts, account=user.email, address=address):
+    refusal = SecurityEvent.CONFIRMATION_REFUSED
+    async with counted_attempt(parts, account=user.email, origin=origin, refusal=refusal, user=user):
         secret = parts.sealer.open(factor.sealed_secret, user.id)
         step = matching_step(secret, code, parts.clock()) if secret is not None else None
         if step is None:
             raise invalid_totp()
     codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
-    confirmed = await parts.second_factors.confirm(
-        factor,
-        step=step,
-        recovery_digests=[recovery_digest(one) for one in codes],
-        kept_session=caller.session_id,
+    entry = event_of(
+        parts,
+        acting(caller, origin),
+        SecurityEvent.CONFIRM_SECOND_FACTOR,
+        user.id,
+        before={"second_factor": False},
+        after={"second_factor": True, "recovery_codes": len(codes)},
     )
+    async with parts.audit.turn():
+        confirmed = await parts.second_factors.confirm(
+            factor,
+            step=step,
+            recovery_digests=[recovery_digest(one) for one in codes],
+            kept_session=caller.session_id,
+            alongside=parts.audit.recording(entry),
+        )
     if not confirmed:
         raise totp_already_active()
     _log.info("second factor active", user_id=str(user.id))
@@ -88,7 +103,7 @@ async def confirm_enrolment(parts: Parts, caller: Caller, *, code: str, address:
 
 
 async def remove_second_factor(
-    parts: Parts, caller: Caller, *, password: str, code: str, address: str
+    parts: Parts, caller: Caller, *, password: str, code: str, origin: Origin
 ) -> None:
     """Give the second factor up, with both factors at hand; ends the user's other sessions.
 
@@ -100,16 +115,27 @@ async def remove_second_factor(
     user = await find_user(parts, caller.user_id)
     if not user.second_factor:
         raise totp_not_active()
-    await confirm_password(parts, user, password, address=address)
-    async with counted_attempt(parts, account=user.email, address=address, forgets=True):
-        await prove_second_factor(parts, user, code, address=address)
-    await _remove(parts, user.id, kept_session=caller.session_id)
-
-
-async def _remove(parts: Parts, user_id: UUID, *, kept_session: UUID | None) -> None:
-    if not await parts.second_factors.remove(user_id, kept_session=kept_session):
+    await confirm_password(parts, user, password, origin=origin)
+    refusal = SecurityEvent.CONFIRMATION_REFUSED
+    async with counted_attempt(
+        parts, account=user.email, origin=origin, refusal=refusal, user=user, forgets=True
+    ):
+        await prove_second_factor(parts, user, code, origin=origin)
+    entry = event_of(
+        parts,
+        acting(caller, origin),
+        SecurityEvent.REMOVE_SECOND_FACTOR,
+        user.id,
+        before={"second_factor": True},
+        after={"second_factor": False},
+    )
+    async with parts.audit.turn():
+        removed = await parts.second_factors.remove(
+            user.id, kept_session=caller.session_id, alongside=parts.audit.recording(entry)
+        )
+    if not removed:
         raise totp_not_active()
-    _log.warning("second factor removed", user_id=str(user_id))
+    _log.warning("second factor removed", user_id=str(user.id))
 
 
 def _recovery_code() -> str:

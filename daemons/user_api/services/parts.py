@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.audit.budget import RecordBudget
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.clock import Clock
@@ -46,6 +47,7 @@ class Parts(Registry):
     attempts: MongoAttempts
     attempts_key: bytes = field(repr=False)
     sign_in_limits: SignInLimits
+    refusals: RecordBudget
     second_factors: MongoSecondFactors
     api_keys: MongoApiKeys
     second_factor_roles: frozenset[Role]

@@ -3,18 +3,21 @@
 import structlog
 
 from daemons.contracts.errors import UnauthenticatedError
+from daemons.shared.audit.record import Origin, stranger
 from daemons.shared.auth.session_tokens import not_signed_in, session_ended
+from daemons.shared.mongo import Session as DatabaseSession
 from daemons.user_api.domain.refresh_token import digest_of, is_repetition, successor_of
 from daemons.user_api.domain.session import Session
 from daemons.user_api.domain.user import User
 from daemons.user_api.services.issue_tokens import SignIn, issue_tokens
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.verify_session import verify_session
+from daemons.user_api.services.witness import SecurityEvent, event_of, session_state
 
 _log = structlog.get_logger()
 
 
-async def refresh_session(parts: Parts, token: str) -> SignIn:
+async def refresh_session(parts: Parts, token: str, *, origin: Origin) -> SignIn:
     """Exchange the refresh token; whoever offers an old one ends the session, for two people hold it.
 
     Raises:
@@ -30,12 +33,12 @@ async def refresh_session(parts: Parts, token: str) -> SignIn:
     session, user = found
     following = successor_of(token, parts.refresh_keys[0])
     if not await parts.refresh_tokens.exchange(kept, digest_of(following), parts.clock()):
-        following = await _repeated(parts, token, session, user)
+        following = await _repeated(parts, token, session, user, origin)
     _log.info("session refreshed", user_id=str(user.id), session_id=str(session.id))
     return issue_tokens(parts, user, session, refresh_token=following)
 
 
-async def _repeated(parts: Parts, token: str, session: Session, user: User) -> str:
+async def _repeated(parts: Parts, token: str, session: Session, user: User, origin: Origin) -> str:
     """Return the successor that the token was exchanged for a moment ago.
 
     Raises:
@@ -44,16 +47,28 @@ async def _repeated(parts: Parts, token: str, session: Session, user: User) -> s
     used = await parts.refresh_tokens.find(digest_of(token))
     successor = await parts.refresh_tokens.find(used.successor) if used and used.successor else None
     if used is None or not is_repetition(used, successor, parts.clock()):
-        raise await _reused(parts, session, user)
+        raise await _reused(parts, session, user, origin)
     # The exchange may have been made under the secret that has just been replaced.
     for key in parts.refresh_keys:
         following = successor_of(token, key)
         if digest_of(following) == used.successor:
             return following
-    raise await _reused(parts, session, user)
+    raise await _reused(parts, session, user, origin)
 
 
-async def _reused(parts: Parts, session: Session, user: User) -> UnauthenticatedError:
-    await parts.sessions.end(session.id, user_id=user.id)
+async def _reused(parts: Parts, session: Session, user: User, origin: Origin) -> UnauthenticatedError:
+    async def alongside(ended: Session, transaction: DatabaseSession) -> None:
+        # Two people hold the token, and nobody can tell which of them this is.
+        entry = event_of(
+            parts,
+            stranger(origin),
+            SecurityEvent.REFRESH_TOKEN_REUSED,
+            user.id,
+            before=session_state(ended),
+        )
+        await parts.audit.append([entry], session=transaction)
+
+    async with parts.audit.turn():
+        await parts.sessions.end(session.id, user_id=user.id, alongside=alongside)
     _log.warning("refresh token reused", user_id=str(user.id), session_id=str(session.id))
     return session_ended()

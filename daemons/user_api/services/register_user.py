@@ -3,13 +3,14 @@
 import structlog
 
 from daemons.contracts.permissions import Role
+from daemons.shared.audit.record import Origin, stranger
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Session
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.password import check_new_password, normalise_password
 from daemons.user_api.domain.user import User
 from daemons.user_api.services.parts import Registry
-from daemons.user_api.services.witness import creation_of
+from daemons.user_api.services.witness import SecurityEvent, creation_of, event_of, state_of
 
 _log = structlog.get_logger()
 
@@ -28,18 +29,15 @@ async def register_user(
         TransientError: `overloaded` or `unavailable`.
     """
     user = await _prepare(registry, email, display_name, password, role)
-    entry = creation_of(user)
-
-    async def record(session: Session) -> None:
-        if role is not Role.USER:
-            await registry.audit.append([entry], session=session)
-
-    await registry.users.insert(user, alongside=record)
+    async with registry.audit.turn():
+        await registry.users.insert(user, alongside=registry.audit.recording(creation_of(user)))
     _log.info("user registered", user_id=str(user.id), role=role.value)
     return user
 
 
-async def sign_up(registry: Registry, *, email: str, display_name: str, password: str) -> User:
+async def sign_up(
+    registry: Registry, *, email: str, display_name: str, password: str, origin: Origin
+) -> User:
     """Add a user if the address is free; the answer is the same, and costs the same, if it is not.
 
     For a taken address the returned user exists nowhere: the one who has the address keeps their password.
@@ -49,7 +47,20 @@ async def sign_up(registry: Registry, *, email: str, display_name: str, password
         TransientError: `overloaded` or `unavailable`.
     """
     user = await _prepare(registry, email, display_name, password, Role.USER)
-    if await registry.users.sign_up(user):
+
+    async def record(present: User | None, session: Session) -> None:
+        # One record either way: neither the answer nor its time tells which.
+        if present is None:
+            event, target, after = SecurityEvent.REGISTER, user.id, state_of(user)
+        else:
+            event, target, after = SecurityEvent.REGISTER_REFUSED, present.id, state_of(present)
+        reason = None if present is None else "email_taken"
+        entry = event_of(registry, stranger(origin), event, target, reason=reason, after=after)
+        await registry.audit.append([entry], session=session)
+
+    async with registry.audit.turn():
+        registered = await registry.users.sign_up(user, alongside=record)
+    if registered:
         _log.info("user registered", user_id=str(user.id), role=user.role.value)
     else:
         _log.warning("registration of a taken address")

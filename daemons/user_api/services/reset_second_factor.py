@@ -26,8 +26,9 @@ async def reset_second_factor(
         await factors.discard(user_id, session)
         await testimony.write(before, after, session)
 
-    change = await registry.users.change(
-        user_id, lambda user: replace(user, second_factor=False), alongside=alongside
-    )
+    async with registry.audit.turn():
+        change = await registry.users.change(
+            user_id, lambda user: replace(user, second_factor=False), alongside=alongside
+        )
     testimony.log()
     return change.after

@@ -10,6 +10,7 @@ from daemons.contracts.errors import (
     InvalidRequestError,
     TransientError,
 )
+from daemons.shared.audit.record import Origin
 from daemons.shared.ids import new_id
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.password import normalise_password
@@ -20,14 +21,15 @@ from daemons.user_api.services.confirm_password import invalid_credentials
 from daemons.user_api.services.count_attempt import counted_attempt
 from daemons.user_api.services.issue_tokens import SignIn, issue_tokens
 from daemons.user_api.services.parts import Parts
-from daemons.user_api.services.prove_second_factor import prove_second_factor
+from daemons.user_api.services.prove_second_factor import Proof, prove_second_factor
+from daemons.user_api.services.witness import SecurityEvent, event_of, person, session_state
 
 _log = structlog.get_logger()
 _REFRESH_TOKEN_BYTES = 32
 
 
 async def sign_in(
-    parts: Parts, *, email: str, password: str, totp: str | None = None, address: str, device: str
+    parts: Parts, *, email: str, password: str, totp: str | None = None, origin: Origin, device: str
 ) -> SignIn:
     """Begin a new session for whoever knows the password.
 
@@ -40,24 +42,42 @@ async def sign_in(
         TransientError: `rate_limited`, `overloaded`, `unavailable`, or the user was changed just now.
     """
     account = _account_of(email)
-    async with counted_attempt(parts, account=account, address=address, forgets=True):
-        user = await parts.users.find_by_email(account)
+    refusal = SecurityEvent.SIGN_IN_REFUSED
+    proof: Proof | None = None
+    async with counted_attempt(parts, account=account, origin=origin, refusal=refusal, forgets=True) as guess:
+        guess.user = user = await parts.users.find_by_email(account)
         if not await parts.hasher.verify(normalise_password(password), user.password_hash if user else None):
-            _refused("invalid_credentials", user, address)
+            _refused("invalid_credentials", user, origin.address)
             raise invalid_credentials()
         if user is None or user.locked:
-            _refused("user_locked", user, address)
+            _refused("user_locked", user, origin.address)
             raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
         if user.second_factor:
-            await prove_second_factor(parts, user, totp, address=address)
-    session = _new_session(parts, user.id, address=address, device=device)
+            proof = await prove_second_factor(parts, user, totp, origin=origin)
+    session = _new_session(parts, user.id, address=origin.address, device=device)
     refresh_token = secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
     first = RefreshToken(
         digest=digest_of(refresh_token), session_id=session.id, expires_at=session.expires_at
     )
-    if not await parts.sessions.begin(session, user=user, refresh_token=first):
+    entry = event_of(
+        parts,
+        person(user, origin),
+        SecurityEvent.SIGN_IN,
+        user.id,
+        after={
+            **session_state(session),
+            "second_factor": None if proof is None else proof.value,
+            "failures_before": guess.account.failures - 1,
+            "held_back_before": guess.account.held_back,
+        },
+    )
+    async with parts.audit.turn():
+        begun = await parts.sessions.begin(
+            session, user=user, refresh_token=first, alongside=parts.audit.recording(entry)
+        )
+    if not begun:
         raise TransientError("unavailable", "The user was just changed; try again.", retry_after_seconds=1)
-    _log.info("signed in", user_id=str(user.id), session_id=str(session.id), address=address)
+    _log.info("signed in", user_id=str(user.id), session_id=str(session.id), address=origin.address)
     return issue_tokens(parts, user, session, refresh_token=refresh_token)
 
 

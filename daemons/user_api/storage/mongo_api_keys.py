@@ -1,10 +1,11 @@
 """API keys in MongoDB, as digests only; a TTL index sweeps those that have expired."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
 from daemons.contracts.permissions import Permission
-from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.api_key import MAXIMUM_KEYS, ApiKey
 from daemons.user_api.domain.user import User
 from daemons.user_api.storage.faults import unavailable_on_fault
@@ -20,8 +21,8 @@ class MongoApiKeys:
         self._keys = database[API_KEYS]
         self._users = database[USERS]
 
-    async def insert(self, key: ApiKey, digest: str) -> bool:
-        """Add a key unless its user has as many as allowed."""
+    async def insert(self, key: ApiKey, digest: str, *, alongside: Alongside) -> bool:
+        """Add a key, and what `alongside` writes, unless its user has as many as allowed."""
 
         async def body(session: Session) -> bool:
             # Writing to the user makes two that are made at once conflict, so that both are counted.
@@ -32,6 +33,7 @@ class MongoApiKeys:
             if await self._keys.count_documents(living, session=session) >= MAXIMUM_KEYS:
                 return False
             await self._keys.insert_one({**_to_document(key), "digest": digest}, session=session)
+            await alongside(session)
             return True
 
         return await run_transaction(self._client, body)
@@ -64,11 +66,24 @@ class MongoApiKeys:
                 {"_id": key.id, "last_used_at": key.last_used_at}, {"$set": {"last_used_at": now}}
             )
 
-    async def revoke(self, key_id: UUID, *, user_id: UUID) -> bool:
-        """Remove a key if it is this user's; tells whether there was one."""
-        with unavailable_on_fault():
-            removed = await self._keys.delete_one({"_id": key_id, "user_id": user_id})
-        return removed.deleted_count == 1
+    async def revoke(
+        self, key_id: UUID, *, user_id: UUID, alongside: Callable[[ApiKey, Session], Awaitable[None]]
+    ) -> bool:
+        """Remove a key if it is this user's; tells whether there was one.
+
+        `alongside` gets the key, and writes what must be written with its removal.
+        """
+
+        async def body(session: Session) -> bool:
+            removed = await self._keys.find_one_and_delete(
+                {"_id": key_id, "user_id": user_id}, session=session
+            )
+            if removed is None:
+                return False
+            await alongside(_key_of(removed), session)
+            return True
+
+        return await run_transaction(self._client, body)
 
 
 def _to_document(key: ApiKey) -> Document:

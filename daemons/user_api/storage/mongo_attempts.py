@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from pymongo.write_concern import WriteConcern
 
 from daemons.shared.mongo import Database, Document
 from daemons.user_api.domain.backoff import FIRST_PAUSE, FORGOTTEN_AFTER, BackOff
@@ -17,10 +18,14 @@ _PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that was let in, counted as a failure until it is taken back."""
+    """An attempt that was let in, counted as a failure until it is taken back.
+
+    `failures` counts it in; `held_back` is how many were not let in since the failures began.
+    """
 
     key: bytes
     failures: int
+    held_back: int
 
 
 class MongoAttempts:
@@ -31,6 +36,8 @@ class MongoAttempts:
 
     def __init__(self, database: Database) -> None:
         self._attempts = database[ATTEMPTS]
+        # A crash may lose a few: they tell how long somebody knocked, and let nobody in.
+        self._knocks = database.get_collection(ATTEMPTS, write_concern=WriteConcern(w=1))
 
     async def admit(self, key: bytes, back_off: BackOff, now: datetime) -> Attempt | datetime:
         """Count an attempt and let it in; or return when the next one will be."""
@@ -46,8 +53,9 @@ class MongoAttempts:
                     )
                 except DuplicateKeyError:
                     continue
-                return Attempt(key, counted["failures"] if counted else 0)
-            kept = await self._attempts.find_one({"_id": key})
+                found = counted or {}
+                return Attempt(key, found.get("failures", 0), found.get("held_back", 0))
+            kept = await self._knocks.find_one_and_update({"_id": key}, {"$inc": {"held_back": 1}})
         return now + FIRST_PAUSE if kept is None else max(kept["not_before"], now + FIRST_PAUSE)
 
     async def take_back(self, attempt: Attempt) -> None:

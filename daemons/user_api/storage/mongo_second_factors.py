@@ -1,11 +1,12 @@
 """Second factors in MongoDB: their secrets sealed, their recovery codes as digests."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
 from pymongo.errors import DuplicateKeyError
 
-from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.second_factor import SecondFactor
 from daemons.user_api.storage.faults import unavailable_on_fault
 from daemons.user_api.storage.schema import SECOND_FACTORS, SESSIONS, USERS
@@ -23,7 +24,7 @@ class MongoSecondFactors:
         self._users = database[USERS]
         self._sessions = database[SESSIONS]
 
-    async def begin(self, factor: SecondFactor) -> bool:
+    async def begin(self, factor: SecondFactor, *, alongside: Alongside) -> bool:
         """Keep an unconfirmed factor in place of an earlier one; False if one is confirmed already."""
         document = {
             "sealed_secret": factor.sealed_secret,
@@ -31,13 +32,17 @@ class MongoSecondFactors:
             "last_step": 0,
             "recovery_digests": [],
         }
-        with unavailable_on_fault():
-            try:
-                await self._factors.replace_one(
-                    {"_id": factor.user_id, "confirmed": False}, document, upsert=True
-                )
-            except DuplicateKeyError:
-                return False
+
+        async def body(session: Session) -> None:
+            await self._factors.replace_one(
+                {"_id": factor.user_id, "confirmed": False}, document, upsert=True, session=session
+            )
+            await alongside(session)
+
+        try:
+            await run_transaction(self._client, body)
+        except DuplicateKeyError:
+            return False
         return True
 
     async def find(self, user_id: UUID) -> SecondFactor | None:
@@ -55,7 +60,13 @@ class MongoSecondFactors:
         )
 
     async def confirm(
-        self, factor: SecondFactor, *, step: int, recovery_digests: list[bytes], kept_session: UUID
+        self,
+        factor: SecondFactor,
+        *,
+        step: int,
+        recovery_digests: list[bytes],
+        kept_session: UUID,
+        alongside: Alongside,
     ) -> bool:
         """Make the factor count from now on, and end the sessions that were begun without it."""
 
@@ -68,11 +79,12 @@ class MongoSecondFactors:
             if not confirmed.matched_count:
                 return False
             await self._mark_user(factor.user_id, session, has_factor=True, kept_session=kept_session)
+            await alongside(session)
             return True
 
         return await run_transaction(self._client, body)
 
-    async def remove(self, user_id: UUID, *, kept_session: UUID | None) -> bool:
+    async def remove(self, user_id: UUID, *, kept_session: UUID | None, alongside: Alongside) -> bool:
         """Remove the factor and end the user's other sessions; False if there was none."""
 
         async def body(session: Session) -> bool:
@@ -80,6 +92,7 @@ class MongoSecondFactors:
             if not removed.deleted_count:
                 return False
             await self._mark_user(user_id, session, has_factor=False, kept_session=kept_session)
+            await alongside(session)
             return True
 
         return await run_transaction(self._client, body)
@@ -96,14 +109,26 @@ class MongoSecondFactors:
             )
         return used.matched_count == 1
 
-    async def use_recovery_code(self, user_id: UUID, digest: bytes) -> bool:
-        """Use a recovery code up; False if it is none or was used."""
-        with unavailable_on_fault():
-            used = await self._factors.update_one(
+    async def use_recovery_code(
+        self, user_id: UUID, digest: bytes, *, alongside: Callable[[int, Session], Awaitable[None]]
+    ) -> bool:
+        """Use a recovery code up; False if it is none or was used.
+
+        `alongside` gets how many are left, and writes what must be written with that.
+        """
+
+        async def body(session: Session) -> bool:
+            before = await self._factors.find_one_and_update(
                 {"_id": user_id, "confirmed": True, "recovery_digests": digest},
                 {"$pull": {"recovery_digests": digest}},
+                session=session,
             )
-        return used.modified_count == 1
+            if before is None:
+                return False
+            await alongside(len(before["recovery_digests"]) - 1, session)
+            return True
+
+        return await run_transaction(self._client, body)
 
     async def reseal(self, sealer: Sealer) -> None:
         """Seal anew what is sealed under a secret that is about to go."""

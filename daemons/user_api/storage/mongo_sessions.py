@@ -1,10 +1,11 @@
 """Sessions in MongoDB. One that is ended is removed; expired ones are swept by a TTL index."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from daemons.shared.mongo import Client, Database, Document, run_transaction
+from daemons.shared.mongo import Alongside, Client, Database, Document, run_transaction
 from daemons.shared.mongo import Session as DatabaseSession
 from daemons.user_api.domain.refresh_token import RefreshToken
 from daemons.user_api.domain.session import Session
@@ -26,11 +27,13 @@ class MongoSessions:
         self._sessions = database[SESSIONS]
         self._refresh_tokens = database[REFRESH_TOKENS]
 
-    async def begin(self, session: Session, *, user: User, refresh_token: RefreshToken) -> bool:
+    async def begin(
+        self, session: Session, *, user: User, refresh_token: RefreshToken, alongside: Alongside
+    ) -> bool:
         """Add a session and its refresh token, unless the user was locked or changed since `user` was read.
 
         Writing to the user makes a change at the same moment conflict: no session slips past a lock or a
-        new password that ends the others.
+        new password that ends the others. `alongside` writes what must be written with the session.
         """
 
         async def body(transaction: DatabaseSession) -> bool:
@@ -43,6 +46,7 @@ class MongoSessions:
                 return False
             await self._sessions.insert_one(_to_document(session), session=transaction)
             await self._refresh_tokens.insert_one(to_document(refresh_token), session=transaction)
+            await alongside(transaction)
             return True
 
         return await run_transaction(self._client, body)
@@ -76,17 +80,50 @@ class MongoSessions:
                 {"_id": session.id, "last_seen_at": session.last_seen_at}, {"$set": {"last_seen_at": now}}
             )
 
-    async def end(self, session_id: UUID, *, user_id: UUID) -> bool:
-        """End a session if it is this user's; tells whether there was one."""
-        with unavailable_on_fault():
-            ended = await self._sessions.delete_one({"_id": session_id, "user_id": user_id})
-        return ended.deleted_count == 1
+    async def end(
+        self,
+        session_id: UUID,
+        *,
+        user_id: UUID,
+        alongside: Callable[[Session, DatabaseSession], Awaitable[None]],
+    ) -> bool:
+        """End a session if it is this user's; tells whether there was one.
 
-    async def end_all(self, *, user_id: UUID, kept: UUID | None) -> int:
-        """End the user's sessions but for the one that is kept; returns how many."""
-        with unavailable_on_fault():
-            ended = await self._sessions.delete_many({"user_id": user_id, "_id": {"$ne": kept}})
-        return ended.deleted_count
+        `alongside` gets the session that has ended, and writes what must be written with that.
+        """
+
+        async def body(transaction: DatabaseSession) -> bool:
+            ended = await self._sessions.find_one_and_delete(
+                {"_id": session_id, "user_id": user_id}, session=transaction
+            )
+            if ended is None:
+                return False
+            await alongside(_session_of(ended), transaction)
+            return True
+
+        return await run_transaction(self._client, body)
+
+    async def end_all(
+        self,
+        *,
+        user_id: UUID,
+        kept: UUID | None,
+        alongside: Callable[[int, DatabaseSession], Awaitable[None]],
+    ) -> int:
+        """End the user's sessions but for the one that is kept; returns how many.
+
+        `alongside` gets that number, unless it is none, and writes what must be written with it.
+        """
+
+        async def body(transaction: DatabaseSession) -> int:
+            ended = await self._sessions.delete_many(
+                {"user_id": user_id, "_id": {"$ne": kept}}, session=transaction
+            )
+            if ended.deleted_count:
+                await alongside(ended.deleted_count, transaction)
+            return ended.deleted_count
+
+        return await run_transaction(self._client, body)
 
 
 def _to_document(session: Session) -> Document:

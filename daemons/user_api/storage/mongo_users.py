@@ -9,14 +9,14 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import ConflictError
 from daemons.contracts.permissions import Role
-from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
+from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.user import User, email_taken, user_not_found
 from daemons.user_api.storage.faults import unavailable_on_fault
 from daemons.user_api.storage.schema import REGISTRATIONS, SESSIONS, USERS
 
 _REFUSED_KEPT = timedelta(days=30)
 
-Alongside = Callable[[User, User, Session], Awaitable[None]]
+AlongsideChange = Callable[[User, User, Session], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,7 @@ class MongoUsers:
         self._sessions = database[SESSIONS]
         self._refused = database[REGISTRATIONS]
 
-    async def insert(
-        self, user: User, *, alongside: Callable[[Session], Awaitable[None]] | None = None
-    ) -> None:
+    async def insert(self, user: User, *, alongside: Alongside) -> None:
         """Add a user, and in the same transaction what `alongside` writes.
 
         Raises:
@@ -48,23 +46,30 @@ class MongoUsers:
 
         async def body(session: Session) -> None:
             await self._users.insert_one(_to_document(user), session=session)
-            if alongside is not None:
-                await alongside(session)
+            await alongside(session)
 
         try:
             await run_transaction(self._client, body)
         except DuplicateKeyError:
             raise email_taken() from None
 
-    async def sign_up(self, user: User) -> bool:
+    async def sign_up(
+        self, user: User, *, alongside: Callable[[User | None, Session], Awaitable[None]]
+    ) -> bool:
         """Add a user unless the address is taken; both ways read once and write one document.
 
         The refused one is kept for a while: it is what a user can be told who asks who tried their address.
+        `alongside` gets who has the address already, if somebody does, and writes what must be written with
+        either.
         """
+
+        async def add(session: Session) -> None:
+            await alongside(None, session)
+
         present = await self.find_by_email(user.email)
         if present is None:
             try:
-                await self.insert(user)
+                await self.insert(user, alongside=add)
             except ConflictError:
                 present = await self.find_by_email(user.email)
             else:
@@ -78,6 +83,7 @@ class MongoUsers:
 
         async def body(session: Session) -> None:
             await self._refused.insert_one(refused, session=session)
+            await alongside(present, session)
 
         await run_transaction(self._client, body)
         return False
@@ -114,7 +120,7 @@ class MongoUsers:
         *,
         end_sessions: bool = True,
         kept_session: UUID | None = None,
-        alongside: Alongside | None = None,
+        alongside: AlongsideChange | None = None,
     ) -> UserChange:
         """Apply a change of the domain to the present user and end their sessions, in one transaction.
 

@@ -86,6 +86,12 @@ async def test_nobody_approves_their_own_request(staff: Staff) -> None:
     answer = await approve(staff.olga, request)
     assert (answer.status_code, answer.json()["code"]) == (403, "own_request")
     assert await staff.status() == "frozen"
+    query = f"action=access.refused&actor={staff.olga.user_id}"
+    [told] = (await staff.omar.get(f"/audit/ledger?{query}")).json()["items"]
+    assert (told["reason"], told["after"]["path"]) == (
+        "own_request",
+        f"/approvals/ledger/{request['id']}/approve",
+    )
 
 
 async def test_those_without_the_permission_approve_nothing(careful_bank: Bank, staff: Staff) -> None:

@@ -268,3 +268,21 @@ async def test_a_trail_rewritten_with_its_head_is_found_by_the_anchor(own_bank: 
     assert rewritten["faults"] == [{"seq": 4, "problem": "is another record than the one that was anchored"}]
     empty = await proof(olga, f"?count=0&hash={'a' * 64}")
     assert empty["faults"] == [{"seq": 0, "problem": "the anchor is of another trail"}]
+
+
+async def test_refusals_at_staff_routes_are_told_and_those_of_owners_are_not(own_bank: Bank) -> None:
+    alice, bob = await own_bank.person(), await own_bank.person("Bob")
+    olga = await own_bank.person("Olga", "operator")
+    account = await alice.open_account()
+    assert (await bob.get(f"/accounts/{account}")).status_code == 404
+    assert (await bob.transfer(account, await bob.open_account(), "1.00")).status_code == 404
+    assert await records(olga) == []
+    assert (await bob.patch(f"/accounts/{account}/freeze", {"reason": "x"})).status_code == 403
+    assert (await bob.fund(account, "1.00")).status_code == 403
+    fund, freeze = await records(olga)
+    assert {record["action"] for record in (fund, freeze)} == {"access.refused"}
+    assert {record["actor"]["user_id"] for record in (fund, freeze)} == {bob.user_id}
+    assert freeze["target"] == {"kind": "route", "id": "PATCH /accounts/{id}/freeze"}
+    assert freeze["after"] == {"path": f"/accounts/{account}/freeze", "others_left_out": 0}
+    assert (fund["target"]["id"], fund["reason"]) == ("POST /accounts/{id}/fund", "forbidden")
+    assert (await proof(olga))["holds"] is True

@@ -227,8 +227,8 @@ async def test_a_lost_factor_is_reset_from_the_shell_and_the_audit_is_told(lone_
     parts, user_id = lone_user_api.parts, UUID(enrolled.person.id)
     await reset_second_factor(parts, parts.second_factors, user_id, actor=SHELL, reason="phone lost")
     assert (await enrolled.person.call("GET", "/auth/session")).status_code == 401
-    person = await lone_user_api.sign_in(enrolled.person.email)
     record = lone_user_api.stored("audit")["audit"][-1]
+    person = await lone_user_api.sign_in(enrolled.person.email)
     assert (record["action"], record["reason"]) == ("reset_second_factor", "phone lost")
     assert record["before"]["second_factor"]
     assert "second_factor" not in record["after"]

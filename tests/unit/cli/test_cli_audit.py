@@ -1,7 +1,9 @@
 """admin audit and admin approvals, against a bank that plays both daemons' routes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from bankctl.config import upsert_profile
 from daemons.shared.approvals.views import ApprovalView
+from daemons.shared.audit.record import SHELL, AuditEntry, chained, genesis
 from daemons.shared.audit.views import AuditProofView, AuditRecordView
 from tests.unit.cli.bank_server import serve
 from tests.unit.cli.conftest import Cli
@@ -130,10 +133,39 @@ def test_both_trails_are_listed_as_one_newest_first(ann: Cli) -> None:
 
 
 def test_filters_are_sent(ann: Cli, bank: AuditedBank) -> None:
-    ann("admin", "audit", "list", "--action", "fund", "--actor", USER, "--target", ANN)
+    given = ("--action", "fund", "--actor", USER, "--target", ANN)
+    ann("admin", "audit", "list", *given, "--since", "2026-11-01", "--until", "2026-11-24T10:30+02:00")
     for trail in ("ledger", "users"):
         [sent] = bank.sent(f"/audit/{trail}")
         assert (sent.query["action"], sent.query["actor"], sent.query["target"]) == ("fund", USER, ANN)
+        period = (sent.query["since"], sent.query["until"])
+        assert period == ("2026-11-01T00:00:00.000Z", "2026-11-24T08:30:00.000Z")
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "0001-01-01T00:00+14:00", ""])
+def test_what_is_no_time_is_refused_before_anything_is_sent(ann: Cli, bank: AuditedBank, text: str) -> None:
+    outcome = ann("admin", "audit", "list", "--since", text)
+    assert outcome.status == 2
+    assert "2026-11-24" in outcome.err
+    assert bank.sent("/audit/ledger") == []
+
+
+def test_a_refused_sign_in_is_shown_with_its_reason_and_counts(ann: Cli, bank: AuditedBank) -> None:
+    refused = record(2, "2026-11-23T05:34:45.000Z") | {
+        "actor": {"user_id": None, "display_name": "not signed in", "role": None},
+        "action": "sign_in.refused",
+        "target": {"kind": "unknown account", "id": "9c1185a5c5e9fc54"},
+        "reason": "invalid_credentials",
+        "before": None,
+        "after": {"account": {"failures": 11, "held_back": 3}, "others_left_out": 0},
+    }
+    bank.trails["users"].insert(0, refused)
+    listed = ann("admin", "audit", "list", "--limit", "1").out
+    for text in ("not signed in", "sign_in.refused", "9c1185a5c5e9fc54", "invalid_credentials", "192.0.2.7"):
+        assert text in listed
+    shown = ann("admin", "audit", "show", "users", "2").out
+    assert "held_back" in shown
+    assert "unknown account" in shown
 
 
 def test_a_record_is_shown(ann: Cli) -> None:
@@ -208,3 +240,72 @@ def test_an_act_that_waits_says_so_and_exits_0(ann: Cli, act: tuple[str, ...]) -
     assert "was credited" not in outcome.err
     assert ann("admin", *act, "-o", "json").json["status"] == "pending"
     assert ann("transactions", "retry").status == 0
+
+
+def exported(*counts: tuple[str, str, int]) -> list[str]:
+    """Return the lines of an export, made by the daemons' own rules."""
+    lines, heads = [], {}
+    for trail, chain, count in counts:
+        head = genesis(chain)
+        for number in range(count):
+            document, head = chained(entry(number), head)
+            lines.append(json.dumps({"trail": trail, **document}, ensure_ascii=False))
+        heads[trail] = {"count": head.count, "hash": head.hash}
+    return [*lines, json.dumps({"heads": heads})]
+
+
+def entry(number: int) -> AuditEntry:
+    return AuditEntry(
+        at=datetime(2026, 11, 24, tzinfo=UTC),
+        actor=replace(SHELL, display_name="Zoë"),
+        action="sign_in",
+        target_kind="user",
+        target_id=str(number),
+        reason=None,
+        before=None,
+        after={"failures_before": number},
+    )
+
+
+def test_an_export_is_verified_without_the_bank(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text("\n".join(exported(("ledger", "banking_api", 0), ("users", "user_api", 6))))
+    outcome = cli("admin", "audit", "verify", "--file", str(file), "-o", "json")
+    assert (outcome.status, outcome.json["holds"]) == (0, True)
+    assert outcome.json["heads"]["users"]["count"] == 6
+    assert outcome.json["heads"]["ledger"]["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("tamper", "problem"),
+    [
+        (lambda lines: [*lines[:2], lines[2].replace("Zoë", "Zoe"), *lines[3:]], "record 3: was changed"),
+        (lambda lines: [lines[0].replace(": 0}", ": 0.0}"), *lines[1:]], "record 1: was changed"),
+        (lambda lines: [*lines[:2], *lines[3:]], "record 3 is missing"),
+        (lambda lines: lines[1:], "record 1 is missing"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "record 1 is missing"),
+        (lambda lines: [*lines[:4], lines[-1]], "the last line counts 6 records, the last one is 4"),
+        (lambda lines: lines[:-1], "does not tell where the trail ends"),
+        (
+            lambda lines: [line.replace('"trail": "users"', '"trail": "ledger"') for line in lines],
+            "does not follow",
+        ),
+    ],
+)
+def test_a_changed_export_fails(
+    cli: Cli, tmp_path: Path, tamper: Callable[[list[str]], list[str]], problem: str
+) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text("\n".join(tamper(exported(("users", "user_api", 6)))))
+    outcome = cli("admin", "audit", "verify", "--file", str(file), "-o", "csv")
+    assert outcome.status == 1
+    assert problem in outcome.out
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "no json", '{"heads": {}}', '{"trail": "cash"}'])
+def test_what_is_no_export_is_refused(cli: Cli, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text(text)
+    assert cli("admin", "audit", "verify", "--file", str(file)).status == 2
+    assert cli("admin", "audit", "verify", "--file", str(tmp_path / "none")).status == 2
+    assert cli("admin", "audit", "verify", "--file", str(file), "--forget").status == 2
