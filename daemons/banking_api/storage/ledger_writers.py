@@ -1,7 +1,7 @@
 """Which processes write to this ledger now: a hint for what to read and write, never a proof.
 
-Each process says once a second that it is there. One that is alone knows the accounts best itself. Of several,
-each reads accounts as written down, and writes them down with what it posts.
+Each process says once a second that it is there. One that is alone knows the accounts best itself. Of
+several, each reads accounts as written down, and writes them down with what it posts.
 """
 
 import asyncio
