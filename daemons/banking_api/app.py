@@ -75,6 +75,7 @@ def build(settings: BankingSettings) -> web.Application:
 
     app = build_app(
         DAEMON,
+        settings,
         service_tokens=service_tokens,
         # Not Kafka: transfers go on without it, their events wait in the outbox.
         probes={"mongodb": lambda: ping(database)},

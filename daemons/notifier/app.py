@@ -46,6 +46,7 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
     probes: dict[str, Probe] = {}
     app = build_app(
         DAEMON,
+        settings,
         service_tokens=service_tokens,
         probes=probes,
         routes=[events.routes, notifications.routes],

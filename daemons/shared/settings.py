@@ -7,6 +7,8 @@ from typing import Annotated, TypeVar
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from daemons.shared.http.rates import Rate
+
 MINIMUM_SECRET_BYTES = 32
 EXIT_BAD_SETTINGS = 2
 
@@ -60,11 +62,28 @@ class DaemonSettings(StoreSettings):
     gateway_networks: str = ""
     """Networks (CIDR, separated by commas) whose X-Forwarded-For is believed; loopback always is."""
 
+    caller_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500
+    """What one user or API key may go on sending; 0 for no limit (docs/adr/0014)."""
+    caller_requests_burst: Annotated[int, Field(ge=1)] = 1000
+    address_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100
+    """What one address may go on sending without being signed in; 0 for no limit."""
+    address_requests_burst: Annotated[int, Field(ge=1)] = 1000
+
     @field_validator("gateway_networks")
     @classmethod
     def _networks(cls, text: str) -> str:
         parse_networks(text)
         return text
+
+    @property
+    def caller_rate(self) -> Rate:
+        """The limit of one user or API key."""
+        return Rate(self.caller_requests_per_second, self.caller_requests_burst)
+
+    @property
+    def address_rate(self) -> Rate:
+        """The limit of one address, for requests without a caller."""
+        return Rate(self.address_requests_per_second, self.address_requests_burst)
 
 
 class PeerSettings(DaemonSettings):

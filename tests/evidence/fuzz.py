@@ -25,7 +25,7 @@ from tests.evidence.bad_input import CLASSES, BadInput, Draft
 from tests.evidence.raw_http import Answer, Line
 from tests.support.callers import Callers, routes, sign_in_again
 from tests.support.mongo import running_mongod
-from tests.support.whole_bank import WholeBank, running_whole_bank
+from tests.support.whole_bank import UNLIMITED, WholeBank, running_whole_bank
 
 WORKERS = 12
 _PATIENCE_SECONDS = 40.0
@@ -182,7 +182,7 @@ def _print(report: Report) -> None:
 async def _main(requests: int, seed: int) -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with tempfile.TemporaryDirectory() as folder, running_mongod(Path(folder)) as uri:
-        async with running_whole_bank(uri) as whole:
+        async with running_whole_bank(uri, UNLIMITED) as whole:
             callers = Callers(whole)
             await callers.prepare()
             report = await Fuzzer(whole, callers).run(requests, seed=seed)

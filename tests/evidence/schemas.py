@@ -24,7 +24,7 @@ from schemathesis import GenerationMode
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from tests.support.callers import Callers
 from tests.support.mongo import running_mongod
-from tests.support.whole_bank import WholeBank, running_whole_bank
+from tests.support.whole_bank import UNLIMITED, WholeBank, running_whole_bank
 
 # These end the session that the cases are sent with; the stream of events does not end at all.
 _LEFT_OUT = ("/auth/logout", "/auth/sessions", "/auth/change-password", "/auth/totp")
@@ -120,7 +120,7 @@ async def _main(cases: int) -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     failed = 0
     with tempfile.TemporaryDirectory() as folder, running_mongod(Path(folder)) as uri:
-        async with running_whole_bank(uri) as whole:
+        async with running_whole_bank(uri, UNLIMITED) as whole:
             callers = Callers(whole)
             await callers.prepare()
             for daemon in whole.origins:

@@ -11,12 +11,12 @@ from tests.evidence.bad_input import CLASSES
 from tests.evidence.fuzz import Fuzzer
 from tests.evidence.schemas import exercise
 from tests.support.callers import Callers
-from tests.support.whole_bank import WholeBank, running_whole_bank
+from tests.support.whole_bank import UNLIMITED, WholeBank, running_whole_bank
 
 
 @pytest.fixture(scope="module")
 async def whole(mongo_uri: str) -> AsyncIterator[WholeBank]:
-    async with running_whole_bank(mongo_uri) as running:
+    async with running_whole_bank(mongo_uri, UNLIMITED) as running:
         yield running
 
 

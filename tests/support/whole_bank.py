@@ -1,8 +1,9 @@
 """All three real daemons in this process over a real MongoDB, without Kafka, which no route needs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp.test_utils import TestServer
 
@@ -26,11 +27,20 @@ class WholeBank:
         return self.bank.ledger
 
 
+UNLIMITED: Mapping[str, Any] = {"caller_requests_per_second": 0, "address_requests_per_second": 0}
+"""Settings for those who send more than any caller would."""
+
+
 @asynccontextmanager
-async def running_whole_bank(mongo_uri: str) -> AsyncIterator[WholeBank]:
+async def running_whole_bank(
+    mongo_uri: str, rates: Mapping[str, Any] | None = None
+) -> AsyncIterator[WholeBank]:
     """Run the daemons on databases of their own."""
+    rates = rates or {}
     async with AsyncExitStack() as stack:
-        bank = await stack.enter_async_context(running_bank(mongo_uri, kafka_broker=CLOSED_PORT))
+        bank = await stack.enter_async_context(
+            running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=rates, users=rates)
+        )
         secret = secret_of(bank.suffix)
         notifier = build_notifier(
             NotifierSettings(
@@ -40,6 +50,7 @@ async def running_whole_bank(mongo_uri: str) -> AsyncIterator[WholeBank]:
                 kafka_broker=CLOSED_PORT,
                 user_api_url=bank.user_api,  # type: ignore[arg-type]  # and the URL
                 port=1,
+                **rates,
             )
         )
         server = await stack.enter_async_context(TestServer(notifier, host="127.0.0.1"))

@@ -9,7 +9,8 @@ from datetime import datetime
 import structlog
 
 from daemons.contracts.errors import BankError, TransientError
-from daemons.user_api.domain.backoff import BackOff, network_of
+from daemons.shared.networks import network_of
+from daemons.user_api.domain.backoff import BackOff
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.storage.mongo_attempts import Attempt
 
