@@ -5,8 +5,9 @@ nothing, whether nobody knows, or whether it is the bank's final word on the req
 """
 
 import ssl
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bankctl.client.problems import error_from_problem, parse_problem
 from bankctl.errors import CliError, ExitStatus
@@ -49,8 +50,7 @@ def refused(response: "httpx.Response") -> AttemptFailedError:
     problem = parse_problem(response.status_code, response.content)
     sent_id = response.request.headers.get("X-Request-Id")
     error = error_from_problem(problem, response.headers.get("X-Request-Id", sent_id))
-    category, after = problem.get("category"), problem.get("retry_after_seconds")
-    after_seconds = float(after) if isinstance(after, int | float) else None
+    category, after_seconds = problem.get("category"), _wait_asked_for(problem, response)
     # The first copy of this very request is still at work: its outcome is not known yet.
     in_use = problem.get("code") == "idempotency_key_in_use"
     if (
@@ -70,6 +70,15 @@ def refused(response: "httpx.Response") -> AttemptFailedError:
     if after_seconds is not None and after_seconds > LONGEST_RETRY_AFTER_SECONDS:
         retryable = False
     return AttemptFailedError(error, certainty, retryable=retryable, after_seconds=after_seconds)
+
+
+def _wait_asked_for(problem: Mapping[str, Any], response: "httpx.Response") -> float | None:
+    """The wait that the bank asks for; a gateway before it says so in the header alone (RFC 9110 §10.2.3)."""
+    after = problem.get("retry_after_seconds")
+    if isinstance(after, int | float):
+        return float(after)
+    header = response.headers.get("Retry-After", "")
+    return float(header) if header.isascii() and header.isdigit() else None
 
 
 def line_failed(error: "httpx.TransportError", profile: "Profile", request_id: str) -> AttemptFailedError:

@@ -16,6 +16,13 @@ SERVERS = ("mongod", "kafka", "gateway")
 ALL_PARTS = (*SERVERS, *DAEMONS)
 # What the environment gives instead of a part of our own.
 INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
+_WITHOUT_ACCOUNT: Mapping[str, str] = {
+    "KAFKA_SECURITY": "plaintext",
+    "KAFKA_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_USERNAME": "",
+    "KAFKA_PASSWORD": "",
+}
+_OF_KAFKA = {"KAFKA_BROKER", *_WITHOUT_ACCOUNT}
 
 
 def environment(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
@@ -24,9 +31,16 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
         daemon,
         settings.ports,
         mongo_uri=external.get("MONGO_URI") or uri(settings.ports["mongod"]),
-        kafka_broker=external.get("KAFKA_BROKER") or f"{LOOPBACK}:{settings.ports['kafka']}",
+        kafka=_kafka_environment(settings, external),
         jwt_secret=external.get("JWT_SECRET") or settings.jwt_secret,
     )
+
+
+def _kafka_environment(settings: Settings, external: Mapping[str, str]) -> dict[str, str]:
+    # Said in any case: daemons inherit this machine's environment, which may know another Kafka's account.
+    if external.get("KAFKA_BROKER"):
+        return {**_WITHOUT_ACCOUNT, **{name: text for name, text in external.items() if name in _OF_KAFKA}}
+    return {"KAFKA_BROKER": f"{LOOPBACK}:{settings.ports['kafka']}", **_WITHOUT_ACCOUNT}
 
 
 def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:

@@ -18,7 +18,10 @@ from bankctl.local.settings import PortChoice, Settings
 from bankctl.local.state import Intent, StackState
 from bankctl.local.status import StackStatus, look
 
-EXTERNAL_VARIABLES = ("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET")
+EXTERNAL_VARIABLES = (
+    *("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET"),
+    *("KAFKA_SECURITY", "KAFKA_MECHANISM", "KAFKA_USERNAME", "KAFKA_PASSWORD"),
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class Intent:
 
     parts: tuple[str, ...]
     external: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """MONGO_URI, KAFKA_BROKER and JWT_SECRET as given by the environment."""
+    """MONGO_URI, KAFKA_BROKER with its account, and JWT_SECRET as given by the environment."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Paths of mongod, java and caddy, and Kafka's class path."""
 

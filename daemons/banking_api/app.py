@@ -34,7 +34,7 @@ from daemons.banking_api.storage.mongo_journal import MongoJournal
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import ensure_schema
 from daemons.banking_api.storage.user_directory import UserDirectory
-from daemons.contracts.events import EventType
+from daemons.contracts.kafka_accounts import TOPICS
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
@@ -78,6 +78,7 @@ def build(settings: BankingSettings) -> web.Application:
 
     app = build_app(
         DAEMON,
+        settings,
         service_tokens=service_tokens,
         # Not Kafka: transfers go on without it, their events wait in the outbox.
         probes={"mongodb": lambda: ping(database)},
@@ -105,7 +106,7 @@ def build(settings: BankingSettings) -> web.Application:
     app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
 
     async def prepare_kafka() -> None:
-        await ensure_topics(settings.kafka_broker, [event.value for event in EventType])
+        await ensure_topics(settings.kafka, TOPICS)
 
     async def lifespan(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -114,7 +115,7 @@ def build(settings: BankingSettings) -> web.Application:
             await wait_until_done(lambda: ensure_schema(database))
             await wait_until_done(audit.prepare)
             await wait_until_done(approval_store.prepare)
-            producer = EventProducer(settings.kafka_broker, client_id=DAEMON)
+            producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
             relay.start()

@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from daemons.contracts.errors import TransientError
-from daemons.contracts.events import EventType
+from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
 from daemons.notifier.handlers import events, notifications
 from daemons.notifier.handlers.event_streams import EventStreams
 from daemons.notifier.handlers.keys import PROVER_KEY, READER_KEY, STREAMS_KEY
@@ -26,6 +26,7 @@ from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.http.app import build_app
 from daemons.shared.http.health import Probe
 from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
 from daemons.shared.mongo import Database, connect, ping
@@ -33,8 +34,6 @@ from daemons.shared.startup import wait_until_done
 from daemons.shared.tasks import end_task
 
 DAEMON = "notifier"
-GROUP = "notifier"
-TOPICS = [event_type.value for event_type in EventType]
 _USER_API_TIMEOUT = httpx.Timeout(3.0, connect=1.0)
 _log = structlog.get_logger()
 
@@ -46,6 +45,7 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
     probes: dict[str, Probe] = {}
     app = build_app(
         DAEMON,
+        settings,
         service_tokens=service_tokens,
         probes=probes,
         routes=[events.routes, notifications.routes],
@@ -70,15 +70,13 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
             stack.push_async_callback(follower.close)
             recorder = EventRecorder(MongoEventLog(database), on_recorded=follower.wake)
             consumer = EventConsumer(
-                settings.kafka_broker, group=GROUP, topics=TOPICS, effect=recorder.record_events
+                settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=recorder.record_events
             )
             # The consumer comes last, so that it stops first: its effect needs all the rest.
             stack.push_async_callback(consumer.close)
             probes["mongo"] = lambda: ping(database)
-            probes["kafka"] = lambda: _probe_consumer(consumer, settings.kafka_broker)
-            await stack.enter_async_context(
-                _held(_start_consumer(database, settings.kafka_broker, consumer.start))
-            )
+            probes["kafka"] = lambda: _probe_consumer(consumer, settings.kafka)
+            await stack.enter_async_context(_held(_start_consumer(database, settings.kafka, consumer.start)))
             yield
 
     async def end_streams(app: web.Application) -> None:
@@ -89,23 +87,23 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
     return app
 
 
-async def _start_consumer(database: Database, brokers: str, start: Callable[[], None]) -> None:
+async def _start_consumer(database: Database, cluster: KafkaCluster, start: Callable[[], None]) -> None:
     """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
     await wait_until_done(lambda: prepare_schema(database))
-    await wait_until_done(lambda: _ensure_topics(brokers))
+    await wait_until_done(lambda: _ensure_topics(cluster))
     start()
 
 
-async def _ensure_topics(brokers: str) -> None:
+async def _ensure_topics(cluster: KafkaCluster) -> None:
     # Asking first fails sooner than creating topics does, so shutting down need not wait for that.
-    reason = await probe_kafka(brokers)
+    reason = await probe_kafka(cluster)
     if reason is not None:
         raise TransientError("unavailable", reason)
-    await ensure_topics(brokers, TOPICS)
+    await ensure_topics(cluster, TOPICS)
 
 
-async def _probe_consumer(consumer: EventConsumer, brokers: str) -> str | None:
-    return await probe_kafka(brokers) or await consumer.probe()
+async def _probe_consumer(consumer: EventConsumer, cluster: KafkaCluster) -> str | None:
+    return await probe_kafka(cluster) or await consumer.probe()
 
 
 @asynccontextmanager

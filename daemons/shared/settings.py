@@ -2,15 +2,19 @@
 
 import sys
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from daemons.shared.http.rates import Rate
+from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
 
 MINIMUM_SECRET_BYTES = 32
 EXIT_BAD_SETTINGS = 2
 
-SettingsT = TypeVar("SettingsT", bound="StoreSettings")
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+ValueT = TypeVar("ValueT")
 
 
 def check_secret(secret: SecretStr) -> SecretStr:
@@ -60,17 +64,69 @@ class DaemonSettings(StoreSettings):
     gateway_networks: str = ""
     """Networks (CIDR, separated by commas) whose X-Forwarded-For is believed; loopback always is."""
 
+    caller_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500
+    """What one user or API key may go on sending; 0 for no limit (docs/adr/0014)."""
+    caller_requests_burst: Annotated[int, Field(ge=1)] = 1000
+    address_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100
+    """What one address may go on sending without being signed in; 0 for no limit."""
+    address_requests_burst: Annotated[int, Field(ge=1)] = 1000
+
     @field_validator("gateway_networks")
     @classmethod
     def _networks(cls, text: str) -> str:
         parse_networks(text)
         return text
 
+    @property
+    def caller_rate(self) -> Rate:
+        """The limit of one user or API key."""
+        return Rate(self.caller_requests_per_second, self.caller_requests_burst)
 
-class PeerSettings(DaemonSettings):
-    """A daemon that asks user_api about sessions and takes part in Kafka."""
+    @property
+    def address_rate(self) -> Rate:
+        """The limit of one address, for requests without a caller."""
+        return Rate(self.address_requests_per_second, self.address_requests_burst)
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is and as whom to talk to it."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     kafka_broker: str
+    kafka_security: Literal["plaintext", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    kafka_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+
+    @field_validator("kafka_username", "kafka_password")
+    @classmethod
+    def _with_security_only(cls, given: ValueT, info: ValidationInfo) -> ValueT:
+        text = given.get_secret_value() if isinstance(given, SecretStr) else str(given)
+        security = info.data.get("kafka_security")
+        if security == "plaintext" and text:
+            raise ValueError("would not be used: set KAFKA_SECURITY to sasl_plaintext or sasl_ssl as well")
+        if security in {"sasl_plaintext", "sasl_ssl"} and not text:
+            raise ValueError(f"is needed with KAFKA_SECURITY={security}")
+        return given
+
+    @property
+    def kafka(self) -> KafkaCluster:
+        """The brokers and the account."""
+        if self.kafka_security == "plaintext":
+            return KafkaCluster(self.kafka_broker)
+        account = KafkaAccount(
+            security=self.kafka_security,
+            mechanism=self.kafka_mechanism,
+            username=self.kafka_username,
+            password=self.kafka_password.get_secret_value(),
+        )
+        return KafkaCluster(self.kafka_broker, account)
+
+
+class PeerSettings(DaemonSettings, KafkaSettings):
+    """A daemon that asks user_api about sessions and takes part in Kafka."""
+
     user_api_url: AnyHttpUrl
 
 

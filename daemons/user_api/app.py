@@ -94,6 +94,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
     ]
     app = build_app(
         NAME,
+        settings,
         service_tokens=ServiceTokens(secret, name=NAME, previous=next(iter(previous), None)),
         probes={"mongodb": partial(ping, database)},
         routes=[

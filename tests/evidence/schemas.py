@@ -6,12 +6,15 @@ answered; it exits 1 if anything was answered with a 5xx.
 
 import argparse
 import asyncio
+import logging
 import math
 import sys
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
-from tests.support.callers import Callers
+from tests.evidence.exercised import exercised
+from tests.evidence.expendable import Expendables
+from tests.support.bank import Person
+from tests.support.callers import Callers, sign_in_again
 from tests.support.mongo import running_mongod
-from tests.support.whole_bank import WholeBank, running_whole_bank
+from tests.support.whole_bank import UNLIMITED, WholeBank, running_whole_bank
 
-# These end the session that the cases are sent with; the stream of events does not end at all.
-_LEFT_OUT = ("/auth/logout", "/auth/sessions", "/auth/change-password", "/auth/totp")
-_STREAM = "/events"
+_MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 _TIMEOUT_SECONDS = 60
 _STATUS_SERVER_ERROR = 500
+_ENDED = frozenset({"not_signed_in", "session_ended"})
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Answered:
     """What one daemon answered to the cases made of its document."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     server_errors: list[str] = field(default_factory=list)
 
     @property
@@ -46,34 +52,67 @@ class Answered:
         return sum(self.statuses.values())
 
 
+@dataclass(frozen=True)
+class _Sender:
+    """Sends the cases of one daemon from a thread of its own, as whoever each operation is for."""
+
+    origin: str
+    session: requests.Session
+    loop: asyncio.AbstractEventLoop
+    answered: Answered
+
+    def send(self, case: Any, headers: Mapping[str, Any], expendable: Person | None) -> None:
+        """Send one case; somebody whose session it has ended gets another one."""
+        if expendable is not None:
+            headers = {**headers, **expendable.headers}
+        how = case.as_transport_kwargs(base_url=self.origin, headers=headers)
+        # A stream of events does not end, so no more of an answer is read than is looked at.
+        with self.session.request(**how, timeout=_TIMEOUT_SECONDS, stream=True, allow_redirects=False) as got:
+            self.answered.statuses[got.status_code] += 1
+            self.answered.operations[case.operation.method.upper(), case.operation.path] += 1
+            if got.status_code >= _STATUS_SERVER_ERROR:
+                told = f"{case.as_curl_command()}\n{got.status_code} {got.text[:300]}"
+                self.answered.server_errors.append(told)
+            if expendable is not None and _is_ended(got):
+                again = asyncio.run_coroutine_threadsafe(sign_in_again(expendable), self.loop)
+                again.result(_TIMEOUT_SECONDS)
+
+
+def _is_ended(answer: requests.Response) -> bool:
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        return answer.json()["code"] in _ENDED
+    return answer.status_code == HTTPStatus.NO_CONTENT
+
+
 async def exercise(whole: WholeBank, callers: Callers, daemon: str, *, cases: int) -> Answered:
     """Send at least so many cases to one daemon, spread over its operations."""
-    origin = whole.origins[daemon]
+    origin, answered = whole.origins[daemon], Answered()
     document = (await whole.bank.http.get(f"{origin}/openapi.json")).json()
-    headers = {"X-Requested-With": "tests", **callers.person("admin").headers}
+    expendables = Expendables(whole.bank)
+    await expendables.prepare()
+    routes = {
+        (route.method, route.path): expendables.of(route) for name, route in exercised() if name == daemon
+    }
+    ordinary = {"X-Requested-With": "tests", **callers.person("admin").headers}
     service = ServiceTokens(whole.secret, name="notifier").header_for(daemon)
-    return await asyncio.to_thread(_exercise, document, origin, headers, service, cases)
 
+    def run() -> None:
+        schema = schemathesis.openapi.from_dict(document)
+        found = [result.ok() for result in schema.get_all_operations()]
+        operations = [one for one in found if (one.method.upper(), one.path) in routes]
+        each = math.ceil(cases / len(operations) / len(_MODES))
+        with requests.Session() as session:
+            session.trust_env = False
+            sender = _Sender(origin, session, loop, answered)
+            for operation in operations:
+                expendable = routes[operation.method.upper(), operation.path]
+                internal = operation.path.startswith("/internal/")
+                headers = {**ordinary, **(service if internal else {SERVICE_TOKEN_HEADER: None})}
+                for mode in _MODES:
+                    _send(operation, mode, each, sender, headers, expendable and expendable.person)
 
-def _exercise(
-    document: dict[str, Any], origin: str, headers: dict[str, str], service: dict[str, str], cases: int
-) -> Answered:
-    schema = schemathesis.openapi.from_dict(document)
-    operations = [
-        operation
-        for operation in (result.ok() for result in schema.get_all_operations())
-        if not operation.path.startswith(_LEFT_OUT) and operation.path != _STREAM
-    ]
-    answered = Answered()
-    modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    each = math.ceil(cases / len(operations) / len(modes))
-    with requests.Session() as session:
-        session.trust_env = False
-        for operation in operations:
-            internal = operation.path.startswith("/internal/")
-            sent = {**headers, **(service if internal else {SERVICE_TOKEN_HEADER: None})}
-            for mode in modes:
-                _send(operation, mode, each, origin, sent, session, answered)
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(run)
     return answered
 
 
@@ -81,10 +120,9 @@ def _send(
     operation: Any,
     mode: GenerationMode,
     examples: int,
-    origin: str,
-    headers: dict[str, Any],
-    session: requests.Session,
-    answered: Answered,
+    sender: _Sender,
+    headers: Mapping[str, Any],
+    expendable: Person | None,
 ) -> None:
     @settings(
         max_examples=examples,
@@ -96,14 +134,7 @@ def _send(
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def run(case: Any) -> None:
-        response = case.call(
-            base_url=origin, headers=headers, session=session, timeout=_TIMEOUT_SECONDS, allow_redirects=False
-        )
-        answered.statuses[response.status_code] += 1
-        if response.status_code >= _STATUS_SERVER_ERROR:
-            answered.server_errors.append(
-                f"{case.as_curl_command()}\n{response.status_code} {response.text[:300]}"
-            )
+        sender.send(case, headers, expendable)
 
     with warnings.catch_warnings():
         # What Hypothesis thinks of its own strategies is no fault of ours.
@@ -118,9 +149,11 @@ def _send(
 
 async def _main(cases: int) -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    # There is no Kafka here on purpose; its client would say so all the time.
+    logging.disable()
     failed = 0
     with tempfile.TemporaryDirectory() as folder, running_mongod(Path(folder)) as uri:
-        async with running_whole_bank(uri) as whole:
+        async with running_whole_bank(uri, UNLIMITED) as whole:
             callers = Callers(whole)
             await callers.prepare()
             for daemon in whole.origins:
@@ -129,7 +162,10 @@ async def _main(cases: int) -> int:
                     f"{status}: {count}" for status, count in sorted(answered.statuses.items())
                 )
                 errors = len(answered.server_errors)
-                sys.stdout.write(f"{daemon}: {answered.cases} cases, {errors} server errors ({statuses})\n")
+                sys.stdout.write(
+                    f"{daemon}: {answered.cases} cases to {len(answered.operations)} operations, "
+                    f"{errors} server errors ({statuses})\n"
+                )
                 sys.stdout.write("".join(f"{error}\n" for error in answered.server_errors[:5]))
                 failed += errors
     return int(failed > 0)

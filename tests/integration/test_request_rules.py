@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from daemons.contracts.kafka_accounts import KAFKA_GRANTS
 from daemons.shared.http.routes import Routes
 from tests.support.callers import KINDS, Callers, routes
+from tests.support.compose_kafka import SECRETS, service_environment
 from tests.support.whole_bank import WholeBank, running_whole_bank
 
 REPOSITORY = Path(__file__).parents[2]
@@ -86,3 +88,27 @@ def test_each_daemon_reaches_its_own_database_only_and_no_secret_is_in_the_repos
         (daemon, daemon.upper(), daemon) for daemon in ("user_api", "banking_api", "notifier")
     ]
     assert "inside:\n    internal: true" in compose
+
+
+def test_each_daemon_does_at_kafka_what_it_is_there_for_and_nobody_comes_without_an_account() -> None:
+    kafka = service_environment("kafka")
+    protocols = dict(pair.split(":") for pair in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert set(protocols.values()) == {"SASL_PLAINTEXT"}
+    listeners = dict(pair.split("://") for pair in kafka["KAFKA_LISTENERS"].split(","))
+    assert set(listeners) == set(protocols)
+    # The password of the super user would travel there in the clear, so it stays within the container.
+    assert {name for name, address in listeners.items() if not address.startswith("localhost:")} == {
+        "CLIENTS"
+    }
+    assert kafka["KAFKA_LISTENER_NAME_CLIENTS_SASL_ENABLED_MECHANISMS"] == "SCRAM-SHA-512"
+    assert kafka["KAFKA_AUTHORIZER_CLASS_NAME"].endswith(".StandardAuthorizer")
+    assert kafka["KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND"] == "false"
+    assert kafka["KAFKA_SUPER_USERS"] == "User:kafka"
+    passwords = {SECRETS["KAFKA_ROOT_PASSWORD"]}
+    for grant in KAFKA_GRANTS:
+        daemon = service_environment(grant.account)
+        assert (daemon["KAFKA_SECURITY"], daemon["KAFKA_USERNAME"]) == ("sasl_plaintext", grant.account)
+        passwords.add(daemon["KAFKA_PASSWORD"])
+    assert len(passwords) == 1 + len(KAFKA_GRANTS)
+    assert "KAFKA_PASSWORD" not in service_environment("user_api")
+    assert not [grant for grant in KAFKA_GRANTS if grant.writes and grant.reads]

@@ -48,6 +48,8 @@ are not routed. Each daemon serves its OpenAPI 3.1 document, through the gateway
   get the stored answer, with `Idempotent-Replayed: true`; another request under the same key is refused.
 - **Errors** are RFC 9457 `application/problem+json` with a stable `code`, a `category`, the `request_id`, and
   for malformed requests `errors` with each field at fault.
+- **Rates:** who sends too much gets 429 `rate_limited` with `Retry-After`, `RateLimit-Policy` and `RateLimit`
+  (docs/adr/0014); nothing was done.
 """
 
 

@@ -3,7 +3,7 @@
 Most tests leave Kafka out on purpose: transfers must not need it, and what they tell waits in the outbox.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,16 +135,21 @@ async def telling_bank(mongo_uri: str, kafka_broker: str) -> AsyncIterator[Bank]
 
 @asynccontextmanager
 async def running_bank(
-    mongo_uri: str, *, kafka_broker: str, suffix: str = "", banking: dict[str, Any] | None = None
+    mongo_uri: str,
+    *,
+    kafka_broker: str,
+    suffix: str = "",
+    banking: Mapping[str, Any] | None = None,
+    users: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Bank]:
     """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
     suffix = suffix or uuid4().hex[:8]
     common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret_of(suffix), "port": 1}
     async with AsyncExitStack() as stack:
-        users = user_app.build(
-            UserApiSettings(mongo_database=f"users_{suffix}", totp_required_roles="", **common)
+        user_settings = UserApiSettings(
+            mongo_database=f"users_{suffix}", totp_required_roles="", **common, **(users or {})
         )
-        user_api = await _serve(stack, users)
+        user_api = await _serve(stack, user_app.build(user_settings))
         settings = BankingSettings(
             mongo_database=f"ledger_{suffix}",
             kafka_broker=kafka_broker,

@@ -1,8 +1,9 @@
 """All three real daemons in this process over a real MongoDB, without Kafka, which no route needs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp.test_utils import TestServer
 
@@ -26,11 +27,25 @@ class WholeBank:
         return self.bank.ledger
 
 
+UNLIMITED: Mapping[str, Any] = {
+    "caller_requests_per_second": 0,
+    "address_requests_per_second": 0,
+    "account_free_failures": 1_000_000,
+    "address_free_failures": 1_000_000,
+}
+"""Settings for those who send more than any caller would, and whom no limit is to keep from the rest."""
+
+
 @asynccontextmanager
-async def running_whole_bank(mongo_uri: str) -> AsyncIterator[WholeBank]:
+async def running_whole_bank(
+    mongo_uri: str, limits: Mapping[str, Any] | None = None
+) -> AsyncIterator[WholeBank]:
     """Run the daemons on databases of their own."""
+    limits = limits or {}
     async with AsyncExitStack() as stack:
-        bank = await stack.enter_async_context(running_bank(mongo_uri, kafka_broker=CLOSED_PORT))
+        bank = await stack.enter_async_context(
+            running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=limits, users=limits)
+        )
         secret = secret_of(bank.suffix)
         notifier = build_notifier(
             NotifierSettings(
@@ -40,6 +55,7 @@ async def running_whole_bank(mongo_uri: str) -> AsyncIterator[WholeBank]:
                 kafka_broker=CLOSED_PORT,
                 user_api_url=bank.user_api,  # type: ignore[arg-type]  # and the URL
                 port=1,
+                **limits,
             )
         )
         server = await stack.enter_async_context(TestServer(notifier, host="127.0.0.1"))

@@ -1,6 +1,7 @@
 """Builds and serves a daemon's HTTP application."""
 
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
@@ -13,6 +14,7 @@ from daemons.shared.http import health
 from daemons.shared.http.boundary import boundary
 from daemons.shared.http.openapi import describe
 from daemons.shared.http.origin import GATEWAYS_KEY
+from daemons.shared.http.rates import Monotonic, RateLimits
 from daemons.shared.http.routes import ROUTES_KEY, SERVICE_TOKENS_KEY, Route, register
 from daemons.shared.settings import DaemonSettings, parse_networks
 
@@ -23,10 +25,12 @@ SHUTDOWN_TIMEOUT_SECONDS = 10
 
 def build_app(
     daemon: str,
+    settings: DaemonSettings,
     *,
     service_tokens: ServiceTokens,
     probes: Mapping[str, health.Probe],
     routes: Iterable[Iterable[Route]],
+    monotonic: Monotonic = time.monotonic,
 ) -> web.Application:
     """Make the application of one daemon: its routes behind guards, and the routes for its operators.
 
@@ -37,7 +41,10 @@ def build_app(
     app[ROUTES_KEY] = declared
     app[SERVICE_TOKENS_KEY] = service_tokens
     app[health.PROBES_KEY] = probes
-    register(app)
+    register(
+        app,
+        RateLimits(callers=settings.caller_rate, addresses=settings.address_rate, monotonic=monotonic),
+    )
     document = describe(daemon, version("bankctl"), declared)
 
     async def openapi(_request: web.Request) -> web.Response:

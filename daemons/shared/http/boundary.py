@@ -16,6 +16,7 @@ from daemons.contracts.errors import (
     TransientError,
 )
 from daemons.shared.http.problems import problem_response
+from daemons.shared.http.rates import TooManyRequestsError
 from daemons.shared.http.requests import REQUEST_ID_KEY
 from daemons.shared.ids import new_id
 from daemons.shared.metrics import REQUEST_SECONDS
@@ -34,6 +35,9 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     started = time.perf_counter()
     try:
         response = await handler(request)
+    except TooManyRequestsError as error:
+        response = problem_response(error, request_id=request_id)
+        response.headers.update(error.headers)
     except BankError as error:
         response = problem_response(error, request_id=request_id)
         if error.category in {Category.UNAUTHENTICATED, Category.FORBIDDEN}:

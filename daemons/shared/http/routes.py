@@ -1,7 +1,7 @@
 """Routes that cannot be declared without saying who may call them.
 
-A handler is registered through `Routes`, which wraps it: forgery checks, sign-in and permission come before
-the handler's first line, for every route, so no daemon can forget them.
+A handler is registered through `Routes`, which wraps it: forgery checks, sign-in, the caller's rate and
+permission come before the handler's first line, for every route, so no daemon can forget them.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -11,14 +11,15 @@ from enum import StrEnum
 from aiohttp import web
 from pydantic import BaseModel
 
-from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.errors import ForbiddenError, UnauthenticatedError
 from daemons.contracts.permissions import ADMINISTRATIVE, Permission, is_granted
 from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.auth.api_keys import api_key_in
 from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
-from daemons.shared.http.origin import actor_of
+from daemons.shared.http.origin import actor_of, address_of
+from daemons.shared.http.rates import RateLimits
 from daemons.shared.http.requests import CALLER_KEY
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -111,24 +112,23 @@ class Routes:
         return declare
 
 
-def register(app: web.Application) -> None:
+def register(app: web.Application, rates: RateLimits) -> None:
     """Put the application's declared routes, `app[ROUTES_KEY]`, behind their guards into its router."""
     for route in app[ROUTES_KEY]:
-        app.router.add_route(route.method, route.path, _guarded(route))
+        app.router.add_route(route.method, route.path, _guarded(route, rates))
 
 
-def _guarded(route: Route) -> Handler:
+def _guarded(route: Route, rates: RateLimits) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         if route.permission is Permission.SERVICE:
             request.app[SERVICE_TOKENS_KEY].verify(request.headers.get(SERVICE_TOKEN_HEADER))
             return await route.handler(request)
-        # A browser adds cookies to what another site sends, never an API key.
-        by_key = route.permission is not Permission.PUBLIC and api_key_in(request.headers) is not None
-        if route.method not in _SAFE_METHODS and not by_key:
-            _refuse_forgery(request)
         if route.permission is Permission.PUBLIC:
+            rates.admit_address(address_of(request))
+            if route.method not in _SAFE_METHODS:
+                _refuse_forgery(request)
             return await route.handler(request)
-        request[CALLER_KEY] = caller = await _authenticate(request)
+        request[CALLER_KEY] = caller = await _admit(request, route, rates)
         try:
             if not caller.may(route.permission):
                 raise _refusal(caller, route.permission)
@@ -144,6 +144,19 @@ def _guarded(route: Route) -> Handler:
             raise
 
     return guarded
+
+
+async def _admit(request: web.Request, route: Route, rates: RateLimits) -> Caller:
+    try:
+        # A browser adds cookies to what another site sends, never an API key.
+        if route.method not in _SAFE_METHODS and api_key_in(request.headers) is None:
+            _refuse_forgery(request)
+        caller = await _authenticate(request)
+    except (ForbiddenError, UnauthenticatedError):
+        rates.admit_address(address_of(request))
+        raise
+    rates.admit_caller(caller)
+    return caller
 
 
 def _refuse_forgery(request: web.Request) -> None:

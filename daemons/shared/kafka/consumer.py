@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from daemons.contracts.errors import TransientError
-from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS
+from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS, KafkaCluster
 from daemons.shared.kafka.records import IncomingRecord
 
 Effect = Callable[[Sequence[IncomingRecord]], Awaitable[None]]
@@ -32,9 +32,9 @@ _log = structlog.get_logger()
 class EventConsumer:
     """Consumes topics as one member of a group."""
 
-    def __init__(self, brokers: str, *, group: str, topics: Sequence[str], effect: Effect) -> None:
+    def __init__(self, cluster: KafkaCluster, *, group: str, topics: Sequence[str], effect: Effect) -> None:
         settings: dict[str, Any] = {
-            "bootstrap.servers": brokers,
+            **cluster.client_settings(),
             "group.id": group,
             "client.id": group,
             "enable.auto.commit": False,

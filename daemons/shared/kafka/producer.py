@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from daemons.contracts.errors import TransientError
-from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS
+from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS, KafkaCluster
 from daemons.shared.kafka.records import OutgoingRecord
 
 _POLL_SECONDS = 0.1
@@ -24,9 +24,9 @@ _log = structlog.get_logger()
 class EventProducer:
     """Publishes batches of records in order; one per process, started and closed with it."""
 
-    def __init__(self, brokers: str, *, client_id: str) -> None:
+    def __init__(self, cluster: KafkaCluster, *, client_id: str) -> None:
         self._settings: dict[str, Any] = {
-            "bootstrap.servers": brokers,
+            **cluster.client_settings(),
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",

@@ -5,12 +5,10 @@ The bound is what keeps a stranger's guesses from locking anybody out for good (
 
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address
 
 FIRST_PAUSE = timedelta(seconds=1)
 FORGOTTEN_AFTER = timedelta(hours=24)
 """Failures are counted together until none has come for this long, or the account's owner signs in."""
-_IPV6_SITE_BITS = 64
 _DOUBLINGS = 17
 
 
@@ -42,16 +40,3 @@ class SignInLimits:
 
     account: BackOff
     address: BackOff
-
-
-def network_of(address: str) -> str:
-    """Return what one subscriber of a network has: an IPv4 address, or the first half of an IPv6 address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return (int(parsed) >> _IPV6_SITE_BITS).to_bytes(8, "big").hex()

@@ -11,6 +11,8 @@ MINIMUM_PASSWORD_LENGTH = 8
 MAXIMUM_PASSWORD_LENGTH = 128
 # A name of two letters stands in too many passwords by chance.
 _SHORTEST_TELLING_NAME = 3
+# Controls and line ends: a prompt, or a line of standard input, ends at them.
+_UNTYPABLE = frozenset({"Cc", "Zl", "Zp"})
 
 
 def normalise_password(text: str) -> str:
@@ -21,7 +23,7 @@ def normalise_password(text: str) -> str:
 def check_new_password(
     password: str, *, field: str, email: str, display_name: str, common: Collection[str]
 ) -> None:
-    """Refuse a normalised password that is too short, too long or among the first that anyone would try.
+    """Refuse a normalised password that is too short, too long, untypable or among the first to be tried.
 
     Args:
         password: As `normalise_password` returns it.
@@ -33,18 +35,24 @@ def check_new_password(
     Raises:
         InvalidRequestError: `weak_password` with the reason.
     """
-    reason = _weakness(password, email=email, display_name=display_name, common=common)
+    reason = _unfit(password) or _weakness(password, email=email, display_name=display_name, common=common)
     if reason is not None:
         raise InvalidRequestError(
             "weak_password", f"Choose another password: it {reason}.", errors=[FieldError(field, reason)]
         )
 
 
-def _weakness(password: str, *, email: str, display_name: str, common: Collection[str]) -> str | None:
+def _unfit(password: str) -> str | None:
     if len(password) < MINIMUM_PASSWORD_LENGTH:
         return f"has fewer than {MINIMUM_PASSWORD_LENGTH} characters"
     if len(password) > MAXIMUM_PASSWORD_LENGTH:
         return f"has more than {MAXIMUM_PASSWORD_LENGTH} characters"
+    if any(unicodedata.category(character) in _UNTYPABLE for character in password):
+        return "holds a control character, such as a line break, that no sign-in could type"
+    return None
+
+
+def _weakness(password: str, *, email: str, display_name: str, common: Collection[str]) -> str | None:
     folded = password.casefold()
     if folded in common or _is_run(folded):
         return "is among the most common ones"

@@ -13,7 +13,8 @@ import structlog
 from daemons.contracts.errors import BankError, TransientError
 from daemons.shared.audit.record import Origin, stranger
 from daemons.shared.mongo import run_transaction
-from daemons.user_api.domain.backoff import BackOff, network_of
+from daemons.shared.networks import network_of
+from daemons.user_api.domain.backoff import BackOff
 from daemons.user_api.domain.user import User
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.witness import SecurityEvent, event_of, person

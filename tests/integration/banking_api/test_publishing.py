@@ -11,6 +11,7 @@ from confluent_kafka import Consumer
 
 from daemons.contracts.events import DATA_MODELS, EventType
 from daemons.shared.ids import new_id
+from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
@@ -136,11 +137,11 @@ async def test_several_relays_tell_everything_once(
         ]
 
     async def prepare() -> None:
-        await ensure_topics(kafka_broker, [topic])
+        await ensure_topics(KafkaCluster(kafka_broker), [topic])
 
     async with connect(mongo_uri, daemon="tests") as client:
         outbox = OutboxStore(client[database_name])
-        producers = [EventProducer(kafka_broker, client_id=f"relay-{n}") for n in range(3)]
+        producers = [EventProducer(KafkaCluster(kafka_broker), client_id=f"relay-{n}") for n in range(3)]
         relays = [Relay(outbox, producer, encode, prepare=prepare) for producer in producers]
         for relay in relays:
             relay.start()

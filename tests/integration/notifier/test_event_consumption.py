@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.events import EventType
 from daemons.notifier.storage.schema import POSITION_COUNTER
+from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
@@ -40,8 +41,8 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def producer(broker: str) -> AsyncIterator[EventProducer]:
-    await ensure_topics(broker, [event_type.value for event_type in EventType])
-    made = EventProducer(broker, client_id="tests")
+    await ensure_topics(KafkaCluster(broker), [event_type.value for event_type in EventType])
+    made = EventProducer(KafkaCluster(broker), client_id="tests")
     yield made
     await made.close()
 

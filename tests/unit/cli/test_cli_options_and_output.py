@@ -5,10 +5,13 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
+from bankctl.client.failures import AttemptFailedError, Certainty, refused
 from bankctl.errors import ExitStatus
 from bankctl.render.column import Column
 from bankctl.render.table import print_table
@@ -157,6 +160,43 @@ def test_a_read_is_repeated_while_the_bank_is_busy(ann: Cli, bank: Bank) -> None
     bank.times(2, "/accounts", busy)
     assert ann("accounts", "list").status == 0
     assert len(bank.sent("/accounts")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (("accounts", "list"), "/accounts"),
+        # Not repeatable by itself: but who is told to wait has not been served.
+        (("accounts", "open", "checking", "--currency", "EUR"), "/accounts"),
+        (("transfer", ANN, BOB, "1.00", "--yes"), "/transactions/transfer"),
+    ],
+)
+def test_who_sends_too_much_waits_as_long_as_asked_and_goes_on(
+    ann: Cli, bank: Bank, arguments: tuple[str, ...], path: str
+) -> None:
+    arrived: list[float] = []
+
+    def wait_a_second(_: Request) -> None:
+        raise ProblemError(429, "rate_limited", "transient", retry_after_seconds=1)
+
+    bank.times(2, path, lambda _: arrived.append(time.monotonic()))
+    bank.once(path, wait_a_second)
+    assert ann(*arguments).status == 0
+    first, again = arrived
+    assert again - first >= 1
+    assert len(bank.sent(path)) == 2
+
+
+def test_a_wait_that_only_the_header_tells_counts_too() -> None:
+    def failure(status: int, **headers: str) -> AttemptFailedError:
+        asked = httpx.Request("POST", "https://bank.example/accounts")
+        return refused(httpx.Response(status, headers=headers, text="slow down", request=asked))
+
+    told = failure(429, **{"Retry-After": "2"})
+    assert (told.certainty, told.retryable, told.after_seconds) == (Certainty.NOT_DONE, True, 2)
+    # Longer waits than a few seconds are the person's decision, and a date is no number.
+    assert not failure(429, **{"Retry-After": "60"}).retryable
+    assert failure(429, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}).after_seconds is None
 
 
 def test_the_faulty_fields_are_named(ann: Cli, bank: Bank) -> None:

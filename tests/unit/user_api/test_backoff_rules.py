@@ -1,10 +1,9 @@
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.user_api.domain.backoff import BackOff, network_of
+from daemons.user_api.domain.backoff import BackOff
 
 RULE = BackOff(free_failures=3, longest_pause=timedelta(seconds=10))
 
@@ -20,17 +19,3 @@ def test_no_number_of_failures_keeps_anybody_out_for_good(failures: int, free: i
     assert timedelta(0) <= rule.pause_after(failures) <= rule.longest_pause
     assert rule.pause_after(failures) <= rule.pause_after(failures + 1)
     assert rule.pause_after(max(failures, rule.failures_of_interest)) == rule.longest_pause
-
-
-@pytest.mark.parametrize(
-    ("address", "other", "same"),
-    [
-        ("192.0.2.1", "192.0.2.2", False),
-        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
-        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
-        ("::ffff:192.0.2.1", "192.0.2.1", True),
-        ("unknown", "unknown", True),
-    ],
-)
-def test_an_ipv6_subscriber_is_one_address(address: str, other: str, *, same: bool) -> None:
-    assert (network_of(address) == network_of(other)) is same

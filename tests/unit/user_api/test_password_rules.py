@@ -56,6 +56,12 @@ def test_what_is_guessed_first_is_refused(password: str, why: str) -> None:
     assert [fault.field for fault in refused.value.errors] == ["password"]
 
 
+@pytest.mark.parametrize("untypable", ["\r\n", "\t", "\x1b", "\x7f", "\x85", "\u2028"])
+def test_what_no_prompt_could_take_is_refused(untypable: str) -> None:
+    with pytest.raises(InvalidRequestError, match="control character"):
+        check(f"quiet heron{untypable}at dawn")
+
+
 def test_the_display_name_is_no_password() -> None:
     with pytest.raises(InvalidRequestError, match="display name"):
         check("CLARE voyant ", email="someone@example.com")

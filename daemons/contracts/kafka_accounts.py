@@ -1,0 +1,25 @@
+"""Which account each daemon has at Kafka, and what it may do there: nothing that is not named here."""
+
+from dataclasses import dataclass
+
+from daemons.contracts.events import EventType
+
+TOPICS = tuple(event_type.value for event_type in EventType)
+NOTIFIER_GROUP = "notifier"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaGrant:
+    """What one account may do."""
+
+    account: str
+    writes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    group: str | None = None
+
+
+KAFKA_GRANTS = (
+    KafkaGrant(account="banking_api", writes=TOPICS),
+    # What it cannot understand it keeps in its own database, so it writes nowhere.
+    KafkaGrant(account="notifier", reads=TOPICS, group=NOTIFIER_GROUP),
+)

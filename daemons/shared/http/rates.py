@@ -1,0 +1,120 @@
+"""How many requests a caller may send: a token bucket for each, in this process's memory (docs/adr/0014)."""
+
+import math
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from daemons.contracts.errors import TransientError
+from daemons.shared.auth.callers import Caller
+from daemons.shared.networks import network_of
+
+Monotonic = Callable[[], float]
+
+REMEMBERED = 50_000
+"""How many callers are remembered before those who have been quiet the longest are forgotten, twice over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A bucket of `burst` requests that fills by `per_second`; 0 a second is no limit at all."""
+
+    per_second: float
+    burst: int
+
+    @property
+    def fill_seconds(self) -> float:
+        """How long an empty bucket takes to be full."""
+        return self.burst / self.per_second
+
+
+class TooManyRequestsError(TransientError):
+    """A caller's bucket is empty; `headers` says how large it is and when the next request is let in."""
+
+    def __init__(self, kind: str, rate: Rate, wait_seconds: float) -> None:
+        wait = max(1, math.ceil(wait_seconds))
+        super().__init__(
+            "rate_limited",
+            f"Too many requests: one {kind} may send {rate.burst} at once and {rate.per_second:g} a second "
+            f"after that; go on in {wait} s.",
+            retry_after_seconds=wait,
+        )
+        # draft-ietf-httpapi-ratelimit-headers-10: quota and window, what remains and when there is more.
+        self.headers = {
+            "RateLimit-Policy": f'"{kind}";q={rate.burst};w={math.ceil(rate.fill_seconds)}',
+            "RateLimit": f'"{kind}";r=0;t={wait}',
+        }
+
+
+class Buckets:
+    """Token buckets by whom they belong to, one number each: when the bucket will be full (GCRA).
+
+    A bucket that has not been used for as long as it takes to fill is full, so it may be forgotten. Two
+    generations do that without looking for them: each request moves its bucket into the present one, and when
+    that has grown old or large the one before it is dropped.
+    """
+
+    def __init__(
+        self, rate: Rate, *, monotonic: Monotonic = time.monotonic, remembered: int = REMEMBERED
+    ) -> None:
+        self.rate = rate
+        self._monotonic = monotonic
+        self._remembered = remembered
+        self._interval = 1 / rate.per_second
+        self._leeway = (rate.burst - 1) * self._interval
+        self._present: dict[Hashable, float] = {}
+        self._before: dict[Hashable, float] = {}
+        self._old_at = monotonic() + rate.fill_seconds
+
+    def __len__(self) -> int:
+        return len(self._present) + len(self._before)
+
+    def take(self, whose: Hashable) -> float:
+        """Take one token and return 0, or take none and return in how many seconds there will be one."""
+        now = self._monotonic()
+        full_at = self._present.get(whose)
+        if full_at is None:
+            if now >= self._old_at or len(self._present) >= self._remembered:
+                self._before, self._present = self._present, {}
+                self._old_at = now + self.rate.fill_seconds
+            full_at = self._before.get(whose, now)
+        full_at = max(full_at, now)
+        wait_seconds = full_at - now - self._leeway
+        if wait_seconds > 0:
+            return wait_seconds
+        self._present[whose] = full_at + self._interval
+        return 0
+
+
+class RateLimits:
+    """The limit of each signed-in caller, and that of each address for those who are nobody yet."""
+
+    def __init__(self, *, callers: Rate, addresses: Rate, monotonic: Monotonic = time.monotonic) -> None:
+        self._callers = Buckets(callers, monotonic=monotonic) if callers.per_second else None
+        self._addresses = Buckets(addresses, monotonic=monotonic) if addresses.per_second else None
+
+    def admit_caller(self, caller: Caller) -> None:
+        """Count a request of a user, over all their sessions, or of an API key.
+
+        Raises:
+            TooManyRequestsError: their bucket is empty.
+        """
+        if self._callers is None:
+            return
+        whose = caller.user_id if caller.key_digest is None else caller.session_id
+        # A number is looked up in a fifth of the time that the id itself takes.
+        wait_seconds = self._callers.take(whose.int)
+        if wait_seconds:
+            raise TooManyRequestsError("caller", self._callers.rate, wait_seconds)
+
+    def admit_address(self, address: str) -> None:
+        """Count a request of somebody who is not signed in.
+
+        Raises:
+            TooManyRequestsError: the address' bucket is empty.
+        """
+        if self._addresses is None:
+            return
+        wait_seconds = self._addresses.take(network_of(address))
+        if wait_seconds:
+            raise TooManyRequestsError("address", self._addresses.rate, wait_seconds)

@@ -1,0 +1,222 @@
+"""Kafka with accounts as compose.yaml has it: who is let in, and what each may do (security.md, item 24)."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from daemons.contracts.errors import TransientError
+from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS, KafkaGrant
+from daemons.shared.kafka.accounts import prepare_accounts
+from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
+from daemons.shared.kafka.consumer import EventConsumer
+from daemons.shared.kafka.producer import EventProducer
+from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
+from daemons.shared.kafka.topics import ensure_topics, probe_kafka
+from tests.support.compose_kafka import SECRETS, ComposeKafka, run_kafka_accounts, running_compose_kafka
+from tests.support.waiting import eventually
+
+TOPIC = TOPICS[0]
+QUIET = logging.getLogger("kafka.tests")
+WAIT_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeKafka]:
+    with running_compose_kafka(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+async def test_what_banking_api_writes_the_notifier_reads(kafka: ComposeKafka) -> None:
+    banking, notifier = kafka.cluster("banking_api"), kafka.cluster("notifier")
+    assert (await probe_kafka(banking), await probe_kafka(notifier)) == (None, None)
+    for cluster in (banking, notifier):
+        # The topics are there, so neither needs a right to create them.
+        await ensure_topics(cluster, TOPICS)
+    received: list[IncomingRecord] = []
+
+    async def take(records: Any) -> None:
+        received.extend(records)
+
+    consumer = EventConsumer(notifier, group=NOTIFIER_GROUP, topics=TOPICS, effect=take)
+    producer = EventProducer(banking, client_id="tests")
+    consumer.start()
+    try:
+        sent = [OutgoingRecord(topic, "key", str(uuid4()).encode(), {}) for topic in TOPICS]
+        await producer.publish(sent)
+        await eventually(lambda: _all_there({one.value for one in sent}, received))
+        assert await consumer.probe() is None
+    finally:
+        await producer.close()
+        await consumer.close()
+    assert _committed(notifier) > 0
+
+
+@pytest.mark.parametrize("account", ["banking_api", "notifier"])
+async def test_a_wrong_password_is_refused_and_named(kafka: ComposeKafka, account: str) -> None:
+    cluster = kafka.cluster(account, password="not the password")
+    reason = await probe_kafka(cluster)
+    assert reason is not None
+    assert f"refuses the account {account!r}" in reason
+    assert "KAFKA_PASSWORD" in reason
+    assert "not the password" not in reason
+    with pytest.raises(TransientError, match="refuses the account"):
+        await ensure_topics(cluster, TOPICS)
+
+
+async def test_nobody_without_an_account_is_let_in(kafka: ComposeKafka) -> None:
+    assert await probe_kafka(KafkaCluster(kafka.brokers)) is not None
+
+
+def test_the_super_user_is_not_known_where_clients_connect(kafka: ComposeKafka) -> None:
+    given = kafka.environment("kafka-accounts")
+    settings = {"bootstrap.servers": kafka.brokers, "security.protocol": "sasl_plaintext", "log_level": 0}
+    for mechanism in ("PLAIN", "SCRAM-SHA-512"):
+        account = {
+            "sasl.mechanism": mechanism,
+            "sasl.username": given["KAFKA_USERNAME"],
+            "sasl.password": given["KAFKA_PASSWORD"],
+        }
+        with pytest.raises(KafkaException):
+            AdminClient({**settings, **account}).list_topics(timeout=3)
+
+
+async def test_the_notifier_cannot_write(kafka: ComposeKafka) -> None:
+    for topic in TOPICS:
+        assert _delivery(kafka.cluster("notifier"), topic) == "TOPIC_AUTHORIZATION_FAILED"
+        assert _delivery(kafka.cluster("banking_api"), topic) is None
+
+
+def test_banking_api_cannot_read(kafka: ComposeKafka) -> None:
+    faults = _faults_of_reading(kafka.cluster("banking_api"), group=NOTIFIER_GROUP)
+    assert faults & {"GROUP_AUTHORIZATION_FAILED", "TOPIC_AUTHORIZATION_FAILED"}
+
+
+def test_the_notifier_reads_in_its_own_group_only(kafka: ComposeKafka) -> None:
+    assert "GROUP_AUTHORIZATION_FAILED" in _faults_of_reading(kafka.cluster("notifier"), group="another")
+
+
+@pytest.mark.parametrize("account", ["banking_api", "notifier"])
+async def test_no_daemon_may_create_delete_or_grant(kafka: ComposeKafka, account: str) -> None:
+    admin = AdminClient({**kafka.cluster(account).client_settings(), "log_level": 0})
+    created = admin.create_topics([NewTopic("stray", num_partitions=1)], request_timeout=WAIT_SECONDS)
+    deleted = admin.delete_topics([TOPIC], request_timeout=WAIT_SECONDS)
+    for done in (*created.values(), *deleted.values()):
+        with pytest.raises(KafkaException) as refused:
+            done.result()
+        assert "AUTHORIZATION_FAILED" in refused.value.args[0].name()
+    with pytest.raises(TransientError, match="stray"):
+        await ensure_topics(kafka.cluster(account), ["stray"])
+    assert TOPIC in admin.list_topics(timeout=WAIT_SECONDS).topics
+
+
+async def test_a_right_too_many_is_taken_away(kafka: ComposeKafka) -> None:
+    environment = kafka.environment("kafka-accounts")
+    root = KafkaAccount(
+        security=environment["KAFKA_SECURITY"],
+        mechanism=environment["KAFKA_MECHANISM"],
+        username=environment["KAFKA_USERNAME"],
+        password=environment["KAFKA_PASSWORD"],
+    )
+    too_much = KafkaGrant(account="notifier", writes=(TOPIC,), reads=TOPICS, group=NOTIFIER_GROUP)
+    password = {"notifier": environment["NOTIFIER_PASSWORD"]}
+    prepare_accounts(KafkaCluster(environment["KAFKA_BROKER"], root), [too_much], password)
+    await eventually(lambda: _taken(kafka.cluster("notifier")))
+    await asyncio.to_thread(run_kafka_accounts, environment)
+    await eventually(lambda: _not_taken(kafka.cluster("notifier")))
+
+
+async def test_a_new_password_replaces_the_old_one(kafka: ComposeKafka) -> None:
+    environment = kafka.environment("kafka-accounts")
+    await asyncio.to_thread(run_kafka_accounts, {**environment, "NOTIFIER_PASSWORD": "another one"})
+    new = kafka.cluster("notifier", password="another one")
+    await eventually(lambda: _answers(new))
+    assert "refuses" in str(await probe_kafka(kafka.cluster("notifier")))
+    await asyncio.to_thread(run_kafka_accounts, environment)
+    await eventually(lambda: _answers(kafka.cluster("notifier")))
+
+
+def test_preparing_names_every_variable_that_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "daemons.shared.kafka_admin", "prepare"],
+        env={"PATH": os.environ["PATH"], "KAFKA_SECURITY": "sasl_plaintext"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    wanted = ("KAFKA_BROKER", "KAFKA_USERNAME", "KAFKA_PASSWORD", "BANKING_API_PASSWORD", "NOTIFIER_PASSWORD")
+    assert [name for name in wanted if f"  {name}: " not in done.stderr] == []
+
+
+def test_no_password_is_in_what_kafka_logs(kafka: ComposeKafka) -> None:
+    log = Path(kafka.replacements["/var/lib/kafka/data"]).with_name("kafka.log").read_text(encoding="utf-8")
+    assert "KafkaConfig values" in log
+    assert [name for name, secret in SECRETS.items() if secret in log] == []
+
+
+async def _all_there(wanted: set[bytes], received: list[IncomingRecord]) -> bool:
+    return wanted <= {record.value for record in received}
+
+
+async def _answers(cluster: KafkaCluster) -> bool:
+    return await probe_kafka(cluster) is None
+
+
+async def _taken(cluster: KafkaCluster) -> bool:
+    return await asyncio.to_thread(_delivery, cluster, TOPIC) is None
+
+
+async def _not_taken(cluster: KafkaCluster) -> bool:
+    return not await _taken(cluster)
+
+
+def _delivery(cluster: KafkaCluster, topic: str) -> str | None:
+    """Publish a record; return None when it was taken, else the error's name."""
+    errors: list[KafkaError | None] = []
+
+    def report(error: KafkaError | None, _message: Message) -> None:
+        errors.append(error)
+
+    producer = Producer({**cluster.client_settings(), "acks": "all"}, logger=QUIET)
+    producer.produce(topic, value=b"x", on_delivery=report)
+    assert producer.flush(WAIT_SECONDS) == 0
+    [error] = errors
+    return None if error is None else error.name()
+
+
+def _faults_of_reading(cluster: KafkaCluster, *, group: str) -> set[str]:
+    """Read until the broker says what is wrong with that."""
+    settings = {**cluster.client_settings(), "group.id": group, "auto.offset.reset": "earliest"}
+    consumer = Consumer(settings, logger=QUIET)
+    try:
+        consumer.subscribe([TOPIC])
+        for _ in range(WAIT_SECONDS):
+            message = consumer.poll(1)
+            if message is not None:
+                error = message.error()
+                return {error.name()} if error else set()
+    finally:
+        consumer.close()
+    return set()
+
+
+def _committed(cluster: KafkaCluster) -> int:
+    settings = {**cluster.client_settings(), "group.id": NOTIFIER_GROUP}
+    consumer = Consumer(settings, logger=QUIET)
+    try:
+        partitions = [TopicPartition(topic, number) for topic in TOPICS for number in range(6)]
+        found = consumer.committed(partitions, timeout=WAIT_SECONDS)
+        return sum(max(partition.offset, 0) for partition in found)
+    finally:
+        consumer.close()

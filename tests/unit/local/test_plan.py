@@ -1,0 +1,27 @@
+"""What the local stack tells its daemons of the servers that they are to use."""
+
+from bankctl.local.plan import environment
+from bankctl.local.settings import DEFAULT_PORTS, Settings
+
+SETTINGS = Settings(id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32)
+ACCOUNT = {"KAFKA_SECURITY": "sasl_ssl", "KAFKA_USERNAME": "bank", "KAFKA_PASSWORD": "quiet-heron"}
+
+
+def of_kafka(external: dict[str, str]) -> dict[str, str]:
+    given = environment(SETTINGS, external, "notifier")
+    return {name: text for name, text in given.items() if name.startswith("KAFKA_")}
+
+
+def test_a_kafka_that_is_given_is_used_with_its_account() -> None:
+    external = {"KAFKA_BROKER": "kafka.example:9093", **ACCOUNT}
+    assert of_kafka(external) == {**external, "KAFKA_MECHANISM": "SCRAM-SHA-512"}
+
+
+def test_the_stacks_own_kafka_has_no_accounts_whatever_the_environment_says() -> None:
+    assert of_kafka(ACCOUNT) == {
+        "KAFKA_BROKER": "127.0.0.1:29092",
+        "KAFKA_SECURITY": "plaintext",
+        "KAFKA_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA_USERNAME": "",
+        "KAFKA_PASSWORD": "",
+    }

@@ -1,0 +1,101 @@
+"""What a bucket lets in, whatever comes in between, and how much is remembered."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from daemons.shared.http.rates import Buckets, Rate, RateLimits, TooManyRequestsError
+from daemons.shared.settings import DaemonSettings
+
+
+@dataclass
+class MovableSeconds:
+    """A clock that stands until it is moved."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def settings(**given_settings: float) -> DaemonSettings:
+    return DaemonSettings(mongo_uri="m", jwt_secret="x" * 32, port=1, **given_settings)  # type: ignore[arg-type]
+
+
+def test_a_burst_is_let_in_and_then_what_the_rate_says() -> None:
+    clock = MovableSeconds()
+    buckets = Buckets(Rate(per_second=4, burst=3), monotonic=clock)
+    assert [buckets.take("ann") for _ in range(3)] == [0, 0, 0]
+    assert buckets.take("ann") == pytest.approx(0.25)
+    clock.now += 0.25
+    assert [buckets.take("ann") for _ in range(2)] == [0, pytest.approx(0.25)]
+    clock.now += 1000
+    assert [bool(buckets.take("ann")) for _ in range(4)] == [False, False, False, True]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(min_value=0, max_value=30), st.integers(min_value=0, max_value=20)),
+        max_size=200,
+    )
+)
+def test_nobody_gets_more_by_others_coming_and_going(steps: list[tuple[int, int]]) -> None:
+    clock = MovableSeconds()
+    rate = Rate(per_second=1, burst=5)
+    crowded, alone = Buckets(rate, monotonic=clock), {}
+    for passed_tenths, who in steps:
+        clock.now += passed_tenths / 10
+        own = alone.setdefault(who, Buckets(rate, monotonic=clock))
+        assert crowded.take(who) == pytest.approx(own.take(who))
+
+
+def test_memory_stays_bounded_however_many_come() -> None:
+    clock = MovableSeconds()
+    buckets = Buckets(Rate(per_second=1, burst=5), monotonic=clock, remembered=100)
+    most = 0
+    for number in range(10_000):
+        buckets.take(number)
+        most = max(most, len(buckets))
+    assert 100 <= most <= 200
+
+
+def test_who_has_been_quiet_is_forgotten() -> None:
+    clock = MovableSeconds()
+    buckets = Buckets(Rate(per_second=1, burst=5), monotonic=clock)
+    for number in range(1000):
+        buckets.take(number)
+    for who in ("ann", "bo"):
+        clock.now += 6
+        buckets.take(who)
+    assert len(buckets) == 2
+
+
+def test_addresses_of_one_subscriber_share_a_bucket_and_others_do_not() -> None:
+    rate = Rate(per_second=1, burst=1)
+    limits = RateLimits(callers=rate, addresses=rate, monotonic=MovableSeconds())
+    limits.admit_address("2001:db8:1:2::1")
+    limits.admit_address("2001:db8:1:3::1")
+    with pytest.raises(TooManyRequestsError) as refused:
+        limits.admit_address("2001:db8:1:2::ffff")
+    assert refused.value.headers["RateLimit-Policy"] == '"address";q=1;w=1'
+
+
+def test_the_settings_name_the_rates_and_refuse_what_is_none() -> None:
+    assert (settings().caller_rate, settings().address_rate) == (Rate(500, 1000), Rate(100, 1000))
+    for name, bad in {
+        "caller_requests_per_second": -1,
+        "address_requests_per_second": float("inf"),
+        "caller_requests_burst": 0,
+    }.items():
+        with pytest.raises(ValidationError, match=name):
+            settings(**{name: bad})
+
+
+def test_no_rate_is_no_limit() -> None:
+    none = Rate(per_second=0, burst=1)
+    limits = RateLimits(callers=none, addresses=none, monotonic=MovableSeconds())
+    for _ in range(100):
+        limits.admit_address("192.0.2.1")
