@@ -42,6 +42,11 @@ class Transactions:
         params = {"scope": scope, "status": status}
         return iterate(self._http, "/transactions", params=params, limit=limit)
 
+    def outbox(self) -> dict[str, Any]:
+        """What waits to be published, and who publishes."""
+        found: dict[str, Any] = self._http.request("GET", "/ledger/outbox").data
+        return found
+
     def ledger_proof(self) -> dict[str, Any]:
         """Whether every balance is the fold of its entries and all currencies sum to zero."""
         found: dict[str, Any] = self._http.request("GET", "/ledger/proof").data

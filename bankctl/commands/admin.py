@@ -1,4 +1,4 @@
-"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove; audit, approvals."""
+"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove, outbox, and its groups."""
 
 import uuid
 from enum import StrEnum
@@ -8,7 +8,7 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
-from bankctl.commands import approvals, audit
+from bankctl.commands import approvals, audit, dead_letters
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
 from bankctl.errors import CliError, ExitStatus
@@ -30,6 +30,7 @@ Examples:
 )
 app.add_typer(audit.app, name="audit")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]
@@ -40,6 +41,15 @@ _USER_COLUMNS = [
     Column("role", "Role"),
     Column("locked", "Locked"),
     Column("created_at", "Since"),
+]
+_OUTBOX_COLUMNS = [
+    Column("pending_events", "Events that wait"),
+    Column("pending_commits", "Of commits"),
+    Column("oldest_at", "Since"),
+    Column("oldest_age_seconds", "Seconds"),
+    Column("relay.lease_holder", "Published by"),
+    Column("relay.lease_until", "Lease until"),
+    Column("relay.failure", "Kept by"),
 ]
 
 
@@ -228,6 +238,24 @@ def _user_id(bank: BankClient, user: str) -> str:
             code="user_not_found",
         )
     return str(found[0]["id"])
+
+
+@app.command()
+def outbox() -> None:
+    """Show what waits to be published, since when, and who publishes (support staff).
+
+    Examples:
+      bankctl admin outbox
+      bankctl admin outbox --query pending_events
+
+    Nothing waits for longer than a moment while Kafka and the users' names can be reached. What keeps the
+    relay is told by the process that answered; where several run, only the lease's holder publishes.
+    """
+    with open_bank() as bank:
+        waiting = bank.transactions.outbox()
+    emit(waiting, columns=_OUTBOX_COLUMNS)
+    if waiting["relay"]["failure"]:
+        messages.warn(f"events do not go out: {waiting['relay']['failure']}")
 
 
 @app.command()

@@ -13,6 +13,8 @@ from daemons.banking_api.handlers import accounts, ledger, transactions
 from daemons.banking_api.handlers.keys import (
     ACCOUNTS_KEY,
     DIRECTORY_KEY,
+    OUTBOX_KEY,
+    RELAY_KEY,
     SECOND_PERSON_KEY,
     SNAPSHOT_KEY,
     STATEMENTS_KEY,
@@ -98,6 +100,7 @@ def build(settings: BankingSettings) -> web.Application:
     app[APPROVALS_KEY] = approvals
     app[STATEMENTS_KEY] = Statements(journal, app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
+    app[OUTBOX_KEY] = outbox
     app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
 
     async def prepare_kafka() -> None:
@@ -113,6 +116,7 @@ def build(settings: BankingSettings) -> web.Application:
             producer = EventProducer(settings.kafka_broker, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
+            app[RELAY_KEY] = relay
             relay.start()
             stack.push_async_callback(relay.close)
             ledger_store = MongoLedger(client, database, outbox, FundingWitness(audit, approvals))

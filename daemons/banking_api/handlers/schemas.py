@@ -268,3 +268,21 @@ class ProofView(WireModel):
     mismatches: list[MismatchView]
     outbox_pending: int
     events: EventSetView
+
+
+class RelayView(WireModel):
+    """Who publishes: the holder of a living lease; `failure` is of the process that answered."""
+
+    lease_holder: UuidText | None
+    lease_until: Instant | None
+    failure: str | None
+
+
+class OutboxView(WireModel):
+    """What was committed and waits to be published."""
+
+    pending_events: int
+    pending_commits: int
+    oldest_at: Instant | None
+    oldest_age_seconds: float | None
+    relay: RelayView

@@ -1,5 +1,7 @@
 """From the domain to what is answered."""
 
+from datetime import datetime
+
 from daemons.banking_api.domain.account import Account
 from daemons.banking_api.domain.journal import Failure, JournalTransaction, is_system_account
 from daemons.banking_api.domain.money import Money, format_minor
@@ -9,13 +11,17 @@ from daemons.banking_api.handlers.schemas import (
     CurrencyProof,
     EventSetView,
     MismatchView,
+    OutboxView,
     ProofView,
+    RelayView,
     StatementLineView,
     TransactionView,
 )
 from daemons.banking_api.services.proof import Proof
 from daemons.banking_api.services.statements import StatementLine
 from daemons.contracts.events import FailureView
+from daemons.shared.ids import time_of
+from daemons.shared.outbox.store import Waiting
 
 
 def account_view(account: Account) -> AccountView:
@@ -100,4 +106,21 @@ def proof_view(proof: Proof) -> ProofView:
         mismatches=[MismatchView(id=found.id, problem=found.problem) for found in proof.mismatches],
         outbox_pending=proof.outbox_pending,
         events=EventSetView(count=proof.events.count, digest=proof.events.hexdigest()),
+    )
+
+
+def outbox_view(waiting: Waiting, *, failure: str | None, now: datetime) -> OutboxView:
+    """Return the view of what waits to be published; a lease that has run out is nobody's."""
+    oldest_at = None if waiting.oldest is None else time_of(waiting.oldest)
+    live = waiting.lease_until is not None and waiting.lease_until > now
+    return OutboxView(
+        pending_events=waiting.events,
+        pending_commits=waiting.commits,
+        oldest_at=oldest_at,
+        oldest_age_seconds=None if oldest_at is None else round((now - oldest_at).total_seconds(), 3),
+        relay=RelayView(
+            lease_holder=str(waiting.lease_holder) if live else None,
+            lease_until=waiting.lease_until if live else None,
+            failure=failure,
+        ),
     )

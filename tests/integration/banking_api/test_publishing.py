@@ -182,3 +182,42 @@ async def test_a_cut_line_pays_at_most_once(bank: Bank) -> None:
         while (answer := await alice.transfer(sender, receiver, "5.00", key=key)).status_code != 201:
             assert answer.json()["code"] == "idempotency_key_in_use"
     assert await alice.balance(sender) == "45.00"
+
+
+async def test_the_outbox_says_what_waits_and_why(mongo_uri: str) -> None:
+    """Without Kafka events wait; the route tells how many, since when, and what keeps the relay."""
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT) as bank:
+        alice, sam = await bank.person(), await bank.person("Sam", "support")
+        assert (await alice.get("/ledger/outbox")).status_code == 403
+        before = (await sam.get("/ledger/outbox")).json()
+        assert (before["pending_events"], before["oldest_at"], before["oldest_age_seconds"]) == (
+            0,
+            None,
+            None,
+        )
+        await alice.open_account()
+        await alice.open_account()
+
+        async def told() -> bool:
+            waiting = (await sam.get("/ledger/outbox")).json()
+            return waiting["pending_events"] == 2 and waiting["relay"]["failure"] is not None
+
+        await eventually(told)
+        waiting = (await sam.get("/ledger/outbox")).json()
+        assert waiting["pending_commits"] == 2
+        assert waiting["oldest_age_seconds"] >= 0
+        assert "Kafka" in waiting["relay"]["failure"]
+
+
+async def test_the_outbox_names_the_relay_that_publishes(telling_bank: Bank) -> None:
+    olga = await telling_bank.person("Olga", "operator")
+    await olga.open_account()
+
+    async def published() -> bool:
+        shown = (await olga.get("/ledger/outbox")).json()
+        return shown["pending_events"] == 0 and shown["relay"]["lease_holder"] is not None
+
+    await eventually(published)
+    shown = (await olga.get("/ledger/outbox")).json()
+    assert shown["relay"]["failure"] is None
+    assert shown["relay"]["lease_until"] > ""

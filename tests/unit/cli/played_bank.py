@@ -59,6 +59,13 @@ class Bank:
         self.settled: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = {}
         self.events: list[dict[str, Any]] = []
         self.outbox_pending = [0]
+        self.outbox: dict[str, Any] = {
+            "pending_events": 3,
+            "pending_commits": 2,
+            "oldest_at": NOW,
+            "oldest_age_seconds": 1.5,
+            "relay": {"lease_holder": USER, "lease_until": NOW, "failure": None},
+        }
         self.event_proofs: list[dict[str, Any]] = []
         self.ledger_proof_changes: dict[str, Any] = {}
         self.cookie = "signed.token.one"
@@ -146,6 +153,7 @@ class Bank:
                 {},
             ),
             ("GET", "/ledger/proof"): lambda _: (200, self._ledger_proof(), {}),
+            ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
         }

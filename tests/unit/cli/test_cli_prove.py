@@ -70,3 +70,13 @@ def test_books_that_do_not_hold_are_not_waited_for(ann: Cli, proven: Bank) -> No
     proven.ledger_proof_changes = {"holds": False}
     assert ann("admin", "prove").status == 1
     assert len(proven.sent("/ledger/proof")) == 1
+
+
+def test_the_outbox_says_what_waits(ann: Cli, bank: Bank) -> None:
+    shown = ann("admin", "outbox")
+    assert (shown.status, shown.err) == (0, "")
+    assert ann("admin", "outbox", "-o", "json").json["pending_events"] == 3
+    bank.outbox["relay"]["failure"] = "Kafka does not answer \x1b[31m"
+    kept = ann("admin", "outbox", "--quiet")
+    assert "events do not go out: Kafka does not answer" in kept.err
+    assert "\x1b" not in kept.out + kept.err
