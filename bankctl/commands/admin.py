@@ -1,6 +1,7 @@
-"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove, outbox, and its groups."""
+"""admin: what operators and administrators do to accounts and users, and how they prove the books."""
 
 import uuid
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals, audit, dead_letters
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
-from bankctl.errors import CliError, ExitStatus
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
 from bankctl.pending import check_key
 from bankctl.proof import PROOF_COLUMNS, prove_bank
@@ -156,6 +157,58 @@ def fund(
     messages.success(
         "already credited before, nothing was credited now" if settled.replayed else f"{number} was credited"
     )
+
+
+@app.command()
+def adjust(
+    account: Account,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 100.00.")],
+    *,
+    credit: Annotated[
+        bool | None, typer.Option("--credit/--debit", help="Whether the account gets it or gives it.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="What the owner reads on the statement.")],
+    corrects: Annotated[
+        str | None, typer.Option("--corrects", metavar="ID", help="The transaction that it sets right.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this correction."),
+    ] = None,
+) -> None:
+    """Correct an account's balance, against the bank's own account.
+
+    Examples:
+      bankctl admin adjust 4000000006 12.50 --credit --reason "fee charged twice"
+      bankctl admin adjust 4000000006 100.00 --debit --reason "booked twice" --corrects TRANSACTION
+
+    It always waits for a second person (`bankctl admin approvals`), and exits 0. A frozen account can be
+    corrected; no account goes below zero by it. The same --idempotency-key again shows what became of it.
+    """
+    if credit is None:
+        raise usage_error("say --credit or --debit", hint="bankctl admin adjust --help")
+    number, sum_moved = parse_account(account), parse_amount(amount)
+    key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
+    direction = "credit" if credit else "debit"
+    with open_bank() as bank:
+        balance = bank.accounts.balance(number)["balance"]
+        change = Decimal(sum_moved) if credit else -Decimal(sum_moved)
+        prompts.confirm(
+            f"Ask a second person to {direction} {number} with {sum_moved} {balance['currency']} "
+            f"({balance['amount']} now, {Decimal(balance['amount']) + change} then)?"
+        )
+        request = {
+            "direction": direction,
+            "amount": sum_moved,
+            "currency": balance["currency"],
+            "reason": parse_reference(reason),
+            "corrects": corrects,
+        }
+        settled = begin_transfer(bank, request, key=key, path=f"/accounts/{number}/adjust")
+    if approvals.shows_waiting(settled.transaction):
+        return
+    emit({**settled.transaction, "idempotency_key": key, "replayed": True}, columns=TRANSACTION_COLUMNS)
+    messages.success("approved and booked before")
 
 
 @app.command()

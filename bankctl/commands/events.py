@@ -32,6 +32,7 @@ EVENT_TYPES = {
     "TransactionCompleted": "money moved between two accounts",
     "TransactionFailed": "a transfer was refused; no money moved",
     "AccountFundedPayload": "an account was credited from outside the bank",
+    "AccountAdjusted": "the bank corrected an account's balance",
     "AccountChanged": "an account was opened, frozen, unfrozen, closed, or changed its type",
 }
 

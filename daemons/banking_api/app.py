@@ -21,12 +21,13 @@ from daemons.banking_api.handlers.keys import (
     TRANSFERS_KEY,
 )
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.adjustments import Adjustments
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.events import EventEncoder
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
-from daemons.banking_api.services.witness import AccountWitness, FundingWitness
+from daemons.banking_api.services.witness import AccountWitness, BookingWitness
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
@@ -119,13 +120,16 @@ def build(settings: BankingSettings) -> web.Application:
             app[RELAY_KEY] = relay
             relay.start()
             stack.push_async_callback(relay.close)
-            ledger_store = MongoLedger(client, database, outbox, FundingWitness(audit, approvals))
+            ledger_store = MongoLedger(client, database, outbox, BookingWitness(audit, approvals))
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.
             stack.push_async_callback(engine.close)
             app[TRANSFERS_KEY] = Transfers(engine, ledger_store, account_store, clock=utc_now, new_id=new_id)
-            app[SECOND_PERSON_KEY] = SecondPerson(app[ACCOUNTS_KEY], app[TRANSFERS_KEY], approvals, settings)
+            adjustments = Adjustments(ledger_store, account_store, journal, clock=utc_now, new_id=new_id)
+            app[SECOND_PERSON_KEY] = SecondPerson(
+                app[ACCOUNTS_KEY], app[TRANSFERS_KEY], adjustments, approvals, settings
+            )
             _log.info("ready", port=settings.port)
             yield
 

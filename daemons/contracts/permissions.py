@@ -31,6 +31,7 @@ class Permission(StrEnum):
     FREEZE_ACCOUNTS = "freeze_accounts"
     MANAGE_ANY_ACCOUNT = "manage_any_account"
     FUND_ACCOUNTS = "fund_accounts"
+    ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
     APPROVE_ACTS = "approve_acts"
     MANAGE_USERS = "manage_users"
@@ -52,6 +53,7 @@ _OPERATOR = _SUPPORT | {
     Permission.FREEZE_ACCOUNTS,
     Permission.MANAGE_ANY_ACCOUNT,
     Permission.FUND_ACCOUNTS,
+    Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
     Permission.APPROVE_ACTS,
 }

@@ -64,7 +64,7 @@ def test_routes_that_move_money_need_an_idempotency_key() -> None:
         for route in DAEMONS["banking_api"][ROUTES_KEY]
         if route.idempotency_key.value == "required"
     }
-    assert needing == {"/transactions/transfer", "/accounts/{id}/fund"}
+    assert needing == {"/transactions/transfer", "/accounts/{id}/fund", "/accounts/{id}/adjust"}
 
 
 def test_the_openapi_document_is_valid(daemon: tuple[str, web.Application]) -> None:

@@ -40,15 +40,16 @@ def account_view(account: Account) -> AccountView:
 
 def transaction_view(transaction: JournalTransaction) -> TransactionView:
     """Return the view of a journal transaction; balances are not part of it."""
-    from_outside = is_system_account(transaction.from_account)
+    sender, receiver = transaction.from_account, transaction.to_account
     return TransactionView(
         id=str(transaction.id),
         kind=transaction.kind.value,
         status=transaction.status.value,
         amount=Money(transaction.amount_minor, transaction.currency).view(),
-        from_account=None if from_outside else transaction.from_account,
-        to_account=transaction.to_account,
+        from_account=None if is_system_account(sender) else sender,
+        to_account=None if is_system_account(receiver) else receiver,
         reference=transaction.reference,
+        corrects=None if transaction.corrects is None else str(transaction.corrects),
         failure=failure_view(transaction.failure),
         initiated_by=str(transaction.initiator),
         created_at=transaction.created_at,

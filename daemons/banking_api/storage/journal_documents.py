@@ -44,6 +44,8 @@ def to_document(transaction: JournalTransaction) -> Document:
             for entry in transaction.entries
         ],
     }
+    if transaction.corrects is not None:
+        document["corrects"] = transaction.corrects
     if transaction.failure is not None:
         document["failure"] = {"code": transaction.failure.code, "detail": transaction.failure.detail}
     return document
@@ -72,6 +74,7 @@ def from_document(document: Document) -> JournalTransaction:
         ),
         failure=Failure(failure["code"], failure["detail"]) if failure else None,
         created_at=document["at"],
+        corrects=document.get("corrects"),
     )
 
 
@@ -79,8 +82,8 @@ def _accounts_with_history(transaction: JournalTransaction) -> list[str]:
     """A failed attempt is nobody's business but its initiator's: it never shows in the other's history."""
     if transaction.failure is None:
         return [transaction.from_account, transaction.to_account]
-    if is_system_account(transaction.from_account):
-        return [transaction.to_account]
+    if is_system_account(transaction.from_account) or is_system_account(transaction.to_account):
+        return [transaction.customers_account]
     return [transaction.from_account] if transaction.from_owner == transaction.initiator else []
 
 

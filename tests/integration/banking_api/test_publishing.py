@@ -221,3 +221,28 @@ async def test_the_outbox_names_the_relay_that_publishes(telling_bank: Bank) -> 
     shown = (await olga.get("/ledger/outbox")).json()
     assert shown["relay"]["failure"] is None
     assert shown["relay"]["lease_until"] > ""
+
+
+async def test_a_correction_is_told_under_its_own_type(telling_bank: Bank, kafka_broker: str) -> None:
+    alice, olga, omar = (
+        await telling_bank.person(),
+        await telling_bank.person("Olga", "operator"),
+        await telling_bank.person("Omar", "operator"),
+    )
+    account = await alice.open_account()
+    body = {"direction": "credit", "amount": "3.00", "currency": "EUR", "reason": "fee charged twice"}
+    asked = await olga.post(f"/accounts/{account}/adjust", body, key=str(uuid4()))
+    done = await omar.call("POST", f"{asked.headers['Location']}/approve")
+    event_id = done.json()["outcome"]["transaction_id"]
+    async with listening(kafka_broker, ["AccountAdjusted"]) as listener:
+        await listener.until(lambda: event_id in listener.came)
+        [(topic, key, data)] = listener.came[event_id]
+    DATA_MODELS[EventType(topic)].model_validate_json(json.dumps(data))
+    assert (topic, key, data["direction"], data["reason"]) == (
+        "AccountAdjusted",
+        account,
+        "credit",
+        "fee charged twice",
+    )
+    assert data["initiated_by"] == {"user_id": olga.user_id, "display_name": "Olga"}
+    assert data["account"]["owner"]["display_name"] == "Alice"  # type: ignore[index]

@@ -281,6 +281,7 @@ class Bank:
             "from_account": body.get("from_account"),
             "to_account": body.get("to_account"),
             "reference": body.get("reference"),
+            "corrects": None,
             "failure": failure,
             "initiated_by": USER,
             "created_at": NOW,
