@@ -14,9 +14,9 @@ from daemons.banking_api.handlers.keys import (
     ACCOUNTS_KEY,
     DIRECTORY_KEY,
     OUTBOX_KEY,
+    PROVER_KEY,
     RELAY_KEY,
     SECOND_PERSON_KEY,
-    SNAPSHOT_KEY,
     STATEMENTS_KEY,
     TRANSFERS_KEY,
 )
@@ -24,6 +24,7 @@ from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.adjustments import Adjustments
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.events import EventEncoder
+from daemons.banking_api.services.proof import LedgerProver
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
@@ -102,7 +103,7 @@ def build(settings: BankingSettings) -> web.Application:
     app[STATEMENTS_KEY] = Statements(journal, app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
     app[OUTBOX_KEY] = outbox
-    app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
+    app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))
 
     async def prepare_kafka() -> None:
         await ensure_topics(settings.kafka_broker, [event.value for event in EventType])

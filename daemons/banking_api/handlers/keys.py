@@ -3,10 +3,10 @@
 from aiohttp import web
 
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.proof import LedgerProver
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
-from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxStore
@@ -18,4 +18,4 @@ TRANSFERS_KEY = web.AppKey("transfers", Transfers)
 SECOND_PERSON_KEY = web.AppKey("second_person", SecondPerson)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
-SNAPSHOT_KEY = web.AppKey("snapshot", SnapshotOpener)
+PROVER_KEY = web.AppKey("prover", LedgerProver)

@@ -17,6 +17,7 @@ from daemons.contracts.wire import (
     UuidText,
     WireModel,
 )
+from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import PageQuery
 
 BATCH_LIMIT = 500
@@ -280,6 +281,14 @@ class ProofView(WireModel):
     mismatches: list[MismatchView]
     outbox_pending: int
     events: EventSetView
+
+
+class ProofLine(WireModel):
+    """One line: progress, or as the last one the result or the problem."""
+
+    progress: ProgressView | None = None
+    result: ProofView | None = None
+    problem: dict[str, object] | None = None
 
 
 class RelayView(WireModel):

@@ -1,13 +1,28 @@
 """Proves the books: every figure is computed again from the entries and held against what is stored."""
 
+import asyncio
 from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from daemons.banking_api.domain.journal import JournalTransaction, TransactionStatus, is_system_account
-from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, StoredAccount
+from daemons.banking_api.domain.journal import is_system_account
+from daemons.banking_api.storage.ledger_snapshot import (
+    LedgerSnapshot,
+    Posting,
+    SnapshotOpener,
+    StoredAccount,
+)
 from daemons.contracts.digest import EventSetDigest
+from daemons.shared.progress import Progress
+from daemons.shared.tasks import end_task
 
 MISMATCHES_REPORTED = 100
+_BETWEEN_PAUSES = 100
+"""So many are folded in about a millisecond; then other requests have their turn."""
+
+BatchT = TypeVar("BatchT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +78,71 @@ class Proof:
             self.mismatches.append(Mismatch(id_, problem))
 
 
-async def prove_ledger(snapshot: LedgerSnapshot) -> Proof:
+class LedgerProver:
+    """Proves one ledger; one proof at a time, for it reads everything."""
+
+    def __init__(self, opener: SnapshotOpener) -> None:
+        self._opener = opener
+        self._one_at_a_time = asyncio.Lock()
+
+    async def prove(self, progress: Progress) -> Proof:
+        """Prove the books as of the moment at which this proof begins."""
+        async with self._one_at_a_time, self._opener.open() as snapshot:
+            return await prove_ledger(snapshot, progress)
+
+
+async def prove_ledger(snapshot: LedgerSnapshot, progress: Progress | None = None) -> Proof:
     """Fold the whole journal and compare it with the accounts, both as of one moment."""
+    progress = progress or Progress()
     proof = Proof()
     folds: dict[str, _Fold] = defaultdict(_Fold)
-    async for transaction in snapshot.journal():
-        _fold_transaction(proof, folds, transaction)
+    progress.enter("journal", total=await snapshot.journal_size())
+    async with aclosing(_one_ahead(snapshot.journal())) as batches:
+        async for batch in batches:
+            for start in range(0, len(batch), _BETWEEN_PAUSES):
+                for posting in batch[start : start + _BETWEEN_PAUSES]:
+                    _fold_posting(proof, folds, posting)
+                progress.done = proof.events.count
+                await asyncio.sleep(0)
+    progress.enter("accounts", total=await snapshot.accounts_size())
     async for account in snapshot.accounts():
         _check_account(proof, account, folds.pop(account.id, _Fold()))
+        progress.done += 1
+        if progress.done % _BETWEEN_PAUSES == 0:
+            # Accounts that have arrived are read without waiting.
+            await asyncio.sleep(0)
     for account_id in folds:
         proof.report(account_id, "has entries and no account")
+    progress.enter("outbox", total=1)
     proof.outbox_pending = await snapshot.outbox_pending()
     return proof
 
 
-def _fold_transaction(proof: Proof, folds: dict[str, _Fold], transaction: JournalTransaction) -> None:
-    proof.events.add(transaction.id)
-    completed = transaction.status is TransactionStatus.COMPLETED
+async def _one_ahead(batches: AsyncIterator[BatchT]) -> AsyncGenerator[BatchT, None]:
+    """Ask for the next batch while the present one is worked on, so that the database works meanwhile."""
+    coming = asyncio.create_task(_next(batches))
+    try:
+        while (batch := await coming) is not None:
+            coming = asyncio.create_task(_next(batches))
+            yield batch
+    finally:
+        await end_task(coming)
+
+
+async def _next(batches: AsyncIterator[BatchT]) -> BatchT | None:
+    return await anext(batches, None)
+
+
+def _fold_posting(proof: Proof, folds: dict[str, _Fold], posting: Posting) -> None:
+    proof.events.add(posting.id)
+    completed, entries = posting.completed, posting.entries
     proof.completed += completed
     proof.failed += not completed
-    if sum(entry.amount_minor for entry in transaction.entries) != 0:
-        proof.report(str(transaction.id), "its entries do not sum to zero")
-    if completed != bool(transaction.entries) or completed == (transaction.failure is not None):
-        proof.report(str(transaction.id), "its status does not fit its entries")
-    for entry in transaction.entries:
+    if sum(entry.amount_minor for entry in entries) != 0:
+        proof.report(str(posting.id), "its entries do not sum to zero")
+    if completed != bool(entries) or completed == posting.has_failure:
+        proof.report(str(posting.id), "its status does not fit its entries")
+    for entry in entries:
         fold = folds[entry.account_id]
         fold.sum_minor += entry.amount_minor
         fold.count += 1

@@ -3,13 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from daemons.banking_api.domain.journal import JournalTransaction
-from daemons.banking_api.storage.journal_documents import from_document
-from daemons.shared.mongo import Client, Database, Session
+from bson import decode_all
+from pymongo.errors import OperationFailure
+
+from daemons.banking_api.domain.journal import Entry, TransactionStatus
+from daemons.contracts.errors import TransientError
+from daemons.shared.mongo import Client, Database, Document, Session
 from daemons.shared.outbox.store import OutboxStore
 
-_BATCH = 2000
+_BATCH = 500
+"""Decoding as many takes some milliseconds, in which the event loop stands still."""
+
+_SNAPSHOT_TOO_OLD = 239
+_PROVED = {"status": 1, "entries": 1, "failure.code": 1}
+_COMPLETED = TransactionStatus.COMPLETED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,15 @@ class StoredAccount:
     sequence: int
 
 
+class Posting(NamedTuple):
+    """What can be proved of a journal transaction."""
+
+    id: UUID
+    completed: bool
+    has_failure: bool
+    entries: list[Entry]
+
+
 class LedgerSnapshot:
     """Reads with one snapshot; made by `SnapshotOpener`."""
 
@@ -30,11 +49,24 @@ class LedgerSnapshot:
         self._outbox = outbox
         self._session = session
 
-    async def journal(self) -> AsyncIterator[JournalTransaction]:
-        """Stream every transaction in the order of its id."""
-        cursor = self._database["journal"].find(session=self._session).sort("_id").batch_size(_BATCH)
-        async for document in cursor:
-            yield from_document(document)
+    async def journal_size(self) -> int:
+        """Estimate how many transactions there are."""
+        return await self._database["journal"].estimated_document_count()
+
+    async def journal(self) -> AsyncIterator[list[Posting]]:
+        """Stream every transaction in the order of its id, some hundred at a time.
+
+        Raw batches of what is proved cost a quarter of what whole documents cost one by one (measured).
+        """
+        journal = self._database["journal"]
+        cursor = journal.find_raw_batches({}, _PROVED, batch_size=_BATCH, session=self._session).sort("_id")
+        raw: Any
+        async for raw in cursor:
+            yield [_posting(document) for document in decode_all(raw, journal.codec_options)]
+
+    async def accounts_size(self) -> int:
+        """Estimate how many accounts there are."""
+        return await self._database["accounts"].estimated_document_count()
 
     async def accounts(self) -> AsyncIterator[StoredAccount]:
         """Stream every account, the bank's own included."""
@@ -50,6 +82,14 @@ class LedgerSnapshot:
         return await self._outbox.pending_events(session=self._session)
 
 
+def _posting(document: Document) -> Posting:
+    entries = [
+        Entry(entry["account"], entry["amount"], entry["balance"], entry["sequence"])
+        for entry in document["entries"]
+    ]
+    return Posting(document["_id"], document["status"] == _COMPLETED, "failure" in document, entries)
+
+
 class SnapshotOpener:
     """Opens snapshots of one ledger."""
 
@@ -60,6 +100,19 @@ class SnapshotOpener:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LedgerSnapshot]:
-        """Open a snapshot of now; it lasts as long as the database keeps history (5 minutes by default)."""
-        async with self._client.start_session(snapshot=True) as session:
-            yield LedgerSnapshot(self._database, self._outbox, session)
+        """Open a snapshot of now; it lasts as long as the database keeps history (5 minutes by default).
+
+        Raises:
+            TransientError: `snapshot_too_old`; reading took longer than that.
+        """
+        try:
+            async with self._client.start_session(snapshot=True) as session:
+                yield LedgerSnapshot(self._database, self._outbox, session)
+        except OperationFailure as error:
+            if error.code != _SNAPSHOT_TOO_OLD:
+                raise
+            raise TransientError(
+                "snapshot_too_old",
+                "Reading the ledger took longer than the database keeps its history; set mongod's "
+                "minSnapshotHistoryWindowInSeconds to more than a proof takes.",
+            ) from error
