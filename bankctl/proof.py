@@ -7,6 +7,7 @@ from typing import Any
 
 from bankctl import invocation
 from bankctl.client.bank import BankClient
+from bankctl.client.long_answers import OnProgress
 from bankctl.errors import CliError, ExitStatus
 from bankctl.invocation import OutputFormat
 from bankctl.render.column import Column
@@ -68,11 +69,12 @@ class Proof:
             )
 
 
-def prove_bank(bank: BankClient, *, wait_seconds: float) -> Proof:
+def prove_bank(bank: BankClient, *, wait_seconds: float, on_progress: OnProgress) -> Proof:
     """Ask both daemons until their events agree, or the wait is over; the last answer counts."""
     deadline = time.monotonic() + wait_seconds
     while True:
-        ledger, events = bank.transactions.ledger_proof(), bank.events.proof()
+        ledger = bank.transactions.ledger_proof(on_progress=on_progress)
+        events = bank.events.proof(on_progress=on_progress)
         proof = Proof(_checks(ledger, events), ledger, events)
         # What is wrong in the books stays wrong; only events on their way get better by waiting.
         if proof.holds or not _books_hold(ledger) or time.monotonic() + _PAUSE_SECONDS > deadline:

@@ -12,6 +12,7 @@ from bankctl.client.approvals import Approvals
 from bankctl.client.audit import Audit
 from bankctl.client.auth import Auth
 from bankctl.client.credentials import Credentials
+from bankctl.client.dead_letters import DeadLetters
 from bankctl.client.events import Events
 from bankctl.client.http import Transport
 from bankctl.client.renewal import SessionRenewal
@@ -62,6 +63,7 @@ class BankClient:
         self.events = Events(self.http)
         self.audit = Audit(self.http)
         self.approvals = Approvals(self.http)
+        self.dead_letters = DeadLetters(self.http)
 
     def start_session(self, user: Mapping[str, Any], session: Mapping[str, Any]) -> StoredSession:
         """Keep the session that a login has just begun.

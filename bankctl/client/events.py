@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bankctl.client.http import Transport
+from bankctl.client.long_answers import OnProgress, fetch_with_progress
 from bankctl.client.pages import iterate
 
 
@@ -25,10 +26,9 @@ class Events:
         newest = next(self.history(event_type=None, account=None, order="desc", limit=1), None)
         return int(newest["position"]) if newest else 0
 
-    def proof(self) -> dict[str, Any]:
+    def proof(self, *, on_progress: OnProgress) -> dict[str, Any]:
         """Count and digest of the events and of the notifications that the notifier holds."""
-        found: dict[str, Any] = self.http.request("GET", "/events/proof").data
-        return found
+        return fetch_with_progress(self.http, "/events/proof", on_progress=on_progress)
 
     def notifications(self, *, severity: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
         """Notifications, newest first."""

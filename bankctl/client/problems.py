@@ -36,6 +36,7 @@ _HINTS: Mapping[str, str] = {
     "receiver_not_found": "check the account number with the receiver",
     "transaction_not_found": "`bankctl transactions list` shows your transactions",
     "own_request": "ask somebody else to run `bankctl admin approvals approve`",
+    "dead_letter_not_found": "`bankctl admin dead-letters list` lists them",
     "approval_not_found": "`bankctl admin approvals list` lists them",
     "approval_decided": "`bankctl admin approvals show` tells by whom",
     "approval_expired": "run the command again to ask anew",

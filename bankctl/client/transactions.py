@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bankctl.client.http import Answer, Transport
+from bankctl.client.long_answers import OnProgress, fetch_with_progress
 from bankctl.client.pages import iterate
 
 
@@ -42,7 +43,11 @@ class Transactions:
         params = {"scope": scope, "status": status}
         return iterate(self._http, "/transactions", params=params, limit=limit)
 
-    def ledger_proof(self) -> dict[str, Any]:
-        """Whether every balance is the fold of its entries and all currencies sum to zero."""
-        found: dict[str, Any] = self._http.request("GET", "/ledger/proof").data
+    def outbox(self) -> dict[str, Any]:
+        """What waits to be published, and who publishes."""
+        found: dict[str, Any] = self._http.request("GET", "/ledger/outbox").data
         return found
+
+    def ledger_proof(self, *, on_progress: OnProgress) -> dict[str, Any]:
+        """Whether every balance is the fold of its entries and all currencies sum to zero."""
+        return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress)

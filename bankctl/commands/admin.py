@@ -1,6 +1,7 @@
-"""admin freeze, unfreeze, accounts, fund, users, set-role, lock, unlock, prove; audit, approvals."""
+"""admin: what operators and administrators do to accounts and users, and how they prove the books."""
 
 import uuid
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,16 +9,17 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
-from bankctl.commands import approvals, audit
+from bankctl.commands import approvals, audit, dead_letters
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
-from bankctl.errors import CliError, ExitStatus
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
 from bankctl.pending import check_key
 from bankctl.proof import PROOF_COLUMNS, prove_bank
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from bankctl.render.progress import phases
 from bankctl.transferring import begin_transfer
 
 app = typer.Typer(
@@ -30,6 +32,7 @@ Examples:
 )
 app.add_typer(audit.app, name="audit")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]
@@ -40,6 +43,15 @@ _USER_COLUMNS = [
     Column("role", "Role"),
     Column("locked", "Locked"),
     Column("created_at", "Since"),
+]
+_OUTBOX_COLUMNS = [
+    Column("pending_events", "Events that wait"),
+    Column("pending_commits", "Of commits"),
+    Column("oldest_at", "Since"),
+    Column("oldest_age_seconds", "Seconds"),
+    Column("relay.lease_holder", "Published by"),
+    Column("relay.lease_until", "Lease until"),
+    Column("relay.failure", "Kept by"),
 ]
 
 
@@ -149,6 +161,58 @@ def fund(
 
 
 @app.command()
+def adjust(
+    account: Account,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 100.00.")],
+    *,
+    credit: Annotated[
+        bool | None, typer.Option("--credit/--debit", help="Whether the account gets it or gives it.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="What the owner reads on the statement.")],
+    corrects: Annotated[
+        str | None, typer.Option("--corrects", metavar="ID", help="The transaction that it sets right.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this correction."),
+    ] = None,
+) -> None:
+    """Correct an account's balance, against the bank's own account.
+
+    Examples:
+      bankctl admin adjust 4000000006 12.50 --credit --reason "fee charged twice"
+      bankctl admin adjust 4000000006 100.00 --debit --reason "booked twice" --corrects TRANSACTION
+
+    It always waits for a second person (`bankctl admin approvals`), and exits 0. A frozen account can be
+    corrected; no account goes below zero by it. The same --idempotency-key again shows what became of it.
+    """
+    if credit is None:
+        raise usage_error("say --credit or --debit", hint="bankctl admin adjust --help")
+    number, sum_moved = parse_account(account), parse_amount(amount)
+    key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
+    direction = "credit" if credit else "debit"
+    with open_bank() as bank:
+        balance = bank.accounts.balance(number)["balance"]
+        change = Decimal(sum_moved) if credit else -Decimal(sum_moved)
+        prompts.confirm(
+            f"Ask a second person to {direction} {number} with {sum_moved} {balance['currency']} "
+            f"({balance['amount']} now, {Decimal(balance['amount']) + change} then)?"
+        )
+        request = {
+            "direction": direction,
+            "amount": sum_moved,
+            "currency": balance["currency"],
+            "reason": parse_reference(reason),
+            "corrects": corrects,
+        }
+        settled = begin_transfer(bank, request, key=key, path=f"/accounts/{number}/adjust")
+    if approvals.shows_waiting(settled.transaction):
+        return
+    emit({**settled.transaction, "idempotency_key": key, "replayed": True}, columns=TRANSACTION_COLUMNS)
+    messages.success("approved and booked before")
+
+
+@app.command()
 def users(
     *,
     email: Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Only that one.")] = None,
@@ -231,6 +295,24 @@ def _user_id(bank: BankClient, user: str) -> str:
 
 
 @app.command()
+def outbox() -> None:
+    """Show what waits to be published, since when, and who publishes (support staff).
+
+    Examples:
+      bankctl admin outbox
+      bankctl admin outbox --query pending_events
+
+    Nothing waits for longer than a moment while Kafka and the users' names can be reached. What keeps the
+    relay is told by the process that answered; where several run, only the lease's holder publishes.
+    """
+    with open_bank() as bank:
+        waiting = bank.transactions.outbox()
+    emit(waiting, columns=_OUTBOX_COLUMNS)
+    if waiting["relay"]["failure"]:
+        messages.warn(f"events do not go out: {waiting['relay']['failure']}")
+
+
+@app.command()
 def prove(
     *,
     wait: Annotated[
@@ -245,9 +327,10 @@ def prove(
 
     It compares every balance with the entries behind it, the sum of each currency with zero, and the set
     of ledger events with those that the notifier received and those it has told. Events arrive a moment
-    after the money has moved, so it waits for them. Exits 1 if one check fails.
+    after the money has moved, so it waits for them. Exits 1 if one check fails, 8 if the line was cut: then
+    nothing was proved.
     """
-    with open_bank() as bank:
-        proof = prove_bank(bank, wait_seconds=wait)
+    with open_bank() as bank, phases() as show_phase:
+        proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase)
     proof.show(PROOF_COLUMNS)
     proof.require()

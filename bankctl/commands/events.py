@@ -32,6 +32,7 @@ EVENT_TYPES = {
     "TransactionCompleted": "money moved between two accounts",
     "TransactionFailed": "a transfer was refused; no money moved",
     "AccountFundedPayload": "an account was credited from outside the bank",
+    "AccountAdjusted": "the bank corrected an account's balance",
     "AccountChanged": "an account was opened, frozen, unfrozen, closed, or changed its type",
 }
 
@@ -148,18 +149,33 @@ def types() -> None:
     emit(rows, columns=["type", "meaning"])
 
 
+def checked_type(given: str | None) -> str | None:
+    """Return the type of event that an option named.
+
+    Raises:
+        CliError: there is no such type.
+    """
+    if given is not None and given not in EVENT_TYPES:
+        raise _unknown_type(given)
+    return given
+
+
 def _checked_types(given: str | None) -> str | None:
     if given is None:
         return None
     names = [name.strip() for name in given.split(",") if name.strip()]
     unknown = [name for name in names if name not in EVENT_TYPES]
     if unknown or not names:
-        raise usage_error(
-            f"there is no event type {', '.join(unknown) or given!r}",
-            hint=f"the types are {', '.join(EVENT_TYPES)}",
-            code="unknown_event_type",
-        )
+        raise _unknown_type(", ".join(unknown) or repr(given))
     return ",".join(names)
+
+
+def _unknown_type(named: str) -> CliError:
+    return usage_error(
+        f"there is no event type {named}",
+        hint=f"the types are {', '.join(EVENT_TYPES)}",
+        code="unknown_event_type",
+    )
 
 
 def _say_lost(error: CliError) -> None:

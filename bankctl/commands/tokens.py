@@ -40,8 +40,9 @@ def create(
       bankctl auth token create --name audit --scope read_any_account --scope read_events --days 7
 
     Scopes are permissions of your role: use_own_accounts; for staff also read_any_account, read_users,
-    read_events, prove_ledger, freeze_accounts, fund_accounts, manage_any_account, manage_users. A key never
-    does more than you may at the time. Put it into BANKCTL_TOKEN, not into an option, which others can see.
+    read_events, read_dead_letters, prove_ledger, freeze_accounts, fund_accounts, adjust_accounts,
+    manage_any_account, replay_dead_letters, manage_users. A key never does more than you may at the time.
+    Put it into BANKCTL_TOKEN, not into an option, which others can see.
     """
     if not scope:
         raise usage_error("say what the key may do", hint="--scope use_own_accounts", code="scope_needed")

@@ -123,7 +123,7 @@ def _chosen(bank: BankClient, key: str | None, *, everything: bool) -> list[Pend
     if len(waiting) > 1 and not everything:
         keys = "\n".join(
             f"  {item.key}  {item.request['amount']} {item.request['currency']} "
-            f"to {item.request['to_account']}"
+            f"to {item.request.get('to_account', item.path)}"
             for item in waiting
         )
         raise usage_error(
@@ -152,6 +152,10 @@ def _finish(bank: BankClient, pending: PendingTransfer) -> tuple[dict[str, Any],
         }
         return outcome, error
     transaction = settled.transaction
+    if "requested_by" in transaction:
+        waits = {"idempotency_key": pending.key, "outcome": "waits", "replayed": settled.replayed}
+        detail = f"it waits for a second person: bankctl admin approvals approve {transaction['id']}"
+        return {**waits, "detail": detail, "id": transaction["id"]}, None
     failed = failed_transaction(transaction) if transaction["status"] != "completed" else None
     outcome = {
         **transaction,

@@ -11,6 +11,7 @@ _STYLES = {
     "TransactionCompleted": "green",
     "TransactionFailed": "red",
     "AccountFundedPayload": "green",
+    "AccountAdjusted": "yellow",
     "AccountChanged": "yellow",
 }
 _TYPE_WIDTH = max(len(name) for name in _STYLES)
@@ -30,6 +31,19 @@ def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
             "from": _named(owner, data.get("account_id")),
             "to": data.get("change"),
             "note": data.get("reason"),
+        }
+    if event.get("type") == "AccountAdjusted":
+        account = _party(data.get("account"))
+        credit = data.get("direction") == "credit"
+        corrects = f"corrects {data['corrects']}" if data.get("corrects") else None
+        return {
+            "position": event.get("position"),
+            "time": event.get("time"),
+            "type": event.get("type"),
+            "amount": f"{amount['amount']} {amount['currency']}" if amount else None,
+            "from": "the bank" if credit else account,
+            "to": account if credit else "the bank",
+            "note": "; ".join(str(text) for text in (data.get("reason"), corrects) if text) or None,
         }
     why = failure.get("detail") or failure.get("code")
     notes = [str(text) for text in (why, data.get("reference")) if text]

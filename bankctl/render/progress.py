@@ -3,23 +3,59 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from bankctl import invocation
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 @contextmanager
 def progress_bar(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar while the body runs; yields what moves it on by some steps."""
-    if invocation.current().quiet or not invocation.is_terminal(sys.stderr):
+    if not _is_wanted():
         yield lambda _steps: None
         return
+    from bankctl.render.text import clean  # noqa: PLC0415
+
+    with _bar() as bar:
+        task = bar.add_task(clean(label), total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def phases() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each phase while the body runs; yields what tells phase, steps done and all steps."""
+    if not _is_wanted():
+        yield lambda _phase, _done, _total: None
+        return
+    from bankctl.render.text import clean  # noqa: PLC0415
+
+    tasks: dict[str, TaskID] = {}
+    with _bar() as bar:
+
+        def show(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[phase] = bar.add_task(clean(phase))
+            bar.update(tasks[phase], completed=done, total=max(done, total), visible=True)
+
+        yield show
+
+
+def _is_wanted() -> bool:
+    return not invocation.current().quiet and invocation.is_terminal(sys.stderr)
+
+
+def _bar() -> "Progress":
     # Slow to load, and only a terminal needs it.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
     from bankctl.render.table import console  # noqa: PLC0415
-    from bankctl.render.text import clean  # noqa: PLC0415
 
-    bar = Progress(
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
@@ -27,6 +63,3 @@ def progress_bar(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
         console=console(stderr=True),
         transient=True,
     )
-    with bar:
-        task = bar.add_task(clean(label), total=total)
-        yield lambda steps: bar.advance(task, steps)

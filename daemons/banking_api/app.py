@@ -13,18 +13,22 @@ from daemons.banking_api.handlers import accounts, ledger, transactions
 from daemons.banking_api.handlers.keys import (
     ACCOUNTS_KEY,
     DIRECTORY_KEY,
+    OUTBOX_KEY,
+    PROVER_KEY,
+    RELAY_KEY,
     SECOND_PERSON_KEY,
-    SNAPSHOT_KEY,
     STATEMENTS_KEY,
     TRANSFERS_KEY,
 )
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.adjustments import Adjustments
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.events import EventEncoder
+from daemons.banking_api.services.proof import LedgerProver
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
-from daemons.banking_api.services.witness import AccountWitness, FundingWitness
+from daemons.banking_api.services.witness import AccountWitness, BookingWitness
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
@@ -103,7 +107,8 @@ def build(settings: BankingSettings) -> web.Application:
     app[APPROVALS_KEY] = approvals
     app[STATEMENTS_KEY] = Statements(journal, AccountHistory(database), app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
-    app[SNAPSHOT_KEY] = SnapshotOpener(client, database, outbox)
+    app[OUTBOX_KEY] = outbox
+    app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))
 
     async def prepare_kafka() -> None:
         await ensure_topics(settings.kafka, TOPICS)
@@ -118,20 +123,21 @@ def build(settings: BankingSettings) -> web.Application:
             producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
+            app[RELAY_KEY] = relay
             relay.start()
             stack.push_async_callback(relay.close)
-            writers = LedgerWriters(database)
-            await writers.start()
-            stack.push_async_callback(writers.close)
-            witness = FundingWitness(audit, approvals)
-            ledger_store = MongoLedger(client, database, outbox, writers, witness)
+            writers = await stack.enter_async_context(LedgerWriters(database).signed_on())
+            ledger_store = MongoLedger(client, database, outbox, writers, BookingWitness(audit, approvals))
             stack.push_async_callback(ledger_store.close)
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.
             stack.push_async_callback(engine.close)
             app[TRANSFERS_KEY] = Transfers(engine, ledger_store, account_store, clock=utc_now, new_id=new_id)
-            app[SECOND_PERSON_KEY] = SecondPerson(app[ACCOUNTS_KEY], app[TRANSFERS_KEY], approvals, settings)
+            adjustments = Adjustments(ledger_store, account_store, journal, clock=utc_now, new_id=new_id)
+            app[SECOND_PERSON_KEY] = SecondPerson(
+                app[ACCOUNTS_KEY], app[TRANSFERS_KEY], adjustments, approvals, settings
+            )
             _log.info("ready", port=settings.port)
             yield
 

@@ -21,6 +21,7 @@ class EventType(StrEnum):
     TRANSACTION_COMPLETED = "TransactionCompleted"
     TRANSACTION_FAILED = "TransactionFailed"
     ACCOUNT_FUNDED = "AccountFundedPayload"
+    ACCOUNT_ADJUSTED = "AccountAdjusted"
     ACCOUNT_CHANGED = "AccountChanged"
 
 
@@ -28,6 +29,7 @@ JOURNAL_EVENT_TYPES = (
     EventType.TRANSACTION_COMPLETED,
     EventType.TRANSACTION_FAILED,
     EventType.ACCOUNT_FUNDED,
+    EventType.ACCOUNT_ADJUSTED,
 )
 """The types of which each journal transaction has exactly one, under the transaction's own id."""
 
@@ -70,7 +72,7 @@ class TransactionFailed(WireModel):
     """An attempt was refused by a business rule; nothing has moved."""
 
     transaction_id: UuidText
-    kind: Literal["transfer", "funding"]
+    kind: Literal["transfer", "funding", "adjustment"]
     amount: MoneyView
     sender: Party
     receiver: Party
@@ -87,6 +89,19 @@ class AccountFundedPayload(WireModel):
     amount: MoneyView
     receiver: Party
     reference: str | None
+    initiated_by: UserReference
+    occurred_at: Instant
+
+
+class AccountAdjusted(WireModel):
+    """The bank has corrected an account's balance; `initiated_by` asked for it, a second person approved."""
+
+    transaction_id: UuidText
+    direction: Literal["credit", "debit"]
+    amount: MoneyView
+    account: Party
+    reason: str
+    corrects: UuidText | None
     initiated_by: UserReference
     occurred_at: Instant
 
@@ -109,5 +124,6 @@ DATA_MODELS: dict[EventType, type[WireModel]] = {
     EventType.TRANSACTION_COMPLETED: TransactionCompleted,
     EventType.TRANSACTION_FAILED: TransactionFailed,
     EventType.ACCOUNT_FUNDED: AccountFundedPayload,
+    EventType.ACCOUNT_ADJUSTED: AccountAdjusted,
     EventType.ACCOUNT_CHANGED: AccountChanged,
 }

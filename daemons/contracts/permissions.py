@@ -25,11 +25,14 @@ class Permission(StrEnum):
     READ_ANY_ACCOUNT = "read_any_account"
     READ_USERS = "read_users"
     READ_EVENTS = "read_events"
+    READ_DEAD_LETTERS = "read_dead_letters"
     PROVE_LEDGER = "prove_ledger"
     READ_AUDIT = "read_audit"
     FREEZE_ACCOUNTS = "freeze_accounts"
     MANAGE_ANY_ACCOUNT = "manage_any_account"
     FUND_ACCOUNTS = "fund_accounts"
+    ADJUST_ACCOUNTS = "adjust_accounts"
+    REPLAY_DEAD_LETTERS = "replay_dead_letters"
     APPROVE_ACTS = "approve_acts"
     MANAGE_USERS = "manage_users"
 
@@ -42,6 +45,7 @@ _SUPPORT = _USER | {
     Permission.READ_ANY_ACCOUNT,
     Permission.READ_USERS,
     Permission.READ_EVENTS,
+    Permission.READ_DEAD_LETTERS,
     Permission.PROVE_LEDGER,
     Permission.READ_AUDIT,
 }
@@ -49,6 +53,8 @@ _OPERATOR = _SUPPORT | {
     Permission.FREEZE_ACCOUNTS,
     Permission.MANAGE_ANY_ACCOUNT,
     Permission.FUND_ACCOUNTS,
+    Permission.ADJUST_ACCOUNTS,
+    Permission.REPLAY_DEAD_LETTERS,
     Permission.APPROVE_ACTS,
 }
 _ADMIN = _OPERATOR | {Permission.MANAGE_USERS}

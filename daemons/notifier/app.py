@@ -11,13 +11,22 @@ from aiohttp import web
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
-from daemons.notifier.handlers import events, notifications
+from daemons.notifier.handlers import dead_letters, events, notifications
 from daemons.notifier.handlers.event_streams import EventStreams
-from daemons.notifier.handlers.keys import PROVER_KEY, READER_KEY, STREAMS_KEY
+from daemons.notifier.handlers.keys import (
+    LETTERS_KEY,
+    LIMIT_KEY,
+    PROVER_KEY,
+    READER_KEY,
+    REPLAYER_KEY,
+    STREAMS_KEY,
+)
 from daemons.notifier.services.follow_events import EventFollower
 from daemons.notifier.services.prove_events import EventProver
 from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.services.replay_dead_letters import DeadLetterReplayer
 from daemons.notifier.settings import NotifierSettings
+from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.notifier.storage.mongo_event_reader import MongoEventReader
 from daemons.notifier.storage.schema import prepare_schema
@@ -48,7 +57,7 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
         settings,
         service_tokens=service_tokens,
         probes=probes,
-        routes=[events.routes, notifications.routes],
+        routes=[events.routes, notifications.routes, dead_letters.routes],
     )
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
@@ -68,7 +77,11 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
             app[STREAMS_KEY] = EventStreams(follower, sessions, maximum=settings.maximum_streams)
             follower.start()
             stack.push_async_callback(follower.close)
-            recorder = EventRecorder(MongoEventLog(database), on_recorded=follower.wake)
+            letters, limit = MongoDeadLetters(database), settings.limit_of_dead_letters
+            recorder = EventRecorder(MongoEventLog(database), letters, limit=limit, on_recorded=follower.wake)
+            app[LETTERS_KEY] = letters
+            app[LIMIT_KEY] = limit
+            app[REPLAYER_KEY] = DeadLetterReplayer(recorder, letters)
             consumer = EventConsumer(
                 settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=recorder.record_events
             )

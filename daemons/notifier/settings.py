@@ -1,9 +1,11 @@
 """What the notifier reads from its environment."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field
 
+from daemons.notifier.domain.dead_letter import DeadLetterLimit
 from daemons.shared.settings import PeerSettings
 
 
@@ -12,3 +14,10 @@ class NotifierSettings(PeerSettings):
 
     mongo_database: Annotated[str, Field(min_length=1, max_length=63)] = "notifier"
     maximum_streams: Annotated[int, Field(ge=1, le=10_000)] = 200
+    dead_letter_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    dead_letter_window_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
+
+    @property
+    def limit_of_dead_letters(self) -> DeadLetterLimit:
+        """How many undecodable records may be set aside before the consumer stands still."""
+        return DeadLetterLimit(self.dead_letter_limit, timedelta(minutes=self.dead_letter_window_minutes))

@@ -1,6 +1,6 @@
 """Identifiers: UUID version 7 (RFC 9562), time-ordered and so cheap to index."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -14,3 +14,8 @@ def new_id() -> UUID:
 def lowest_id_at(instant: datetime) -> UUID:
     """Return what sorts before every id made at that time or later."""
     return UUID(int=int(instant.timestamp() * 1000) << 80)
+
+
+def time_of(id_: UUID) -> datetime:
+    """Return when an id was made, to the millisecond."""
+    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)

@@ -93,17 +93,15 @@ async def running_engine(
     ledger: BenchLedger, *, committed: Callable[[], None] = lambda: None
 ) -> AsyncIterator[CommitEngine]:
     """Run the product's engine in this process, wired as banking_api wires it; its events stay put."""
-    writers = LedgerWriters(ledger.database)
-    await writers.start()
-    store = MongoLedger(ledger.client, ledger.database, ledger.outbox, writers)
-    engine = CommitEngine(store, clock=utc_now, new_id=new_id, committed=committed)
-    engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
-        await store.close()
-        await writers.close()
+    async with LedgerWriters(ledger.database).signed_on() as writers:
+        store = MongoLedger(ledger.client, ledger.database, ledger.outbox, writers)
+        engine = CommitEngine(store, clock=utc_now, new_id=new_id, committed=committed)
+        engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.close()
+            await store.close()
 
 
 def _account(number: str, owner: UUID) -> Account:

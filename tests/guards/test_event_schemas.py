@@ -10,7 +10,7 @@ from daemons.contracts.events import EventType
 from daemons.contracts.export_schemas import schema_text
 from daemons.contracts.wire import WireModel
 from daemons.shared.ids import new_id
-from tests.support.events import changed, completed, failed, funded
+from tests.support.events import adjusted, changed, completed, failed, funded
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "events"
 _ID = new_id()
@@ -30,7 +30,9 @@ def test_every_type_and_nothing_else_is_published() -> None:
     assert all(f"[{event_type.value}]({event_type.value}.json)" in readme for event_type in EventType)
 
 
-@pytest.mark.parametrize("data", [completed(_ID), failed(_ID), funded(_ID), changed("frozen", reason="lost")])
+@pytest.mark.parametrize(
+    "data", [completed(_ID), failed(_ID), funded(_ID), adjusted(_ID), changed("frozen", reason="lost")]
+)
 def test_events_meet_their_schema(data: WireModel) -> None:
     schema = json.loads((_FOLDER / f"{type(data).__name__}.json").read_text(encoding="utf-8"))
     document = json.loads(data.model_dump_json())

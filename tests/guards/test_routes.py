@@ -1,5 +1,7 @@
 """Every route of every daemon says who may call it, is described, and is documented."""
 
+import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,23 @@ def test_only_signing_in_is_public() -> None:
     assert public <= {("POST", "/users"), ("POST", "/auth/login"), ("POST", "/auth/refresh")}
 
 
+def test_the_gateway_leads_every_route_to_its_daemon_and_internal_ones_nowhere() -> None:
+    routes = (Path(__file__).parents[2] / "bankctl" / "local" / "routes.caddy").read_text(encoding="utf-8")
+    matchers = {
+        name: patterns.split()
+        for name, patterns in re.findall(r"^\s*@(\w+) path (/.*)$", routes, re.MULTILINE)
+    }
+    for daemon, app in DAEMONS.items():
+        for route in app[ROUTES_KEY]:
+            path = re.sub(r"{\w+}", "x", route.path)
+            led_to = {
+                "notifier" if name == "stream" else name
+                for name, patterns in matchers.items()
+                if any(fnmatchcase(path, pattern) for pattern in patterns)
+            }
+            assert led_to == (set() if path.startswith("/internal/") else {daemon}), route.path
+
+
 def test_internal_routes_are_for_services_and_no_others() -> None:
     for app in DAEMONS.values():
         for route in app[ROUTES_KEY]:
@@ -64,7 +83,7 @@ def test_routes_that_move_money_need_an_idempotency_key() -> None:
         for route in DAEMONS["banking_api"][ROUTES_KEY]
         if route.idempotency_key.value == "required"
     }
-    assert needing == {"/transactions/transfer", "/accounts/{id}/fund"}
+    assert needing == {"/transactions/transfer", "/accounts/{id}/fund", "/accounts/{id}/adjust"}
 
 
 def test_the_openapi_document_is_valid(daemon: tuple[str, web.Application]) -> None:

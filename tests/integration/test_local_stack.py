@@ -181,7 +181,9 @@ def test_what_is_not_public_is_not_found(stack: Stack, path: str) -> None:
     assert body["request_id"] == headers["x-request-id"]
 
 
-@pytest.mark.parametrize("path", ["/users/me", "/accounts", "/transactions", "/events", "/notifications"])
+@pytest.mark.parametrize(
+    "path", ["/users/me", "/accounts", "/transactions", "/events", "/notifications", "/dead-letters"]
+)
 def test_public_routes_reach_their_daemons_with_the_headers_that_keep_browsers_safe(
     stack: Stack, path: str
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from daemons.contracts.events import (
+    AccountAdjusted,
     AccountChanged,
     AccountFundedPayload,
     EventType,
@@ -42,7 +43,9 @@ def completed(
     )
 
 
-def failed(event_id: UUID, *, kind: Literal["transfer", "funding"] = "transfer") -> TransactionFailed:
+def failed(
+    event_id: UUID, *, kind: Literal["transfer", "funding", "adjustment"] = "transfer"
+) -> TransactionFailed:
     return TransactionFailed(
         transaction_id=str(event_id),
         kind=kind,
@@ -62,6 +65,21 @@ def funded(event_id: UUID) -> AccountFundedPayload:
         amount=MONEY,
         receiver=Party(account_id=ANNS_ACCOUNT, owner=ANN, sequence=1),
         reference=None,
+        initiated_by=OLGA,
+        occurred_at=utc_now(),
+    )
+
+
+def adjusted(
+    event_id: UUID, *, direction: Literal["credit", "debit"] = "credit", corrects: str | None = None
+) -> AccountAdjusted:
+    return AccountAdjusted(
+        transaction_id=str(event_id),
+        direction=direction,
+        amount=MONEY,
+        account=Party(account_id=ANNS_ACCOUNT, owner=ANN, sequence=1),
+        reason="booked twice",
+        corrects=corrects,
         initiated_by=OLGA,
         occurred_at=utc_now(),
     )

@@ -19,8 +19,10 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
 from daemons.notifier.app import build_notifier
+from daemons.notifier.domain.dead_letter import DeadLetterLimit
 from daemons.notifier.services.record_events import EventRecorder
 from daemons.notifier.settings import NotifierSettings
+from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.notifier.storage.schema import prepare_schema
 from daemons.shared.auth.keys import session_signing_key
@@ -79,16 +81,26 @@ class PlayedUserApi:
 class Notifier:
     """A running notifier, from the outside, with a session of role support."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient, users: PlayedUserApi) -> None:
+    def __init__(
+        self, url: str, http: httpx.AsyncClient, users: PlayedUserApi, *, role: Role = Role.SUPPORT
+    ) -> None:
         self.url = url
         self.http = http
         self.users = users
-        self.session_id, self.token = users.sign_in(Role.SUPPORT)
+        self.session_id, self.token = users.sign_in(role)
+
+    def as_role(self, role: Role) -> "Notifier":
+        """The same notifier, for somebody of another role."""
+        return Notifier(self.url, self.http, self.users, role=role)
 
     async def get(self, path: str, *, token: str | None = None, **params: str | int) -> httpx.Response:
         return await self.http.get(
             f"{self.url}{path}", params=params, headers=cookie(self.token if token is None else token)
         )
+
+    async def post(self, path: str, body: object = None) -> httpx.Response:
+        headers = {"X-Requested-With": "tests", **cookie(self.token)}
+        return await self.http.post(f"{self.url}{path}", json=body, headers=headers)
 
     @asynccontextmanager
     async def stream(
@@ -139,7 +151,19 @@ async def notifier_database(mongo_uri: str, database_name: str) -> AsyncIterator
 @pytest_asyncio.fixture
 async def recorder(notifier_database: Database) -> EventRecorder:
     """What records events, as another process of the notifier would."""
-    return EventRecorder(MongoEventLog(notifier_database), on_recorded=lambda: None)
+    return recorder_on(notifier_database)
+
+
+def recorder_on(
+    database: Database, *, letters: int = 100, on_recorded: Callable[[], None] = lambda: None
+) -> EventRecorder:
+    """A recorder that sets so many dead letters aside within an hour."""
+    return EventRecorder(
+        MongoEventLog(database),
+        MongoDeadLetters(database),
+        limit=DeadLetterLimit(letters, timedelta(hours=1)),
+        on_recorded=on_recorded,
+    )
 
 
 @pytest_asyncio.fixture
@@ -181,7 +205,7 @@ async def running_here(
 
 @contextmanager
 def notifier_process(
-    mongo_uri: str, database: str, users_url: str, *, broker: str, log: Path
+    mongo_uri: str, database: str, users_url: str, *, broker: str, log: Path, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run a notifier as a process of its own; yields it and its URL at once, whether or not it is ready."""
     with socket.socket() as probe:
@@ -195,6 +219,7 @@ def notifier_process(
         "JWT_SECRET": SECRET,
         "KAFKA_BROKER": broker,
         "USER_API_URL": users_url,
+        **{name.upper(): value for name, value in settings.items()},
     }
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -18,6 +18,7 @@ from daemons.banking_api.domain.journal import (
     Failure,
     JournalTransaction,
     PostingCommand,
+    TransactionKind,
 )
 from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
 
@@ -124,6 +125,7 @@ def decide_group(
             entries=entries,
             failure=failure,
             created_at=now,
+            corrects=command.corrects,
             attempt=attempt,
         )
         known[command.idempotency_id] = transaction
@@ -177,6 +179,8 @@ def find_failure(
     The sender's account is judged before the receiver's, so that nobody learns of other accounts by trying
     to pay from one that is not theirs.
     """
+    if command.kind is TransactionKind.ADJUSTMENT:
+        return _find_adjustment_failure(command, sender, receiver)
     if sender is None or sender.owner != command.sender_owner:
         return Failure("account_not_found", f"You have no account {command.from_account}.")
     if receiver is sender:
@@ -190,6 +194,21 @@ def find_failure(
         or _other_currency(command, receiver)
         or _beyond_balance(command, sender, receiver)
     )
+
+
+def _find_adjustment_failure(
+    command: PostingCommand, sender: LedgerAccount | None, receiver: LedgerAccount | None
+) -> Failure | None:
+    """Return the first rule that refuses a correction by the bank.
+
+    It asks for no owner, and works on a frozen account: a freeze stops what customers do (docs/adr/0016).
+    """
+    if sender is None or receiver is None or sender.may_overdraw == receiver.may_overdraw:
+        missing = command.to_account if sender is not None else command.from_account
+        return Failure("account_not_found", f"There is no account {missing}.")
+    customers = receiver if sender.may_overdraw else sender
+    closed = _not_active(customers) if customers.status is AccountStatus.CLOSED else None
+    return closed or _other_currency(command, customers) or _beyond_balance(command, sender, receiver)
 
 
 def _not_active(account: LedgerAccount) -> Failure | None:
@@ -230,10 +249,13 @@ def _attempt(
 ) -> Entry | None:
     """Return where a failed attempt stands: it is nobody's business but its initiator's.
 
-    It never shows in the other party's history; one that comes from outside shows in the receiver's.
+    It never shows in the other party's history; what staff tried to book shows in the customer's.
     """
-    account = receiver if sender is not None and sender.may_overdraw else sender
-    if account is None or (account is sender and sender.owner != command.initiator):
+    if command.kind is TransactionKind.TRANSFER:
+        account = sender if sender is not None and sender.owner == command.initiator else None
+    else:
+        account = receiver if sender is not None and sender.may_overdraw else sender
+    if account is None or account.may_overdraw:
         return None
     return Entry(account.id, 0, account.balance_minor, account.sequence)
 

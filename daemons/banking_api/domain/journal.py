@@ -12,6 +12,8 @@ from daemons.shared.approvals.approval import Approval
 from daemons.shared.audit.record import Actor
 
 _SETTLEMENT_PREFIX = "settlement:"
+_ADJUSTMENT_PREFIX = "adjustment:"
+_SYSTEM_PREFIXES = (_SETTLEMENT_PREFIX, _ADJUSTMENT_PREFIX)
 
 
 class TransactionKind(StrEnum):
@@ -19,6 +21,7 @@ class TransactionKind(StrEnum):
 
     TRANSFER = "transfer"
     FUNDING = "funding"
+    ADJUSTMENT = "adjustment"
 
 
 class TransactionStatus(StrEnum):
@@ -29,8 +32,8 @@ class TransactionStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FundingAct:
-    """Who books money from outside, and whose request it was if that took two: what the audit tells of it."""
+class BookingAct:
+    """Who books by hand, and whose request it was if that took two: what the audit tells of it."""
 
     actor: Actor
     approval: Approval | None = None
@@ -40,8 +43,9 @@ class FundingAct:
 class PostingCommand:
     """Asks to move an amount from one account to another; nobody changes it once it is made.
 
-    `sender_owner` is who must own the sender's account; None for money that comes from outside, where the
-    sender is the currency's settlement account and the right to do it was checked before.
+    `sender_owner` is who must own the sender's account; None for what staff book, where one side is the
+    bank's own account and the right to do it was checked before. `corrects` names the transaction that an
+    adjustment sets right.
     """
 
     kind: TransactionKind
@@ -53,7 +57,8 @@ class PostingCommand:
     amount_minor: int
     currency: str
     reference: str | None
-    act: FundingAct | None = field(default=None, compare=False)
+    act: BookingAct | None = field(default=None, compare=False)
+    corrects: UUID | None = None
     idempotency_id: bytes = field(init=False)
     """16 bytes for (initiator, key): one lean unique index instead of a compound one on long keys."""
     fingerprint: bytes = field(init=False)
@@ -62,9 +67,10 @@ class PostingCommand:
     def __post_init__(self) -> None:
         self.idempotency_id = _digest(self.initiator.bytes + self.idempotency_key.encode())
         reference = "" if self.reference is None else f"={self.reference}"
+        corrects = "" if self.corrects is None else f"\x00{self.corrects}"
         self.fingerprint = _digest(
             f"{self.kind.value}\x00{self.from_account}\x00{self.to_account}\x00{self.amount_minor}\x00"
-            f"{self.currency}\x00{reference}".encode()
+            f"{self.currency}\x00{reference}{corrects}".encode()
         )
 
 
@@ -107,6 +113,7 @@ class JournalTransaction(NamedTuple):
     entries: tuple[Entry, ...]
     failure: Failure | None
     created_at: datetime
+    corrects: UUID | None = None
     attempt: Entry | None = None
     """Of a failed one: the account in whose history it stands, as it was then; it moved nothing."""
 
@@ -114,6 +121,11 @@ class JournalTransaction(NamedTuple):
     def status(self) -> TransactionStatus:
         """Completed unless a rule refused it."""
         return TransactionStatus.COMPLETED if self.failure is None else TransactionStatus.FAILED
+
+    @property
+    def customers_account(self) -> str:
+        """The account that is not the bank's own; of a transfer, the receiver's."""
+        return self.from_account if is_system_account(self.to_account) else self.to_account
 
     def entry_of(self, account_id: str) -> Entry | None:
         """Return the side of one account, if it has one here."""
@@ -132,9 +144,14 @@ def settlement_account(currency: str) -> str:
     return _SETTLEMENT_PREFIX + currency
 
 
+def adjustment_account(currency: str) -> str:
+    """Return the id of the system account against which the bank corrects balances of a currency."""
+    return _ADJUSTMENT_PREFIX + currency
+
+
 def is_system_account(account_id: str) -> bool:
     """Tell whether the id is one of the bank's own accounts; no customer's number looks like one."""
-    return account_id.startswith(_SETTLEMENT_PREFIX)
+    return account_id.startswith(_SYSTEM_PREFIXES)
 
 
 def refusal(failure: Failure, transaction_id: UUID | None) -> BankError:

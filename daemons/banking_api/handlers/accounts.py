@@ -11,6 +11,7 @@ from daemons.banking_api.handlers.schemas import (
     AccountPage,
     AccountQuery,
     AccountView,
+    AdjustAccount,
     BalanceView,
     FundAccount,
     NewType,
@@ -22,6 +23,7 @@ from daemons.banking_api.handlers.schemas import (
 )
 from daemons.banking_api.handlers.transactions import settled_response
 from daemons.banking_api.handlers.views import account_view, statement_line_view
+from daemons.banking_api.services.adjustments import Adjustment, Direction
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
@@ -212,6 +214,33 @@ async def fund_account(request: web.Request) -> web.Response:
         reference=body.reference,
         idempotency_key=key,
     )
+    if isinstance(done, Approval):
+        return waiting_response(request, done, area=APPROVALS_AREA)
+    return settled_response(done)
+
+
+@routes.add(
+    "POST",
+    "/accounts/{id}/adjust",
+    permission=Permission.ADJUST_ACCOUNTS,
+    body=AdjustAccount,
+    answer=TransactionView,
+    status=201,
+    other_answers=_WAITING,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def adjust_account(request: web.Request) -> web.Response:
+    """Correct an account's balance; it waits for a second person, and once approved answers the result."""
+    key = read_idempotency_key(request)
+    body = await read_body(request, AdjustAccount)
+    adjustment = Adjustment(
+        account_id=request.match_info["id"],
+        direction=Direction(body.direction),
+        money=parse_money(body.amount, body.currency),
+        reason=body.reason,
+        corrects=UUID(body.corrects) if body.corrects else None,
+    )
+    done = await request.app[SECOND_PERSON_KEY].adjust(actor_of(request), adjustment, idempotency_key=key)
     if isinstance(done, Approval):
         return waiting_response(request, done, area=APPROVALS_AREA)
     return settled_response(done)

@@ -3,15 +3,19 @@
 from aiohttp import web
 
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.proof import LedgerProver
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.transfers import Transfers
-from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.user_directory import UserDirectory
+from daemons.shared.outbox.relay import Relay
+from daemons.shared.outbox.store import OutboxStore
 
 ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
+OUTBOX_KEY = web.AppKey("outbox", OutboxStore)
+RELAY_KEY = web.AppKey("relay", Relay)
 TRANSFERS_KEY = web.AppKey("transfers", Transfers)
 SECOND_PERSON_KEY = web.AppKey("second_person", SecondPerson)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
-SNAPSHOT_KEY = web.AppKey("snapshot", SnapshotOpener)
+PROVER_KEY = web.AppKey("prover", LedgerProver)

@@ -2,19 +2,38 @@
 
 from aiohttp import web
 
-from daemons.banking_api.handlers.keys import SNAPSHOT_KEY
-from daemons.banking_api.handlers.schemas import ProofView
-from daemons.banking_api.handlers.views import proof_view
-from daemons.banking_api.services.proof import prove_ledger
+from daemons.banking_api.handlers.keys import OUTBOX_KEY, PROVER_KEY, RELAY_KEY
+from daemons.banking_api.handlers.schemas import OutboxView, ProofLine, ProofView
+from daemons.banking_api.handlers.views import outbox_view, proof_view
 from daemons.contracts.permissions import Permission
+from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
+from daemons.shared.http.lines import LINES, answer_long_work
 from daemons.shared.http.routes import Routes
+from daemons.shared.progress import Progress
 
 routes = Routes("ledger")
 
 
-@routes.add("GET", "/ledger/proof", permission=Permission.PROVE_LEDGER, answer=ProofView)
-async def ledger_proof(request: web.Request) -> web.Response:
-    """Prove the books: fold every entry and compare with what is stored."""
-    async with request.app[SNAPSHOT_KEY].open() as snapshot:
-        return json_response(proof_view(await prove_ledger(snapshot)))
+@routes.add(
+    "GET",
+    "/ledger/proof",
+    permission=Permission.PROVE_LEDGER,
+    answer=ProofView,
+    other_forms={LINES: ProofLine},
+)
+async def ledger_proof(request: web.Request) -> web.StreamResponse:
+    """Prove the books: fold every entry and compare with what is stored; by `Accept` with progress."""
+
+    async def prove(progress: Progress) -> ProofView:
+        return proof_view(await request.app[PROVER_KEY].prove(progress))
+
+    return await answer_long_work(request, prove)
+
+
+@routes.add("GET", "/ledger/outbox", permission=Permission.PROVE_LEDGER, answer=OutboxView)
+async def show_outbox(request: web.Request) -> web.Response:
+    """Show what waits to be published, since when, who publishes and what keeps this process from it."""
+    waiting = await request.app[OUTBOX_KEY].waiting()
+    failure = await request.app[RELAY_KEY].probe()
+    return json_response(outbox_view(waiting, failure=failure, now=utc_now()))

@@ -17,6 +17,7 @@ from daemons.contracts.wire import (
     UuidText,
     WireModel,
 )
+from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import PageQuery
 
 BATCH_LIMIT = 500
@@ -32,6 +33,7 @@ AccountNumber = Annotated[str, Field(max_length=10), AfterValidator(_check_accou
 AmountText = Annotated[str, Field(max_length=27)]
 TypeName = Literal["checking", "savings"]
 StatusName = Literal["active", "frozen", "closed"]
+KindName = Literal["transfer", "funding", "adjustment"]
 OutcomeName = Literal["completed", "failed"]
 BatchOutcome = Literal["completed", "failed", "refused", "unknown"]
 
@@ -108,6 +110,16 @@ class FundAccount(WireModel):
     reference: Reference | None = None
 
 
+class AdjustAccount(WireModel):
+    """A correction of an account's balance by the bank; the account's owner reads the reason."""
+
+    direction: Literal["credit", "debit"]
+    amount: AmountText
+    currency: CurrencyCode
+    reason: Annotated[Reason, Field(max_length=140)]
+    corrects: UuidText | None = None
+
+
 class TransferRequest(WireModel):
     """Moves money from an account of the caller's."""
 
@@ -138,15 +150,16 @@ class TransferBatch(WireModel):
 
 
 class TransactionView(WireModel):
-    """A journal transaction; `from_account` is null for money from outside."""
+    """A journal transaction; the bank's own side of it (outside, adjustments) is null."""
 
     id: UuidText
-    kind: Literal["transfer", "funding"]
+    kind: KindName
     status: OutcomeName
     amount: MoneyView
     from_account: str | None
-    to_account: str
+    to_account: str | None
     reference: str | None
+    corrects: UuidText | None
     failure: FailureView | None
     initiated_by: UuidText
     created_at: Instant
@@ -194,7 +207,7 @@ class StatementLineView(WireModel):
     """One line of a statement; the amount is signed as this account sees it."""
 
     transaction_id: UuidText
-    kind: Literal["transfer", "funding"]
+    kind: KindName
     status: OutcomeName
     amount: DecimalText
     currency: CurrencyCode
@@ -268,3 +281,29 @@ class ProofView(WireModel):
     mismatches: list[MismatchView]
     outbox_pending: int
     events: EventSetView
+
+
+class ProofLine(WireModel):
+    """One line: progress, or as the last one the result or the problem."""
+
+    progress: ProgressView | None = None
+    result: ProofView | None = None
+    problem: dict[str, object] | None = None
+
+
+class RelayView(WireModel):
+    """Who publishes: the holder of a living lease; `failure` is of the process that answered."""
+
+    lease_holder: UuidText | None
+    lease_until: Instant | None
+    failure: str | None
+
+
+class OutboxView(WireModel):
+    """What was committed and waits to be published."""
+
+    pending_events: int
+    pending_commits: int
+    oldest_at: Instant | None
+    oldest_age_seconds: float | None
+    relay: RelayView

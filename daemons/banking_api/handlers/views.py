@@ -1,5 +1,7 @@
 """From the domain to what is answered."""
 
+from datetime import datetime
+
 from daemons.banking_api.domain.account import Account
 from daemons.banking_api.domain.journal import Failure, JournalTransaction, is_system_account
 from daemons.banking_api.domain.money import Money, format_minor
@@ -9,7 +11,9 @@ from daemons.banking_api.handlers.schemas import (
     CurrencyProof,
     EventSetView,
     MismatchView,
+    OutboxView,
     ProofView,
+    RelayView,
     StatementLineView,
     TransactionView,
 )
@@ -17,6 +21,8 @@ from daemons.banking_api.services.proof import Proof
 from daemons.banking_api.services.statements import StatementLine
 from daemons.contracts.events import FailureView
 from daemons.contracts.wire import format_instant
+from daemons.shared.ids import time_of
+from daemons.shared.outbox.store import Waiting
 
 
 def account_view(account: Account) -> AccountView:
@@ -41,15 +47,16 @@ def transaction_view(transaction: JournalTransaction) -> TransactionView:
 def transaction_document(transaction: JournalTransaction) -> dict[str, object]:
     """Return what `transaction_view` looks like on the wire, without making the model."""
     currency, failure = transaction.currency, transaction.failure
-    from_outside = is_system_account(transaction.from_account)
+    sender, receiver = transaction.from_account, transaction.to_account
     return {
         "id": str(transaction.id),
         "kind": transaction.kind.value,
         "status": "completed" if failure is None else "failed",
         "amount": {"amount": format_minor(transaction.amount_minor, currency), "currency": currency},
-        "from_account": None if from_outside else transaction.from_account,
-        "to_account": transaction.to_account,
+        "from_account": None if is_system_account(sender) else sender,
+        "to_account": None if is_system_account(receiver) else receiver,
         "reference": transaction.reference,
+        "corrects": None if transaction.corrects is None else str(transaction.corrects),
         "failure": None if failure is None else {"code": failure.code, "detail": failure.detail},
         "initiated_by": str(transaction.initiator),
         "created_at": format_instant(transaction.created_at),
@@ -107,4 +114,21 @@ def proof_view(proof: Proof) -> ProofView:
         mismatches=[MismatchView(id=found.id, problem=found.problem) for found in proof.mismatches],
         outbox_pending=proof.outbox_pending,
         events=EventSetView(count=proof.events.count, digest=proof.events.hexdigest()),
+    )
+
+
+def outbox_view(waiting: Waiting, *, failure: str | None, now: datetime) -> OutboxView:
+    """Return the view of what waits to be published; a lease that has run out is nobody's."""
+    oldest_at = None if waiting.oldest is None else time_of(waiting.oldest)
+    live = waiting.lease_until is not None and waiting.lease_until > now
+    return OutboxView(
+        pending_events=waiting.events,
+        pending_commits=waiting.commits,
+        oldest_at=oldest_at,
+        oldest_age_seconds=None if oldest_at is None else round((now - oldest_at).total_seconds(), 3),
+        relay=RelayView(
+            lease_holder=str(waiting.lease_holder) if live else None,
+            lease_until=waiting.lease_until if live else None,
+            failure=failure,
+        ),
     )

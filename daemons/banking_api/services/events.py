@@ -55,6 +55,10 @@ def event_of(transaction: JournalTransaction) -> Event:
         event_type = EventType.TRANSACTION_FAILED
         failure = {"code": transaction.failure.code, "detail": transaction.failure.detail}
         data |= {"kind": transaction.kind.value, "sender": sender, "failure": failure}
+    elif transaction.kind is TransactionKind.ADJUSTMENT:
+        event_type = EventType.ACCOUNT_ADJUSTED
+        key = transaction.customers_account
+        data = _adjustment_data(transaction, data)
     elif transaction.kind is TransactionKind.FUNDING:
         event_type = EventType.ACCOUNT_FUNDED
         key = transaction.to_account
@@ -62,6 +66,19 @@ def event_of(transaction: JournalTransaction) -> Event:
         event_type = EventType.TRANSACTION_COMPLETED
         data["sender"] = sender
     return Event(transaction.id, event_type.value, key, transaction.created_at, data)
+
+
+def _adjustment_data(transaction: JournalTransaction, common: dict[str, Any]) -> dict[str, Any]:
+    """One account and a direction instead of two sides, of which one is the bank's own."""
+    debit = transaction.customers_account == transaction.from_account
+    owner = transaction.from_owner if debit else transaction.to_owner
+    return {
+        **{name: common[name] for name in ("transaction_id", "amount", "initiated_by", "occurred_at")},
+        "direction": "debit" if debit else "credit",
+        "account": _party(transaction, transaction.customers_account, owner),
+        "reason": transaction.reference or "",
+        "corrects": None if transaction.corrects is None else str(transaction.corrects),
+    }
 
 
 def tell_of_account(

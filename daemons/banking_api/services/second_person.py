@@ -1,10 +1,12 @@
-"""Unfreezing and funding where the policy may ask for a second person (docs/adr/0010)."""
+"""Acts for which the policy may ask for a second person: unfreezing, funding, adjusting (docs/adr/0010)."""
 
 from decimal import Decimal
+from uuid import UUID
 
 from daemons.banking_api.domain.account import Account
 from daemons.banking_api.domain.money import Money, format_minor, parse_money
 from daemons.banking_api.services.accounts import Accounts
+from daemons.banking_api.services.adjustments import Adjustment, Adjustments
 from daemons.banking_api.services.transfers import Settled, Transfers
 from daemons.contracts.errors import ConflictError
 from daemons.shared.approvals.approval import Approval, ApprovalStatus
@@ -19,14 +21,24 @@ class SecondPerson:
     """Acts at once where one person may, else keeps a request; carries approved requests out."""
 
     def __init__(
-        self, accounts: Accounts, transfers: Transfers, approvals: Approvals, policy: FourEyesSettings
+        self,
+        accounts: Accounts,
+        transfers: Transfers,
+        adjustments: Adjustments,
+        approvals: Approvals,
+        policy: FourEyesSettings,
     ) -> None:
         self._accounts = accounts
         self._transfers = transfers
+        self._adjustments = adjustments
         self._approvals = approvals
         self._policy = policy
         approvals.carry_out_by(
-            {GuardedAct.UNFREEZE: self._unfreeze_approved, GuardedAct.FUND: self._fund_approved}
+            {
+                GuardedAct.UNFREEZE: self._unfreeze_approved,
+                GuardedAct.FUND: self._fund_approved,
+                GuardedAct.ADJUST: self._adjust_approved,
+            }
         )
 
     async def unfreeze(self, actor: Actor, account_id: str, reason: str) -> Account | Approval:
@@ -65,6 +77,32 @@ class SecondPerson:
             actor, account_id, money, reference=reference, idempotency_key=idempotency_key
         )
 
+    async def adjust(
+        self, actor: Actor, adjustment: Adjustment, *, idempotency_key: str
+    ) -> Settled | Approval:
+        """Return the request to adjust, which always waits for a second person; once approved, the result.
+
+        Raises:
+            NotFoundError: there is no such account, or no such transaction to correct.
+            RejectedError: a rule refuses, or the key was used for another request.
+        """
+        if actor.user_id is None:
+            raise ValueError("accounts are adjusted by somebody's hand only")
+        if await self._approvals.find_by_key(actor.user_id, idempotency_key) is None:
+            await self._adjustments.check(adjustment, initiator=actor.user_id)
+        request = await self._approvals.request(
+            actor,
+            GuardedAct.ADJUST,
+            target=(_ACCOUNT, adjustment.account_id),
+            reason=adjustment.reason,
+            parameters=adjustment.parameters(),
+            idempotency_key=idempotency_key,
+        )
+        outcome = None if request.decision is None else request.decision.outcome
+        if outcome is None:
+            return request
+        return await self._adjustments.settled(UUID(outcome["transaction_id"]))
+
     async def _request_funding(
         self, actor: Actor, account_id: str, money: Money, *, reference: str | None, key: str
     ) -> Approval:
@@ -96,8 +134,15 @@ class SecondPerson:
             reference=approval.parameters["reference"],
             idempotency_key=approval.idempotency_key,
         )
-        if settled.replayed:
-            raise ConflictError(
-                "approval_decided",
-                "This was booked already under the same idempotency key; nothing was done.",
-            )
+        _refuse_replayed(settled)
+
+    async def _adjust_approved(self, approval: Approval, by: Actor) -> None:
+        _refuse_replayed(await self._adjustments.adjust_approved(by, approval))
+
+
+def _refuse_replayed(settled: Settled) -> None:
+    if settled.replayed:
+        raise ConflictError(
+            "approval_decided",
+            "This was booked already under the same idempotency key; nothing was done.",
+        )

@@ -10,7 +10,7 @@ from uuid import UUID
 from daemons.banking_api.domain.account import account_not_found
 from daemons.banking_api.domain.decision import Outcome, Preview, decide_group
 from daemons.banking_api.domain.journal import (
-    FundingAct,
+    BookingAct,
     JournalTransaction,
     PostingCommand,
     TransactionKind,
@@ -19,7 +19,7 @@ from daemons.banking_api.domain.journal import (
 )
 from daemons.banking_api.domain.money import Money
 from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.services.witness import funding_entry
+from daemons.banking_api.services.witness import booking_entry
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.contracts.errors import BankError, RejectedError
@@ -78,7 +78,7 @@ class Transfers:
             TransientError, OutcomeUnknownError, ConflictError: see `CommitEngine.post`.
         """
         outcome = await self._engine.post(_command(caller, order, idempotency_key))
-        return _settled_or_refused(outcome)
+        return settled_or_refused(outcome)
 
     def begin(self, caller: Caller, order: TransferOrder, *, idempotency_key: str) -> Begun:
         """Let a transfer wait for its commit, and go on; `end` tells what became of it.
@@ -118,14 +118,14 @@ class Transfers:
             RejectedError: it is frozen, closed, or kept in another currency.
         """
         command = await self._funding(
-            FundingAct(actor=actor),
+            BookingAct(actor=actor),
             account_id,
             money,
             initiator=actor.user_id,
             reference=reference,
             idempotency_key=idempotency_key,
         )
-        return _funded(command, await self._engine.post(command))
+        return booked(command, await self._engine.post(command))
 
     async def fund_approved(
         self,
@@ -146,7 +146,7 @@ class Transfers:
             RejectedError: as `fund_account`; the attempt is kept and the request decided.
         """
         command = await self._funding(
-            FundingAct(actor=actor, approval=approval),
+            BookingAct(actor=actor, approval=approval),
             account_id,
             money,
             initiator=approval.requester_id,
@@ -159,7 +159,7 @@ class Transfers:
                 [command], accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
             ),
         )
-        return _funded(command, outcome)
+        return booked(command, outcome)
 
     async def check_fundable(self, account_id: str) -> None:
         """Go on only if there is such an account.
@@ -172,7 +172,7 @@ class Transfers:
 
     async def _funding(
         self,
-        act: FundingAct,
+        act: BookingAct,
         account_id: str,
         money: Money,
         *,
@@ -225,13 +225,23 @@ def _command(caller: Caller, order: TransferOrder, idempotency_key: str) -> Post
     )
 
 
-def _funded(command: PostingCommand, outcome: Outcome) -> Settled:
+def booked(command: PostingCommand, outcome: Outcome) -> Settled:
+    """Log what staff have booked, and return it.
+
+    Raises:
+        RejectedError, NotFoundError: a rule refused it, or the key was used for another request.
+    """
     if command.act is not None and not outcome.replayed and not outcome.key_reused:
-        log_act(funding_entry(command.act, outcome.transaction))
-    return _settled_or_refused(outcome)
+        log_act(booking_entry(command.act, outcome.transaction))
+    return settled_or_refused(outcome)
 
 
-def _settled_or_refused(outcome: Outcome) -> Settled:
+def settled_or_refused(outcome: Outcome) -> Settled:
+    """Return what was posted.
+
+    Raises:
+        RejectedError, NotFoundError: a rule refused it, or the key was used for another request.
+    """
     if outcome.key_reused:
         raise key_reused()
     failure = outcome.transaction.failure

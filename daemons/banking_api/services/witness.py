@@ -1,11 +1,16 @@
-"""What the audit trail is told of accounts and funding, in the transaction of the act itself."""
+"""What the audit trail is told of accounts and of what staff book, in the transaction of the act itself."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from daemons.banking_api.domain.account import Account
-from daemons.banking_api.domain.journal import FundingAct, JournalTransaction, PostingCommand
+from daemons.banking_api.domain.journal import (
+    BookingAct,
+    JournalTransaction,
+    PostingCommand,
+    TransactionKind,
+)
 from daemons.banking_api.domain.money import format_minor
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.approvals import Approvals
@@ -50,8 +55,8 @@ class AccountWitness:
         )
 
 
-class FundingWitness:
-    """Writes of each funding that a group posts, in that group's transaction."""
+class BookingWitness:
+    """Writes of each funding and adjustment that a group posts, in that group's transaction."""
 
     def __init__(self, audit: MongoAuditTrail, approvals: Approvals) -> None:
         self._audit = audit
@@ -65,7 +70,7 @@ class FundingWitness:
         for command, transaction in posted:
             if command.act is None:
                 continue
-            entries.append(funding_entry(command.act, transaction))
+            entries.append(booking_entry(command.act, transaction))
             if command.act.approval is not None:
                 outcome = {"transaction_id": str(transaction.id), "status": transaction.status.value}
                 await self._approvals.mark_approved(
@@ -74,9 +79,12 @@ class FundingWitness:
         await self._audit.append(entries, session=session)
 
 
-def funding_entry(act: FundingAct, transaction: JournalTransaction) -> AuditEntry:
-    """Return what the audit is told of a funding, one that a rule refused included."""
-    entry = transaction.entry_of(transaction.to_account)
+_ACTIONS = {TransactionKind.FUNDING: "fund", TransactionKind.ADJUSTMENT: "adjust"}
+
+
+def booking_entry(act: BookingAct, transaction: JournalTransaction) -> AuditEntry:
+    """Return what the audit is told of a funding or adjustment, one that a rule refused included."""
+    entry = transaction.entry_of(transaction.customers_account)
     failure = transaction.failure
     before: dict[str, Any] | None = None
     after: dict[str, Any] = {
@@ -86,6 +94,10 @@ def funding_entry(act: FundingAct, transaction: JournalTransaction) -> AuditEntr
         "amount": format_minor(transaction.amount_minor, transaction.currency),
         "currency": transaction.currency,
     }
+    if transaction.kind is TransactionKind.ADJUSTMENT:
+        debit = transaction.customers_account == transaction.from_account
+        after["direction"] = "debit" if debit else "credit"
+        after["corrects"] = None if transaction.corrects is None else str(transaction.corrects)
     if entry is not None:
         held = entry.balance_after_minor - entry.amount_minor
         before = {"balance": format_minor(held, transaction.currency)}
@@ -93,9 +105,9 @@ def funding_entry(act: FundingAct, transaction: JournalTransaction) -> AuditEntr
     return AuditEntry(
         at=transaction.created_at,
         actor=act.actor,
-        action="fund",
+        action=_ACTIONS[transaction.kind],
         target_kind=_ACCOUNT,
-        target_id=transaction.to_account,
+        target_id=transaction.customers_account,
         reason=transaction.reference,
         before=before,
         after=after,

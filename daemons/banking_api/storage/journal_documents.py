@@ -54,6 +54,8 @@ def to_document(transaction: JournalTransaction) -> Document:
             for account, amount, balance, sequence in transaction.entries
         ],
     }
+    if transaction.corrects is not None:
+        document["corrects"] = transaction.corrects
     if transaction.failure is not None:
         document["failure"] = {"code": transaction.failure.code, "detail": transaction.failure.detail}
     if transaction.attempt is not None:
@@ -78,10 +80,11 @@ def from_document(document: Document) -> JournalTransaction:
         amount_minor=document["amount"],
         currency=document["currency"],
         reference=document["reference"],
-        entries=tuple(_entry(entry) for entry in entries if "attempt" not in entry),
+        entries=tuple(entry_from(entry) for entry in entries if "attempt" not in entry),
         failure=Failure(failure["code"], failure["detail"]) if failure else None,
         created_at=document["at"],
-        attempt=next((_entry(entry) for entry in entries if "attempt" in entry), None),
+        corrects=document.get("corrects"),
+        attempt=next((entry_from(entry) for entry in entries if "attempt" in entry), None),
     )
 
 
@@ -96,18 +99,14 @@ def change_document(change: AccountChange) -> Document:
     }
 
 
-def change_from(document: Document) -> AccountChange:
-    """Return the change a document holds."""
-    return AccountChange(document["_id"], document["change"], _entry(document["entries"][0]), document["at"])
-
-
 def state_after(document: Document, account_id: str) -> tuple[int, int]:
     """Return an account's balance in minor units and its sequence after the newest document that names it."""
     entry = next(entry for entry in document["entries"] if entry["account"] == account_id)
     return entry["balance"], entry["sequence"]
 
 
-def _entry(entry: Document) -> Entry:
+def entry_from(entry: Document) -> Entry:
+    """Return the entry that a part of a document holds."""
     return Entry(entry["account"], entry["amount"], entry["balance"], entry["sequence"])
 
 

@@ -3,13 +3,24 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from daemons.banking_api.domain.journal import JournalTransaction
-from daemons.banking_api.storage.journal_documents import CHANGE, AccountChange, change_from, from_document
-from daemons.shared.mongo import Client, Database, Session
+from bson import decode_all
+from pymongo.errors import OperationFailure
+
+from daemons.banking_api.domain.journal import Entry, TransactionStatus
+from daemons.banking_api.storage.journal_documents import CHANGE, entry_from
+from daemons.contracts.errors import TransientError
+from daemons.shared.mongo import Client, Database, Document, Session
 from daemons.shared.outbox.store import OutboxStore
 
-_BATCH = 2000
+_BATCH = 500
+"""Decoding as many takes some milliseconds, in which the event loop stands still."""
+
+_SNAPSHOT_TOO_OLD = 239
+_PROVED = {"kind": 1, "status": 1, "entries": 1, "failure.code": 1}
+_COMPLETED = TransactionStatus.COMPLETED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,17 @@ class StoredAccount:
     sequence: int
 
 
+class Posting(NamedTuple):
+    """What can be proved of a journal transaction, or of a change of an account, which moves nothing."""
+
+    id: UUID
+    is_change: bool
+    completed: bool
+    has_failure: bool
+    entries: list[Entry]
+    attempt: Entry | None
+
+
 class LedgerSnapshot:
     """Reads with one snapshot; made by `SnapshotOpener`."""
 
@@ -30,11 +52,24 @@ class LedgerSnapshot:
         self._outbox = outbox
         self._session = session
 
-    async def journal(self) -> AsyncIterator[JournalTransaction | AccountChange]:
-        """Stream every transaction, and every change of an account, in the order of their ids."""
-        cursor = self._database["journal"].find(session=self._session).sort("_id").batch_size(_BATCH)
-        async for document in cursor:
-            yield change_from(document) if document["kind"] == CHANGE else from_document(document)
+    async def journal_size(self) -> int:
+        """Estimate how many transactions there are."""
+        return await self._database["journal"].estimated_document_count()
+
+    async def journal(self) -> AsyncIterator[list[Posting]]:
+        """Stream every transaction and change in the order of its id, some hundred at a time.
+
+        Raw batches of what is proved cost a quarter of what whole documents cost one by one (measured).
+        """
+        journal = self._database["journal"]
+        cursor = journal.find_raw_batches({}, _PROVED, batch_size=_BATCH, session=self._session).sort("_id")
+        raw: Any
+        async for raw in cursor:
+            yield [_posting(document) for document in decode_all(raw, journal.codec_options)]
+
+    async def accounts_size(self) -> int:
+        """Estimate how many accounts there are."""
+        return await self._database["accounts"].estimated_document_count()
 
     async def accounts(self) -> AsyncIterator[StoredAccount]:
         """Stream every account, the bank's own included."""
@@ -50,6 +85,19 @@ class LedgerSnapshot:
         return await self._outbox.pending_events(session=self._session)
 
 
+def _posting(document: Document) -> Posting:
+    entries = document["entries"]
+    attempted = bool(entries) and "attempt" in entries[0]
+    return Posting(
+        document["_id"],
+        document["kind"] == CHANGE,
+        document.get("status") == _COMPLETED,
+        "failure" in document,
+        [] if attempted else [entry_from(entry) for entry in entries],
+        entry_from(entries[0]) if attempted else None,
+    )
+
+
 class SnapshotOpener:
     """Opens snapshots of one ledger."""
 
@@ -60,6 +108,19 @@ class SnapshotOpener:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LedgerSnapshot]:
-        """Open a snapshot of now; it lasts as long as the database keeps history (5 minutes by default)."""
-        async with self._client.start_session(snapshot=True) as session:
-            yield LedgerSnapshot(self._database, self._outbox, session)
+        """Open a snapshot of now; it lasts as long as the database keeps history (5 minutes by default).
+
+        Raises:
+            TransientError: `snapshot_too_old`; reading took longer than that.
+        """
+        try:
+            async with self._client.start_session(snapshot=True) as session:
+                yield LedgerSnapshot(self._database, self._outbox, session)
+        except OperationFailure as error:
+            if error.code != _SNAPSHOT_TOO_OLD:
+                raise
+            raise TransientError(
+                "snapshot_too_old",
+                "Reading the ledger took longer than the database keeps its history; set mongod's "
+                "minSnapshotHistoryWindowInSeconds to more than a proof takes.",
+            ) from error

@@ -5,6 +5,8 @@ several, each reads accounts as written down, and writes them down with what it 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,19 +29,21 @@ class LedgerWriters:
     def __init__(self, database: Database) -> None:
         self._writers = database["writers"]
         self._own = new_id()
-        self._beating: asyncio.Task[None] | None = None
         self.alone = False
         """Whether no other process was there at the last beat."""
 
-    async def start(self) -> None:
-        """Say that this process is there, look around, and go on doing so in a task that this holds."""
+    @asynccontextmanager
+    async def signed_on(self) -> AsyncIterator["LedgerWriters"]:
+        """Say that this process is there, look around, and go on doing so until the end."""
         await self._beat()
-        self._beating = asyncio.create_task(self._beat_on(), name="ledger-writers")
+        beating = asyncio.create_task(self._beat_on(), name="ledger-writers")
+        try:
+            yield self
+        finally:
+            await end_task(beating)
+            await self._sign_off()
 
-    async def close(self) -> None:
-        """Stop, and say that this process is gone."""
-        if self._beating is not None:
-            await end_task(self._beating)
+    async def _sign_off(self) -> None:
         try:
             await self._writers.delete_one({"_id": self._own})
         except PyMongoError:

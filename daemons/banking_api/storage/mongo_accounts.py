@@ -10,7 +10,7 @@ from uuid import UUID
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType, account_not_found
-from daemons.banking_api.domain.journal import Entry, settlement_account
+from daemons.banking_api.domain.journal import Entry, adjustment_account, settlement_account
 from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
 from daemons.banking_api.storage.journal_documents import AccountChange, change_document
 from daemons.contracts.errors import TransientError
@@ -62,12 +62,18 @@ class MongoAccounts:
         return account
 
     async def ensure_settlement_account(self, currency: str) -> None:
-        """Create the system account of a currency once; it may go below zero."""
+        """Create the account through which a currency enters and leaves, once."""
+        await self._ensure_system_account(settlement_account(currency), currency)
+
+    async def ensure_adjustment_account(self, currency: str) -> None:
+        """Create the account against which balances of a currency are corrected, once."""
+        await self._ensure_system_account(adjustment_account(currency), currency)
+
+    async def _ensure_system_account(self, account_id: str, currency: str) -> None:
+        """Create an account of the bank's own; it may go below zero."""
         new = {"owner": None, "status": "active", "currency": currency, "balance": 0, "sequence": 0}
         try:
-            await self._accounts.update_one(
-                {"_id": settlement_account(currency)}, {"$setOnInsert": new}, upsert=True
-            )
+            await self._accounts.update_one({"_id": account_id}, {"$setOnInsert": new}, upsert=True)
         except DuplicateKeyError:
             return  # another process was quicker
         except PyMongoError as error:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from daemons.contracts.events import (
+    AccountAdjusted,
     AccountChanged,
     AccountFundedPayload,
     EventType,
@@ -15,7 +16,7 @@ from daemons.contracts.events import (
 )
 from daemons.notifier.domain.severity import Severity
 
-EventData = TransactionCompleted | TransactionFailed | AccountFundedPayload | AccountChanged
+EventData = TransactionCompleted | TransactionFailed | AccountFundedPayload | AccountAdjusted | AccountChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Event:
         match self.data:
             case AccountChanged(account_id=account_id):
                 named = [account_id]
+            case AccountAdjusted(account=account):
+                named = [account.account_id]
             case AccountFundedPayload(receiver=receiver):
                 named = [receiver.account_id]
             case TransactionCompleted() | TransactionFailed() as data:

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from daemons.contracts.events import (
+    AccountAdjusted,
     AccountChanged,
     AccountFundedPayload,
     EventType,
@@ -74,21 +75,33 @@ def text_of(data: EventData) -> str:
         case TransactionCompleted():
             moved = f"{_money(data.amount)} moved from {_party(data.sender)} to {_party(data.receiver)}"
             return f"{moved}{_quoted(data.reference)}"
-        case TransactionFailed(kind="funding"):
-            refused = f"Funding of {_party(data.receiver)} with {_money(data.amount)} was refused"
-            return f"{refused}: {data.failure.detail}"
         case TransactionFailed():
-            refused = (
-                f"Transfer of {_money(data.amount)} from {_party(data.sender)} to {_party(data.receiver)}"
-            )
-            return f"{refused} was refused: {data.failure.detail}"
+            return f"{_attempt(data)} was refused: {data.failure.detail}"
         case AccountFundedPayload():
             funded = f"{_money(data.amount)} came in to {_party(data.receiver)}"
             return f"{funded}, booked by {_user(data.initiated_by)}{_quoted(data.reference)}"
+        case AccountAdjusted():
+            moved = "credited to" if data.direction == "credit" else "debited from"
+            adjusted = f"{_money(data.amount)} was {moved} {_party(data.account)} as a correction"
+            of = f" of transaction {data.corrects}" if data.corrects else ""
+            return f"{adjusted}{of}, asked for by {_user(data.initiated_by)}: {data.reason}"
         case AccountChanged():
             changed = _CHANGES.get(data.change, f"was made a {data.type} account")
             told = f"Account {data.account_id} of {_user(data.owner)} {changed} by {_user(data.initiated_by)}"
             return f"{told}: {data.reason}" if data.reason else told
+
+
+def _attempt(data: TransactionFailed) -> str:
+    match data.kind:
+        case "funding":
+            return f"Funding of {_party(data.receiver)} with {_money(data.amount)}"
+        case "adjustment":
+            # The side that nobody owns is the bank's.
+            adjusted = data.sender if data.sender.owner is not None else data.receiver
+            return f"Correction of {_party(adjusted)} by {_money(data.amount)}"
+        case "transfer":
+            sides = f"from {_party(data.sender)} to {_party(data.receiver)}"
+            return f"Transfer of {_money(data.amount)} {sides}"
 
 
 def _money(amount: MoneyView) -> str:

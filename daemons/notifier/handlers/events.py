@@ -13,10 +13,19 @@ from daemons.notifier.handlers.queries import (
     position_cursor,
     read_position_cursor,
 )
-from daemons.notifier.handlers.views import DigestView, EventPage, EventProofView, EventView, view_event
+from daemons.notifier.handlers.views import (
+    DigestView,
+    EventPage,
+    EventProofLine,
+    EventProofView,
+    EventView,
+    view_event,
+)
 from daemons.shared.http.answers import json_response
+from daemons.shared.http.lines import LINES, answer_long_work
 from daemons.shared.http.requests import read_query
 from daemons.shared.http.routes import Routes
+from daemons.shared.progress import Progress
 
 LAST_EVENT_ID_HEADER = "Last-Event-ID"
 _LONGEST_POSITION = len(str(LAST_POSITION))
@@ -57,13 +66,21 @@ async def list_events(request: web.Request) -> web.Response:
     return json_response(EventPage(items=[view_event(event) for event in page], next_cursor=cursor))
 
 
-@routes.add("GET", "/events/proof", permission=Permission.READ_EVENTS, answer=EventProofView)
-async def prove_events(request: web.Request) -> web.Response:
-    """Count and digest what is held of journal transactions, to compare with the ledger's proof."""
-    recorded, notified = await request.app[PROVER_KEY].prove_events()
-    return json_response(
-        EventProofView(transactions=_view_digest(recorded), notifications=_view_digest(notified))
-    )
+@routes.add(
+    "GET",
+    "/events/proof",
+    permission=Permission.READ_EVENTS,
+    answer=EventProofView,
+    other_forms={LINES: EventProofLine},
+)
+async def prove_events(request: web.Request) -> web.StreamResponse:
+    """Count and digest what is held of journal transactions; by `Accept` with progress."""
+
+    async def prove(progress: Progress) -> EventProofView:
+        recorded, notified = await request.app[PROVER_KEY].prove_events(progress)
+        return EventProofView(transactions=_view_digest(recorded), notifications=_view_digest(notified))
+
+    return await answer_long_work(request, prove)
 
 
 async def _first_position(request: web.Request, query: StreamQuery) -> int:

@@ -35,6 +35,18 @@ TypeNames = Annotated[
 ]
 """Types of events, separated by commas."""
 
+
+def _known_type(text: str) -> str:
+    if text not in _TYPE_NAMES:
+        raise ValueError(f"is not a type of event; there are {', '.join(_TYPE_NAMES)}")
+    return text
+
+
+TypeName = Annotated[
+    str, Field(max_length=50, json_schema_extra={"enum": _TYPE_NAMES}), AfterValidator(_known_type)
+]
+"""One type of event, by its name, which is its topic's."""
+
 AccountNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{10}$")]
 Position = Annotated[QueryInteger, Field(ge=0, le=LAST_POSITION)]
 

@@ -6,6 +6,7 @@ from daemons.contracts.events import EventType
 from daemons.contracts.wire import Instant, UuidText, WireModel
 from daemons.notifier.domain.event import RecordedEvent
 from daemons.notifier.domain.notification import Notification
+from daemons.shared.http.lines import ProgressView
 
 SeverityText = Literal["info", "warning"]
 
@@ -63,6 +64,14 @@ class EventProofView(WireModel):
 
     transactions: DigestView
     notifications: DigestView
+
+
+class EventProofLine(WireModel):
+    """One line: progress, or as the last one the result or the problem."""
+
+    progress: ProgressView | None = None
+    result: EventProofView | None = None
+    problem: dict[str, object] | None = None
 
 
 def view_event(event: RecordedEvent) -> EventView:

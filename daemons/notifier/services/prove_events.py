@@ -7,8 +7,9 @@ from uuid import UUID
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.events import JOURNAL_EVENT_TYPES
 from daemons.notifier.storage.mongo_event_reader import MongoEventReader
+from daemons.shared.progress import Progress
 
-_IDS_BETWEEN_PAUSES = 2_000
+_IDS_BETWEEN_PAUSES = 250
 
 
 class EventProver:
@@ -18,23 +19,28 @@ class EventProver:
         self._reader = reader
         self._one_at_a_time = asyncio.Lock()
 
-    async def prove_events(self) -> tuple[EventSetDigest, EventSetDigest]:
+    async def prove_events(self, progress: Progress) -> tuple[EventSetDigest, EventSetDigest]:
         """Return the digests of the recorded events and of the notifications.
 
         Raises:
             TransientError: the database does not answer.
         """
         async with self._one_at_a_time:
-            recorded = await _digest(self._reader.event_ids(JOURNAL_EVENT_TYPES))
-            notified = await _digest(self._reader.notified_event_ids(JOURNAL_EVENT_TYPES))
+            # Each event has one record and one notification.
+            total = await self._reader.last_position()
+            progress.enter("events", total=total)
+            recorded = await _digest(self._reader.event_ids(JOURNAL_EVENT_TYPES), progress)
+            progress.enter("notifications", total=total)
+            notified = await _digest(self._reader.notified_event_ids(JOURNAL_EVENT_TYPES), progress)
         return recorded, notified
 
 
-async def _digest(ids: AsyncIterator[UUID]) -> EventSetDigest:
+async def _digest(ids: AsyncIterator[UUID], progress: Progress) -> EventSetDigest:
     digest = EventSetDigest()
     async for event_id in ids:
         digest.add(event_id)
         if digest.count % _IDS_BETWEEN_PAUSES == 0:
+            progress.done = digest.count
             # Ids that have arrived are read without waiting; streams and the consumer want their turn.
             await asyncio.sleep(0)
     return digest

@@ -1,22 +1,23 @@
 """Events, notifications and dead letters as MongoDB documents."""
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime
+from uuid import UUID
 
 from daemons.contracts.events import EventType
+from daemons.notifier.domain.dead_letter import (
+    DeadLetter,
+    Intake,
+    KeptLetter,
+    LetterStatus,
+    Replay,
+    ReplayResult,
+)
 from daemons.notifier.domain.event import Event, RecordedEvent
 from daemons.notifier.domain.notification import Notification
 from daemons.notifier.domain.severity import Severity
 from daemons.shared.kafka.records import IncomingRecord
 from daemons.shared.mongo import Document
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that is no event of ours, with the reason."""
-
-    record: IncomingRecord
-    reason: str
 
 
 def event_document(event: Event, notification: Notification, *, position: int) -> Document:
@@ -82,10 +83,11 @@ def notification_from(document: Document) -> Notification:
     )
 
 
-def dead_letter_document(letter: DeadLetter, *, received_at: datetime) -> Document:
-    """Write a dead letter whole, so that it can be replayed. Header names are anything, so values."""
+def dead_letter_document(letter_id: UUID, letter: DeadLetter, *, received_at: datetime) -> Document:
+    """Write a new letter whole, so that it can be replayed. Header names are anything, so values."""
     record = letter.record
     return {
+        "_id": letter_id,
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
@@ -94,4 +96,41 @@ def dead_letter_document(letter: DeadLetter, *, received_at: datetime) -> Docume
         "headers": [{"name": name, "value": value} for name, value in record.headers.items()],
         "reason": letter.reason,
         "received_at": received_at,
+        "status": LetterStatus.OPEN.value,
+        "last_replay": None,
     }
+
+
+def dead_letter_from(document: Document) -> KeptLetter:
+    """Read a letter."""
+    record = IncomingRecord(
+        topic=document["topic"],
+        partition=document["partition"],
+        offset=document["offset"],
+        key=document["key"],
+        value=document["value"],
+        headers={header["name"]: header["value"] for header in document["headers"]},
+    )
+    replay = document["last_replay"]
+    return KeptLetter(
+        id=document["_id"],
+        letter=DeadLetter(record, document["reason"]),
+        status=LetterStatus(document["status"]),
+        received_at=document["received_at"],
+        last_replay=Replay(**{**replay, "result": ReplayResult(replay["result"])}) if replay else None,
+    )
+
+
+def replay_document(replay: Replay) -> Document:
+    """Write what came of a replay."""
+    return {**asdict(replay), "result": replay.result.value}
+
+
+def intake_document(intake: Intake) -> Document:
+    """Write the intake, but for its `_id`."""
+    return asdict(intake)
+
+
+def intake_from(document: Document) -> Intake:
+    """Read the intake."""
+    return Intake(**{name: value for name, value in document.items() if name != "_id"})

@@ -1,58 +1,58 @@
 """The log of events: appended to in one order (docs/adr/0006), together with what each event has effected."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from uuid import UUID
 
-from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.notifier.domain.event import Event
 from daemons.notifier.domain.notification import Notification
-from daemons.notifier.storage.documents import (
-    DeadLetter,
-    dead_letter_document,
-    event_document,
-    notification_document,
-)
+from daemons.notifier.storage.documents import event_document, notification_document
 from daemons.notifier.storage.schema import POSITION_COUNTER
-from daemons.shared.mongo import Database, Session, run_transaction, unavailable
+from daemons.shared.mongo import Database, Session, run_transaction
 
 Entry = tuple[Event, Notification]
+Alongside = Callable[[Sequence[Entry], Session], Awaitable[None]]
+"""Is told which entries are new, and writes what must be written with them or not at all; may run again."""
 
 
 class MongoEventLog:
-    """Writes events, notifications and dead letters; each once, however often and by whomever."""
+    """Writes events and notifications; each once, however often and by whomever."""
 
     def __init__(self, database: Database) -> None:
         self._client = database.client
         self._events = database["events"]
         self._notifications = database["notifications"]
-        self._dead_letters = database["dead_letters"]
         self._counters = database["counters"]
 
-    async def append(self, entries: Sequence[Entry]) -> list[Entry]:
+    async def append(self, entries: Sequence[Entry], *, alongside: Alongside | None = None) -> list[Entry]:
         """Write the entries whose events are not recorded yet, in one transaction, and return those.
 
         Raises:
             TransientError: it may not have been done; doing it again is safe.
         """
-        if not entries:
+        if not entries and alongside is None:
             return []
+
+        async def body(look: bool, session: Session) -> list[Entry]:
+            written = await self._append(entries, look, session) if entries else []
+            if alongside is not None:
+                await alongside(written, session)
+            return written
+
         try:
             try:
-                return await self._append_in_transaction(entries, look=False)
+                return await run_transaction(self._client, partial(body, False))
             except DuplicateKeyError:
                 # Some have come before, which is rare: only now are they looked for.
-                return await self._append_in_transaction(entries, look=True)
+                return await run_transaction(self._client, partial(body, True))
         except (OutcomeUnknownError, DuplicateKeyError) as error:
             raise TransientError(
                 "unavailable", "The events may not have been recorded; try again."
             ) from error
-
-    async def _append_in_transaction(self, entries: Sequence[Entry], *, look: bool) -> list[Entry]:
-        return await run_transaction(self._client, lambda session: self._append(entries, look, session))
 
     async def _append(self, entries: Sequence[Entry], look: bool, session: Session) -> list[Entry]:
         known = await self._known([event.id for event, _ in entries], session) if look else set()
@@ -89,28 +89,3 @@ class MongoEventLog:
         )
         assert counter is not None  # noqa: S101 - an upsert that returns what it wrote
         return int(counter["position"]) - count + 1
-
-    async def keep_dead_letters(self, letters: Sequence[DeadLetter], *, received_at: datetime) -> None:
-        """Keep the letters that are not kept yet.
-
-        Raises:
-            TransientError: not all may be kept; doing it again is safe.
-        """
-        if not letters:
-            return
-        writes = [
-            UpdateOne(
-                {
-                    "topic": letter.record.topic,
-                    "partition": letter.record.partition,
-                    "offset": letter.record.offset,
-                },
-                {"$setOnInsert": dead_letter_document(letter, received_at=received_at)},
-                upsert=True,
-            )
-            for letter in letters
-        ]
-        try:
-            await self._dead_letters.bulk_write(writes, ordered=False)
-        except PyMongoError as error:
-            raise unavailable(error) from error

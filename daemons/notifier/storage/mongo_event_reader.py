@@ -20,7 +20,7 @@ from daemons.notifier.storage.schema import POSITION_COUNTER
 from daemons.shared.mongo import Database, Document, unavailable
 
 _READ_TIMEOUT_SECONDS = 5
-_IDS_AT_ONCE = 2_000
+_IDS_AT_ONCE = 1_000
 
 NotificationPlace = tuple[int, UUID]
 """Where a notification stands in their list: its event's position, then its own id."""

@@ -5,6 +5,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from daemons.shared.mongo import Database
 
 POSITION_COUNTER = "events"
+INTAKE = "dead_letters"
 
 # An event's position is its _id, so the order of all events needs no index of its own.
 _EVENTS = [
@@ -27,6 +28,8 @@ _DEAD_LETTERS = [
         unique=True,
         name="one_letter_per_record",
     ),
+    IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="by_status"),
+    IndexModel([("topic", ASCENDING), ("_id", DESCENDING)], name="by_topic"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Which acts need a second person; a matter of the settings, nothing by default."""
+"""Which acts need a second person: adjustments always, others as the settings say."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +14,11 @@ class GuardedAct(StrEnum):
     UNFREEZE = "unfreeze"
     FUND = "fund"
     GRANT_ADMIN = "grant_admin"
+    ADJUST = "adjust"
+
+
+ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST})
+"""What nobody does alone, whatever the settings say (docs/adr/0016)."""
 
 
 def _split(value: Any) -> Any:
@@ -32,4 +37,4 @@ class FourEyesSettings(BaseModel):
     def needs_second_person(self, act: GuardedAct, *, amount: Decimal | None = None) -> bool:
         """Tell whether the policy puts this act behind a second person; `amount` is for funding."""
         below = amount is not None and amount <= self.four_eyes_fund_threshold
-        return act in self.four_eyes_actions and not below
+        return act in ALWAYS_GUARDED or (act in self.four_eyes_actions and not below)

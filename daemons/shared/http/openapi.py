@@ -58,7 +58,10 @@ def describe(daemon: str, version: str, routes: Iterable[Route]) -> dict[str, An
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is not None:
-        success["content"] = {route.media_type: {"schema": _reference(route.answer, schemas)}}
+        forms = {route.media_type: route.answer, **route.other_forms}
+        success["content"] = {
+            media_type: {"schema": _reference(model, schemas)} for media_type, model in forms.items()
+        }
     operation: dict[str, Any] = {
         "operationId": getattr(route.handler, "__name__", route.path),
         "summary": route.summary,

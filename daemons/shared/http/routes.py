@@ -56,6 +56,9 @@ class Route:
     answer: type[BaseModel] | None
     status: int
     other_answers: Mapping[int, type[BaseModel]]
+    other_forms: Mapping[str, type[BaseModel]]
+    """What the answer is made of when the caller accepts another media type."""
+
     idempotency_key: IdempotencyKey
     media_type: str
 
@@ -84,6 +87,7 @@ class Routes:
         answer: type[BaseModel] | None = None,
         status: int = 200,
         other_answers: Mapping[int, type[BaseModel]] | None = None,
+        other_forms: Mapping[str, type[BaseModel]] | None = None,
         idempotency_key: IdempotencyKey = IdempotencyKey.UNUSED,
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
@@ -103,6 +107,7 @@ class Routes:
                 answer=answer,
                 status=status,
                 other_answers=other_answers or {},
+                other_forms=other_forms or {},
                 idempotency_key=idempotency_key,
                 media_type=media_type,
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from daemons.shared.ids import new_id
@@ -15,6 +16,17 @@ class OutboxEntry:
     id: UUID
     body: Document
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is not published yet, and which relay's turn it is; the lease may have run out."""
+
+    events: int
+    commits: int
+    oldest: UUID | None
+    lease_holder: UUID | None
+    lease_until: datetime | None
 
 
 class OutboxStore:
@@ -56,6 +68,22 @@ class OutboxStore:
         cursor = await self._entries.aggregate(pipeline, session=session)
         counted = await cursor.to_list()
         return int(counted[0]["events"]) if counted else 0
+
+    async def waiting(self) -> Waiting:
+        """Return what waits to be published, and who holds the lease."""
+        pipeline: list[Document] = [
+            {"$group": {"_id": None, "events": {"$sum": "$events"}, "commits": {"$sum": 1}}}
+        ]
+        counted = await (await self._entries.aggregate(pipeline)).to_list()
+        oldest = await self._entries.find_one({}, {"_id": 1}, sort=[("_id", 1)])
+        lease = await self._leases.find_one({"_id": "relay"}) or {}
+        return Waiting(
+            events=int(counted[0]["events"]) if counted else 0,
+            commits=int(counted[0]["commits"]) if counted else 0,
+            oldest=oldest["_id"] if oldest else None,
+            lease_holder=lease.get("holder"),
+            lease_until=lease.get("until"),
+        )
 
     async def hold_lease(self, holder: UUID, *, seconds: float) -> bool:
         """Take or renew the relay's lease by the database's clock; False while another holds it.

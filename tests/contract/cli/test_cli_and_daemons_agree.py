@@ -54,6 +54,7 @@ def check(model: type[BaseModel], document: Any) -> None:
             banking.BatchResults,
         ),
         ("GET", "/ledger/proof", None, banking.ProofView),
+        ("GET", "/ledger/outbox", None, banking.OutboxView),
         ("GET", "/events/proof", None, notifier.EventProofView),
     ],
 )

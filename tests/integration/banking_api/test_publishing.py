@@ -183,3 +183,67 @@ async def test_a_cut_line_pays_at_most_once(bank: Bank) -> None:
         while (answer := await alice.transfer(sender, receiver, "5.00", key=key)).status_code != 201:
             assert answer.json()["code"] == "idempotency_key_in_use"
     assert await alice.balance(sender) == "45.00"
+
+
+async def test_the_outbox_says_what_waits_and_why(mongo_uri: str) -> None:
+    """Without Kafka events wait; the route tells how many, since when, and what keeps the relay."""
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT) as bank:
+        alice, sam = await bank.person(), await bank.person("Sam", "support")
+        assert (await alice.get("/ledger/outbox")).status_code == 403
+        before = (await sam.get("/ledger/outbox")).json()
+        assert (before["pending_events"], before["oldest_at"], before["oldest_age_seconds"]) == (
+            0,
+            None,
+            None,
+        )
+        await alice.open_account()
+        await alice.open_account()
+
+        async def told() -> bool:
+            waiting = (await sam.get("/ledger/outbox")).json()
+            return waiting["pending_events"] == 2 and waiting["relay"]["failure"] is not None
+
+        await eventually(told)
+        waiting = (await sam.get("/ledger/outbox")).json()
+        assert waiting["pending_commits"] == 2
+        assert waiting["oldest_age_seconds"] >= 0
+        assert "Kafka" in waiting["relay"]["failure"]
+
+
+async def test_the_outbox_names_the_relay_that_publishes(telling_bank: Bank) -> None:
+    olga = await telling_bank.person("Olga", "operator")
+    await olga.open_account()
+
+    async def published() -> bool:
+        shown = (await olga.get("/ledger/outbox")).json()
+        return shown["pending_events"] == 0 and shown["relay"]["lease_holder"] is not None
+
+    await eventually(published)
+    shown = (await olga.get("/ledger/outbox")).json()
+    assert shown["relay"]["failure"] is None
+    assert shown["relay"]["lease_until"] > ""
+
+
+async def test_a_correction_is_told_under_its_own_type(telling_bank: Bank, kafka_broker: str) -> None:
+    alice, olga, omar = (
+        await telling_bank.person(),
+        await telling_bank.person("Olga", "operator"),
+        await telling_bank.person("Omar", "operator"),
+    )
+    account = await alice.open_account()
+    body = {"direction": "credit", "amount": "3.00", "currency": "EUR", "reason": "fee charged twice"}
+    asked = await olga.post(f"/accounts/{account}/adjust", body, key=str(uuid4()))
+    done = await omar.call("POST", f"{asked.headers['Location']}/approve")
+    event_id = done.json()["outcome"]["transaction_id"]
+    async with listening(kafka_broker, ["AccountAdjusted"]) as listener:
+        await listener.until(lambda: event_id in listener.came)
+        [(topic, key, data)] = listener.came[event_id]
+    DATA_MODELS[EventType(topic)].model_validate_json(json.dumps(data))
+    assert (topic, key, data["direction"], data["reason"]) == (
+        "AccountAdjusted",
+        account,
+        "credit",
+        "fee charged twice",
+    )
+    assert data["initiated_by"] == {"user_id": olga.user_id, "display_name": "Olga"}
+    assert data["account"]["owner"]["display_name"] == "Alice"  # type: ignore[index]

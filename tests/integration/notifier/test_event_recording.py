@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import replace
 
 from daemons.notifier.services.record_events import EventRecorder
-from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.shared.kafka.records import IncomingRecord
 from daemons.shared.mongo import Database, connect
 from tests.support.events import incoming
+from tests.support.notifier import recorder_on
 
 
 async def _positions(database: Database) -> list[int]:
@@ -42,9 +42,7 @@ async def test_two_processes_that_record_the_same_at_once_do_it_once(
 
     async def record(batches: list[list[IncomingRecord]]) -> None:
         client = connect(mongo_uri, daemon="tests")
-        recorder = EventRecorder(
-            MongoEventLog(client[notifier_database.name]), on_recorded=lambda: woken.append(1)
-        )
+        recorder = recorder_on(client[notifier_database.name], on_recorded=lambda: woken.append(1))
         for batch in batches:
             await recorder.record_events(batch)
         await client.close()
@@ -68,6 +66,7 @@ async def test_a_record_that_cannot_be_read_is_kept_whole_and_its_neighbours_pas
     assert await _positions(notifier_database) == [1, 2, 3, 4]
     [letter] = await notifier_database["dead_letters"].find({}, {"_id": 0}).to_list()
     assert letter.pop("received_at") is not None
+    assert (letter.pop("status"), letter.pop("last_replay")) == ("open", None)
     assert letter == {
         "topic": poison.topic,
         "partition": poison.partition,

@@ -184,3 +184,74 @@ def test_money_is_conserved_and_never_negative(orders: list[tuple[str, str, int,
         assert sequences[found.id] == list(range(1, found.sequence + 1))
     keys = {order[3] for order in orders}
     assert len(decision.transactions) == len(keys)
+
+
+OWN = "adjustment:EUR"
+
+
+def correction(amount: int = 10, *, debit: bool, corrects: UUID | None = None) -> PostingCommand:
+    return PostingCommand(
+        kind=TransactionKind.ADJUSTMENT,
+        initiator=BOB,
+        sender_owner=None,
+        idempotency_key="k",
+        from_account="A" if debit else OWN,
+        to_account=OWN if debit else "A",
+        amount_minor=amount,
+        currency="EUR",
+        reference="booked twice",
+        corrects=corrects,
+    )
+
+
+def corrected(ask: PostingCommand, found: LedgerAccount | None) -> GroupDecision:
+    own = LedgerAccount(OWN, None, AccountStatus.ACTIVE, "EUR", 0, 0, may_overdraw=True)
+    return decide([ask], [own, *([found] if found else [])])
+
+
+@pytest.mark.parametrize(("debit", "balance", "own"), [(True, 90, 10), (False, 110, -10)])
+@pytest.mark.parametrize("status", [AccountStatus.ACTIVE, AccountStatus.FROZEN])
+def test_a_correction_moves_money_against_the_banks_own_account_frozen_or_not(
+    debit: bool, balance: int, own: int, status: AccountStatus
+) -> None:
+    decision = corrected(correction(debit=debit, corrects=UUID(int=7)), account(status=status))
+    [transaction] = decision.transactions
+    assert transaction.failure is None
+    assert (transaction.corrects, transaction.customers_account) == (UUID(int=7), "A")
+    assert (decision.changed["A"].balance_minor, decision.changed[OWN].balance_minor) == (balance, own)
+    assert sum(entry.amount_minor for entry in transaction.entries) == 0
+
+
+@pytest.mark.parametrize(
+    ("ask", "found", "code"),
+    [
+        (correction(101, debit=True), account(), "insufficient_funds"),
+        (correction(debit=True), account(status=AccountStatus.CLOSED, balance=0), "account_closed"),
+        (correction(debit=False), account(status=AccountStatus.CLOSED, balance=0), "account_closed"),
+        (correction(debit=False), account(currency="USD"), "currency_mismatch"),
+        (correction(LARGEST_MINOR, debit=False), account(), "balance_limit_exceeded"),
+        (correction(debit=False), None, "account_not_found"),
+        (correction(debit=True), None, "account_not_found"),
+    ],
+)
+def test_a_correction_that_a_rule_refuses(
+    ask: PostingCommand, found: LedgerAccount | None, code: str
+) -> None:
+    decision = corrected(ask, found)
+    [transaction] = decision.transactions
+    assert transaction.failure is not None
+    assert transaction.failure.code == code
+    assert decision.changed == {}
+
+
+def test_a_correction_is_between_a_customer_and_the_bank() -> None:
+    between = PostingCommand(**{**correction(debit=True).__dict__, "to_account": "B"})
+    decision = decide([between], [account(), account("B", owner=BOB)])
+    assert decision.transactions[0].failure is not None
+
+
+def test_what_is_corrected_is_part_of_the_request() -> None:
+    fingerprints = {
+        correction(debit=True, corrects=id_).fingerprint for id_ in (None, UUID(int=1), UUID(int=2))
+    }
+    assert len(fingerprints) == 3

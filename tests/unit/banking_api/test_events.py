@@ -75,6 +75,42 @@ def test_a_funding() -> None:
     assert parsed(event)["receiver"]["sequence"] == 7  # type: ignore[index]
 
 
+def test_a_correction() -> None:
+    credit = transaction(TransactionKind.TRANSFER)._replace(
+        kind=TransactionKind.ADJUSTMENT,
+        from_account="adjustment:EUR",
+        from_owner=None,
+        reference="booked twice",
+        corrects=UUID(int=5),
+    )
+    event = event_of(credit)
+    assert (event.type, event.key) == ("AccountAdjusted", "1000000018")
+    data = parsed(event)
+    assert (data["direction"], data["reason"], data["corrects"]) == (
+        "credit",
+        "booked twice",
+        str(UUID(int=5)),
+    )
+    assert data["account"]["sequence"] == 7  # type: ignore[index]
+    debit = credit._replace(
+        from_account="1000000018",
+        from_owner=BOB,
+        to_account="adjustment:EUR",
+        to_owner=None,
+        entries=(Entry("1000000018", -1234, 0, 8), Entry("adjustment:EUR", 1234, 1234, 1)),
+        corrects=None,
+    )
+    told = parsed(event_of(debit))
+    assert (told["direction"], told["corrects"]) == ("debit", None)
+    assert told["account"] == {
+        "account_id": "1000000018",
+        "owner": {"user_id": str(BOB), "display_name": None},
+        "sequence": 8,
+    }
+    failed = parsed(event_of(debit._replace(entries=(), failure=Failure("insufficient_funds", "No."))))
+    assert failed["kind"] == "adjustment"
+
+
 def test_a_frozen_account() -> None:
     account = Account(
         id="1000000009",

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.unit.cli.played_bank import Bank, CutLineError, ProblemError, Request
+from tests.unit.cli.played_bank import Bank, CutLineError, Lines, ProblemError, Request
 
 
 def issue_certificate(directory: Path) -> tuple[Path, Path]:
@@ -65,6 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         except ProblemError as problem:
             status, body, headers = problem.status, problem.document, {}
+        if isinstance(body, Lines):
+            self._send_lines(body)
+            return
         payload = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         kind = "application/json" if status < 400 else "application/problem+json"
@@ -78,6 +81,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815  # the base class's names
+
+    def _send_lines(self, lines: Lines) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for line in lines:
+            self.wfile.write(json.dumps(line).encode() + b"\n")
+            self.wfile.flush()
 
     def _stream(self, request: Request) -> None:
         """Send the events after the wanted position, then wait for more until a hook cuts the line."""

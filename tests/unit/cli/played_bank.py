@@ -40,6 +40,10 @@ class Request:
         self.key = headers.get("Idempotency-Key")
 
 
+class Lines(list[dict[str, Any]]):
+    """An answer that comes line by line; then the line is closed, whether or not that was all."""
+
+
 Hook = Callable[[Request], None]
 Answer = tuple[int, Any, dict[str, str | list[str]]]
 
@@ -59,7 +63,16 @@ class Bank:
         self.settled: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = {}
         self.events: list[dict[str, Any]] = []
         self.outbox_pending = [0]
+        self.outbox: dict[str, Any] = {
+            "pending_events": 3,
+            "pending_commits": 2,
+            "oldest_at": NOW,
+            "oldest_age_seconds": 1.5,
+            "relay": {"lease_holder": USER, "lease_until": NOW, "failure": None},
+        }
         self.event_proofs: list[dict[str, Any]] = []
+        self.proof_lines: list[dict[str, Any]] | None = None
+        """What comes after the progress; None to answer at once."""
         self.ledger_proof_changes: dict[str, Any] = {}
         self.cookie = "signed.token.one"
         self.refresh_cookie = "refresh-one"
@@ -145,7 +158,8 @@ class Bank:
                 {"results": self.batch(r.body["transfers"])},
                 {},
             ),
-            ("GET", "/ledger/proof"): lambda _: (200, self._ledger_proof(), {}),
+            ("GET", "/ledger/proof"): self._prove_ledger,
+            ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
         }
@@ -273,6 +287,7 @@ class Bank:
             "from_account": body.get("from_account"),
             "to_account": body.get("to_account"),
             "reference": body.get("reference"),
+            "corrects": None,
             "failure": failure,
             "initiated_by": USER,
             "created_at": NOW,
@@ -343,6 +358,12 @@ class Bank:
                 }
             )
         return results
+
+    def _prove_ledger(self, request: Request) -> Answer:
+        if self.proof_lines is None or "application/x-ndjson" not in request.headers["Accept"]:
+            return 200, self._ledger_proof(), {}
+        told = [{"progress": {"phase": "journal", "done": done, "total": 2}} for done in (0, 2)]
+        return 200, Lines([*told, *self.proof_lines]), {}
 
     def _ledger_proof(self) -> dict[str, Any]:
         pending = self.outbox_pending.pop(0) if len(self.outbox_pending) > 1 else self.outbox_pending[0]

@@ -15,7 +15,7 @@ from daemons.shared.audit.record import SHELL, AuditEntry, chained, genesis
 from daemons.shared.audit.views import AuditProofView, AuditRecordView
 from tests.unit.cli.bank_server import serve
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import ANN, NOW, USER, Answer, Bank, ProblemError, Request
+from tests.unit.cli.played_bank import ANN, NOW, USER, Answer, Bank, CutLineError, ProblemError, Request
 
 REQUEST = "0190a1b2-0000-7000-8000-00000000000f"
 PERSON = {"user_id": USER, "display_name": "Ann \x1b[31mLee", "role": "operator"}
@@ -58,7 +58,7 @@ class AuditedBank(Bank):
             return 200, self._audit(area, rest, request), {}
         if kind == "approvals":
             return 200, self._approvals(area, rest, request), {}
-        if request.path.endswith(("/unfreeze", "/fund")):
+        if request.path.endswith(("/unfreeze", "/fund", "/adjust")):
             return 202, self.approval(), {}
         return super()._route(request)
 
@@ -309,3 +309,49 @@ def test_what_is_no_export_is_refused(cli: Cli, tmp_path: Path, text: str) -> No
     assert cli("admin", "audit", "verify", "--file", str(file)).status == 2
     assert cli("admin", "audit", "verify", "--file", str(tmp_path / "none")).status == 2
     assert cli("admin", "audit", "verify", "--file", str(file), "--forget").status == 2
+
+
+def test_an_adjustment_waits_for_a_second_person(ann: Cli, bank: AuditedBank) -> None:
+    arguments = ("admin", "adjust", ANN, "12.50", "--debit", "--reason", "booked twice", "--corrects", USER)
+    asked = ann(*arguments, "-o", "json")
+    assert (asked.status, asked.json["status"]) == (0, "pending")
+    assert f"bankctl admin approvals approve {REQUEST}" in asked.err
+    [sent] = bank.sent(f"/accounts/{ANN}/adjust")
+    assert sent.body == {
+        "direction": "debit",
+        "amount": "12.50",
+        "currency": "EUR",
+        "reason": "booked twice",
+        "corrects": USER,
+    }
+    assert sent.key
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("12.50", "--reason", "x"), "--credit or --debit"),
+        (("12.50", "--credit"), "--reason"),
+        (("0", "--credit", "--reason", "x"), "amount"),
+    ],
+)
+def test_an_adjustment_that_is_not_clear_is_not_sent(
+    ann: Cli, bank: AuditedBank, given: tuple[str, ...], said: str
+) -> None:
+    outcome = ann("admin", "adjust", ANN, *given)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert bank.sent(f"/accounts/{ANN}/adjust") == []
+
+
+def test_an_adjustment_whose_line_was_cut_is_settled_by_retry(ann: Cli, bank: AuditedBank) -> None:
+    def cut(_: Request) -> None:
+        raise CutLineError
+
+    bank.times(3, f"/accounts/{ANN}/adjust", cut)
+    arguments = ("admin", "adjust", ANN, "1.00", "--credit", "--reason", "x", "--idempotency-key", "k")
+    assert ann(*arguments).status == 9
+    settled = ann("transactions", "retry", "k", "-o", "json")
+    assert settled.status == 0
+    assert settled.json[0]["outcome"] == "waits"
+    assert REQUEST in settled.json[0]["detail"]

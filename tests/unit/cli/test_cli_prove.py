@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from bankctl.render import progress
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import Bank
+from tests.unit.cli.played_bank import Bank, ProblemError, Request
 
 SAME = {"count": 2, "digest": "ab"}
 
@@ -70,3 +71,53 @@ def test_books_that_do_not_hold_are_not_waited_for(ann: Cli, proven: Bank) -> No
     proven.ledger_proof_changes = {"holds": False}
     assert ann("admin", "prove").status == 1
     assert len(proven.sent("/ledger/proof")) == 1
+
+
+def test_the_outbox_says_what_waits(ann: Cli, bank: Bank) -> None:
+    shown = ann("admin", "outbox")
+    assert (shown.status, shown.err) == (0, "")
+    assert ann("admin", "outbox", "-o", "json").json["pending_events"] == 3
+    bank.outbox["relay"]["failure"] = "Kafka does not answer \x1b[31m"
+    kept = ann("admin", "outbox", "--quiet")
+    assert "events do not go out: Kafka does not answer" in kept.err
+    assert "\x1b" not in kept.out + kept.err
+
+
+def test_a_proof_that_comes_with_progress(ann: Cli, proven: Bank) -> None:
+    proven.proof_lines = [{"result": proven._ledger_proof()}]
+    outcome = ann("admin", "prove", "-o", "json")
+    assert (outcome.status, outcome.json["holds"], outcome.err) == (0, True, "")
+    assert outcome.json["ledger"] == proven._ledger_proof()
+
+
+def test_a_proof_that_was_cut_holds_nothing(ann: Cli, proven: Bank) -> None:
+    proven.proof_lines = []
+    outcome = ann("admin", "prove", "-o", "json")
+    assert (outcome.status, outcome.problem["code"], outcome.out) == (8, "line_cut", "")
+    assert len(proven.sent("/ledger/proof")) == 1
+
+
+def test_a_proof_that_could_not_be_finished_says_why(ann: Cli, proven: Bank) -> None:
+    detail = "The database does not answer."
+    proven.proof_lines = [{"problem": {"code": "unavailable", "category": "transient", "detail": detail}}]
+    outcome = ann("admin", "prove", "-o", "json")
+    assert (outcome.status, outcome.problem["code"], outcome.out) == (8, "unavailable", "")
+
+
+def test_a_bank_that_is_just_away_is_asked_again(ann: Cli, proven: Bank) -> None:
+    def away(_: Request) -> None:
+        raise ProblemError(503, "unavailable", "transient")
+
+    proven.once("/ledger/proof", away)
+    assert ann("admin", "prove").status == 0
+    assert len(proven.sent("/ledger/proof")) == 2
+
+
+def test_a_terminal_sees_how_far_it_has_come(ann: Cli, proven: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    proven.proof_lines = [{"result": proven._ledger_proof()}]
+    monkeypatch.setattr(progress, "_is_wanted", lambda: True)
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    outcome = ann("admin", "prove", "-o", "json")
+    assert (outcome.status, outcome.json["holds"]) == (0, True)
+    assert "journal" in outcome.err
+    assert "2/2" in outcome.err

@@ -8,7 +8,7 @@ from daemons.notifier.domain.notification import notification_of, severity_of, t
 from daemons.notifier.domain.severity import Severity
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
-from tests.support.events import changed, completed, consumed, failed, funded, publishable
+from tests.support.events import adjusted, changed, completed, consumed, failed, funded, publishable
 
 _ID = new_id()
 
@@ -35,6 +35,27 @@ _ID = new_id()
             failed(_ID, kind="funding"),
             Severity.WARNING,
             "Funding of account 0000000024 with 12.34 EUR was refused: No money.",
+        ),
+        (
+            failed(_ID, kind="adjustment"),
+            Severity.WARNING,
+            "Correction of Ann Berg (0000000017) by 12.34 EUR was refused: No money.",
+        ),
+        (
+            adjusted(_ID),
+            Severity.INFO,
+            (
+                "12.34 EUR was credited to Ann Berg (0000000017) as a correction, "
+                "asked for by Olga Okoye: booked twice"
+            ),
+        ),
+        (
+            adjusted(_ID, direction="debit", corrects=str(_ID)),
+            Severity.INFO,
+            (
+                f"12.34 EUR was debited from Ann Berg (0000000017) as a correction of transaction {_ID}, "
+                "asked for by Olga Okoye: booked twice"
+            ),
         ),
         (
             funded(_ID),

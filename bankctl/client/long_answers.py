@@ -1,0 +1,84 @@
+"""Answers that take long: the bank sends lines of progress, and as the last one the result."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bankctl.client.http import ATTEMPTS, Transport
+from bankctl.client.problems import error_from_problem
+from bankctl.errors import CliError, ExitStatus
+
+LINES = "application/x-ndjson"
+OnProgress = Callable[[str, int, int], None]
+"""Is told the phase, how much of it is done, and the estimate of all."""
+
+# The bank sends a line every half second; so long a silence is a lost line.
+_SILENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.5
+
+
+def fetch_with_progress(http: Transport, path: str, *, on_progress: OnProgress) -> dict[str, Any]:
+    """Ask for something that takes long; before the first line it is asked again if the bank is away.
+
+    Raises:
+        CliError: the bank refused it or could not do it, or the line was cut before the result: what came
+            until then says nothing.
+    """
+    told: list[bool] = []
+
+    def tell(phase: str, done: int, total: int) -> None:
+        told.append(True)
+        on_progress(phase, done, total)
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _fetch(http, path, tell)
+        except CliError as error:
+            if told or attempt == ATTEMPTS or error.exit_status is not ExitStatus.UNREACHABLE:
+                raise
+        time.sleep(_PAUSE_SECONDS * attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _fetch(http: Transport, path: str, tell: OnProgress) -> dict[str, Any]:
+    headers = {"Accept": f"{LINES}, application/json;q=0.5"}
+    with http.stream(path, params={}, headers=headers, idle_seconds=_SILENCE_SECONDS) as response:
+        if not response.headers.get("Content-Type", "").startswith(LINES):
+            response.read()
+            return _object(response.text)
+        for line in _lines(response.iter_lines()):
+            if "result" in line:
+                result: dict[str, Any] = line["result"]
+                return result
+            if "problem" in line:
+                raise error_from_problem(line["problem"], response.headers.get("X-Request-Id"))
+            progress = line["progress"]
+            tell(str(progress["phase"]), int(progress["done"]), int(progress["total"]))
+    raise CliError(
+        f"the line was cut before {path} was answered; what came until then says nothing",
+        exit_status=ExitStatus.UNREACHABLE,
+        hint="run it again; `bankctl doctor` shows what is wrong",
+        code="line_cut",
+    )
+
+
+def _lines(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if line:
+            yield _object(line)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise CliError(
+            "the answer cannot be read; is this really the bank's gateway?",
+            exit_status=ExitStatus.UNEXPECTED,
+            hint="`bankctl doctor` compares versions",
+            code="not_json",
+        )
+    return found

@@ -1,0 +1,94 @@
+"""Dead letters: records that are no events of ours, how many may be set aside, what became of each."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from daemons.shared.kafka.records import IncomingRecord
+
+Place = tuple[str, int, int]
+"""Where a record stands: topic, partition, offset."""
+
+
+class LetterStatus(StrEnum):
+    """An open letter waits for somebody; a replayed one has had its effect."""
+
+    OPEN = "open"
+    REPLAYED = "replayed"
+
+
+class ReplayResult(StrEnum):
+    """What replaying a letter came to: its event was recorded, had been already, or is still none."""
+
+    RECORDED = "recorded"
+    ALREADY_RECORDED = "already_recorded"
+    UNDECODABLE = "undecodable"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that is no event of ours, with the reason."""
+
+    record: IncomingRecord
+    reason: str
+
+    @property
+    def place(self) -> Place:
+        """Where the record stands."""
+        return self.record.topic, self.record.partition, self.record.offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Who replayed a letter, when, and what came of it. `reason` says why it is still undecodable."""
+
+    by: dict[str, Any]
+    at: datetime
+    result: ReplayResult
+    event_id: UUID | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptLetter:
+    """A letter as it is kept, with the last time somebody replayed it."""
+
+    id: UUID
+    letter: DeadLetter
+    status: LetterStatus
+    received_at: datetime
+    last_replay: Replay | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterLimit:
+    """At most so many letters within such a time, counted from the first of them (docs/adr/0015)."""
+
+    letters: int
+    window: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """How many letters were set aside lately, by all processes together, and whether more may be.
+
+    Once closed it stays closed, whatever time passes and whoever restarts, until somebody reopens it.
+    """
+
+    since: datetime | None = None
+    kept: int = 0
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    reopened: dict[str, Any] | None = field(default=None)
+
+    def admit(self, letters: int, *, limit: DeadLetterLimit, now: datetime) -> tuple["Intake", int]:
+        """Return how many of so many letters may be set aside, and the intake after that."""
+        if self.closed_at is not None:
+            return self, 0
+        fresh = self.since is None or now - self.since >= limit.window
+        since, kept = (now, 0) if fresh else (self.since, self.kept)
+        admitted = min(letters, max(0, limit.letters - kept))
+        closed_at = now if admitted < letters else None
+        return replace(self, since=since, kept=kept + admitted, closed_at=closed_at), admitted

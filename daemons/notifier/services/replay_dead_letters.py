@@ -1,0 +1,139 @@
+"""Replaying dead letters: decoded and recorded once more, by the same code that records what Kafka brings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter as Metric
+
+from daemons.contracts.errors import NotFoundError, TransientError
+from daemons.notifier.domain.dead_letter import Intake, KeptLetter, LetterStatus, Replay, ReplayResult
+from daemons.notifier.domain.decoding import UndecodableError, decode
+from daemons.notifier.domain.event import Event
+from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters, ReplayedMeanwhileError
+from daemons.notifier.storage.mongo_event_log import Entry
+from daemons.shared.audit.record import Actor
+from daemons.shared.clock import Clock, utc_now
+from daemons.shared.mongo import Session
+
+LETTERS_AT_ONCE = 200
+_ATTEMPTS = 5
+_replayed = Metric("bankctl_notifier_replayed_dead_letters", "Dead letters replayed, by result", ["result"])
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How many letters came to which result, and the last of them if there may be more behind it."""
+
+    results: Counter[ReplayResult]
+    last: UUID | None
+
+
+class DeadLetterReplayer:
+    """Replays letters for operators, and lets the consumer set more aside again."""
+
+    def __init__(self, recorder: EventRecorder, letters: MongoDeadLetters, *, clock: Clock = utc_now) -> None:
+        self._recorder = recorder
+        self._letters = letters
+        self._clock = clock
+
+    async def replay(self, by: Actor, letter_id: UUID) -> KeptLetter:
+        """Replay one letter and return it with what came of it; one that was replayed stays as it is.
+
+        Raises:
+            NotFoundError: `dead_letter_not_found`.
+            TransientError: it may not have been done; doing it again is safe.
+        """
+        for _ in range(_ATTEMPTS):
+            letter = await self._fetch(letter_id)
+            if letter.status is LetterStatus.REPLAYED:
+                return letter
+            try:
+                await self._replay(by, [letter])
+            except ReplayedMeanwhileError:
+                continue
+            return await self._fetch(letter_id)
+        raise _contended()
+
+    async def replay_open(self, by: Actor, *, topic: str | None, after: UUID | None) -> Replayed:
+        """Replay the next open letters, oldest first: a bounded number, so that an answer comes in time.
+
+        Raises:
+            TransientError: it may not have been done; doing it again is safe.
+        """
+        for _ in range(_ATTEMPTS):
+            letters = await self._letters.next_open(topic=topic, after=after, limit=LETTERS_AT_ONCE)
+            try:
+                replays = await self._replay(by, letters) if letters else {}
+            except ReplayedMeanwhileError:
+                continue
+            results = Counter(replay.result for replay in replays.values())
+            return Replayed(results, letters[-1].id if len(letters) == LETTERS_AT_ONCE else None)
+        raise _contended()
+
+    async def reopen_intake(self, by: Actor, *, reason: str) -> Intake:
+        """Let the consumer set records aside again, counted from nothing."""
+        intake = await self._letters.reopen(by=by.person(), at=self._clock(), reason=reason)
+        _log_act(by, "resume_dead_letters", reason=reason)
+        return intake
+
+    async def _replay(self, by: Actor, letters: Sequence[KeptLetter]) -> dict[UUID, Replay]:
+        """Have the letters' effects and keep what came of each, in one transaction."""
+        now, person = self._clock(), by.person()
+        events: dict[UUID, Event] = {}
+        replays: dict[UUID, Replay] = {}
+        for letter in letters:
+            try:
+                events[letter.id] = decode(letter.letter.record)
+            except UndecodableError as error:
+                replays[letter.id] = Replay(
+                    by=person, at=now, result=ReplayResult.UNDECODABLE, reason=str(error)
+                )
+
+        async def settle(written: Sequence[Entry], session: Session) -> None:
+            fresh = {event.id for event, _ in written}
+            for letter_id, event in events.items():
+                new = event.id in fresh
+                # Of two letters with one event the first has recorded it.
+                fresh.discard(event.id)
+                result = ReplayResult.RECORDED if new else ReplayResult.ALREADY_RECORDED
+                replays[letter_id] = Replay(by=person, at=now, result=result, event_id=event.id)
+            await self._letters.settle(replays, session=session)
+
+        await self._recorder.record(list(events.values()), now=now, alongside=settle)
+        for letter_id, replay in replays.items():
+            _replayed.labels(replay.result.value).inc()
+            _log_act(by, "replay_dead_letter", dead_letter_id=str(letter_id), result=replay.result.value)
+        return replays
+
+    async def _fetch(self, letter_id: UUID) -> KeptLetter:
+        found = await self._letters.find(letter_id)
+        if found is None:
+            raise dead_letter_not_found()
+        return found
+
+
+def dead_letter_not_found() -> NotFoundError:
+    """The error for an id that no dead letter has."""
+    return NotFoundError("dead_letter_not_found", "There is no such dead letter.")
+
+
+def _contended() -> TransientError:
+    return TransientError(
+        "unavailable", "Others replay the same letters at this moment; try again.", retry_after_seconds=1
+    )
+
+
+def _log_act(by: Actor, act: str, **told: str) -> None:
+    _log.info(
+        "administrative act",
+        action=act,
+        actor=by.person()["user_id"],
+        request_id=by.request_id,
+        address=by.address,
+        **told,
+    )

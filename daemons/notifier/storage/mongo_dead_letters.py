@@ -1,0 +1,170 @@
+"""Dead letters in MongoDB, and the one document that says whether more may be set aside."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import pymongo
+from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo.errors import PyMongoError
+
+from daemons.notifier.domain.dead_letter import (
+    DeadLetter,
+    DeadLetterLimit,
+    Intake,
+    KeptLetter,
+    LetterStatus,
+    Place,
+    Replay,
+    ReplayResult,
+)
+from daemons.notifier.storage.documents import (
+    dead_letter_document,
+    dead_letter_from,
+    intake_document,
+    intake_from,
+    replay_document,
+)
+from daemons.notifier.storage.schema import INTAKE
+from daemons.shared.ids import new_id
+from daemons.shared.mongo import Database, Document, Session, unavailable
+
+_READ_TIMEOUT_SECONDS = 5
+
+
+class ReplayedMeanwhileError(Exception):
+    """Somebody else replayed one of the letters first; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a batch's letters: set aside now, or held back by the limit."""
+
+    fresh: Sequence[DeadLetter] = ()
+    held: Sequence[DeadLetter] = ()
+
+
+class MongoDeadLetters:
+    """Letters, each once by its place on the topic; none is ever removed."""
+
+    def __init__(self, database: Database) -> None:
+        self._letters = database["dead_letters"]
+        self._intake = database["intake"]
+
+    async def keep(
+        self, letters: Sequence[DeadLetter], *, limit: DeadLetterLimit, now: datetime, session: Session
+    ) -> Kept:
+        """Set aside, in the caller's transaction, those not kept yet, as far as the limit goes.
+
+        All processes write the intake's document, so they count together.
+        """
+        wanted = {letter.place: letter for letter in letters}
+        known = await self._known(wanted, session)
+        fresh = [letter for place, letter in wanted.items() if place not in known]
+        if not fresh:
+            return Kept()
+        before = await self._read_intake(session)
+        intake, admitted = before.admit(len(fresh), limit=limit, now=now)
+        kept = Kept(fresh[:admitted], fresh[admitted:])
+        if kept.held and before.closed_at is None:
+            intake = replace(intake, closed_by=told_of(kept.held[0]))
+        if intake != before:
+            await self._intake.replace_one(
+                {"_id": INTAKE}, intake_document(intake), upsert=True, session=session
+            )
+        if kept.fresh:
+            await self._letters.insert_many(
+                [dead_letter_document(new_id(), letter, received_at=now) for letter in kept.fresh],
+                session=session,
+            )
+        return kept
+
+    async def _known(self, places: Collection[Place], session: Session) -> set[Place]:
+        offsets: dict[tuple[str, int], list[int]] = {}
+        for topic, partition, offset in places:
+            offsets.setdefault((topic, partition), []).append(offset)
+        known: set[Place] = set()
+        for (topic, partition), wanted in offsets.items():
+            query = {"topic": topic, "partition": partition, "offset": {"$in": wanted}}
+            found = self._letters.find(query, {"offset": 1}, session=session)
+            known |= {(topic, partition, document["offset"]) async for document in found}
+        return known
+
+    async def _read_intake(self, session: Session | None) -> Intake:
+        document = await self._intake.find_one({"_id": INTAKE}, session=session)
+        return intake_from(document) if document else Intake()
+
+    async def intake(self) -> Intake:
+        """Return how many were set aside lately, and whether more may be."""
+        return await self._read_intake(None)
+
+    async def reopen(self, *, by: Document, at: datetime, reason: str) -> Intake:
+        """Let letters be set aside again, counted from nothing."""
+        intake = Intake(reopened={"by": by, "at": at, "reason": reason})
+        await self._intake.replace_one({"_id": INTAKE}, intake_document(intake), upsert=True)
+        return intake
+
+    async def find(self, letter_id: UUID) -> KeptLetter | None:
+        """Return a letter."""
+        document = await self._letters.find_one({"_id": letter_id})
+        return dead_letter_from(document) if document else None
+
+    async def page(
+        self, *, topic: str | None, status: LetterStatus | None, before: UUID | None, limit: int
+    ) -> list[KeptLetter]:
+        """Return letters, newest first, older than the letter `before`."""
+        query = _query(topic, status)
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        return await self._read(query, DESCENDING, limit)
+
+    async def next_open(self, *, topic: str | None, after: UUID | None, limit: int) -> list[KeptLetter]:
+        """Return open letters, oldest first, newer than the letter `after`."""
+        query = _query(topic, LetterStatus.OPEN)
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        return await self._read(query, ASCENDING, limit)
+
+    async def _read(self, query: Document, direction: int, limit: int) -> list[KeptLetter]:
+        try:
+            with pymongo.timeout(_READ_TIMEOUT_SECONDS):
+                found = self._letters.find(query).sort("_id", direction).limit(limit)
+                return [dead_letter_from(document) async for document in found]
+        except PyMongoError as error:
+            raise unavailable(error) from error
+
+    async def settle(self, replays: Mapping[UUID, Replay], *, session: Session) -> None:
+        """Write what came of each replay, in the transaction of its effect.
+
+        Raises:
+            ReplayedMeanwhileError: one of the letters is not open any more; the transaction must not go on.
+        """
+        writes = [_settling(letter_id, replay) for letter_id, replay in replays.items()]
+        written = await self._letters.bulk_write(writes, ordered=False, session=session)
+        if written.matched_count != len(writes):
+            raise ReplayedMeanwhileError
+
+
+def told_of(letter: DeadLetter) -> str:
+    """Say which record it is and what is wrong with it; nothing of its content."""
+    topic, partition, offset = letter.place
+    return f"{topic}, partition {partition}, offset {offset}: {letter.reason}"
+
+
+def _query(topic: str | None, status: LetterStatus | None) -> Document:
+    query: Document = {}
+    if topic is not None:
+        query["topic"] = topic
+    if status is not None:
+        query["status"] = status.value
+    return query
+
+
+def _settling(letter_id: UUID, replay: Replay) -> UpdateOne:
+    changed: Document = {"last_replay": replay_document(replay)}
+    if replay.result is ReplayResult.UNDECODABLE:
+        changed["reason"] = replay.reason
+    else:
+        changed["status"] = LetterStatus.REPLAYED.value
+    return UpdateOne({"_id": letter_id, "status": LetterStatus.OPEN.value}, {"$set": changed})

@@ -1,0 +1,88 @@
+"""The proof over its route and beside other work."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from daemons.banking_api.handlers.schemas import ProofLine
+from daemons.banking_api.services.proof import prove_ledger
+from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.contracts.errors import TransientError
+from daemons.shared.ids import new_id
+from daemons.shared.outbox.store import OutboxStore
+from daemons.shared.progress import Progress
+from daemons.shared.tasks import end_task
+from tests.support.bank import Bank
+from tests.support.waiting import eventually
+
+
+async def test_a_proof_with_progress_says_the_same(bank: Bank) -> None:
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    account = await alice.open_account()
+    await operator.fund(account, "10.00")
+    plain = (await operator.get("/ledger/proof")).json()
+    streamed = await operator.call("GET", "/ledger/proof", Accept="application/x-ndjson")
+    assert streamed.headers["Content-Type"].startswith("application/x-ndjson")
+    *_, last = [ProofLine.model_validate_json(line) for line in streamed.text.splitlines()]
+    assert last.result is not None
+    assert last.result.model_dump(mode="json") == plain
+    assert plain["holds"] is True
+    refused = await alice.call("GET", "/ledger/proof", Accept="application/x-ndjson")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+
+
+async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> None:
+    """A batch of postings that has arrived is folded in slices, between which the event loop goes on."""
+    client = bank.client
+    name = f"proof_{uuid4().hex[:12]}"
+    documents = [
+        {"_id": new_id(), "status": "failed", "entries": [], "failure": {"code": "x"}} for _ in range(3000)
+    ]
+    await client[name]["journal"].insert_many(documents)
+    progress = Progress()
+    steps: list[int] = []
+
+    async def watch() -> None:
+        before = 0
+        while True:
+            now = progress.done if progress.phase == "journal" else before
+            if now != before:
+                steps.append(now - before)
+                before = now
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    try:
+        async with SnapshotOpener(client, client[name], OutboxStore(client[name])).open() as snapshot:
+            proof = await prove_ledger(snapshot, progress)
+    finally:
+        await end_task(watching)
+        await client.drop_database(name)
+    assert (proof.failed, proof.events.count, proof.holds) == (3000, 3000, True)
+    assert len(steps) > 1
+    assert max(steps) <= 100
+    assert progress.phase == "outbox"
+
+
+async def test_a_proof_that_outlasts_the_databases_history_says_what_to_do(bank: Bank) -> None:
+    window = "minSnapshotHistoryWindowInSeconds"
+    before = (await bank.client.admin.command({"getParameter": 1, window: 1}))[window]
+    opener = SnapshotOpener(bank.client, bank.ledger, OutboxStore(bank.ledger))
+
+    async def history_has_gone() -> bool:
+        await bank.ledger["touched"].insert_one({})
+        async with opener.open() as snapshot:
+            await snapshot.outbox_pending()
+            for _ in range(20):
+                await bank.ledger["touched"].insert_one({})
+            await snapshot.outbox_pending()
+        return False
+
+    try:
+        await bank.client.admin.command({"setParameter": 1, window: 0})
+        with pytest.raises(TransientError, match=window) as raised:
+            await eventually(history_has_gone)
+    finally:
+        await bank.client.admin.command({"setParameter": 1, window: before})
+    assert raised.value.code == "snapshot_too_old"
