@@ -1,9 +1,8 @@
 """Proves the books: every figure is computed again from the entries and held against what is stored.
 
-The journal is read once, in whatever order it comes. What must hold of an account's history in the order of
-its numbers is therefore said in sums that do not depend on order: n different numbers up to n have no gap,
-and the balances after n entries sum to the sum of each amount times how many entries follow it, itself
-included.
+The journal is read once, in the order of its ids, which is nearly that of the accounts' numbers. An entry
+that comes before its turn waits for it, so that each account's history is followed number by number and every
+balance after an entry is compared with the sum up to it.
 """
 
 from collections import defaultdict
@@ -15,6 +14,8 @@ from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, StoredAc
 from daemons.contracts.digest import EventSetDigest
 
 MISMATCHES_REPORTED = 100
+_EARLY_LIMIT = 100_000
+"""How many entries of an account may wait for their turn; where there are more, one is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +45,60 @@ class _Fold:
     count: int = 0
     entries: int = 0
     highest_sequence: int = 0
-    sum_of_sequences: int = 0
     balance_at_highest: int = 0
-    sum_of_balances: int = 0
-    sum_of_weighted: int = 0
+    followed: int = 0
+    """All numbers up to this one have come, each once; they sum to `followed_minor`."""
+    followed_minor: int = 0
+    early: dict[int, Entry] = field(default_factory=dict)
+    is_torn: bool = False
+    """A number stands twice, or so many are early that one must be missing."""
+    has_wrong_balance: bool = False
+    met_sequence: int = -1
+    met_balances: set[int] = field(default_factory=set)
+    """What failed attempts met under the highest number that any of them met."""
 
     def add(self, entry: Entry) -> None:
         """Take in one entry, in any order."""
+        sequence = entry.sequence
         self.sum_minor += entry.amount_minor
-        if self.written is not None and entry.sequence <= self.written.sequence:
+        if self.written is not None and sequence <= self.written.sequence:
             self.sum_when_written += entry.amount_minor
         self.count += 1
-        self.sum_of_sequences += entry.sequence
-        self.sum_of_balances += entry.balance_after_minor
-        self.sum_of_weighted += entry.amount_minor * entry.sequence
-        if entry.sequence > self.highest_sequence:
-            self.highest_sequence = entry.sequence
+        if sequence > self.highest_sequence:
+            self.highest_sequence = sequence
             self.balance_at_highest = entry.balance_after_minor
+        if sequence != self.followed + 1:
+            self._wait(entry)
+            return
+        self._follow(entry)
+        while self.early and (following := self.early.pop(self.followed + 1, None)):
+            self._follow(following)
+
+    def meet(self, attempt: Entry) -> None:
+        """Take in what a failed attempt met: the newest of them is where the next command starts from."""
+        if attempt.sequence > self.met_sequence:
+            self.met_sequence = attempt.sequence
+            self.met_balances.clear()
+        if attempt.sequence == self.met_sequence:
+            self.met_balances.add(attempt.balance_after_minor)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the numbers are others than 1, 2, 3 and so on, each once."""
+        return self.is_torn or bool(self.early)
+
+    def _follow(self, entry: Entry) -> None:
+        self.followed += 1
+        self.followed_minor += entry.amount_minor
+        if self.followed_minor != entry.balance_after_minor:
+            self.has_wrong_balance = True
+
+    def _wait(self, entry: Entry) -> None:
+        if entry.sequence <= self.followed or entry.sequence in self.early:
+            self.is_torn = True
+        elif not self.is_torn:
+            self.early[entry.sequence] = entry
+            self.is_torn = len(self.early) > _EARLY_LIMIT
 
 
 @dataclass(slots=True)
@@ -118,6 +156,8 @@ def _fold_transaction(proof: Proof, folds: dict[str, _Fold], transaction: Journa
         fold = folds[entry.account_id]
         fold.add(entry)
         fold.entries += 1
+    if transaction.attempt is not None:
+        folds[transaction.attempt.account_id].meet(transaction.attempt)
 
 
 def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
@@ -132,12 +172,11 @@ def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
     proof.accounts += 1
     if fold.sum_minor != balance:
         proof.report(account_id, f"balance {balance}, its entries sum to {fold.sum_minor}")
-    # n different numbers up to n: none is missing and none stands twice.
-    expected = fold.count * (fold.count + 1) // 2
-    if fold.highest_sequence != fold.count or fold.sum_of_sequences != expected:
+    if fold.has_gaps:
         proof.report(account_id, f"its sequence {fold.highest_sequence} has gaps over {fold.count} entries")
-    elif fold.sum_of_balances != fold.sum_minor * (fold.count + 1) - fold.sum_of_weighted:
+    elif fold.has_wrong_balance:
         proof.report(account_id, "a balance after one of its entries is not the sum up to it")
+    _check_attempts(proof, account_id, fold)
     if written.sequence > fold.highest_sequence:
         proof.report(account_id, f"is written down as of {written.sequence}, beyond its entries: gaps")
     if written.balance_minor != fold.sum_when_written:
@@ -148,3 +187,15 @@ def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
         )
     if balance < 0 and not is_system_account(account_id):
         proof.report(account_id, f"balance {balance} is below zero")
+
+
+def _check_attempts(proof: Proof, account_id: str, fold: _Fold) -> None:
+    if fold.met_sequence > fold.highest_sequence:
+        proof.report(account_id, f"a failed attempt stands at {fold.met_sequence}, beyond its entries")
+    elif fold.met_sequence == fold.highest_sequence:
+        for met in fold.met_balances - {fold.sum_minor}:
+            proof.report(
+                account_id,
+                f"a failed attempt met the balance {met} at {fold.met_sequence}, "
+                f"its entries sum to {fold.sum_minor}",
+            )
