@@ -80,7 +80,7 @@ class MongoLedger:
             except DuplicateKeyError as error:
                 self._learn(reading, error, commands)
             except _OutOfDateError as error:
-                reading.exact |= error.accounts
+                reading.exact |= _more(reading, error.accounts, commands)
             except OutcomeUnknownError:
                 return await self._read_back(commands)
             else:
@@ -157,8 +157,7 @@ class MongoLedger:
         if taken is None:
             reading.look_for_keys = True
             return
-        # One account is soon read; where a second one of the group is out of date as well, others will be.
-        others = {taken} if not reading.exact else _named(commands)
+        others = _more(reading, {taken}, commands)
         reading.exact |= others
         self._working_set.contest(others)
 
@@ -166,7 +165,7 @@ class MongoLedger:
         try:
             await self._accounts.write_back(accounts)
         except PyMongoError as error:
-            # What is written down is a hint: whoever reads it finds the next number taken.
+            # It lags now: whoever relies on it finds the next number taken.
             _log.info("accounts not written down", reason=type(error).__name__, accounts=len(accounts))
 
     async def _read_stored(
@@ -186,6 +185,15 @@ class MongoLedger:
         if any(command.idempotency_id not in stored for command in commands):
             raise outcome_unknown()
         return [_settled(command, stored[command.idempotency_id]) for command in commands]
+
+
+def _more(reading: _Reading, found: set[str], commands: Sequence[PostingCommand]) -> set[str]:
+    """Return the accounts to search for: those found out of date, the second time all of the group.
+
+    One account is soon read; where another one is out of date as well, more will be. So a group needs at most
+    four attempts: two that find accounts out of date, one that finds a key used, and the last.
+    """
+    return _named(commands) if reading.exact else found
 
 
 def outcome_unknown() -> OutcomeUnknownError:

@@ -6,7 +6,7 @@ other processes write to as well are contested: for a while they are not kept.
 
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import islice, takewhile
 
 from daemons.banking_api.domain.decision import LedgerAccount
 
@@ -52,11 +52,17 @@ class WorkingSet:
         """Note that another process writes to these accounts."""
         now = self._monotonic()
         until = now + CONTESTED_SECONDS
-        if len(self._contested) > self._limit:
-            self._contested = {id_: end for id_, end in self._contested.items() if end > now}
         for id_ in ids:
             self._kept.pop(id_, None)
+            # Put last: they stand in the order in which they end.
+            self._contested.pop(id_, None)
             self._contested[id_] = until
+        # Those who end early for want of room cost a second try.
+        excess = max(0, len(self._contested) - self._limit)
+        over = list(islice(self._contested, excess))
+        over += takewhile(lambda id_: self._contested[id_] <= now, islice(self._contested, excess, None))
+        for id_ in over:
+            del self._contested[id_]
 
     def contested(self, ids: Iterable[str]) -> set[str]:
         """Return which of the accounts others write to as well."""
