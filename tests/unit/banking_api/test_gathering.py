@@ -45,7 +45,7 @@ def test_a_hot_accounts_commands_wait_for_the_running_group_and_go_together() ->
     gathering = Gathering()
     gathering.add(waiting(0))
     first = gathering.begin()
-    for number in range(1, 700):
+    for number in range(1, GROUP_LIMIT + 188):
         gathering.add(waiting(number))
     assert first is not None
     assert gathering.begin() is None
