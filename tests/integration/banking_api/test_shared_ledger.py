@@ -12,10 +12,17 @@ from daemons.banking_api.storage.account_history import WITH_NEWEST
 from daemons.banking_api.storage.journal_documents import CHANGE
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
+from tests.faults.planting import plant_chosen_bug
 from tests.support.ledgers import BANK, LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
 Pair = tuple[LedgerProcess, LedgerProcess]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def planted() -> None:
+    """Some of the bugs that the suite must catch are caught here (tests.soak.planted)."""
+    plant_chosen_bug()
 
 
 @pytest_asyncio.fixture
