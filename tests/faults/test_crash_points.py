@@ -1,6 +1,7 @@
 """Every await of a transfer, of the relay and of the consumer, crashed at: exit, hang and raise."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -132,7 +133,8 @@ async def crash(bank: FaultBank, load: Load, kind: str, order: str) -> None:
     await payment
     if not order.startswith("exit"):
         # Who hangs is killed in the end; who raised may go on or stand still: both are started anew.
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     await bank.until_ready(kind)
 
 
