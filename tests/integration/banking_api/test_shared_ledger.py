@@ -13,7 +13,7 @@ from daemons.banking_api.storage.journal_documents import CHANGE
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
 from tests.faults.planting import plant_chosen_bug
-from tests.support.ledgers import BANK, LedgerProcess, funding, ledger_process, told, transfer
+from tests.support.ledgers import BANK, OWNER, LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
 Pair = tuple[LedgerProcess, LedgerProcess]
@@ -113,6 +113,30 @@ async def test_one_process_freezes_and_the_other_pays_no_more(processes: Pair) -
     await other.unfreeze(a)
     assert await one.pay(a, b, 1) == "completed"
     assert (await one.exact(a))[a].sequence == 5
+
+
+async def test_status_and_number_are_shown_as_of_one_moment(processes: Pair) -> None:
+    one, other = processes
+    [a] = await one.open(1)
+    done = asyncio.Event()
+
+    async def read() -> set[tuple[str, int]]:
+        seen = set()
+        while not done.is_set():
+            shown = await other.accounts.find(a, owner=None)
+            [listed], _ = await other.accounts.page(owner=OWNER, status=None, limit=1, cursor=None)
+            assert shown is not None
+            seen |= {(found.status.value, found.sequence % 2) for found in (shown, listed)}
+        return seen
+
+    reading = [asyncio.create_task(read()) for _ in range(4)]
+    for _ in range(60):
+        await one.freeze(a)
+        await one.unfreeze(a)
+    done.set()
+    seen = set().union(*await asyncio.gather(*reading))
+    # The freezes have taken the odd numbers.
+    assert seen == {("active", 0), ("frozen", 1)}
 
 
 async def test_a_freeze_stops_payments_that_are_under_way(processes: Pair) -> None:
