@@ -1,8 +1,8 @@
 """Every event on Kafka: one topic per type, CloudEvents 1.0 in binary mode, JSON data, key = account id.
 
 Users' names are filled in by the relay when it publishes (docs/adr/0004), so they may be null only when
-the user is unknown to user_api. `sequence` is the account's own counter: consumers that need the order of
-one account across topics sort by it.
+the user is unknown to user_api. `sequence` is the account's own number of what happened to it: its entries
+and its changes take one each, in turn. Consumers that need the order of one account across topics sort by it.
 """
 
 from enum import StrEnum
@@ -107,10 +107,15 @@ class AccountAdjusted(WireModel):
 
 
 class AccountChanged(WireModel):
-    """An account was opened, frozen, unfrozen, closed, or its type changed."""
+    """An account was opened, frozen, unfrozen, closed, or its type changed.
+
+    `sequence` is the change's place among the account's entries, 0 for the opening; records from before
+    changes were numbered have none.
+    """
 
     account_id: str
     change: Literal["opened", "frozen", "unfrozen", "type_changed", "closed"]
+    sequence: Annotated[int, Field(ge=0, le=_LARGEST_INT64)] | None = None
     type: Literal["checking", "savings"]
     status: Literal["active", "frozen", "closed"]
     currency: CurrencyCode

@@ -10,11 +10,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from pymongo import UpdateOne, WriteConcern
+from pymongo import WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemons.banking_api.domain import decision, journal
+from daemons.banking_api.storage import mongo_accounts
+from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.shared import mongo
 from daemons.shared.kafka import consumer
@@ -22,11 +25,17 @@ from daemons.shared.outbox.store import OutboxStore
 
 
 def _no_unique_index() -> None:
+    _not_unique("")
+
+
+def _not_unique(name: str) -> None:
+    """Make one index plain, or with no name every one."""
     create = AsyncCollection.create_indexes
 
     async def plain(self: Any, indexes: Any, *more: Any, **named: Any) -> Any:
         for index in indexes:
-            index.document.pop("unique", None)
+            if name in {"", index.document["name"]}:
+                index.document.pop("unique", None)
         return await create(self, indexes, *more, **named)
 
     AsyncCollection.create_indexes = plain  # type: ignore[method-assign]
@@ -98,28 +107,54 @@ def _frozen_accounts_pay() -> None:
     decision._not_active = lambda _account: None
 
 
-def _lost_updates() -> None:
-    """Accounts are read outside the transaction, and written whatever has become of them."""
-    _without_session("accounts", "find")
-    bulk_write = AsyncCollection.bulk_write
+def _numbers_are_given_twice() -> None:
+    _not_unique(HISTORY_INDEX)
 
-    async def unguarded(self: Any, requests: Any, *more: Any, **named: Any) -> Any:
-        if self.name == "accounts":
-            requests = [UpdateOne({"_id": one._filter["_id"]}, one._doc) for one in requests]
-        return await bulk_write(self, requests, *more, **named)
 
-    AsyncCollection.bulk_write = unguarded  # type: ignore[method-assign]
+def _refusals_on_stale_knowledge() -> None:
+    async def trusting(*_: Any) -> None:
+        """Whatever is known will do."""
+
+    MongoLedger._confirm = trusting  # type: ignore[method-assign]
+
+
+def _changes_take_no_number() -> None:
+    """The account's document alone is changed, as it was before changes were numbered."""
+    mongo_accounts.replace = lambda account, **_: account  # type: ignore[attr-defined]
+    insert_one = AsyncCollection.insert_one
+
+    async def all_but_changes(self: Any, document: Any, *more: Any, **named: Any) -> Any:
+        if self.name != "journal":
+            return await insert_one(self, document, *more, **named)
+        return None
+
+    AsyncCollection.insert_one = all_but_changes  # type: ignore[method-assign]
+
+
+def _kept_before_the_commit() -> None:
+    write = MongoLedger._write
+
+    async def hasty(self: Any, decided: Any, session: Any) -> None:
+        self._working_set.keep(decided.changed.values())
+        await write(self, decided, session)
+
+    MongoLedger._write = hasty  # type: ignore[method-assign]
+
+
+def _decided_on_what_is_kept() -> None:
+    decision.LedgerAccount.copy = lambda self: self  # type: ignore[method-assign]
 
 
 def _changed_requests_are_replayed() -> None:
-    journal.PostingCommand.fingerprint = property(lambda _self: bytes(16))  # type: ignore[assignment,method-assign]
+    same_for_all = property(lambda _self: bytes(16), lambda _self, _fingerprint: None)
+    journal.PostingCommand.fingerprint = same_for_all  # type: ignore[assignment]
 
 
 def _removed_before_published() -> None:
     oldest = OutboxStore.oldest
 
-    async def taken(self: Any, limit: int) -> Any:
-        entries = await oldest(self, limit)
+    async def taken(self: Any, **named: Any) -> Any:
+        entries = await oldest(self, **named)
         await self.remove(entries)
         return entries
 
@@ -156,7 +191,11 @@ BUGS: dict[str, Callable[[], None]] = {
     "w:1": _acknowledged_by_one,
     "ownership check dropped": _no_check_of_ownership,
     "frozen check dropped": _frozen_accounts_pay,
-    "lost updates": _lost_updates,
+    "history index not unique": _numbers_are_given_twice,
+    "refusals told on stale knowledge": _refusals_on_stale_knowledge,
+    "freeze takes no number": _changes_take_no_number,
+    "kept before the commit": _kept_before_the_commit,
+    "decided on what is kept": _decided_on_what_is_kept,
     "replay ignores the fingerprint": _changed_requests_are_replayed,
     "removed before published": _removed_before_published,
     "no deduplication": _every_delivery_has_an_effect,

@@ -96,9 +96,13 @@ class ReplicaSet:
     async def step_down(self) -> MongoServer:
         """Have the primary give up; returns its successor."""
         before = await self.primary()
-        # It may close the very connection that asked.
-        with contextlib.suppress(PyMongoError):
-            await before.command({"replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5})
+        # For no longer than an election takes: who must not be elected yet is missing at the next one.
+        command = {"replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 2}
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while await self._is_primary(before):
+                # It may close the very connection that asked, or refuse while the others lag.
+                with contextlib.suppress(PyMongoError):
+                    await before.command(command)
         return await self.primary(other_than=before)
 
     def part(self, member: MongoServer) -> None:

@@ -15,7 +15,7 @@ DAEMONS = ("user_api", "banking_api", "banking_api2", "notifier", "notifier2")
 BAD_LINES = (Mode.DROP, Mode.RESET, Mode.BLACK_HOLE, Mode.LATENCY, Mode.SLICES, Mode.CUT_BEFORE_ANSWER)
 # Replication itself must not starve for longer than the bank waits, so a member's line is not swallowed here.
 BAD_DATABASE_LINES = (Mode.RESET, Mode.LATENCY, Mode.CUT_BEFORE_ANSWER)
-COMMANDS = ("find", "update", "insert", "commitTransaction")
+COMMANDS = ("find", "aggregate", "update", "insert", "commitTransaction")
 ERROR_CODES = (91, 112, 189, 251)
 
 

@@ -18,6 +18,7 @@ from tests.faults.planting import VARIABLE
 ROOT = Path(__file__).parents[2]
 _FAULTS = "tests/faults"
 _AWAITS = f"{_FAULTS}/test_crash_points.py::test_crashes_at_every_point_lose_nothing"
+_LEDGER = "tests/integration/banking_api/test_shared_ledger.py"
 _MACHINE = f"{_FAULTS}/test_state_machine.py::test_the_bank_is_as_the_model_says"
 CATCHES = {
     "no unique index": f"{_FAULTS}/test_conversations.py::"
@@ -28,7 +29,13 @@ CATCHES = {
     "w:1": f"{_FAULTS}/test_replica_set.py::test_a_lost_primary_loses_nothing[partition]",
     "ownership check dropped": _MACHINE,
     "frozen check dropped": _MACHINE,
-    "lost updates": f"{_FAULTS}/test_conversations.py::test_two_processes_on_one_hot_account_lose_nothing",
+    "history index not unique": f"{_FAULTS}/test_conversations.py::"
+    "test_two_processes_on_one_hot_account_lose_nothing",
+    "refusals told on stale knowledge": f"{_LEDGER}::"
+    "test_a_refusal_for_want_of_funds_that_have_come_is_not_told",
+    "freeze takes no number": f"{_LEDGER}::test_a_freeze_stops_payments_that_are_under_way",
+    "kept before the commit": f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing",
+    "decided on what is kept": f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing",
     "replay ignores the fingerprint": _MACHINE,
     "removed before published": f"{_AWAITS}[banking_api]",
     "no deduplication": f"{_AWAITS}[notifier]",

@@ -114,7 +114,7 @@ class Soak:
     def _suites(self) -> None:
         environment = {
             **os.environ,
-            "FAULTS": "all",
+            "CRASH_ROUNDS": "3",
             "MACHINE_EXAMPLES": "400",
             "MACHINE_STEPS": "100",
         }

@@ -75,7 +75,7 @@ class AccountQuery(PageQuery):
 
 
 class BalanceView(WireModel):
-    """A balance, with the account's count of entries it includes."""
+    """A balance, with the account's number it is as of: its entries and changes take one each."""
 
     account_id: str
     balance: MoneyView

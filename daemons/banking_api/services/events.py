@@ -88,6 +88,7 @@ def tell_of_account(
     data = {
         "account_id": account.id,
         "change": change,
+        "sequence": account.sequence,
         "type": account.type.value,
         "status": account.status.value,
         "currency": account.currency,

@@ -1,6 +1,9 @@
 """Accounts as deciding needs them: as written down, as the journal says, and written down again."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from itertools import islice
+
+import pymongo
 
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import LedgerAccount
@@ -8,6 +11,9 @@ from daemons.banking_api.domain.journal import is_system_account
 from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
 from daemons.shared.mongo import Database, Document, Session
 
+_WRITTEN_BACK_AT_ONCE = 5_000
+_WRITE_BACK_TIMEOUT_SECONDS = 3
+"""A group's answers wait for it, and so does a daemon that stops."""
 _FIELDS = {"owner": 1, "status": 1, "currency": 1, "balance": 1, "sequence": 1}
 
 
@@ -42,16 +48,21 @@ class LedgerAccounts:
             # A snapshot makes this impossible; should it be wrong, the group must not be committed.
             raise RuntimeError("an account vanished within its own transaction")
 
-    async def write_back(self, accounts: Iterable[LedgerAccount]) -> None:
-        """Write accounts down some time after their entries, unless a later state stands there already."""
-        updates = [
+    async def write_back(self, accounts: Collection[LedgerAccount]) -> None:
+        """Write accounts down some time after their entries, unless a later state stands there already.
+
+        Raises:
+            PyMongoError: some are not written down; nobody needs them to be.
+        """
+        updates = iter(
             {"q": {"_id": account.id, "sequence": {"$lt": account.sequence}}, "u": _state(account)}
             for account in accounts
-        ]
-        if updates:
-            await self._database.command(
-                "update", self._accounts.name, updates=updates, ordered=False, writeConcern={"w": 1}
-            )
+        )
+        while some := list(islice(updates, _WRITTEN_BACK_AT_ONCE)):
+            with pymongo.timeout(_WRITE_BACK_TIMEOUT_SECONDS):
+                await self._database.command(
+                    "update", self._accounts.name, updates=some, ordered=False, writeConcern={"w": 1}
+                )
 
 
 def _state(account: LedgerAccount) -> Document:

@@ -147,8 +147,9 @@ class MongoAccounts:
             {"$limit": limit + 1},
             WITH_NEWEST,
         ]
-        found = await self._accounts.aggregate(stages)
-        accounts = [_from_document(document) async for document in found]
+        async with self._client.start_session(snapshot=True) as session:
+            found = await self._accounts.aggregate(stages, session=session)
+            accounts = [_from_document(document) async for document in found]
         more = len(accounts) > limit
         accounts = accounts[:limit]
         return accounts, _position(accounts[-1]) if more else None
@@ -162,6 +163,10 @@ class MongoAccounts:
         return await self._first(_visible(account_id, owner), session=session)
 
     async def _first(self, query: Document, *, session: Session | None) -> Account | None:
+        """Read account and journal as of one moment: a frozen account's number must not show it active."""
+        if session is None:
+            async with self._client.start_session(snapshot=True) as snapshot:
+                return await self._first(query, session=snapshot)
         found = await self._accounts.aggregate(
             [{"$match": query}, {"$limit": 1}, WITH_NEWEST], session=session
         )

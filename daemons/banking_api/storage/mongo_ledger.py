@@ -197,7 +197,7 @@ class MongoLedger:
         try:
             await self._accounts.write_back(accounts)
         except PyMongoError as error:
-            # What is written down is a hint: whoever reads it finds the next number taken.
+            # It lags now: whoever relies on it finds the next number taken.
             _log.info("accounts not written down", reason=type(error).__name__, accounts=len(accounts))
 
     async def _read_stored(

@@ -69,6 +69,29 @@ async def test_freezing_and_unfreezing(bank: Bank) -> None:
     assert thawed.json()["status"] == "active"
 
 
+async def test_a_change_takes_a_number_among_the_accounts_entries(bank: Bank) -> None:
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    account, other = await alice.open_account(), await alice.open_account()
+
+    async def shown() -> tuple[str, int]:
+        body = (await alice.get(f"/accounts/{account}/balance")).json()
+        return body["balance"]["amount"], body["sequence"]
+
+    assert await shown() == ("0.00", 0)
+    await operator.fund(account, "5.00")
+    assert await shown() == ("5.00", 1)
+    await operator.patch(f"/accounts/{account}/freeze", {"reason": "a test"})
+    assert await shown() == ("5.00", 2)
+    # Refusals take none.
+    assert (await alice.transfer(account, other, "1.00")).status_code == 422
+    assert await shown() == ("5.00", 2)
+    await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "a test"})
+    await alice.transfer(account, other, "1.00")
+    assert await shown() == ("4.00", 4)
+    lines = (await alice.get(f"/accounts/{account}/transactions")).json()["items"]
+    assert [line["sequence"] for line in lines] == [4, None, 1]
+
+
 @pytest.mark.parametrize("role", ["user", "support"])
 async def test_freezing_needs_an_operator(bank: Bank, role: str) -> None:
     person = await bank.person("Pat", role)
@@ -123,5 +146,7 @@ async def test_every_change_of_an_account_is_told_once(bank: Bank) -> None:
     await alice.patch(f"/accounts/{account}/type", {"type": "savings"})
     await alice.patch(f"/accounts/{account}/close", {})
     entries = bank.ledger["outbox"].find({"body.account.key": account}).sort("_id")
-    told = [entry["body"]["account"]["data"]["change"] async for entry in entries]
-    assert told == ["opened", "frozen", "unfrozen", "type_changed", "closed"]
+    told = [entry["body"]["account"]["data"] async for entry in entries]
+    changes = ["opened", "frozen", "unfrozen", "type_changed", "closed"]
+    # By its number a consumer finds each among the account's payments, whatever came first.
+    assert [(data["change"], data["sequence"]) for data in told] == list(zip(changes, range(5), strict=True))

@@ -1,0 +1,420 @@
+"""Several processes over one ledger, each sure of what it knows: money must not mind."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from daemons.banking_api.domain.account import AccountStatus
+from daemons.banking_api.storage.account_history import WITH_NEWEST
+from daemons.banking_api.storage.journal_documents import CHANGE
+from daemons.banking_api.storage.ledger_writers import GONE_AFTER
+from daemons.banking_api.storage.schema import HISTORY_INDEX
+from daemons.contracts.errors import ConflictError
+from daemons.shared.clock import utc_now
+from tests.faults.planting import plant_chosen_bug
+from tests.support.ledgers import BANK, OWNER, LedgerProcess, funding, ledger_process, told, transfer
+from tests.support.waiting import eventually
+
+Pair = tuple[LedgerProcess, LedgerProcess]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def planted() -> None:
+    """Some of the bugs that the suite must catch are caught here (tests.soak.planted)."""
+    plant_chosen_bug()
+
+
+@pytest_asyncio.fixture
+async def processes(mongo_uri: str, database_name: str) -> AsyncIterator[Pair]:
+    """Two processes over a ledger of their own."""
+    async with (
+        ledger_process(mongo_uri, database_name) as one,
+        ledger_process(mongo_uri, database_name) as other,
+    ):
+        yield one, other
+        proof = await one.prove()
+        assert proof.holds, proof.mismatches
+        await one.database.client.drop_database(database_name)
+
+
+async def test_each_posts_to_accounts_that_the_other_knows(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    for number in range(6):
+        assert await (one, other)[number % 2].pay(a, b, 10) == "completed"
+    found = await one.exact(a, b)
+    assert [(account.balance_minor, account.sequence) for account in (found[a], found[b])] == [
+        (40, 7),
+        (160, 7),
+    ]
+
+
+async def test_what_one_has_spent_the_other_cannot_spend_again(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    assert await other.pay(a, b, 60) == "completed"
+    # It knows of 100.
+    assert await one.pay(a, b, 60) == "insufficient_funds"
+    assert (await one.exact(a))[a].balance_minor == 40
+
+
+async def test_a_refusal_for_want_of_funds_that_have_come_is_not_told(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=50)
+    assert await one.pay(a, b, 50) == "completed"
+    assert await other.fund(a, 30) == "completed"
+    # It knows of 0.
+    assert await one.pay(a, b, 30) == "completed"
+    assert await one.pay(a, b, 1) == "insufficient_funds"
+
+
+async def test_a_group_whose_accounts_are_all_out_of_date_is_decided_again_as_a_whole(
+    processes: Pair,
+) -> None:
+    one, other = processes
+    accounts = await one.open(8, balance=10)
+    for account in accounts:
+        assert await other.fund(account, 5) == "completed"
+    chain = [
+        transfer(sender, receiver, 15)
+        for sender, receiver in zip(accounts, accounts[1:] + accounts[:1], strict=True)
+    ]
+    refused = [transfer(account, accounts[0], 1000) for account in accounts[1:]]
+    outcomes = await one.post([*chain, *refused])
+    assert [told(outcome) for outcome in outcomes] == ["completed"] * 8 + ["insufficient_funds"] * 7
+    found = await one.exact(*accounts)
+    assert {account.balance_minor for account in found.values()} == {15}
+
+
+async def test_an_old_key_is_known_to_a_process_that_has_never_seen_it(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    first, _ = await one.post([transfer(a, b, 10, key="k"), transfer(a, b, 500, key="refused")])
+    assert await one.pay(a, b, 1) == "completed"
+    # Everything is against it at once: both accounts are out of date, and both keys are used.
+    assert await other.pay(b, a, 1) == "completed"
+    again, refused = await one.post([transfer(a, b, 10, key="k"), transfer(a, b, 500, key="refused")])
+    assert (again.transaction.id, again.replayed) == (first.transaction.id, True)
+    assert (told(refused), refused.replayed) == ("insufficient_funds", True)
+    [reused] = await other.post([transfer(a, b, 11, key="k")])
+    assert reused.key_reused
+
+
+async def test_one_process_freezes_and_the_other_pays_no_more(processes: Pair) -> None:
+    one, other = processes
+    a, b, c = await one.open(3, balance=100)
+    assert await one.pay(a, b, 1) == "completed"
+    frozen = await other.freeze(a)
+    assert (frozen.balance_minor, frozen.sequence) == (99, 3)
+    assert await one.pay(a, b, 1) == "account_frozen"
+    assert await one.pay(b, a, 1) == "account_frozen"
+    assert await one.pay(b, c, 1) == "completed"
+    await other.unfreeze(a)
+    assert await one.pay(a, b, 1) == "completed"
+    assert (await one.exact(a))[a].sequence == 5
+
+
+async def test_status_and_number_are_shown_as_of_one_moment(processes: Pair) -> None:
+    one, other = processes
+    [a] = await one.open(1)
+    done = asyncio.Event()
+
+    async def read() -> set[tuple[str, int]]:
+        seen = set()
+        while not done.is_set():
+            shown = await other.accounts.find(a, owner=None)
+            [listed], _ = await other.accounts.page(owner=OWNER, status=None, limit=1, cursor=None)
+            assert shown is not None
+            seen |= {(found.status.value, found.sequence % 2) for found in (shown, listed)}
+        return seen
+
+    reading = [asyncio.create_task(read()) for _ in range(4)]
+    for _ in range(60):
+        await one.freeze(a)
+        await one.unfreeze(a)
+    done.set()
+    seen = set().union(*await asyncio.gather(*reading))
+    # The freezes have taken the odd numbers.
+    assert seen == {("active", 0), ("frozen", 1)}
+
+
+async def test_a_freeze_stops_payments_that_are_under_way(processes: Pair) -> None:
+    one, other = processes
+    for _ in range(5):
+        a, b, c = await one.open(3, balance=10_000)
+        stopping = asyncio.Event()
+
+        async def pay(
+            process: LedgerProcess, a: str = a, b: str = b, stopping: asyncio.Event = stopping
+        ) -> list[str]:
+            outcomes = []
+            while not stopping.is_set():
+                group = [transfer(a, b, 1) for _ in range(20)] + [transfer(b, a, 1)]
+                outcomes += [told(outcome) for outcome in await process.post(group)]
+            return outcomes
+
+        paying = asyncio.create_task(pay(one))
+        # Both know the accounts and are at it.
+        await other.pay(c, a, 1)
+
+        async def under_way(a: str = a) -> bool:
+            return (await other.exact(a))[a].sequence > 50
+
+        await eventually(under_way, every_seconds=0.01)
+        frozen = await other.freeze(a)
+        # Whoever asks from now on is refused, by either.
+        assert await one.pay(a, b, 1) == "account_frozen"
+        assert await other.pay(b, a, 1) == "account_frozen"
+        stopping.set()
+        outcomes = await paying
+        assert set(outcomes) <= {"completed", "account_frozen"}
+        assert (await one.exact(a))[a].sequence == frozen.sequence
+        assert (await one.exact(a))[a].balance_minor == frozen.balance_minor
+
+
+async def test_a_closed_account_holds_nothing_though_payments_come_at_the_same_time(processes: Pair) -> None:
+    one, other = processes
+    [payer] = await one.open(1, balance=1000)
+    seen = set()
+    for turn in range(30):
+        [account] = await one.open(1)
+        assert await one.pay(payer, account, 1) == "completed"
+        assert await one.pay(account, payer, 1) == "completed"
+
+        async def close(account: str = account, turn: int = turn) -> str:
+            for _ in range(turn % 5):
+                await other.exact(account)
+            try:
+                await other.close(account)
+            except ConflictError as error:
+                return error.code
+            return "closed"
+
+        closing, paying = await asyncio.gather(close(), one.pay(payer, account, 1))
+        seen.add((closing, paying))
+        found = (await one.exact(account))[account]
+        assert (found.status, found.balance_minor) == (
+            (AccountStatus.CLOSED, 0) if closing == "closed" else (AccountStatus.ACTIVE, 1)
+        )
+    assert seen <= {("closed", "account_closed"), ("account_not_empty", "completed")}
+
+
+async def test_processes_that_know_every_account_pay_at_random(processes: Pair) -> None:
+    accounts = await processes[0].open(30, balance=100)
+    dice = random.Random(11)  # noqa: S311 - a run must be repeatable
+
+    def group() -> list[tuple[str, str, int]]:
+        return [(*dice.sample(accounts, 2), dice.randint(1, 60)) for _ in range(dice.randint(1, 8))]
+
+    async def pay(process: LedgerProcess, groups: list[list[tuple[str, str, int]]]) -> int:
+        settled = 0
+        for drawn in groups:
+            settled += len(await process.post([transfer(*payment) for payment in drawn]))
+        return settled
+
+    plans = [[group() for _ in range(60)] for _ in range(4)]
+    # Two lanes of each process.
+    settled = await asyncio.gather(
+        *(pay(process, plan) for process, plan in zip(processes * 2, plans, strict=True))
+    )
+    assert sum(settled) == sum(len(drawn) for plan in plans for drawn in plan)
+    found = await processes[0].exact(*accounts)
+    assert sum(account.balance_minor for account in found.values()) == 30 * 100
+    assert min(account.balance_minor for account in found.values()) >= 0
+
+
+async def test_a_hot_account_is_paid_by_both_at_once(processes: Pair) -> None:
+    one, other = processes
+    hot, *payers = await one.open(21, balance=50)
+
+    async def pay(process: LedgerProcess, payers: list[str]) -> None:
+        for _ in range(5):
+            outcomes = await process.post([transfer(payer, hot, 10) for payer in payers])
+            assert {told(outcome) for outcome in outcomes} == {"completed"}
+
+    await asyncio.gather(pay(one, payers[:10]), pay(other, payers[10:]))
+    assert (await one.exact(hot))[hot].balance_minor == 50 + 20 * 50
+
+
+async def test_a_process_that_was_killed_leaves_numbers_behind_and_the_next_finds_them(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with ledger_process(mongo_uri, database_name) as killed:
+        a, b = await killed.open(2, balance=100)
+        for _ in range(5):
+            await killed.pay(a, b, 10)
+    async with ledger_process(mongo_uri, database_name) as next_one:
+        assert await next_one.written(a) == (0, 0)
+        assert (await next_one.exact(a))[a].balance_minor == 50
+        # As written down it holds nothing.
+        assert await next_one.pay(a, b, 50) == "completed"
+        assert await next_one.pay(a, b, 1) == "insufficient_funds"
+        proof = await next_one.prove()
+        assert proof.holds, proof.mismatches
+
+
+async def test_a_process_that_stops_writes_down_what_it_knows(mongo_uri: str, database_name: str) -> None:
+    async with ledger_process(mongo_uri, database_name) as process:
+        a, b = await process.open(2, balance=100)
+        await process.pay(a, b, 10)
+        assert await process.written(a) == (0, 0)
+        await process.ledger.close()
+        assert await process.written(a) == (90, 2)
+        assert await process.written(BANK) == (-200, 2)
+        proof = await process.prove()
+        assert proof.holds, proof.mismatches
+
+
+async def test_what_is_written_down_late_never_hides_what_is_newer(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    assert await one.pay(a, b, 10) == "completed"
+    frozen = await other.freeze(a)
+    # It still knows the state before the freeze.
+    await one.ledger.close()
+    assert await one.written(a) == (90, frozen.sequence)
+
+
+async def test_accounts_without_room_are_written_down_and_read_again(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with ledger_process(mongo_uri, database_name, kept=3) as process:
+        accounts = await process.open(12, balance=100)
+        dice = random.Random(5)  # noqa: S311 - a run must be repeatable
+        for _ in range(60):
+            sender, receiver = dice.sample(accounts, 2)
+            assert await process.pay(sender, receiver, 1) == "completed"
+            assert len(process.ledger._working_set._kept) <= 3
+        known = set(process.ledger._working_set._kept)
+        found = await process.exact(*accounts)
+        for account in set(accounts) - known:
+            assert await process.written(account) == (found[account].balance_minor, found[account].sequence)
+        proof = await process.prove()
+        assert proof.holds, proof.mismatches
+
+
+async def test_the_newest_state_is_the_fold_of_thousands_of_entries(processes: Pair) -> None:
+    one, other = processes
+    hot, *payers = await one.open(9, balance=1000)
+    for turn in range(4):
+        group = [transfer(payers[n % 8], hot, 1) for n in range(500)]
+        group += [transfer(hot, payers[n % 8], 1) for n in range(100)]
+        await (one, other)[turn % 2].post(group)
+        # A failed attempt is the newest of its account.
+        assert await one.pay(hot, payers[0], 10**9) == "insufficient_funds"
+    balances: dict[str, int] = dict.fromkeys([hot, *payers], 0)
+    numbers: dict[str, int] = dict.fromkeys([hot, *payers], 0)
+    async for document in one.database["journal"].find():
+        for entry in document["entries"]:
+            if entry["account"] in balances and "attempt" not in entry:
+                balances[entry["account"]] += entry["amount"]
+                numbers[entry["account"]] += 1
+    found = await one.exact(*balances)
+    assert {id_: account.balance_minor for id_, account in found.items()} == balances
+    assert {id_: account.sequence for id_, account in found.items()} == numbers
+    assert numbers[hot] == 2401
+
+
+async def test_the_newest_state_is_one_step_in_the_index(processes: Pair) -> None:
+    one, _ = processes
+    a, b = await one.open(2, balance=1000)
+    await one.post([transfer(a, b, 1) for _ in range(300)])
+    command = {"aggregate": "accounts", "pipeline": [{"$match": {"_id": a}}, WITH_NEWEST], "cursor": {}}
+    explained = await one.database.command({"explain": command, "verbosity": "executionStats"})
+    [lookup] = [stage for stage in explained["stages"] if "$lookup" in stage]
+    assert lookup["indexesUsed"] == [HISTORY_INDEX]
+    assert lookup["totalDocsExamined"] == 1
+
+
+async def test_a_statement_goes_page_by_page_while_more_happens(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    expected = [(await one.history.page(a, limit=1, cursor=None))[0][0].id]
+    for number in range(12):
+        process = (one, other)[number % 2]
+        # Several attempts meet the same entry.
+        [paid, *refused] = await process.post([transfer(a, b, 1), transfer(a, b, 999), transfer(a, b, 998)])
+        expected += [paid.transaction.id, *(outcome.transaction.id for outcome in refused)]
+        if number % 3 == 0:
+            await other.freeze(a)
+            await one.unfreeze(a)
+    expected.reverse()
+    pages, cursor = [], None
+    while True:
+        page, cursor = await other.history.page(a, limit=5, cursor=cursor)
+        pages.append([found.id for found in page])
+        if cursor is None:
+            break
+        # What is new comes before the first page, whatever it is.
+        await one.post([transfer(a, b, 1), transfer(a, b, 999)])
+        await other.freeze(a)
+        await other.unfreeze(a)
+    assert [id_ for page in pages for id_ in page] == expected
+    assert {len(page) for page in pages[:-1]} == {5}
+    assert await one.database["journal"].count_documents({"kind": CHANGE}) > 8
+
+
+async def test_refusals_on_nobodys_account_have_no_history_and_are_kept(processes: Pair) -> None:
+    one, _ = processes
+    [a] = await one.open(1, balance=100)
+    for _ in range(3):
+        assert await one.pay("nowhere", a, 1) == "account_not_found"
+        assert await one.fund("nowhere", 1) == "receiver_not_found"
+    assert await one.pay(a, "nowhere", 1) == "receiver_not_found"
+    assert len((await one.history.page(a, limit=10, cursor=None))[0]) == 2
+
+
+async def test_a_group_that_cannot_be_written_leaves_nothing_behind_in_what_is_known(
+    processes: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = processes
+    a, b = await one.open(2, balance=100)
+    assert await one.pay(a, b, 1) == "completed"
+
+    async def fail(*_arguments: object, **_named: object) -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("by the test")
+
+    monkeypatch.setattr(one.ledger._outbox, "add", fail)
+    with pytest.raises(RuntimeError, match="by the test"):
+        await one.post([transfer(a, b, 50), funding(a, 7)])
+    monkeypatch.undo()
+    known = one.ledger._working_set.known([a])[a]
+    assert (known.balance_minor, known.sequence) == (99, 2)
+    assert await one.pay(a, b, 99) == "completed"
+
+
+async def test_writers_that_know_of_each_other_write_down_what_they_post(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    assert await one.written(a) == (0, 0)
+    async with one.writers.signed_on():
+        assert one.writers.alone
+        async with other.writers.signed_on():
+            assert not other.writers.alone
+            await eventually(lambda: is_not(one.writers.alone))
+            for number in range(6):
+                assert await (one, other)[number % 2].pay(a, b, 10) == "completed"
+                found = (await one.exact(a))[a]
+                assert await one.written(a) == (found.balance_minor, found.sequence)
+            assert len(one.ledger._working_set) == len(other.ledger._working_set) == 0
+        await eventually(lambda: is_not(not one.writers.alone))
+
+
+async def test_a_writer_that_is_silent_is_taken_for_dead(processes: Pair) -> None:
+    one, other = processes
+    async with one.writers.signed_on():
+        # As a killed process leaves it: it was there, and says nothing any more.
+        await one.database["writers"].insert_one({"_id": uuid4(), "seen_at": utc_now() - 2 * GONE_AFTER})
+        async with other.writers.signed_on():
+            await eventually(lambda: is_not(one.writers.alone))
+        await eventually(lambda: is_not(not one.writers.alone))
+        assert await one.database["writers"].count_documents({}) == 1
+
+
+async def is_not(state: bool) -> bool:
+    return not state

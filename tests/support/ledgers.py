@@ -1,0 +1,173 @@
+"""The ledger as a process of banking_api has it, several over one database: each with a client of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+from pymongo.read_concern import ReadConcern
+
+from daemons.banking_api.domain import account as rules
+from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
+from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_group
+from daemons.banking_api.domain.journal import PostingCommand, TransactionKind, settlement_account
+from daemons.banking_api.services.proof import Proof, prove_ledger
+from daemons.banking_api.storage.account_history import AccountHistory
+from daemons.banking_api.storage.journal_documents import AccountChange
+from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
+from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.banking_api.storage.ledger_writers import LedgerWriters
+from daemons.banking_api.storage.mongo_accounts import MongoAccounts
+from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.storage.schema import ensure_schema
+from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet
+from daemons.shared.clock import utc_now
+from daemons.shared.ids import new_id
+from daemons.shared.mongo import Client, Database, Session, connect
+from daemons.shared.outbox.store import OutboxStore
+
+OWNER = UUID(int=7)
+CURRENCY = "EUR"
+BANK = settlement_account(CURRENCY)
+
+
+class LedgerProcess:
+    """What one process knows and does; `kept` is how many accounts it has room for.
+
+    It takes itself for the only writer, however many there are: the worst that a hint can be.
+    """
+
+    def __init__(self, client: Client, database: Database, *, kept: int = ACCOUNTS_KEPT) -> None:
+        outbox = OutboxStore(database)
+        self.writers = LedgerWriters(database)
+        self.writers.alone = True
+        self.ledger = MongoLedger(client, database, outbox, self.writers)
+        self.ledger._working_set = WorkingSet(limit=kept)
+        self.accounts = MongoAccounts(client, database, outbox)
+        self.history = AccountHistory(database)
+        self.database = database
+        self._client = client
+        self._snapshots = SnapshotOpener(client, database, outbox)
+
+    async def open(self, count: int, *, balance: int = 0) -> list[str]:
+        """Open accounts of one owner, with money on them."""
+        await self.accounts.ensure_settlement_account(CURRENCY)
+        numbers = [f"{uuid4().int % 10**10:010}" for _ in range(count)]
+        for number in numbers:
+            await self.accounts.insert(_account(number), idempotency_key=None, tell=lambda _account: {})
+        if balance:
+            await self.post([funding(number, balance) for number in numbers])
+        return numbers
+
+    async def post(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
+        """Post a group."""
+        return await self.ledger.post(
+            commands,
+            lambda accounts, stored: decide_group(
+                commands, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
+            ),
+        )
+
+    async def pay(self, sender: str, receiver: str, minor: int, *, key: str = "") -> str:
+        """Post one transfer; returns "completed" or the failure's code."""
+        return told(*await self.post([transfer(sender, receiver, minor, key=key)]))
+
+    async def fund(self, account: str, minor: int) -> str:
+        return told(*await self.post([funding(account, minor)]))
+
+    async def freeze(self, account: str) -> Account:
+        return await self._change(account, "frozen", lambda found: rules.freeze(found, "a test"))
+
+    async def unfreeze(self, account: str) -> Account:
+        return await self._change(account, "unfrozen", lambda found: rules.unfreeze(found, "a test"))
+
+    async def close(self, account: str) -> Account:
+        return await self._change(account, "closed", lambda found: rules.close(found, None))
+
+    async def exact(self, *accounts: str) -> dict[str, LedgerAccount]:
+        """The accounts as the journal says."""
+        async with self._client.start_session(snapshot=True) as session:
+            return await LedgerAccounts(self.database).exact(accounts, session)
+
+    async def written(self, account: str) -> tuple[int, int]:
+        """The balance and the number as last written down."""
+        # It is a hint, written without waiting for a majority.
+        accounts = self.database.get_collection("accounts", read_concern=ReadConcern("local"))
+        document = await accounts.find_one({"_id": account})
+        assert document is not None
+        return document["balance"], document["sequence"]
+
+    async def prove(self) -> Proof:
+        async with self._snapshots.open() as snapshot:
+            return await prove_ledger(snapshot)
+
+    async def _change(self, account: str, name: str, change: Callable[[Account], Account]) -> Account:
+        change_id, now = new_id(), utc_now()
+
+        async def nothing(_before: Account, _after: Account, _session: Session) -> None:
+            await asyncio.sleep(0)
+
+        return await self.accounts.change(
+            account,
+            owner=None,
+            change=change,
+            numbered=lambda entry: AccountChange(change_id, name, entry, now),
+            tell=lambda _account: {},
+            alongside=nothing,
+        )
+
+
+@asynccontextmanager
+async def ledger_process(
+    mongo_uri: str, database_name: str, *, kept: int = ACCOUNTS_KEPT
+) -> AsyncIterator[LedgerProcess]:
+    """A process that ends as a killed one does: nothing is written down at the end."""
+    async with connect(mongo_uri, daemon="tests") as client:
+        database = client[database_name]
+        await ensure_schema(database)
+        yield LedgerProcess(client, database, kept=kept)
+
+
+def told(outcome: Outcome) -> str:
+    """What the initiator is told."""
+    failure = outcome.transaction.failure
+    return "completed" if failure is None else failure.code
+
+
+def transfer(sender: str, receiver: str, minor: int, *, key: str = "") -> PostingCommand:
+    return _command(TransactionKind.TRANSFER, sender, receiver, minor, key, owner=OWNER)
+
+
+def funding(account: str, minor: int, *, key: str = "") -> PostingCommand:
+    return _command(TransactionKind.FUNDING, BANK, account, minor, key, owner=None)
+
+
+def _command(
+    kind: TransactionKind, sender: str, receiver: str, minor: int, key: str, *, owner: UUID | None
+) -> PostingCommand:
+    return PostingCommand(
+        kind=kind,
+        initiator=OWNER,
+        sender_owner=owner,
+        idempotency_key=key or str(uuid4()),
+        from_account=sender,
+        to_account=receiver,
+        amount_minor=minor,
+        currency=CURRENCY,
+        reference=None,
+    )
+
+
+def _account(number: str) -> Account:
+    return Account(
+        id=number,
+        owner=OWNER,
+        name=None,
+        type=AccountType.CHECKING,
+        status=AccountStatus.ACTIVE,
+        status_reason=None,
+        currency=CURRENCY,
+        balance_minor=0,
+        sequence=0,
+        opened_at=utc_now(),
+    )
