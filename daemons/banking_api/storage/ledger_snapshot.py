@@ -15,8 +15,8 @@ from daemons.contracts.errors import TransientError
 from daemons.shared.mongo import Client, Database, Document, Session
 from daemons.shared.outbox.store import OutboxStore
 
-_BATCH = 500
-"""Decoding as many takes some milliseconds, in which the event loop stands still."""
+_BATCH = 100
+"""Decoding as many takes one or two milliseconds, in which the event loop stands still."""
 
 _SNAPSHOT_TOO_OLD = 239
 _PROVED = {"kind": 1, "status": 1, "entries": 1, "failure.code": 1}
