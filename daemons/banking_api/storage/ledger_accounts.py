@@ -38,7 +38,7 @@ class LedgerAccounts:
         cursor = await self._accounts.aggregate(stages, session=session)
         return {document["_id"]: _account(document, *newest_state(document)) async for document in cursor}
 
-    async def write(self, accounts: Iterable[LedgerAccount], session: Session) -> None:
+    async def write(self, accounts: Collection[LedgerAccount], session: Session) -> None:
         """Write accounts down in the transaction that posts their newest entries."""
         updates = [{"q": {"_id": account.id}, "u": _state(account)} for account in accounts]
         written = await self._database.command(

@@ -19,7 +19,7 @@ from daemons.banking_api.domain.journal import (
 )
 from daemons.banking_api.services.proof import Proof, prove_ledger
 from daemons.banking_api.storage.journal_documents import AccountChange
-from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, StoredAccount
+from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, Posting, StoredAccount
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 BANK = settlement_account("EUR")
@@ -37,9 +37,15 @@ class Books:
         for account in self.written:
             yield account
 
-    async def journal(self) -> AsyncIterator[Record]:
-        for record in self.records:
-            yield record
+    async def accounts_size(self) -> int:
+        return len(self.written)
+
+    async def journal(self) -> AsyncIterator[list[Posting]]:
+        for start in range(0, len(self.records), 2):
+            yield [posting_of(record) for record in self.records[start : start + 2]]
+
+    async def journal_size(self) -> int:
+        return len(self.records)
 
     async def outbox_pending(self) -> int:
         return 0
@@ -102,6 +108,13 @@ class Writer:
             if entry.account_id == account and entry.sequence <= sequence
         ]
         return sum(amounts), sequence
+
+
+def posting_of(record: Record) -> Posting:
+    if isinstance(record, AccountChange):
+        return Posting(record.id, True, False, False, [record.entry], None)
+    failed = record.failure is not None
+    return Posting(record.id, False, not failed, failed, list(record.entries), record.attempt)
 
 
 def entries_of(record: Record) -> Sequence[Entry]:
