@@ -1,5 +1,6 @@
 """The rules of posting, against a plain model of balances."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
@@ -245,7 +246,7 @@ def test_a_correction_that_a_rule_refuses(
 
 
 def test_a_correction_is_between_a_customer_and_the_bank() -> None:
-    between = PostingCommand(**{**correction(debit=True).__dict__, "to_account": "B"})
+    between = replace(correction(debit=True), to_account="B")
     decision = decide([between], [account(), account("B", owner=BOB)])
     assert decision.transactions[0].failure is not None
 
