@@ -14,6 +14,7 @@ from tests.faults.invariants import assert_nothing_lost_nothing_twice, drained
 from tests.faults.load import BEYOND_EVERY_BALANCE_MINOR, Load, attempt, new_load
 from tests.faults.mongo_server import ABANDONED_TRANSACTION_SECONDS, MongoServer
 from tests.faults.tally import Tallies
+from tests.faults.told import Verdict
 from tests.support.waiting import eventually
 
 ACTIONS = ("exit", "raise", "hang")
@@ -21,6 +22,7 @@ ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 # One that hangs is given up soon: nothing but its killer ends it.
 TIMEOUT_SECONDS = 0.5
 REFUSED_SHARE = 0.2
+KNOWS_TOO_MUCH_AFTER = 5
 # However the daemon is built inside, it has to pass these.
 SURE_POINTS = {
     "banking_api": {
@@ -109,22 +111,32 @@ async def passed_points(bank: FaultBank, load: Load, kind: str) -> list[str]:
 
 
 async def start_anew(bank: FaultBank, kind: str) -> None:
-    os.kill(bank.child_pid(kind), signal.SIGKILL)
+    kill_child(bank, kind)
     await bank.until_ready(kind)
+
+
+def kill_child(bank: FaultBank, kind: str) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(bank.child_pid(kind), signal.SIGKILL)
 
 
 async def crash(bank: FaultBank, load: Load, kind: str, order: str) -> None:
     """Give the order, make it happen, and see the daemon at work again."""
     control = bank.crash_control(kind)
-    child = bank.child_pid(kind)
     control.write_text(order)
     payment = asyncio.create_task(pay(load))
+    answered = 0
 
     async def struck() -> bool:
+        nonlocal answered
         if not control.exists():
             return True
         if payment.done():
-            await pay(load)
+            answered += await pay(load) is not Verdict.NOTHING
+            if kind == "banking_api" and answered >= KNOWS_TOO_MUCH_AFTER:
+                # A process that knows every account never looks for one: only a new one does.
+                answered = 0
+                kill_child(bank, kind)
         return False
 
     try:
@@ -134,14 +146,13 @@ async def crash(bank: FaultBank, load: Load, kind: str, order: str) -> None:
     await payment
     if not order.startswith("exit"):
         # Who hangs is killed in the end; who raised may go on or stand still: both are started anew.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        kill_child(bank, kind)
     await bank.until_ready(kind)
 
 
-async def pay(load: Load) -> None:
+async def pay(load: Load) -> Verdict:
     operation = load.draw_payment()
     if load.random.random() < REFUSED_SHARE:
         operation.minor = BEYOND_EVERY_BALANCE_MINOR
     load.operations.append(operation)
-    await attempt(operation, timeout_seconds=TIMEOUT_SECONDS)
+    return await attempt(operation, timeout_seconds=TIMEOUT_SECONDS)
