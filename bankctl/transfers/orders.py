@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from bankctl.errors import usage_error
 from bankctl.money import fault_of_account, fault_of_amount, fault_of_currency, fault_of_reference
@@ -18,14 +18,13 @@ _REQUIRED = COLUMNS[:4]
 _KEY_NAMESPACE = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One row: its line in the file, its request if it can be sent, else its faults."""
 
     line: int
     request: dict[str, str]
     extra: dict[str, str]
-    faults: list[str] = field(default_factory=list)
+    faults: list[str]
 
 
 def digest_file(path: Path) -> str:
@@ -110,7 +109,7 @@ def _rows(file: IO[str], path: Path) -> Iterator[Order]:
         except csv.Error as error:
             yield Order(line, {}, {}, [f"no CSV: {error}"])
             continue
-        if any(cell.strip() for cell in cells):
+        if any(cells) and any(cell.strip() for cell in cells):
             yield _check(line, names, cells)
 
 
@@ -131,24 +130,26 @@ def _header(cells: Sequence[str], path: Path) -> list[str]:
 
 def _check(line: int, names: Sequence[str], cells: Sequence[str]) -> Order:
     values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
-    extra = {name: value for name, value in values.items() if name not in COLUMNS}
+    sender, receiver = values.pop("from", ""), values.pop("to", "")
+    amount, currency = values.pop("amount", ""), values.pop("currency", "").upper()
+    reference = values.pop("reference", "")
     faults = []
     if len(cells) != len(names):
         faults.append(f"the row has {len(cells)} cells, the header {len(names)}")
-    if not all(cell.isprintable() or "\n" in cell for cell in cells):
+    # A file may have millions of rows, and all but few are printable throughout.
+    if not "".join(cells).isprintable() and not all(cell.isprintable() or "\n" in cell for cell in cells):
         faults.append("the row has characters that cannot be printed, or is not UTF-8")
-    sender, receiver = values.get("from", ""), values.get("to", "")
-    amount, currency = values.get("amount", ""), values.get("currency", "").upper()
-    reference = values.get("reference", "")
-    checks = (
-        ("from", fault_of_account(sender)),
-        ("to", fault_of_account(receiver)),
-        ("amount", fault_of_amount(amount)),
-        ("currency", fault_of_currency(currency)),
-        ("reference", fault_of_reference(reference)),
-    )
-    faults += [f"{name}: {fault}" for name, fault in checks if fault]
+    if fault := fault_of_account(sender):
+        faults.append(f"from: {fault}")
+    if fault := fault_of_account(receiver):
+        faults.append(f"to: {fault}")
+    if fault := fault_of_amount(amount):
+        faults.append(f"amount: {fault}")
+    if fault := fault_of_currency(currency):
+        faults.append(f"currency: {fault}")
+    if reference and (fault := fault_of_reference(reference)):
+        faults.append(f"reference: {fault}")
     request = {"from_account": sender, "to_account": receiver, "amount": amount, "currency": currency}
     if reference:
         request["reference"] = reference
-    return Order(line, request, extra, faults)
+    return Order(line, request, values, faults)

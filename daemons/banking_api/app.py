@@ -128,15 +128,19 @@ def build(settings: BankingSettings) -> web.Application:
             stack.push_async_callback(relay.close)
             writers = await stack.enter_async_context(LedgerWriters(database).signed_on())
             ledger_store = MongoLedger(client, database, outbox, writers, BookingWitness(audit, approvals))
+            ledger_store.start()
             stack.push_async_callback(ledger_store.close)
             engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.
             stack.push_async_callback(engine.close)
             app[TRANSFERS_KEY] = Transfers(engine, ledger_store, account_store, clock=utc_now, new_id=new_id)
-            adjustments = Adjustments(ledger_store, account_store, journal, clock=utc_now, new_id=new_id)
             app[SECOND_PERSON_KEY] = SecondPerson(
-                app[ACCOUNTS_KEY], app[TRANSFERS_KEY], adjustments, approvals, settings
+                app[ACCOUNTS_KEY],
+                app[TRANSFERS_KEY],
+                Adjustments(ledger_store, account_store, journal, clock=utc_now, new_id=new_id),
+                approvals,
+                settings,
             )
             _log.info("ready", port=settings.port)
             yield

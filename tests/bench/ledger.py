@@ -95,6 +95,7 @@ async def running_engine(
     """Run the product's engine in this process, wired as banking_api wires it; its events stay put."""
     async with LedgerWriters(ledger.database).signed_on() as writers:
         store = MongoLedger(ledger.client, ledger.database, ledger.outbox, writers)
+        store.start()
         engine = CommitEngine(store, clock=utc_now, new_id=new_id, committed=committed)
         engine.start()
         try:

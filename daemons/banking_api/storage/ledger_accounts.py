@@ -1,6 +1,6 @@
 """Accounts as deciding needs them: as written down, as the journal says, and written down again."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from itertools import islice
 
 import pymongo
@@ -11,6 +11,7 @@ from daemons.banking_api.domain.journal import is_system_account
 from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
 from daemons.shared.mongo import Database, Document, Session
 
+_READ_AT_ONCE = 500
 _WRITTEN_BACK_AT_ONCE = 5_000
 _WRITE_BACK_TIMEOUT_SECONDS = 3
 """A group's answers wait for it, and so does a daemon that stops."""
@@ -31,6 +32,21 @@ class LedgerAccounts:
             document["_id"]: _account(document, document["balance"], document["sequence"])
             async for document in cursor
         }
+
+    async def written_in_turn(self, limit: int) -> AsyncIterator[list[LedgerAccount]]:
+        """Yield up to so many accounts as last written down, some at a time."""
+        cursor = self._accounts.find({}, _FIELDS).limit(limit).batch_size(_READ_AT_ONCE)
+        while documents := await cursor.to_list(_READ_AT_ONCE):
+            yield [_account(found, found["balance"], found["sequence"]) for found in documents]
+
+    async def hold(self, ids: Collection[str], session: Session) -> None:
+        """Keep other processes off the accounts until this transaction ends.
+
+        Raises:
+            OperationFailure: another one has them now; the transaction is to be begun anew.
+        """
+        # A write that changes something: the database passes over one that does not, and then nobody waits.
+        await self._accounts.update_many({"_id": {"$in": list(ids)}}, {"$inc": {"held": 1}}, session=session)
 
     async def exact(self, ids: Collection[str], session: Session) -> dict[str, LedgerAccount]:
         """Return those that exist, as the journal says: one search of the index for each."""

@@ -6,7 +6,9 @@ only on accounts that nobody has changed since (docs/adr/0011). A refusal takes 
 is read again in the transaction before it counts.
 """
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +23,7 @@ from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
-from daemons.banking_api.storage.working_set import WorkingSet
+from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.shared.mongo import (
     TRANSACTION_TIMEOUT_SECONDS,
@@ -32,6 +34,7 @@ from daemons.shared.mongo import (
     run_transaction,
 )
 from daemons.shared.outbox.store import OutboxStore
+from daemons.shared.tasks import end_task
 
 Accounts = Mapping[str, LedgerAccount]
 Stored = Mapping[bytes, JournalTransaction]
@@ -39,6 +42,8 @@ Decide = Callable[[Accounts, Stored], GroupDecision]
 Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session], Awaitable[None]]
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
+_HOT_FROM = 8
+"""So many commands of one group on one account, and other processes' groups will want it too."""
 _LAGGING_BEFORE_ALL_ARE_SEARCHED = 2
 _log = structlog.get_logger()
 
@@ -83,6 +88,11 @@ class MongoLedger:
         self._witness = witness
         self._settled = RecentKeys()
         self._working_set = WorkingSet()
+        self._warming_up: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Read as many accounts as there is room for, meanwhile, so that the first payments need not."""
+        self._warming_up = asyncio.create_task(self._warm_up(), name="ledger-warm-up")
 
     async def post(self, commands: Sequence[PostingCommand], decide: Decide) -> list[Outcome]:
         """Decide and write the group, all or nothing; the outcomes are in the commands' order.
@@ -111,6 +121,8 @@ class MongoLedger:
 
     async def close(self) -> None:
         """Write down what only this process knows well, so that the next one need not search for it."""
+        if self._warming_up is not None:
+            await end_task(self._warming_up)
         await self._write_back(self._working_set.empty())
 
     async def read_accounts(self, command: PostingCommand) -> Accounts:
@@ -122,6 +134,8 @@ class MongoLedger:
         self, commands: Sequence[PostingCommand], decide: Decide, reading: _Reading, session: Session
     ) -> GroupDecision:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
+        if not self._writers.alone and (hot := _hot(commands)):
+            await self._accounts.hold(hot, session)
         accounts = await self._read(_named(commands), reading, session)
         stored = await self._read_stored(commands, session) if reading.look_for_keys else {}
         decision = decide(accounts, stored)
@@ -193,6 +207,15 @@ class MongoLedger:
             self._working_set.forget(account)
             reading.taken[account] = key[HISTORY_FIELDS[1]]
 
+    async def _warm_up(self) -> None:
+        try:
+            async for accounts in self._accounts.written_in_turn(ACCOUNTS_KEPT):
+                if not self._writers.alone:
+                    return
+                self._working_set.get_to_know(accounts)
+        except PyMongoError as error:
+            _log.info("accounts not read beforehand", reason=type(error).__name__)
+
     async def _write_back(self, accounts: Sequence[LedgerAccount]) -> None:
         try:
             await self._accounts.write_back(accounts)
@@ -234,3 +257,13 @@ def _settled(command: PostingCommand, transaction: JournalTransaction) -> Outcom
 
 def _named(commands: Sequence[PostingCommand]) -> set[str]:
     return {command.from_account for command in commands} | {command.to_account for command in commands}
+
+
+def _hot(commands: Sequence[PostingCommand]) -> set[str]:
+    """Return the accounts that so much of the group touches that other processes' groups will too.
+
+    Two groups that meet on an account cannot both be committed; who finds out first has done least in vain.
+    """
+    touched = Counter(command.to_account for command in commands)
+    touched.update(command.from_account for command in commands)
+    return {account for account, times in touched.items() if times >= _HOT_FROM}

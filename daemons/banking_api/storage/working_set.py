@@ -39,6 +39,12 @@ class WorkingSet:
         pushed_out = list(islice(self._kept, excess))
         return [self._kept.pop(id_) for id_ in pushed_out]
 
+    def get_to_know(self, accounts: Iterable[LedgerAccount]) -> None:
+        """Keep accounts as read, where there is room and nothing is known of them from a commit."""
+        for account in accounts:
+            if len(self._kept) < self._limit:
+                self._kept.setdefault(account.id, account)
+
     def empty(self) -> list[LedgerAccount]:
         """Keep nothing any longer; return all that was kept."""
         kept, self._kept = self._kept, {}
