@@ -37,7 +37,8 @@ async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> 
     client = bank.client
     name = f"proof_{uuid4().hex[:12]}"
     documents = [
-        {"_id": new_id(), "status": "failed", "entries": [], "failure": {"code": "x"}} for _ in range(3000)
+        {"_id": new_id(), "kind": "transfer", "status": "failed", "entries": [], "failure": {"code": "x"}}
+        for _ in range(3000)
     ]
     await client[name]["journal"].insert_many(documents)
     progress = Progress()
