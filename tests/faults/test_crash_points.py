@@ -22,6 +22,8 @@ ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 # One that hangs is given up soon: nothing but its killer ends it.
 TIMEOUT_SECONDS = 0.5
 REFUSED_SHARE = 0.2
+REPEATED_SHARE = 0.25
+PATIENCE_WITH_CHANCE_SECONDS = 10
 KNOWS_TOO_MUCH_AFTER = 5
 # However the daemon is built inside, it has to pass these.
 SURE_POINTS = {
@@ -79,9 +81,8 @@ async def test_crashes_at_every_point_lose_nothing(
     load = await new_load(bank, people=1, accounts_each=12)
     points = await passed_points(bank, load, kind)
     orders = [f"{action} {point}" for action in ACTIONS for point in points] * ROUNDS
-    for order in orders:
-        await crash(bank, load, kind, order)
-    tallies.add(f"{kind} at every await", len(orders), await assert_nothing_lost_nothing_twice(load))
+    struck = [await crash(bank, load, kind, order) for order in orders]
+    tallies.add(f"{kind} at every await", sum(struck), await assert_nothing_lost_nothing_twice(load))
 
 
 async def passed_points(bank: FaultBank, load: Load, kind: str) -> list[str]:
@@ -120,8 +121,12 @@ def kill_child(bank: FaultBank, kind: str) -> None:
         os.kill(bank.child_pid(kind), signal.SIGKILL)
 
 
-async def crash(bank: FaultBank, load: Load, kind: str, order: str) -> None:
-    """Give the order, make it happen, and see the daemon at work again."""
+async def crash(bank: FaultBank, load: Load, kind: str, order: str) -> bool:
+    """Give the order, make it happen, and see the daemon at work again.
+
+    False where it did not come to that: some points are passed only by chance (a transaction that is given up
+    after a refusal on old knowledge, say), and are not waited for long.
+    """
     control = bank.crash_control(kind)
     control.write_text(order)
     payment = asyncio.create_task(pay(load))
@@ -139,20 +144,31 @@ async def crash(bank: FaultBank, load: Load, kind: str, order: str) -> None:
                 kill_child(bank, kind)
         return False
 
+    is_sure = order.partition(" ")[2] in SURE_POINTS[kind]
     try:
-        await eventually(struck)
+        async with asyncio.timeout(None if is_sure else PATIENCE_WITH_CHANCE_SECONDS):
+            await eventually(struck)
     except TimeoutError:
-        raise AssertionError(f"{kind} never came to: {order}") from None
+        assert not is_sure, f"{kind} never came to: {order}"
+        control.unlink(missing_ok=True)
+        await payment
+        return False
     await payment
     if not order.startswith("exit"):
         # Who hangs is killed in the end; who raised may go on or stand still: both are started anew.
         kill_child(bank, kind)
     await bank.until_ready(kind)
+    return True
 
 
 async def pay(load: Load) -> Verdict:
-    operation = load.draw_payment()
-    if load.random.random() < REFUSED_SHARE:
-        operation.minor = BEYOND_EVERY_BALANCE_MINOR
-    load.operations.append(operation)
+    chance = load.random.random()
+    if load.operations and chance < REPEATED_SHARE:
+        # A process that has not seen the key finds it taken, and begins anew.
+        operation = load.random.choice(load.operations)
+    else:
+        operation = load.draw_payment()
+        if chance > 1 - REFUSED_SHARE:
+            operation.minor = BEYOND_EVERY_BALANCE_MINOR
+        load.operations.append(operation)
     return await attempt(operation, timeout_seconds=TIMEOUT_SECONDS)
