@@ -14,6 +14,7 @@ from daemons.contracts.permissions import Role
 from daemons.notifier.services.record_events import EventRecorder
 from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.shared.clock import utc_now
+from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
@@ -219,8 +220,8 @@ async def test_the_consumer_stops_visibly_and_goes_on_when_an_operator_has_looke
     kafka_broker: str,
 ) -> None:
     """A bad release writes what nobody can read; only so much of it is buried, on a real Kafka."""
-    await ensure_topics(kafka_broker, [event_type.value for event_type in EventType])
-    producer = EventProducer(kafka_broker, client_id="tests")
+    await ensure_topics(KafkaCluster(kafka_broker), [event_type.value for event_type in EventType])
+    producer = EventProducer(KafkaCluster(kafka_broker), client_id="tests")
     good = transfers(10)
     bad = [
         OutgoingRecord(record.topic, "one", record.value, {**record.headers, _VERSION: "0.9"})
