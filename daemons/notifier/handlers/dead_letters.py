@@ -19,7 +19,7 @@ from daemons.notifier.handlers.keys import LETTERS_KEY, LIMIT_KEY, REPLAYER_KEY
 from daemons.notifier.services.replay_dead_letters import dead_letter_not_found
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.http.requests import read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 
@@ -36,7 +36,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
     found = await letters.page(
         topic=query.topic,
         status=LetterStatus(query.status) if query.status else None,
-        before=_position(query.cursor),
+        before=decode_id_cursor(query.cursor),
         limit=query.limit + 1,
     )
     shown = found[: query.limit]
@@ -87,13 +87,3 @@ async def resume_dead_letters(request: web.Request) -> web.Response:
 
 def _letter_id(request: web.Request) -> UUID:
     return read_uuid(request, "id", missing=dead_letter_not_found())
-
-
-def _position(cursor: str | None) -> UUID | None:
-    position = decode_cursor(cursor)
-    if position is None:
-        return None
-    try:
-        return UUID(bytes=position)
-    except ValueError:
-        raise invalid_cursor() from None

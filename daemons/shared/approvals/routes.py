@@ -10,7 +10,7 @@ from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.views import ApprovalPage, ApprovalQuery, ApprovalView, Rejection
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.http.requests import read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 
@@ -30,7 +30,7 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
         # One more than asked tells whether another page follows.
         found = await request.app[APPROVALS_KEY].page(
             status=ApprovalStatus(query.status) if query.status else None,
-            before=_position(query.cursor),
+            before=decode_id_cursor(query.cursor),
             limit=query.limit + 1,
         )
         shown = found[: query.limit]
@@ -73,13 +73,3 @@ def _view(request: web.Request, approval: Approval) -> ApprovalView:
 
 def _approval_id(request: web.Request) -> UUID:
     return read_uuid(request, "id", missing=approval_not_found())
-
-
-def _position(cursor: str | None) -> UUID | None:
-    position = decode_cursor(cursor)
-    if position is None:
-        return None
-    try:
-        return UUID(bytes=position)
-    except ValueError:
-        raise invalid_cursor() from None

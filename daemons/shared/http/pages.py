@@ -3,6 +3,7 @@
 import base64
 import binascii
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
@@ -44,6 +45,21 @@ def decode_cursor(cursor: str | None) -> bytes | None:
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
+        raise invalid_cursor() from None
+
+
+def decode_id_cursor(cursor: str | None) -> UUID | None:
+    """Return the id a cursor stands for, where a list is in the order of its ids.
+
+    Raises:
+        InvalidRequestError: with code `invalid_cursor`.
+    """
+    position = decode_cursor(cursor)
+    if position is None:
+        return None
+    try:
+        return UUID(bytes=position)
+    except ValueError:
         raise invalid_cursor() from None
 
 

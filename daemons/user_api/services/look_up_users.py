@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.user import User, user_not_found
 from daemons.user_api.services.parts import Parts
@@ -45,17 +45,9 @@ async def list_users(parts: Parts, *, limit: int, cursor: str | None, email: str
     """
     # One more than asked tells whether another page follows.
     found = await parts.users.page(
-        email=None if email is None else normalise_email(email), before=_position(cursor), limit=limit + 1
+        email=None if email is None else normalise_email(email),
+        before=decode_id_cursor(cursor),
+        limit=limit + 1,
     )
     page = found[:limit]
     return UserPage(page, encode_cursor(page[-1].id.bytes) if len(found) > limit else None)
-
-
-def _position(cursor: str | None) -> UUID | None:
-    position = decode_cursor(cursor)
-    if position is None:
-        return None
-    try:
-        return UUID(bytes=position)
-    except ValueError:
-        raise invalid_cursor() from None
