@@ -95,17 +95,9 @@ def build(settings: BankingSettings) -> web.Application:
         ],
     )
     app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)
-    app[ACCOUNTS_KEY] = Accounts(
-        account_store,
-        AccountWitness(audit, approvals),
-        clock=utc_now,
-        new_id=new_id,
-        draw_payload=_draw_payload,
-    )
     app[AUDIT_KEY] = audit
     app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
     app[APPROVALS_KEY] = approvals
-    app[STATEMENTS_KEY] = Statements(journal, AccountHistory(database), app[ACCOUNTS_KEY], directory)
     app[DIRECTORY_KEY] = directory
     app[OUTBOX_KEY] = outbox
     app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))
@@ -134,6 +126,15 @@ def build(settings: BankingSettings) -> web.Application:
             engine.start()
             # Last in, first out: the engine settles what waits while relay and producer still run.
             stack.push_async_callback(engine.close)
+            app[ACCOUNTS_KEY] = Accounts(
+                account_store,
+                AccountWitness(audit, approvals),
+                clock=utc_now,
+                new_id=new_id,
+                draw_payload=_draw_payload,
+                holding_back_payments=engine.holding_back,
+            )
+            app[STATEMENTS_KEY] = Statements(journal, AccountHistory(database), app[ACCOUNTS_KEY], directory)
             app[TRANSFERS_KEY] = Transfers(engine, ledger_store, account_store, clock=utc_now, new_id=new_id)
             app[SECOND_PERSON_KEY] = SecondPerson(
                 app[ACCOUNTS_KEY],

@@ -1,6 +1,7 @@
 """Opening, reading and changing accounts."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from uuid import UUID
 
@@ -33,8 +34,10 @@ class Accounts:
         clock: Callable[[], datetime],
         new_id: Callable[[], UUID],
         draw_payload: Callable[[], int],
+        holding_back_payments: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
         self._store = store
+        self._holding_back_payments = holding_back_payments
         self._witness = witness
         self._clock = clock
         self._new_id = new_id
@@ -166,14 +169,19 @@ class Accounts:
             actor, act, account_id, reason=reason, at=self._clock(), approval=approval
         )
         change_id, now = self._new_id(), self._clock()
-        changed = await self._store.change(
-            account_id,
-            owner=owner,
-            change=change,
-            numbered=lambda entry: AccountChange(change_id, _CHANGES[act], entry, now),
-            tell=self._tell(actor.user_id, _CHANGES[act], reason, event_id=change_id, at=now),
-            alongside=testimony.write,
-        )
+        if owner is not None and await self._store.find(account_id, owner=owner) is None:
+            # Nobody may hold back payments on an account that is not theirs.
+            raise account_not_found(account_id)
+        # A change and a payment both want the account's next number: a freeze must not lose to payments.
+        async with self._holding_back_payments(account_id):
+            changed = await self._store.change(
+                account_id,
+                owner=owner,
+                change=change,
+                numbered=lambda entry: AccountChange(change_id, _CHANGES[act], entry, now),
+                tell=self._tell(actor.user_id, _CHANGES[act], reason, event_id=change_id, at=now),
+                alongside=testimony.write,
+            )
         testimony.log()
         return changed
 

@@ -8,7 +8,8 @@ other.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -53,7 +54,7 @@ class CommitEngine:
         self._arrived = asyncio.Event()
         self._closing = False
         self._running: asyncio.Task[None] | None = None
-        self._commits: set[asyncio.Task[None]] = set()
+        self._commits: dict[asyncio.Task[None], Group] = {}
 
     def start(self) -> None:
         """Begin committing in a task that this engine holds."""
@@ -99,6 +100,22 @@ class CommitEngine:
         self._arrived.set()
         return answer
 
+    @asynccontextmanager
+    async def holding_back(self, account_id: str) -> AsyncIterator[None]:
+        """Post nothing on the account meanwhile: whoever changes it need not race with its payments.
+
+        Payments that wait for it are posted afterwards; those of other processes are not held back.
+        """
+        reservation = self._gathering.reserve(account_id)
+        try:
+            under_way = [commit for commit, group in self._commits.items() if account_id in group.accounts]
+            if under_way:
+                await asyncio.wait(under_way)
+            yield
+        finally:
+            self._gathering.release(reservation)
+            self._arrived.set()
+
     async def _run(self) -> None:
         while not (self._closing and self._gathering.idle):
             await self._arrived.wait()
@@ -108,10 +125,10 @@ class CommitEngine:
 
     def _commit(self, group: Group) -> None:
         commit = asyncio.create_task(self._settle(group.members), name="commit")
-        self._commits.add(commit)
+        self._commits[commit] = group
 
         def ended(_: asyncio.Task[None]) -> None:
-            self._commits.discard(commit)
+            del self._commits[commit]
             self._gathering.end(group)
             self._arrived.set()
 

@@ -33,6 +33,13 @@ class Group:
     accounts: set[str] = field(default_factory=set)
 
 
+@dataclass(eq=False, frozen=True, slots=True)
+class Reservation:
+    """An account that no group may have for a while."""
+
+    account: str
+
+
 class Gathering:
     """What waits, what is held back by a running group, and which groups run."""
 
@@ -40,7 +47,8 @@ class Gathering:
         self._waiting: deque[Waiting] = deque()
         self._held: list[Waiting] = []
         self._running: set[Group] = set()
-        # Accounts of running groups, and of what is held behind them.
+        self._reservations: set[Reservation] = set()
+        # Accounts of running groups and of reservations, and of what is held behind them.
         self._blocked: set[str] = set()
 
     def __len__(self) -> int:
@@ -81,9 +89,25 @@ class Gathering:
     def end(self, group: Group) -> None:
         """Free the group's accounts; what was held back comes before what arrived since."""
         self._running.discard(group)
+        self._look_again()
+
+    def reserve(self, account: str) -> Reservation:
+        """Let no group begin that touches the account, until `release` is told; one that runs goes on."""
+        reservation = Reservation(account)
+        self._reservations.add(reservation)
+        self._blocked.add(account)
+        return reservation
+
+    def release(self, reservation: Reservation) -> None:
+        """Free the account; what was held back comes before what arrived since."""
+        self._reservations.discard(reservation)
+        self._look_again()
+
+    def _look_again(self) -> None:
         self._waiting.extendleft(reversed(self._held))
         self._held.clear()
-        self._blocked = set().union(*(running.accounts for running in self._running))
+        self._blocked = {reservation.account for reservation in self._reservations}
+        self._blocked.update(*(running.accounts for running in self._running))
 
     def _is_worth_it(self) -> bool:
         """A free database is used at once; a busy one for a group about as large as those that run."""

@@ -1,8 +1,12 @@
 """Accounts over the real routes, on the real database."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
-from tests.support.bank import Bank
+from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
+from tests.support.waiting import eventually
 
 UNKNOWN = "1000000009"
 
@@ -90,6 +94,51 @@ async def test_a_change_takes_a_number_among_the_accounts_entries(bank: Bank) ->
     assert await shown() == ("4.00", 4)
     lines = (await alice.get(f"/accounts/{account}/transactions")).json()["items"]
     assert [line["sequence"] for line in lines] == [4, None, 1]
+
+
+@pytest.mark.parametrize("through", ["the same process", "another process"])
+async def test_an_account_is_frozen_while_payments_come_without_a_pause(
+    bank: Bank, mongo_uri: str, through: str
+) -> None:
+    """Freeze and payments want the same next number; who freezes must not have to ask again."""
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    account, other = await alice.open_account(), await alice.open_account()
+    await operator.fund(account, "1000.00")
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, suffix=bank.suffix) as second:
+        if through == "another process":
+            operator = replace(operator, banking_api=second.banking_api)
+        for _ in range(3):
+            answers: list[str] = []
+            stopping = asyncio.Event()
+            paying = [
+                asyncio.create_task(_pay_to_and_fro(alice, account, other, answers, stopping))
+                for _ in range(24)
+            ]
+
+            async def under_way(answers: list[str] = answers) -> bool:
+                return len(answers) > 50
+
+            await eventually(under_way)
+            frozen = await operator.patch(f"/accounts/{account}/freeze", {"reason": "court order 9"})
+            assert (frozen.status_code, frozen.json()["status"]) == (200, "frozen")
+            before = await alice.balance(account)
+            stopping.set()
+            await asyncio.gather(*paying)
+            assert set(answers) == {"paid", "account_frozen"}
+            assert await alice.balance(account) == before
+            thawed = await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "lifted"})
+            assert thawed.json()["status"] == "active"
+
+
+async def _pay_to_and_fro(
+    payer: Person, account: str, other: str, answers: list[str], stopping: asyncio.Event
+) -> None:
+    pair = (account, other)
+    while not stopping.is_set():
+        answer = await payer.transfer(*pair, "1.00")
+        answers.append(str(answer.json().get("code", "paid")))
+        if answers[-1] == "paid":
+            pair = (pair[1], pair[0])
 
 
 @pytest.mark.parametrize("role", ["user", "support"])

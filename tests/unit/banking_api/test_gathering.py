@@ -75,6 +75,26 @@ def test_others_overtake_a_blocked_account_once_enough_wait() -> None:
     assert keys(gathering.begin()) == ["1", "2"]
 
 
+def test_a_reserved_accounts_commands_wait_and_come_in_their_order() -> None:
+    gathering = Gathering()
+    gathering.add(waiting(0, "a", "b"))
+    first, one, other = gathering.begin(), gathering.reserve("a"), gathering.reserve("a")
+    assert keys(first) == ["0"]
+    assert first is not None
+    gathering.end(first)
+    for number, pair in enumerate([("a", "c"), ("c", "d"), ("x", "y")], start=1):
+        gathering.add(waiting(number, *pair))
+    second = gathering.begin()
+    # Not the second, for it comes behind the first on account c.
+    assert keys(second) == ["3"]
+    assert second is not None
+    gathering.end(second)
+    gathering.release(one)
+    assert gathering.begin() is None
+    gathering.release(other)
+    assert keys(gathering.begin()) == ["1", "2"]
+
+
 @given(
     st.lists(
         st.one_of(
