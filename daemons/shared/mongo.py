@@ -32,7 +32,8 @@ TRANSACTION_TIMEOUT_SECONDS = 8
 _DUPLICATE_KEY = 11000
 _WRITE_CONFLICT = 112
 _FIRST_PAUSE_SECONDS = 0.001
-_LONGEST_PAUSE_SECONDS = 0.008
+LONGEST_PAUSE_SECONDS = 0.004
+"""After so long at most a transaction that met another one is begun anew."""
 _DURABLE = WriteConcern(w="majority", j=True)
 
 
@@ -155,7 +156,7 @@ async def _run_between_others(session: Session, body: Callable[[Session], Awaita
         except _MetAnotherError:
             # Of two that met, both must not come back at the same moment.
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - nothing secret
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _is_duplicate_key(error: BulkWriteError) -> bool:

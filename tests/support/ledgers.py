@@ -34,13 +34,16 @@ BANK = settlement_account(CURRENCY)
 class LedgerProcess:
     """What one process knows and does; `kept` is how many accounts it has room for.
 
-    It takes itself for the only writer, however many there are: the worst that a hint can be.
+    Unless told that it is not `alone` it takes itself for the only writer, however many there are: the worst
+    that a hint can be.
     """
 
-    def __init__(self, client: Client, database: Database, *, kept: int = ACCOUNTS_KEPT) -> None:
+    def __init__(
+        self, client: Client, database: Database, *, kept: int = ACCOUNTS_KEPT, alone: bool = True
+    ) -> None:
         outbox = OutboxStore(database)
         self.writers = LedgerWriters(database)
-        self.writers.alone = True
+        self.writers.alone = alone
         self.ledger = MongoLedger(client, database, outbox, self.writers)
         self.ledger._working_set = WorkingSet(limit=kept)
         self.accounts = MongoAccounts(client, database, outbox)
@@ -119,13 +122,13 @@ class LedgerProcess:
 
 @asynccontextmanager
 async def ledger_process(
-    mongo_uri: str, database_name: str, *, kept: int = ACCOUNTS_KEPT
+    mongo_uri: str, database_name: str, *, kept: int = ACCOUNTS_KEPT, alone: bool = True
 ) -> AsyncIterator[LedgerProcess]:
     """A process that ends as a killed one does: nothing is written down at the end."""
     async with connect(mongo_uri, daemon="tests") as client:
         database = client[database_name]
         await ensure_schema(database)
-        yield LedgerProcess(client, database, kept=kept)
+        yield LedgerProcess(client, database, kept=kept, alone=alone)
 
 
 def told(outcome: Outcome) -> str:

@@ -120,7 +120,7 @@ class CommitEngine:
         while not (self._closing and self._gathering.idle):
             await self._arrived.wait()
             self._arrived.clear()
-            while (group := self._gathering.begin()) is not None:
+            while (group := self._gathering.begin(at_once=self._ledger.groups_at_once)) is not None:
                 self._commit(group)
 
     def _commit(self, group: Group) -> None:

@@ -11,8 +11,6 @@ from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import PostingCommand
 
 GROUP_LIMIT = 1024
-LANES = 4
-"""How many groups may be committed at once."""
 OVERLAP_FROM = 32
 """How many must wait before a group joins running ones: each group costs round trips of its own."""
 
@@ -64,9 +62,12 @@ class Gathering:
         """Let a command wait for its group."""
         self._waiting.append(waiting)
 
-    def begin(self) -> Group | None:
-        """Return the group to commit now, if it is worth it; it runs until `end` is told."""
-        if not self._is_worth_it():
+    def begin(self, *, at_once: int) -> Group | None:
+        """Return the group to commit now beside so many others at most, if it is worth it.
+
+        It runs until `end` is told.
+        """
+        if not self._is_worth_it(at_once):
             return None
         group = Group()
         members, accounts, blocked = group.members, group.accounts, self._blocked
@@ -109,9 +110,9 @@ class Gathering:
         self._blocked = {reservation.account for reservation in self._reservations}
         self._blocked.update(*(running.accounts for running in self._running))
 
-    def _is_worth_it(self) -> bool:
+    def _is_worth_it(self, at_once: int) -> bool:
         """A free database is used at once; a busy one for a group about as large as those that run."""
         if not self._running:
             return bool(self._waiting)
         average = sum(len(running.members) for running in self._running) // len(self._running)
-        return len(self._running) < LANES and len(self._waiting) >= max(OVERLAP_FROM, average)
+        return len(self._running) < at_once and len(self._waiting) >= max(OVERLAP_FROM, average)

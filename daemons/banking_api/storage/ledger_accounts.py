@@ -39,30 +39,11 @@ class LedgerAccounts:
         while documents := await cursor.to_list(_READ_AT_ONCE):
             yield [_account(found, found["balance"], found["sequence"]) for found in documents]
 
-    async def hold(self, ids: Collection[str], session: Session) -> None:
-        """Keep other processes off the accounts until this transaction ends.
-
-        Raises:
-            OperationFailure: another one has them now; the transaction is to be begun anew.
-        """
-        # A write that changes something: the database passes over one that does not, and then nobody waits.
-        await self._accounts.update_many({"_id": {"$in": list(ids)}}, {"$inc": {"held": 1}}, session=session)
-
     async def exact(self, ids: Collection[str], session: Session) -> dict[str, LedgerAccount]:
         """Return those that exist, as the journal says: one search of the index for each."""
         stages: list[Document] = [{"$match": {"_id": {"$in": list(ids)}}}, {"$project": _FIELDS}, WITH_NEWEST]
         cursor = await self._accounts.aggregate(stages, session=session)
         return {document["_id"]: _account(document, *newest_state(document)) async for document in cursor}
-
-    async def write(self, accounts: Collection[LedgerAccount], session: Session) -> None:
-        """Write accounts down in the transaction that posts their newest entries."""
-        updates = [{"q": {"_id": account.id}, "u": _state(account)} for account in accounts]
-        written = await self._database.command(
-            "update", self._accounts.name, updates=updates, ordered=False, session=session
-        )
-        if written["n"] != len(updates) or written.get("writeErrors"):
-            # A snapshot makes this impossible; should it be wrong, the group must not be committed.
-            raise RuntimeError("an account vanished within its own transaction")
 
     async def write_back(self, accounts: Collection[LedgerAccount]) -> None:
         """Write accounts down some time after their entries, unless a later state stands there already.
@@ -71,7 +52,10 @@ class LedgerAccounts:
             PyMongoError: some are not written down; nobody needs them to be.
         """
         updates = iter(
-            {"q": {"_id": account.id, "sequence": {"$lt": account.sequence}}, "u": _state(account)}
+            {
+                "q": {"_id": account.id, "sequence": {"$lt": account.sequence}},
+                "u": {"$set": {"balance": account.balance_minor, "sequence": account.sequence}},
+            }
             for account in accounts
         )
         while some := list(islice(updates, _WRITTEN_BACK_AT_ONCE)):
@@ -79,10 +63,6 @@ class LedgerAccounts:
                 await self._database.command(
                     "update", self._accounts.name, updates=some, ordered=False, writeConcern={"w": 1}
                 )
-
-
-def _state(account: LedgerAccount) -> Document:
-    return {"$set": {"balance": account.balance_minor, "sequence": account.sequence}}
 
 
 def _account(document: Document, balance_minor: int, sequence: int) -> LedgerAccount:

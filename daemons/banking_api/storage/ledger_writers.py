@@ -1,7 +1,7 @@
 """Which processes write to this ledger now: a hint for what to read and write, never a proof.
 
-Each process says once a second that it is there. One that is alone knows the accounts best itself. Of
-several, each reads accounts as written down, and writes them down with what it posts.
+Each process says once a second that it is there. One that is alone knows the accounts best itself. Several
+take turns (`ledger_turns`), and where one is new the others write down what only they know.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ class LedgerWriters:
         self._own = new_id()
         self.alone = False
         """Whether no other process was there at the last beat."""
+        self.newcomers = False
+        """Whether others have come who know nothing yet; set back by whoever writes down what it knows."""
+        self._seen: set[UUID] = set()
 
     @asynccontextmanager
     async def signed_on(self) -> AsyncIterator["LedgerWriters"]:
@@ -58,7 +61,10 @@ class LedgerWriters:
         try:
             # By the database's clock, for those of several machines differ.
             await self._writers.update_one({"_id": self._own}, [{"$set": {"seen_at": "$$NOW"}}], upsert=True)
-            self.alone = await self._others() == set()
+            others = await self._others()
+            self.alone = not others
+            self.newcomers = self.newcomers or not others <= self._seen
+            self._seen = others
         except PyMongoError as error:
             self.alone = False
             _log.info("the ledger's writers are not known", reason=type(error).__name__)

@@ -1,6 +1,7 @@
 """Accounts in MongoDB."""
 
 import struct
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,15 @@ from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_stat
 from daemons.banking_api.storage.journal_documents import AccountChange, change_document
 from daemons.contracts.errors import TransientError
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
-from daemons.shared.mongo import Client, Database, Document, Session, run_transaction, unavailable
+from daemons.shared.mongo import (
+    TRANSACTION_TIMEOUT_SECONDS,
+    Client,
+    Database,
+    Document,
+    Session,
+    run_transaction,
+    unavailable,
+)
 from daemons.shared.outbox.store import OutboxStore
 
 Change = Callable[[Account], Account]
@@ -23,7 +32,6 @@ Tell = Callable[[Account], Document]
 Numbered = Callable[[Entry], AccountChange]
 """Makes the change's place in the account's history of the entry that numbers it."""
 Alongside = Callable[[Account, Account, Session], Awaitable[None]]
-_ATTEMPTS_AT_A_NUMBER = 5
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CURSOR = struct.Struct(">q10s")
 
@@ -120,11 +128,12 @@ class MongoAccounts:
             await alongside(before, after, session)
             return after
 
-        for _ in range(_ATTEMPTS_AT_A_NUMBER):
+        deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
             try:
                 return await run_transaction(self._client, body)
             except DuplicateKeyError:
-                continue  # a payment came first
+                continue  # a payment came first, by another process
         raise TransientError("unavailable", f"Account {account_id} is too busy to change; try again.")
 
     async def page(

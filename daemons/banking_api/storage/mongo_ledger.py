@@ -8,7 +8,6 @@ is read again in the transaction before it counts.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +19,7 @@ from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Ou
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
+from daemons.banking_api.storage.ledger_turns import LedgerTurns
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
@@ -42,9 +42,8 @@ Decide = Callable[[Accounts, Stored], GroupDecision]
 Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session], Awaitable[None]]
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
-_HOT_FROM = 8
-"""So many commands of one group on one account, and other processes' groups will want it too."""
-_LAGGING_BEFORE_ALL_ARE_SEARCHED = 2
+_GROUPS_AT_ONCE = 4
+_TAKEN_BEFORE_ALL_ARE_SEARCHED = 2
 _log = structlog.get_logger()
 
 
@@ -65,8 +64,14 @@ class _Reading:
     """Numbers that were found taken: an account that is known under a lower one is out of date."""
     exact: set[str] = field(default_factory=set)
     """Accounts to be searched for in the journal."""
-    lagging: int = 0
-    """How often an account was out of date although it had just been read as written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """What was decided and written, and in which turn if several processes take turns."""
+
+    decision: GroupDecision
+    turn: int | None
 
 
 class MongoLedger:
@@ -85,6 +90,7 @@ class MongoLedger:
         self._journal = database["journal"]
         self._outbox = outbox
         self._writers = writers
+        self._turns = LedgerTurns(database)
         self._witness = witness
         self._settled = RecentKeys()
         self._working_set = WorkingSet()
@@ -93,6 +99,11 @@ class MongoLedger:
     def start(self) -> None:
         """Read as many accounts as there is room for, meanwhile, so that the first payments need not."""
         self._warming_up = asyncio.create_task(self._warm_up(), name="ledger-warm-up")
+
+    @property
+    def groups_at_once(self) -> int:
+        """How many groups this process may have posted at once; where several take turns, it has one."""
+        return _GROUPS_AT_ONCE if self._writers.alone else 1
 
     async def post(self, commands: Sequence[PostingCommand], decide: Decide) -> list[Outcome]:
         """Decide and write the group, all or nothing; the outcomes are in the commands' order.
@@ -104,9 +115,14 @@ class MongoLedger:
         ids = [command.idempotency_id for command in commands]
         reading = _Reading(look_for_keys=self._settled.any_of(ids))
         deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
+        if self._writers.newcomers:
+            self._writers.newcomers = False
+            await self._write_back(self._working_set.unwritten())
+        if not self._writers.alone:
+            await self._turns.step_back()
         while time.monotonic() < deadline:
             try:
-                decision = await run_transaction(self._client, partial(self._post, commands, decide, reading))
+                posted = await run_transaction(self._client, partial(self._post, commands, decide, reading))
             except DuplicateKeyError as error:
                 self._learn(reading, error)
             except _OutOfDateError as error:
@@ -115,15 +131,15 @@ class MongoLedger:
                 return await self._read_back(commands)
             else:
                 self._settled.add(ids)
-                await self._keep(decision)
-                return decision.outcomes
+                await self._keep(posted)
+                return posted.decision.outcomes
         raise TransientError("unavailable", "The ledger is busy with the same accounts; try again.")
 
     async def close(self) -> None:
         """Write down what only this process knows well, so that the next one need not search for it."""
         if self._warming_up is not None:
             await end_task(self._warming_up)
-        await self._write_back(self._working_set.empty())
+        await self._write_back(self._working_set.unwritten())
 
     async def read_accounts(self, command: PostingCommand) -> Accounts:
         """Return the accounts a command names, as of one moment."""
@@ -132,15 +148,16 @@ class MongoLedger:
 
     async def _post(
         self, commands: Sequence[PostingCommand], decide: Decide, reading: _Reading, session: Session
-    ) -> GroupDecision:
+    ) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
-        if not self._writers.alone and (hot := _hot(commands)):
-            await self._accounts.hold(hot, session)
+        turn = None if self._writers.alone else await self._take_turn(session)
         accounts = await self._read(_named(commands), reading, session)
         stored = await self._read_stored(commands, session) if reading.look_for_keys else {}
         decision = decide(accounts, stored)
         await self._confirm(decision.doubtful, reading, session)
         await self._write(decision, session)
+        if turn is not None:
+            await self._turns.leave_note(turn, decision.changed.values(), session)
         if self._witness is not None:
             acts = [
                 (command, outcome.transaction)
@@ -149,23 +166,33 @@ class MongoLedger:
             ]
             if acts:
                 await self._witness(acts, session)
-        return decision
+        return _Posted(decision, turn)
+
+    async def _take_turn(self, session: Session) -> int:
+        """Keep other processes' groups off until this transaction ends, and heed what they have changed."""
+        turn = await self._turns.take(session)
+        missed = await self._turns.missed(turn, session)
+        if not missed.all_known:
+            self._working_set.forget_all()
+        for account in missed.accounts:
+            self._working_set.heed(account)
+        return turn
 
     async def _read(self, ids: set[str], reading: _Reading, session: Session) -> dict[str, LedgerAccount]:
         accounts = self._working_set.known(ids - reading.exact)
         unknown = ids - accounts.keys() - reading.exact
         if unknown:
-            accounts |= await self._accounts.as_written(unknown, session)
+            written = await self._accounts.as_written(unknown, session)
+            for account in written.values():
+                self._working_set.correct(account)
+            accounts |= written
         lagging = {
             id_
             for id_, number in reading.taken.items()
             if id_ in accounts and accounts[id_].sequence < number
         }
-        if lagging:
-            reading.lagging += len(lagging)
-            # Where some lag, another process has not written down what it knows: then others will too.
-            many = reading.lagging >= _LAGGING_BEFORE_ALL_ARE_SEARCHED
-            reading.exact |= ids if many else lagging
+        # Where some are out of date, somebody has posted without telling: then others will be too.
+        reading.exact |= ids if len(reading.taken) >= _TAKEN_BEFORE_ALL_ARE_SEARCHED else lagging
         if reading.exact:
             accounts |= await self._accounts.exact(reading.exact, session)
         return accounts
@@ -180,22 +207,16 @@ class MongoLedger:
                 raise _OutOfDateError(changed)
 
     async def _write(self, decision: GroupDecision, session: Session) -> None:
-        if decision.changed and not self._writers.alone:
-            # Others decide on these too: they find them up to date, as this process will. It comes first, for
-            # this is where two that meet on an account part, and the journal's is the larger message.
-            await self._accounts.write(decision.changed.values(), session)
         if decision.transactions:
             documents = [to_document(transaction) for transaction in decision.transactions]
             await insert_all(self._journal, documents, session=session)
             told = {"transactions": [document["_id"] for document in documents]}
             await self._outbox.add(told, events=len(documents), session=session)
 
-    async def _keep(self, decision: GroupDecision) -> None:
-        """Remember what is known now; one of several processes remembers nothing."""
-        if self._writers.alone:
-            await self._write_back(self._working_set.keep(decision.changed.values()))
-        elif self._working_set:
-            await self._write_back(self._working_set.empty())
+    async def _keep(self, posted: _Posted) -> None:
+        """Remember what is known now."""
+        self._turns.done(posted.turn)
+        await self._write_back(self._working_set.keep(posted.decision.changed.values()))
 
     def _learn(self, reading: _Reading, error: DuplicateKeyError) -> None:
         """Read more the next time: keys that are stored already, or an account that others have changed."""
@@ -257,13 +278,3 @@ def _settled(command: PostingCommand, transaction: JournalTransaction) -> Outcom
 
 def _named(commands: Sequence[PostingCommand]) -> set[str]:
     return {command.from_account for command in commands} | {command.to_account for command in commands}
-
-
-def _hot(commands: Sequence[PostingCommand]) -> set[str]:
-    """Return the accounts that so much of the group touches that other processes' groups will too.
-
-    Two groups that meet on an account cannot both be committed; who finds out first has done least in vain.
-    """
-    touched = Counter(command.to_account for command in commands)
-    touched.update(command.from_account for command in commands)
-    return {account for account, times in touched.items() if times >= _HOT_FROM}

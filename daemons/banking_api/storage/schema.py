@@ -8,6 +8,8 @@ journal    one document per transaction, entries inside, and one per change of a
            since finds the number taken (docs/adr/0011). In it a failed attempt stands behind the entry it
            met, told apart by `attempt`.
 outbox     events committed and not yet published (daemons.shared.outbox).
+turns      whose turn it is where several processes post, and notes of the last turns
+           (daemons.banking_api.storage.ledger_turns).
 """
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -43,7 +45,7 @@ _ACCOUNTS = [
 async def ensure_schema(database: Database) -> None:
     """Create what is missing. Collections too: a transaction should not have to."""
     existing = set(await database.list_collection_names())
-    for name in {"accounts", "journal", "outbox"} - existing:
+    for name in {"accounts", "journal", "outbox", "turns"} - existing:
         await database.create_collection(name, check_exists=False)
     await database["journal"].create_indexes(_JOURNAL)
     await database["accounts"].create_indexes(_ACCOUNTS)

@@ -28,12 +28,14 @@ def planted() -> None:
     plant_chosen_bug()
 
 
-@pytest_asyncio.fixture
-async def processes(mongo_uri: str, database_name: str) -> AsyncIterator[Pair]:
+@pytest_asyncio.fixture(params=[True, False], ids=["each takes itself for alone", "they take turns"])
+async def processes(
+    request: pytest.FixtureRequest, mongo_uri: str, database_name: str
+) -> AsyncIterator[Pair]:
     """Two processes over a ledger of their own."""
     async with (
-        ledger_process(mongo_uri, database_name) as one,
-        ledger_process(mongo_uri, database_name) as other,
+        ledger_process(mongo_uri, database_name, alone=request.param) as one,
+        ledger_process(mongo_uri, database_name, alone=request.param) as other,
     ):
         yield one, other
         proof = await one.prove()
@@ -387,23 +389,6 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_behind_in_what_is_k
     known = one.ledger._working_set.known([a])[a]
     assert (known.balance_minor, known.sequence) == (99, 2)
     assert await one.pay(a, b, 99) == "completed"
-
-
-async def test_writers_that_know_of_each_other_write_down_what_they_post(processes: Pair) -> None:
-    one, other = processes
-    a, b = await one.open(2, balance=100)
-    assert await one.written(a) == (0, 0)
-    async with one.writers.signed_on():
-        assert one.writers.alone
-        async with other.writers.signed_on():
-            assert not other.writers.alone
-            await eventually(lambda: is_not(one.writers.alone))
-            for number in range(6):
-                assert await (one, other)[number % 2].pay(a, b, 10) == "completed"
-                found = (await one.exact(a))[a]
-                assert await one.written(a) == (found.balance_minor, found.sequence)
-            assert len(one.ledger._working_set) == len(other.ledger._working_set) == 0
-        await eventually(lambda: is_not(not one.writers.alone))
 
 
 async def test_a_writer_that_is_silent_is_taken_for_dead(processes: Pair) -> None:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemons.banking_api.domain.journal import PostingCommand, TransactionKind
-from daemons.banking_api.services.gathering import GROUP_LIMIT, LANES, OVERLAP_FROM, Gathering, Group, Waiting
+from daemons.banking_api.services.gathering import GROUP_LIMIT, OVERLAP_FROM, Gathering, Group, Waiting
+
+LANES = 4
 
 
 def waiting(number: int, sender: str = "A", receiver: str = "B") -> Waiting:
@@ -36,34 +38,34 @@ def keys(group: Group | None) -> list[str]:
 
 def test_a_lone_command_goes_at_once() -> None:
     gathering = Gathering()
-    assert gathering.begin() is None
+    assert gathering.begin(at_once=LANES) is None
     gathering.add(waiting(1))
-    assert keys(gathering.begin()) == ["1"]
+    assert keys(gathering.begin(at_once=LANES)) == ["1"]
 
 
 def test_a_hot_accounts_commands_wait_for_the_running_group_and_go_together() -> None:
     gathering = Gathering()
     gathering.add(waiting(0))
-    first = gathering.begin()
+    first = gathering.begin(at_once=LANES)
     for number in range(1, GROUP_LIMIT + 200):
         gathering.add(waiting(number))
     assert first is not None
-    assert gathering.begin() is None
+    assert gathering.begin(at_once=LANES) is None
     gathering.end(first)
-    second = gathering.begin()
+    second = gathering.begin(at_once=LANES)
     assert keys(second) == [str(number) for number in range(1, GROUP_LIMIT + 1)]
 
 
 def test_others_overtake_a_blocked_account_once_enough_wait() -> None:
     gathering = Gathering()
     gathering.add(waiting(0, "hot", "x"))
-    first = gathering.begin()
+    first = gathering.begin(at_once=LANES)
     gathering.add(waiting(1, "hot", "y"))
     for number in range(OVERLAP_FROM - 2):
         gathering.add(waiting(100 + number, f"a{number}", f"b{number}"))
-    assert gathering.begin() is None
+    assert gathering.begin(at_once=LANES) is None
     gathering.add(waiting(2, "y", "z"))
-    second = gathering.begin()
+    second = gathering.begin(at_once=LANES)
     assert "1" not in keys(second)
     # Behind the held command, because it touches its receiver.
     assert "2" not in keys(second)
@@ -72,27 +74,27 @@ def test_others_overtake_a_blocked_account_once_enough_wait() -> None:
     gathering.end(first)
     assert second is not None
     gathering.end(second)
-    assert keys(gathering.begin()) == ["1", "2"]
+    assert keys(gathering.begin(at_once=LANES)) == ["1", "2"]
 
 
 def test_a_reserved_accounts_commands_wait_and_come_in_their_order() -> None:
     gathering = Gathering()
     gathering.add(waiting(0, "a", "b"))
-    first, one, other = gathering.begin(), gathering.reserve("a"), gathering.reserve("a")
+    first, one, other = gathering.begin(at_once=LANES), gathering.reserve("a"), gathering.reserve("a")
     assert keys(first) == ["0"]
     assert first is not None
     gathering.end(first)
     for number, pair in enumerate([("a", "c"), ("c", "d"), ("x", "y")], start=1):
         gathering.add(waiting(number, *pair))
-    second = gathering.begin()
+    second = gathering.begin(at_once=LANES)
     # Not the second, for it comes behind the first on account c.
     assert keys(second) == ["3"]
     assert second is not None
     gathering.end(second)
     gathering.release(one)
-    assert gathering.begin() is None
+    assert gathering.begin(at_once=LANES) is None
     gathering.release(other)
-    assert keys(gathering.begin()) == ["1", "2"]
+    assert keys(gathering.begin(at_once=LANES)) == ["1", "2"]
 
 
 @given(
@@ -114,7 +116,7 @@ def test_groups_are_apart_and_accounts_keep_their_order(  # noqa: C901 - the mod
     number = 0
 
     def begin() -> None:
-        group = gathering.begin()
+        group = gathering.begin(at_once=LANES)
         if group is not None:
             for other in running:
                 assert group.accounts.isdisjoint(other.accounts)
