@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemons.banking_api.domain import decision, journal
-from daemons.banking_api.storage import mongo_accounts
+from daemons.banking_api.storage import mongo_accounts, working_set
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
@@ -145,6 +145,15 @@ def _decided_on_what_is_kept() -> None:
     decision.LedgerAccount.copy = lambda self: self  # type: ignore[method-assign]
 
 
+def _notes_tell_no_status() -> None:
+    bring_up_to_date = working_set._bring_up_to_date
+
+    def careless(account: Any, noted: Any) -> None:
+        bring_up_to_date(account, dataclasses.replace(noted, status=account.status))
+
+    working_set._bring_up_to_date = careless
+
+
 def _changed_requests_are_replayed() -> None:
     same_for_all = property(lambda _self: bytes(16), lambda _self, _fingerprint: None)
     journal.PostingCommand.fingerprint = same_for_all  # type: ignore[assignment]
@@ -196,6 +205,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "freeze takes no number": _changes_take_no_number,
     "kept before the commit": _kept_before_the_commit,
     "decided on what is kept": _decided_on_what_is_kept,
+    "notes tell no status": _notes_tell_no_status,
     "replay ignores the fingerprint": _changed_requests_are_replayed,
     "removed before published": _removed_before_published,
     "no deduplication": _every_delivery_has_an_effect,

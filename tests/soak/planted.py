@@ -29,13 +29,14 @@ CATCHES = {
     "w:1": f"{_FAULTS}/test_replica_set.py::test_a_lost_primary_loses_nothing[partition]",
     "ownership check dropped": _MACHINE,
     "frozen check dropped": _MACHINE,
-    "history index not unique": f"{_FAULTS}/test_conversations.py::"
-    "test_two_processes_on_one_hot_account_lose_nothing",
+    "history index not unique": f"{_LEDGER}::test_a_hot_account_is_paid_by_both_at_once",
     "refusals told on stale knowledge": f"{_LEDGER}::"
     "test_a_refusal_for_want_of_funds_that_have_come_is_not_told",
     "freeze takes no number": f"{_LEDGER}::test_a_freeze_stops_payments_that_are_under_way",
     "kept before the commit": f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing",
     "decided on what is kept": f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing",
+    "notes tell no status": "tests/integration/banking_api/test_ledger_turns.py::"
+    "test_a_note_tells_the_whole_state_that_a_number_stands_for",
     "replay ignores the fingerprint": _MACHINE,
     "removed before published": f"{_AWAITS}[banking_api]",
     "no deduplication": f"{_AWAITS}[notifier]",

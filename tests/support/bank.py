@@ -119,6 +119,15 @@ class Bank:
         return Person("", "", "", self.http, self.user_api, self.banking_api)
 
 
+async def people(bank: Bank, funds: str = "100.00") -> tuple[Person, Person, Person, str, str]:
+    """Alice with funds on her account, Bob with an empty one, and an operator."""
+    alice, bob = await bank.person(), await bank.person("Bob")
+    operator = await bank.person("Olga", "operator")
+    sender, receiver = await alice.open_account(), await bob.open_account()
+    assert (await operator.fund(sender, funds)).status_code == 201
+    return alice, bob, operator, sender, receiver
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def bank(mongo_uri: str) -> AsyncIterator[Bank]:
     """Both daemons without Kafka, started once for the run; tests make their own people and accounts."""

@@ -5,10 +5,9 @@ from uuid import UUID
 
 from daemons.banking_api.domain.journal import JournalTransaction, TransactionStatus
 from daemons.banking_api.storage.journal_documents import CHANGE, from_document
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.mongo import Database, Document
 
-_UUID_BYTES = 16
 _TRANSACTIONS: Document = {"kind": {"$ne": CHANGE}}
 Page = tuple[list[JournalTransaction], str | None]
 
@@ -50,11 +49,9 @@ class MongoJournal:
         return await self._page(query, limit, cursor)
 
     async def _page(self, query: Document, limit: int, cursor: str | None) -> Page:
-        position = decode_cursor(cursor)
-        if position is not None:
-            if len(position) != _UUID_BYTES:
-                raise invalid_cursor()
-            query = {**query, "_id": {"$lt": UUID(bytes=position)}}
+        before = decode_id_cursor(cursor)
+        if before is not None:
+            query = {**query, "_id": {"$lt": before}}
         found = self._journal.find(query).sort("_id", -1).limit(limit + 1)
         transactions = [from_document(document) async for document in found]
         more = len(transactions) > limit

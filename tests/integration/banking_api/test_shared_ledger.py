@@ -15,17 +15,10 @@ from daemons.banking_api.storage.ledger_writers import GONE_AFTER
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
 from daemons.shared.clock import utc_now
-from tests.faults.planting import plant_chosen_bug
 from tests.support.ledgers import BANK, OWNER, LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
 Pair = tuple[LedgerProcess, LedgerProcess]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def planted() -> None:
-    """Some of the bugs that the suite must catch are caught here (tests.soak.planted)."""
-    plant_chosen_bug()
 
 
 @pytest_asyncio.fixture(params=[True, False], ids=["each takes itself for alone", "they take turns"])

@@ -5,8 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from daemons.banking_api.handlers.schemas import BatchResults, TransactionView
-from tests.service.banking_api.test_transfers import people
-from tests.support.bank import Bank
+from tests.support.bank import Bank, people
 
 
 def assert_is(document: dict[str, Any], model: type[BaseModel]) -> None:

@@ -7,16 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
-
-
-async def people(bank: Bank, funds: str = "100.00") -> tuple[Person, Person, Person, str, str]:
-    """Alice with funds on her account, Bob with an empty one, and an operator."""
-    alice, bob = await bank.person(), await bank.person("Bob")
-    operator = await bank.person("Olga", "operator")
-    sender, receiver = await alice.open_account(), await bob.open_account()
-    assert (await operator.fund(sender, funds)).status_code == 201
-    return alice, bob, operator, sender, receiver
+from tests.support.bank import CLOSED_PORT, Bank, people, running_bank
 
 
 async def test_money_moves_from_the_owners_account(bank: Bank) -> None:
