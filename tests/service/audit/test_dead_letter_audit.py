@@ -1,6 +1,7 @@
 """Replays, resumptions and refusals stand in the notifier's trail, in the transaction of the act itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -12,10 +13,11 @@ from structlog.testing import capture_logs
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Role
 from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.storage import mongo_dead_letters, mongo_event_log
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.records import IncomingRecord
-from daemons.shared.mongo import Database
+from daemons.shared.mongo import Client, Database, Session, run_transaction
 from tests.support.events import incoming
 from tests.support.notifier import NO_BROKER, Notifier, PlayedUserApi, recorder_on, running_here
 
@@ -176,6 +178,37 @@ async def test_an_act_and_its_record_are_written_together_or_not_at_all(
         assert (await operator.post(path, body)).status_code == 200
     assert len(await trail(notifier_database)) == len(before["audit"]) + 3
     assert (await operator.get("/audit/events/proof")).json()["holds"] is True
+
+
+async def test_what_fails_after_both_are_written_undoes_both(
+    operator: Notifier,
+    recorder: EventRecorder,
+    notifier_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await recorder.record_events([spoiled(record) for record in incoming(3)])
+    await operator.post("/dead-letters/resume", {"reason": "seen"})
+    await mend(notifier_database)
+    [one, *_] = await letter_ids(operator)
+    before = await stored(notifier_database)
+
+    async def fail_before_the_commit(client: Client, body: Callable[[Session], Awaitable[Any]]) -> Any:
+        async def write_and_fail(session: Session) -> None:
+            await body(session)
+            raise TransientError("unavailable", "Planted.")
+
+        return await run_transaction(client, write_and_fail)
+
+    for module in (mongo_event_log, mongo_dead_letters):
+        monkeypatch.setattr(module, "run_transaction", fail_before_the_commit)
+    for path, body in (
+        (f"/dead-letters/{one}/replay", None),
+        ("/dead-letters/replay", {}),
+        ("/dead-letters/resume", {"reason": "again"}),
+    ):
+        answer = await operator.post(path, body)
+        assert (answer.status_code, answer.json()["detail"]) == (503, "Planted.")
+        assert await stored(notifier_database) == before, path
 
 
 async def test_nothing_is_done_that_cannot_be_recorded(
