@@ -8,7 +8,9 @@ from typing import Any
 
 from bankctl.anchors import parse_anchors
 
-_CHAINS = {"ledger": "banking_api", "users": "user_api"}
+CHAINS = {"ledger": "banking_api", "users": "user_api", "events": "notifier"}
+"""Each trail, and the chain whose name its first record follows: that of its daemon."""
+
 _FAULTS_SHOWN = 50
 
 
@@ -68,7 +70,7 @@ def verify_export(lines: Iterable[str]) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         document = json.loads(line)
         trail = document.pop("trail", None) if isinstance(document, dict) else None
-        if trail in _CHAINS:
+        if trail in CHAINS:
             chains.setdefault(trail, _Chain(0, _genesis(trail))).follow(document)
         elif isinstance(document, dict) and "heads" in document:
             heads = parse_anchors(line)
@@ -94,7 +96,7 @@ def _verdict(trail: str, chain: _Chain, head: Mapping[str, Any] | None) -> dict[
 
 
 def _genesis(trail: str) -> str:
-    chain = _CHAINS.get(trail)
+    chain = CHAINS.get(trail)
     if chain is None:
         raise ValueError(f"there is no trail {trail}")
     return hashlib.sha256(f"bankctl audit trail of {chain}".encode()).hexdigest()

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bankctl.client.audit import TRAILS
 from bankctl.client.http import Transport
 from bankctl.client.pages import iterate
 from bankctl.errors import CliError, ExitStatus
+
+AREAS = ("ledger", "users")
 
 
 class Approvals:
@@ -39,7 +40,7 @@ class Approvals:
 
     def _find(self, request_id: str) -> tuple[str, dict[str, Any]]:
         missing: CliError | None = None
-        for area in TRAILS:
+        for area in AREAS:
             try:
                 return area, self._http.request("GET", f"/approvals/{area}/{request_id}").data
             except CliError as error:

@@ -1,4 +1,4 @@
-"""The audit trails: `ledger` is banking_api's, `users` is user_api's."""
+"""The audit trails: `ledger` is banking_api's, `users` is user_api's, `events` is the notifier's."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from bankctl.client.http import Transport
 from bankctl.client.pages import iterate
 
-TRAILS = ("ledger", "users")
+TRAILS = ("ledger", "users", "events")
 
 
 class Audit:
-    """Reads and verifies both trails; nothing writes to them but the acts themselves."""
+    """Reads and verifies the trails; nothing writes to them but the acts themselves."""
 
     def __init__(self, http: Transport) -> None:
         self._http = http

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bankctl import prompts
-from bankctl.client.audit import TRAILS
+from bankctl.client.approvals import AREAS
 from bankctl.client.bank import open_bank
 from bankctl.commands.accounts import All, Limit
 from bankctl.render import messages
@@ -71,7 +71,7 @@ def list_requests(
     with open_bank() as bank:
         shown = None if everything else limit
         found: Iterator[dict[str, Any]] = chain.from_iterable(
-            bank.approvals.list(area, status=status, limit=shown) for area in TRAILS
+            bank.approvals.list(area, status=status, limit=shown) for area in AREAS
         )
         emit(found, columns=_COLUMNS, title="Approvals")
 

@@ -30,15 +30,18 @@ Examples:
   bankctl admin audit verify
 
 Administrative acts and security events: sign-ins, refusals, sessions, passwords, second factors, API keys.
+Each daemon keeps a trail of its own: `ledger` of accounts and money, `users` of people and their access,
+`events` of dead letters and of who was refused events. Without --trail all of them are asked.
 """
 )
 
 
 class Trail(StrEnum):
-    """The trail of accounts and money, and that of users."""
+    """The trail of accounts and money, that of users, and that of events and dead letters."""
 
     LEDGER = "ledger"
     USERS = "users"
+    EVENTS = "events"
 
 
 _Which = Annotated[Trail | None, typer.Option("--trail", help="Only that one.")]
@@ -81,7 +84,8 @@ def list_records(
     ] = None,
     actor: Annotated[str | None, typer.Option("--actor", metavar="USER_ID", help="Only theirs.")] = None,
     target: Annotated[
-        str | None, typer.Option("--target", metavar="ID", help="Only those on this account or user.")
+        str | None,
+        typer.Option("--target", metavar="ID", help="Only those on this account, user or dead letter."),
     ] = None,
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then on.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only before then.")] = None,
@@ -94,6 +98,7 @@ def list_records(
       bankctl admin audit list
       bankctl admin audit list --action fund --all -o csv > funding.csv
       bankctl admin audit list --action access.refused --since 2026-11-24T09:00Z
+      bankctl admin audit list --trail events --action replay_dead_letters
 
     TIME is a date, which begins at midnight UTC, or a date and time; without a zone it is UTC.
     """
@@ -112,7 +117,7 @@ def list_records(
 
 @app.command()
 def show(
-    trail: Annotated[Trail, typer.Argument(metavar="TRAIL", help="ledger or users.")],
+    trail: Annotated[Trail, typer.Argument(metavar="TRAIL", help="ledger, users or events.")],
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="The record's number.")],
 ) -> None:
     """Show one act or event with all that was kept of it.

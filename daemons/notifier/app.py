@@ -30,11 +30,15 @@ from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.notifier.storage.mongo_event_reader import MongoEventReader
 from daemons.notifier.storage.schema import prepare_schema
+from daemons.shared.audit.refusals import RefusalWitness
+from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.health import Probe
-from daemons.shared.http.routes import AUTHENTICATOR_KEY
+from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
@@ -47,8 +51,13 @@ _USER_API_TIMEOUT = httpx.Timeout(3.0, connect=1.0)
 _log = structlog.get_logger()
 
 
-def build_notifier(settings: NotifierSettings) -> web.Application:
-    """Make the application; nothing connects before it runs."""
+def build_notifier(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Application:
+    """Make the application; nothing connects before it runs.
+
+    Args:
+        settings: What the environment says.
+        clock: The time of administrative acts and refusals.
+    """
     secret = settings.jwt_secret.get_secret_value()
     service_tokens = ServiceTokens(secret, name=DAEMON)
     probes: dict[str, Probe] = {}
@@ -57,7 +66,7 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
         settings,
         service_tokens=service_tokens,
         probes=probes,
-        routes=[events.routes, notifications.routes, dead_letters.routes],
+        routes=[events.routes, notifications.routes, dead_letters.routes, audit_routes("events")],
     )
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
@@ -81,7 +90,10 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
             recorder = EventRecorder(MongoEventLog(database), letters, limit=limit, on_recorded=follower.wake)
             app[LETTERS_KEY] = letters
             app[LIMIT_KEY] = limit
-            app[REPLAYER_KEY] = DeadLetterReplayer(recorder, letters)
+            audit = MongoAuditTrail(database, chain=DAEMON)
+            app[AUDIT_KEY] = audit
+            app[REFUSALS_KEY] = RefusalWitness(audit, clock=clock)
+            app[REPLAYER_KEY] = DeadLetterReplayer(recorder, letters, audit, clock=clock)
             consumer = EventConsumer(
                 settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=recorder.record_events
             )
@@ -89,7 +101,9 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
             stack.push_async_callback(consumer.close)
             probes["mongo"] = lambda: ping(database)
             probes["kafka"] = lambda: _probe_consumer(consumer, settings.kafka)
-            await stack.enter_async_context(_held(_start_consumer(database, settings.kafka, consumer.start)))
+            await stack.enter_async_context(
+                _held(_start_consumer(database, audit, settings.kafka, consumer.start))
+            )
             yield
 
     async def end_streams(app: web.Application) -> None:
@@ -100,9 +114,12 @@ def build_notifier(settings: NotifierSettings) -> web.Application:
     return app
 
 
-async def _start_consumer(database: Database, cluster: KafkaCluster, start: Callable[[], None]) -> None:
+async def _start_consumer(
+    database: Database, audit: MongoAuditTrail, cluster: KafkaCluster, start: Callable[[], None]
+) -> None:
     """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
     await wait_until_done(lambda: prepare_schema(database))
+    await wait_until_done(audit.prepare)
     await wait_until_done(lambda: _ensure_topics(cluster))
     start()
 

@@ -32,12 +32,15 @@ async def test_a_long_trail_is_exported_whole_and_the_file_is_verified(
         answered = await asyncio.gather(*(fund(ACTS // AT_ONCE) for _ in range(AT_ONCE)))
     assert set().union(*answered) == {201}
     assert await ann.refusal("admin", "audit", "list", status=5) == "forbidden"
+    assert await ann.refusal("admin", "dead-letters", "list", status=5) == "forbidden"
 
     exported = (await support.run("admin", "audit", "export")).out
     *records, last = [json.loads(line) for line in exported.splitlines()]
-    for trail in ("ledger", "users"):
+    for trail in ("ledger", "users", "events"):
         numbers = [record["seq"] for record in records if record["trail"] == trail]
         assert numbers == list(range(1, last["heads"][trail]["count"] + 1))
+    told_by = {record["trail"] for record in records if record["action"] == "access.refused"}
+    assert {"ledger", "events"} <= told_by
     funded = [record for record in records if record["target"]["id"] == account]
     assert [record["action"] for record in funded] == ["fund"] * ACTS
     actions = {record["action"] for record in records}
@@ -55,7 +58,7 @@ async def test_a_long_trail_is_exported_whole_and_the_file_is_verified(
     whole = await support.json("admin", "audit", "verify", "--file", str(file))
     assert whole["heads"] == last["heads"]
     compared = await support.json("admin", "audit", "verify", "--anchor", str(file))
-    assert [trail["anchored"] for trail in compared["trails"]] == [True, True]
+    assert [trail["anchored"] for trail in compared["trails"]] == [True, True, True]
 
     changed = exported.replace('"amount": "1.00"', '"amount": "1.01"', 1)
     assert changed != exported

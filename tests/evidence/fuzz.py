@@ -181,7 +181,7 @@ class Fuzzer:
         return "owner" if own else "operator"
 
     async def _state(self) -> dict[str, Any]:
-        ledger, users = self._whole.ledger, self._whole.bank.users
+        ledger, users, events = self._whole.ledger, self._whole.bank.users, self._whole.events
         rights = {"role": 1, "locked": 1, "password_hash": 1}
         theirs = {"$in": self._expendables.user_ids}
         return {
@@ -190,6 +190,7 @@ class Fuzzer:
             # A refused guess and the like are told, an act that was carried out must not be among them.
             "ledger's audit": await ledger["audit"].count_documents({"action": {"$nin": _TOLD}}),
             "users' audit": await users["audit"].count_documents({"action": {"$nin": _TOLD}}),
+            "events' audit": await events["audit"].count_documents({"action": {"$nin": _TOLD}}),
             "rights": await users["users"].find({}, rights).sort("_id").to_list(),
             "sessions": await users["sessions"].distinct("_id", {"user_id": theirs}),
             "second factors": await users["second_factors"].find({"_id": theirs}).sort("_id").to_list(),

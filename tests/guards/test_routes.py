@@ -8,6 +8,9 @@ import pytest
 from aiohttp import web
 from openapi_spec_validator import validate
 
+from bankctl.audit_export import CHAINS
+from bankctl.client.audit import TRAILS
+from bankctl.commands.audit import Trail
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.openapi import describe
 from daemons.shared.http.routes import ROUTES_KEY
@@ -68,6 +71,18 @@ def test_the_gateway_leads_every_route_to_its_daemon_and_internal_ones_nowhere()
                 if any(fnmatchcase(path, pattern) for pattern in patterns)
             }
             assert led_to == (set() if path.startswith("/internal/") else {daemon}), route.path
+
+
+def test_every_daemon_keeps_a_trail_and_the_command_line_knows_them_all() -> None:
+    kept = {
+        route.path.split("/")[2]: name
+        for name, app in DAEMONS.items()
+        for route in app[ROUTES_KEY]
+        if route.path.startswith("/audit/")
+    }
+    assert set(kept.values()) == set(DAEMONS)
+    assert set(TRAILS) == set(Trail) == set(kept)
+    assert kept == CHAINS
 
 
 def test_internal_routes_are_for_services_and_no_others() -> None:

@@ -8,13 +8,14 @@ from typing import Any, cast
 import pytest
 
 from daemons.contracts.kafka_accounts import KAFKA_GRANTS
+from daemons.contracts.permissions import ADMINISTRATIVE
 from daemons.shared.http.routes import Routes
 from tests.support.callers import KINDS, Callers, routes
 from tests.support.compose_kafka import SECRETS, service_environment
 from tests.support.whole_bank import WholeBank, running_whole_bank
 
 REPOSITORY = Path(__file__).parents[2]
-ADMIN = next(kind for kind in KINDS if kind.name == "admin")
+ADMIN, OWNER = (next(kind for kind in KINDS if kind.name == name) for name in ("admin", "owner"))
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,7 @@ async def test_reading_writes_nothing(whole: WholeBank, callers: Callers) -> Non
         kept = {
             "ledger": (whole.ledger, ("accounts", "journal", "audit", "audit_head", "approvals")),
             "users": (whole.bank.users, ("users", "audit", "audit_head", "approvals", "api_keys")),
+            "events": (whole.events, ("events", "dead_letters", "intake", "audit", "audit_head")),
         }
         return {
             f"{area}.{name}": await database[name].find().sort("_id").to_list()
@@ -65,6 +67,25 @@ async def test_reading_writes_nothing(whole: WholeBank, callers: Callers) -> Non
             status, _ = await callers.call(daemon, route, ADMIN)
             assert status < 500
     assert await stored() == before
+
+
+async def test_every_daemon_records_whom_it_refuses_at_staff_routes(
+    whole: WholeBank, callers: Callers
+) -> None:
+    refused = set()
+    for daemon, route in routes():
+        if route.permission in ADMINISTRATIVE:
+            assert (await callers.call(daemon, route, OWNER))[0] == 403
+            refused.add((daemon, f"{route.method} {route.path}"))
+    owner = {"action": "access.refused", "actor.user_id": callers.person("owner").user_id}
+    kept = {"user_api": whole.bank.users, "banking_api": whole.ledger, "notifier": whole.events}
+    recorded = {
+        (daemon, target)
+        for daemon, database in kept.items()
+        for target in await database["audit"].distinct("target.id", owner)
+    }
+    assert {daemon for daemon, _ in refused} == set(kept)
+    assert recorded == refused
 
 
 def test_a_route_cannot_be_declared_without_saying_who_may_call_it() -> None:

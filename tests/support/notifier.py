@@ -18,17 +18,18 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
-from daemons.notifier.app import build_notifier
+from daemons.notifier.app import DAEMON, build_notifier
 from daemons.notifier.domain.dead_letter import DeadLetterLimit
 from daemons.notifier.services.record_events import EventRecorder
 from daemons.notifier.settings import NotifierSettings
 from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.notifier.storage.schema import prepare_schema
+from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import session_signing_key
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
-from daemons.shared.clock import utc_now
+from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database, connect
 
@@ -95,7 +96,7 @@ class Notifier:
 
     async def get(self, path: str, *, token: str | None = None, **params: str | int) -> httpx.Response:
         return await self.http.get(
-            f"{self.url}{path}", params=params, headers=cookie(self.token if token is None else token)
+            f"{self.url}{path}", params=params or None, headers=cookie(self.token if token is None else token)
         )
 
     async def post(self, path: str, body: object = None) -> httpx.Response:
@@ -139,10 +140,11 @@ async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds:
 
 @pytest_asyncio.fixture
 async def notifier_database(mongo_uri: str, database_name: str) -> AsyncIterator[Database]:
-    """An empty database with the notifier's schema."""
+    """An empty database with the notifier's schema and the head of its trail, so that it can act at once."""
     client = connect(mongo_uri, daemon="tests")
     database = client[database_name]
     await prepare_schema(database)
+    await MongoAuditTrail(database, chain=DAEMON).prepare()
     yield database
     await client.drop_database(database_name)
     await client.close()
@@ -185,7 +187,13 @@ async def notifier(
 
 @asynccontextmanager
 async def running_here(
-    mongo_uri: str, database: str, users: tuple[PlayedUserApi, str], *, broker: str, **settings: Any
+    mongo_uri: str,
+    database: str,
+    users: tuple[PlayedUserApi, str],
+    *,
+    broker: str,
+    clock: Clock = utc_now,
+    **settings: Any,
 ) -> AsyncIterator[Notifier]:
     played, users_url = users
     app = build_notifier(
@@ -197,7 +205,8 @@ async def running_here(
             user_api_url=users_url,
             port=1,
             **settings,
-        )
+        ),
+        clock=clock,
     )
     async with TestServer(app) as server, httpx.AsyncClient(timeout=WAIT_SECONDS) as http:
         yield Notifier(str(server.make_url("/")).rstrip("/"), http, played)

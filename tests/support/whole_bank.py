@@ -26,6 +26,11 @@ class WholeBank:
         """The database that must not change."""
         return self.bank.ledger
 
+    @property
+    def events(self) -> Database:
+        """The notifier's database."""
+        return self.bank.client[f"notifier_{self.bank.suffix}"]
+
 
 UNLIMITED: Mapping[str, Any] = {
     "caller_requests_per_second": 0,

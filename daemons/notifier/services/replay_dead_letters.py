@@ -1,7 +1,7 @@
 """Replaying dead letters: decoded and recorded once more, by the same code that records what Kafka brings."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,9 +13,11 @@ from daemons.notifier.domain.dead_letter import Intake, KeptLetter, LetterStatus
 from daemons.notifier.domain.decoding import UndecodableError, decode
 from daemons.notifier.domain.event import Event
 from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.services.witness import ReplayTarget, replay_entry, resumption_entry
 from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters, ReplayedMeanwhileError
 from daemons.notifier.storage.mongo_event_log import Entry
-from daemons.shared.audit.record import Actor
+from daemons.shared.audit.record import Actor, AuditEntry
+from daemons.shared.audit.trail import MongoAuditTrail, log_act
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.mongo import Session
 
@@ -34,11 +36,22 @@ class Replayed:
 
 
 class DeadLetterReplayer:
-    """Replays letters for operators, and lets the consumer set more aside again."""
+    """Replays letters for operators, and lets the consumer set more aside again.
 
-    def __init__(self, recorder: EventRecorder, letters: MongoDeadLetters, *, clock: Clock = utc_now) -> None:
+    Each request that does something has one record in the audit trail, in the transaction of what it does.
+    """
+
+    def __init__(
+        self,
+        recorder: EventRecorder,
+        letters: MongoDeadLetters,
+        audit: MongoAuditTrail,
+        *,
+        clock: Clock = utc_now,
+    ) -> None:
         self._recorder = recorder
         self._letters = letters
+        self._audit = audit
         self._clock = clock
 
     async def replay(self, by: Actor, letter_id: UUID) -> KeptLetter:
@@ -53,7 +66,7 @@ class DeadLetterReplayer:
             if letter.status is LetterStatus.REPLAYED:
                 return letter
             try:
-                await self._replay(by, [letter])
+                await self._replay(by, [letter], ReplayTarget.letter(letter_id))
             except ReplayedMeanwhileError:
                 continue
             return await self._fetch(letter_id)
@@ -68,7 +81,7 @@ class DeadLetterReplayer:
         for _ in range(_ATTEMPTS):
             letters = await self._letters.next_open(topic=topic, after=after, limit=LETTERS_AT_ONCE)
             try:
-                replays = await self._replay(by, letters) if letters else {}
+                replays = await self._replay(by, letters, ReplayTarget.all_of(topic)) if letters else {}
             except ReplayedMeanwhileError:
                 continue
             results = Counter(replay.result for replay in replays.values())
@@ -76,13 +89,30 @@ class DeadLetterReplayer:
         raise _contended()
 
     async def reopen_intake(self, by: Actor, *, reason: str) -> Intake:
-        """Let the consumer set records aside again, counted from nothing."""
-        intake = await self._letters.reopen(by=by.person(), at=self._clock(), reason=reason)
-        _log_act(by, "resume_dead_letters", reason=reason)
+        """Let the consumer set records aside again, counted from nothing.
+
+        Raises:
+            TransientError: it was not done and may be tried again.
+            OutcomeUnknownError: it may have been done; doing it again is safe.
+        """
+        now = self._clock()
+
+        async def record(before: Intake, after: Intake, session: Session) -> AuditEntry:
+            entry = resumption_entry(by, before, after, reason=reason, at=now)
+            await self._audit.append([entry], session=session)
+            return entry
+
+        async with self._audit.turn():
+            intake, entry = await self._letters.reopen(
+                by=by.person(), at=now, reason=reason, alongside=record
+            )
+        log_act(entry)
         return intake
 
-    async def _replay(self, by: Actor, letters: Sequence[KeptLetter]) -> dict[UUID, Replay]:
-        """Have the letters' effects and keep what came of each, in one transaction."""
+    async def _replay(
+        self, by: Actor, letters: Sequence[KeptLetter], target: ReplayTarget
+    ) -> Mapping[UUID, Replay]:
+        """Have the letters' effects, keep what came of each and record the act, in one transaction."""
         now, person = self._clock(), by.person()
         events: dict[UUID, Event] = {}
         replays: dict[UUID, Replay] = {}
@@ -103,11 +133,14 @@ class DeadLetterReplayer:
                 result = ReplayResult.RECORDED if new else ReplayResult.ALREADY_RECORDED
                 replays[letter_id] = Replay(by=person, at=now, result=result, event_id=event.id)
             await self._letters.settle(replays, session=session)
+            await self._audit.append([replay_entry(by, target, replays, at=now)], session=session)
 
-        await self._recorder.record(list(events.values()), now=now, alongside=settle)
+        async with self._audit.turn():
+            await self._recorder.record(list(events.values()), now=now, alongside=settle)
+        log_act(replay_entry(by, target, replays, at=now))
         for letter_id, replay in replays.items():
             _replayed.labels(replay.result.value).inc()
-            _log_act(by, "replay_dead_letter", dead_letter_id=str(letter_id), result=replay.result.value)
+            _log.info("dead letter replayed", dead_letter_id=str(letter_id), result=replay.result.value)
         return replays
 
     async def _fetch(self, letter_id: UUID) -> KeptLetter:
@@ -125,15 +158,4 @@ def dead_letter_not_found() -> NotFoundError:
 def _contended() -> TransientError:
     return TransientError(
         "unavailable", "Others replay the same letters at this moment; try again.", retry_after_seconds=1
-    )
-
-
-def _log_act(by: Actor, act: str, **told: str) -> None:
-    _log.info(
-        "administrative act",
-        action=act,
-        actor=by.person()["user_id"],
-        request_id=by.request_id,
-        address=by.address,
-        **told,
     )

@@ -1,8 +1,9 @@
 """Dead letters in MongoDB, and the one document that says whether more may be set aside."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import pymongo
@@ -28,8 +29,9 @@ from daemons.notifier.storage.documents import (
 )
 from daemons.notifier.storage.schema import INTAKE
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Database, Document, Session, unavailable
+from daemons.shared.mongo import Database, Document, Session, run_transaction, unavailable
 
+WrittenT = TypeVar("WrittenT")
 _READ_TIMEOUT_SECONDS = 5
 
 
@@ -49,6 +51,7 @@ class MongoDeadLetters:
     """Letters, each once by its place on the topic; none is ever removed."""
 
     def __init__(self, database: Database) -> None:
+        self._client = database.client
         self._letters = database["dead_letters"]
         self._intake = database["intake"]
 
@@ -99,11 +102,33 @@ class MongoDeadLetters:
         """Return how many were set aside lately, and whether more may be."""
         return await self._read_intake(None)
 
-    async def reopen(self, *, by: Document, at: datetime, reason: str) -> Intake:
-        """Let letters be set aside again, counted from nothing."""
-        intake = Intake(reopened={"by": by, "at": at, "reason": reason})
-        await self._intake.replace_one({"_id": INTAKE}, intake_document(intake), upsert=True)
-        return intake
+    async def reopen(
+        self,
+        *,
+        by: Document,
+        at: datetime,
+        reason: str,
+        alongside: Callable[[Intake, Intake, Session], Awaitable[WrittenT]],
+    ) -> tuple[Intake, WrittenT]:
+        """Let letters be set aside again, counted from nothing.
+
+        `alongside` gets the intake before and after, and writes what must be written with that; what it
+        returns comes beside the intake.
+
+        Raises:
+            TransientError: it was not done and may be tried again.
+            OutcomeUnknownError: it may have been done.
+        """
+        after = Intake(reopened={"by": by, "at": at, "reason": reason})
+
+        async def body(session: Session) -> tuple[Intake, WrittenT]:
+            before = await self._read_intake(session)
+            await self._intake.replace_one(
+                {"_id": INTAKE}, intake_document(after), upsert=True, session=session
+            )
+            return after, await alongside(before, after, session)
+
+        return await run_transaction(self._client, body)
 
     async def find(self, letter_id: UUID) -> KeptLetter | None:
         """Return a letter."""

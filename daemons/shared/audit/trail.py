@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -43,6 +43,7 @@ class MongoAuditTrail:
         self._records = database["audit"]
         self._heads = database["audit_head"]
         self._turn = asyncio.Lock()
+        self._prepared = False
 
     @property
     def client(self) -> Client:
@@ -57,12 +58,12 @@ class MongoAuditTrail:
         await self._records.create_indexes(_INDEXES)
         if await self._records.find_one({}, {"_id": 1}) is None:
             first = genesis(self.chain)
-            try:
+            # Another process may be quicker.
+            with suppress(DuplicateKeyError):
                 await self._heads.update_one(
                     {"_id": _HEAD}, {"$setOnInsert": {"count": first.count, "hash": first.hash}}, upsert=True
                 )
-            except DuplicateKeyError:
-                return  # another process was quicker
+        self._prepared = True
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -103,12 +104,17 @@ class MongoAuditTrail:
 
         Raises:
             RuntimeError: the head is gone; nothing is done that cannot be recorded.
+            TransientError: there is no head yet, for this process is still starting.
         """
         if not entries:
             return
         found = await self._heads.find_one_and_update(
             {"_id": _HEAD}, {"$inc": {"count": len(entries)}}, session=session
         )
+        if found is None and not self._prepared:
+            raise TransientError(
+                "unavailable", "The daemon is still starting; try again.", retry_after_seconds=1
+            )
         if found is None:
             raise RuntimeError("the audit trail has lost its head")
         head = Head(found["count"], found["hash"])

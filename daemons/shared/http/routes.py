@@ -27,7 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AUTHENTICATOR_KEY = web.AppKey("authenticator", Authenticator)
 SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokens)
 REFUSALS_KEY = web.AppKey("refusals", RefusalWitness)
-"""Set by daemons that hold an audit trail."""
+"""Set by every daemon of ours; an application without an audit trail refuses unrecorded."""
 
 FORGERY_HEADER = "X-Requested-With"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -34,7 +34,13 @@ async def refresh_session(parts: Parts, token: str, *, origin: Origin) -> SignIn
     following = successor_of(token, parts.refresh_keys[0])
     if not await parts.refresh_tokens.exchange(kept, digest_of(following), parts.clock()):
         following = await _repeated(parts, token, session, user, origin)
-    _log.info("session refreshed", user_id=str(user.id), session_id=str(session.id))
+    _log.info(
+        "session refreshed",
+        user_id=str(user.id),
+        session_id=str(session.id),
+        address=origin.address,
+        request_id=origin.request_id,
+    )
     return issue_tokens(parts, user, session, refresh_token=following)
 
 

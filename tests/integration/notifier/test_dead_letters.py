@@ -11,6 +11,7 @@ import pytest
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
 from daemons.contracts.permissions import Role
+from daemons.notifier.domain.dead_letter import Intake
 from daemons.notifier.services.record_events import EventRecorder
 from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.shared.clock import utc_now
@@ -18,7 +19,7 @@ from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
-from daemons.shared.mongo import Database, connect
+from daemons.shared.mongo import Database, Session, connect
 from tests.support.events import ids_of, incoming, transfers
 from tests.support.notifier import (
     NO_BROKER,
@@ -69,7 +70,11 @@ async def test_past_the_limit_nothing_is_set_aside_until_somebody_has_looked(
     # Another process, or this one started anew, finds it closed as well.
     with pytest.raises(TransientError):
         await recorder_on(notifier_database, letters=3).record_events(batch)
-    await letters.reopen(by={"display_name": "Olga"}, at=utc_now(), reason="seen")
+
+    async def nothing_else(_before: Intake, _after: Intake, _session: Session) -> None:
+        return
+
+    await letters.reopen(by={"display_name": "Olga"}, at=utc_now(), reason="seen", alongside=nothing_else)
     await recorder.record_events(batch)
     assert await _count(notifier_database, "dead_letters") == 5
     assert (await letters.intake()).kept == 2

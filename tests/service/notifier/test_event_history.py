@@ -151,4 +151,5 @@ async def test_a_cursor_that_was_never_given_out_is_refused(
 async def test_the_api_description_tells_of_every_route(notifier: Notifier) -> None:
     paths = (await notifier.get("/openapi.json")).json()["paths"]
     letters = {f"/dead-letters{rest}" for rest in ("", "/{id}", "/{id}/replay", "/replay", "/resume")}
-    assert set(paths) == {"/events", "/events/history", "/events/proof", "/notifications", *letters}
+    trail = {f"/audit/events{rest}" for rest in ("", "/proof", "/{seq}")}
+    assert set(paths) == {"/events", "/events/history", "/events/proof", "/notifications", *letters, *trail}

@@ -1,6 +1,7 @@
-"""admin audit and admin approvals, against a bank that plays both daemons' routes."""
+"""admin audit and admin approvals, against a bank that plays the daemons' routes."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,15 +41,17 @@ def record(seq: int, at: str) -> dict[str, Any]:
 
 
 class AuditedBank(Bank):
-    """Three records, and one request that waits."""
+    """Four records in three trails, and one request that waits."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trails = {
             "ledger": [record(2, "2026-11-23T05:34:44.000Z"), record(1, "2026-11-23T05:34:42.000Z")],
             "users": [record(1, "2026-11-23T05:34:43.000Z")],
+            "events": [record(1, "2026-11-23T05:34:41.000Z")],
         }
         self.faults: list[dict[str, Any]] = []
+        self.broken = "ledger"
         self.status = "pending"
 
     def _route(self, request: Request) -> Answer:
@@ -67,7 +70,7 @@ class AuditedBank(Bank):
             return {"items": self.trails[trail], "next_cursor": None}
         if rest == "proof":
             head = {"count": len(self.trails[trail]), "hash": self.trails[trail][0]["hash"]}
-            faults = self.faults if trail == "ledger" else []
+            faults = self.faults if trail == self.broken else []
             return {
                 "trail": trail,
                 "holds": not faults,
@@ -121,11 +124,17 @@ def test_the_played_bank_answers_as_the_daemons_do(bank: AuditedBank) -> None:
     AuditProofView.model_validate(bank._audit("ledger", "proof", request))
 
 
-def test_both_trails_are_listed_as_one_newest_first(ann: Cli) -> None:
+def test_all_trails_are_listed_as_one_newest_first(ann: Cli) -> None:
     listed = ann("admin", "audit", "list", "-o", "json").json
-    assert [(item["trail"], item["seq"]) for item in listed] == [("ledger", 2), ("users", 1), ("ledger", 1)]
-    one = ann("admin", "audit", "list", "--trail", "users", "-o", "json").json
-    assert [item["trail"] for item in one] == ["users"]
+    assert [(item["trail"], item["seq"]) for item in listed] == [
+        ("ledger", 2),
+        ("users", 1),
+        ("ledger", 1),
+        ("events", 1),
+    ]
+    for trail in ("users", "events"):
+        one = ann("admin", "audit", "list", "--trail", trail, "-o", "json").json
+        assert [item["trail"] for item in one] == [trail]
     cut = ann("admin", "audit", "list", "--limit", "2", "-o", "json")
     assert len(cut.json) == 2
     assert "there are more" in cut.err
@@ -135,7 +144,7 @@ def test_both_trails_are_listed_as_one_newest_first(ann: Cli) -> None:
 def test_filters_are_sent(ann: Cli, bank: AuditedBank) -> None:
     given = ("--action", "fund", "--actor", USER, "--target", ANN)
     ann("admin", "audit", "list", *given, "--since", "2026-11-01", "--until", "2026-11-24T10:30+02:00")
-    for trail in ("ledger", "users"):
+    for trail in ("ledger", "users", "events"):
         [sent] = bank.sent(f"/audit/{trail}")
         assert (sent.query["action"], sent.query["actor"], sent.query["target"]) == ("fund", USER, ANN)
         period = (sent.query["since"], sent.query["until"])
@@ -169,9 +178,10 @@ def test_a_refused_sign_in_is_shown_with_its_reason_and_counts(ann: Cli, bank: A
 
 
 def test_a_record_is_shown(ann: Cli) -> None:
-    outcome = ann("admin", "audit", "show", "ledger", "2")
-    assert "court order" in outcome.out
-    assert "frozen" in outcome.out
+    for trail, number in (("ledger", "2"), ("events", "1")):
+        outcome = ann("admin", "audit", "show", trail, number)
+        assert "court order" in outcome.out
+        assert "frozen" in outcome.out
 
 
 def test_verifying_keeps_the_ends_and_compares_with_them_the_next_time(ann: Cli, bank: AuditedBank) -> None:
@@ -181,11 +191,16 @@ def test_verifying_keeps_the_ends_and_compares_with_them_the_next_time(ann: Cli,
     assert ann("admin", "audit", "verify").status == 0
     again = bank.sent("/audit/ledger/proof")[1]
     assert (again.query["count"], again.query["hash"]) == ("2", f"{2:064d}")
+    for trail in ("users", "events"):
+        anchored = bank.sent(f"/audit/{trail}/proof")[1]
+        assert (anchored.query["count"], anchored.query["hash"]) == ("1", f"{1:064d}")
     assert ann("admin", "audit", "verify", "--forget").status == 0
     assert "count" not in bank.sent("/audit/ledger/proof")[2].query
 
 
-def test_a_broken_trail_fails_and_keeps_nothing(ann: Cli, bank: AuditedBank) -> None:
+@pytest.mark.parametrize("broken", ["ledger", "users", "events"])
+def test_a_broken_trail_fails_and_keeps_nothing(ann: Cli, bank: AuditedBank, broken: str) -> None:
+    bank.broken = broken
     bank.faults = [{"seq": 2, "problem": "was changed"}, {"seq": 0, "problem": "the head is missing"}]
     outcome = ann("admin", "audit", "verify")
     assert outcome.status == 1
@@ -206,12 +221,15 @@ def test_an_export_is_all_records_oldest_first_and_an_anchor(
         ("ledger", 1),
         ("ledger", 2),
         ("users", 1),
+        ("events", 1),
     ]
     assert lines[-1]["heads"]["ledger"] == {"count": 2, "hash": f"{2:064d}"}
+    assert lines[-1]["heads"]["events"] == {"count": 1, "hash": f"{1:064d}"}
     file = tmp_path / "audit.jsonl"
     file.write_text(exported)
     assert ann("admin", "audit", "verify", "--anchor", str(file)).status == 0
-    assert bank.sent("/audit/users/proof")[-1].query["count"] == "1"
+    for trail in ("users", "events"):
+        assert bank.sent(f"/audit/{trail}/proof")[-1].query["count"] == "1"
     file.write_text('{"heads": {"ledger": {"count": "2"}}}')
     assert ann("admin", "audit", "verify", "--anchor", str(file)).status == 2
     assert ann("admin", "audit", "verify", "--anchor", str(tmp_path / "none")).status == 2
@@ -269,11 +287,13 @@ def entry(number: int) -> AuditEntry:
 
 def test_an_export_is_verified_without_the_bank(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
-    file.write_text("\n".join(exported(("ledger", "banking_api", 0), ("users", "user_api", 6))))
+    chains = (("ledger", "banking_api", 0), ("users", "user_api", 6), ("events", "notifier", 2))
+    file.write_text("\n".join(exported(*chains)))
     outcome = cli("admin", "audit", "verify", "--file", str(file), "-o", "json")
     assert (outcome.status, outcome.json["holds"]) == (0, True)
     assert outcome.json["heads"]["users"]["count"] == 6
     assert outcome.json["heads"]["ledger"]["count"] == 0
+    assert outcome.json["heads"]["events"]["count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -287,16 +307,22 @@ def test_an_export_is_verified_without_the_bank(cli: Cli, tmp_path: Path) -> Non
         (lambda lines: [*lines[:4], lines[-1]], "the last line counts 6 records, the last one is 4"),
         (lambda lines: lines[:-1], "does not tell where the trail ends"),
         (
-            lambda lines: [line.replace('"trail": "users"', '"trail": "ledger"') for line in lines],
+            lambda lines: [re.sub('"trail": "[a-z]+"', '"trail": "ledger"', line) for line in lines],
             "does not follow",
         ),
     ],
 )
+@pytest.mark.parametrize(("trail", "chain"), [("users", "user_api"), ("events", "notifier")])
 def test_a_changed_export_fails(
-    cli: Cli, tmp_path: Path, tamper: Callable[[list[str]], list[str]], problem: str
+    cli: Cli,
+    tmp_path: Path,
+    tamper: Callable[[list[str]], list[str]],
+    problem: str,
+    trail: str,
+    chain: str,
 ) -> None:
     file = tmp_path / "audit.jsonl"
-    file.write_text("\n".join(tamper(exported(("users", "user_api", 6)))))
+    file.write_text("\n".join(tamper(exported((trail, chain, 6)))))
     outcome = cli("admin", "audit", "verify", "--file", str(file), "-o", "csv")
     assert outcome.status == 1
     assert problem in outcome.out
