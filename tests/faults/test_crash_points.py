@@ -32,8 +32,6 @@ SURE_POINTS = {
         "after find accounts",
         "before aggregate accounts",
         "after aggregate accounts",
-        "before update accounts",
-        "after update accounts",
         "before insert journal",
         "after insert journal",
         "before insert outbox",
@@ -88,7 +86,8 @@ async def test_crashes_at_every_point_lose_nothing(
 async def passed_points(bank: FaultBank, load: Load, kind: str) -> list[str]:
     """Name every point that transfers pass on their way into the event log, in a process that knows nothing.
 
-    What is written down of the accounts lags, so numbers are found taken and looked for in the journal.
+    What is written down of the accounts lags, so numbers are found taken and looked for in the journal. The
+    process killed just before is still taken for another one that posts: the first groups take turns with it.
     """
     await drained(bank)
     control = bank.crash_control(kind)
