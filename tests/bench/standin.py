@@ -5,11 +5,11 @@ engine is replaced, so the route touches no database.
 """
 
 import asyncio
-from typing import Any
 
 from daemons.banking_api import app as banking_app
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import Entry, JournalTransaction, PostingCommand
+from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import serve
@@ -18,11 +18,8 @@ from daemons.shared.logs import configure_logs
 from daemons.shared.settings import load_settings
 
 
-class StandInEngine:
+class StandInEngine(CommitEngine):
     """Tells every command that it was completed; nothing is kept."""
-
-    def __init__(self, *_arguments: Any, **_settings: Any) -> None:
-        """Take whatever the real engine takes."""
 
     def start(self) -> None:
         """Have nothing to start."""
