@@ -65,9 +65,9 @@ class LedgerProcess:
     async def post(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
         """Post a group."""
         return await self.ledger.post(
-            commands,
-            lambda accounts, stored: decide_group(
-                commands, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
+            lambda: commands,
+            lambda group, accounts, stored: decide_group(
+                group, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
             ),
         )
 

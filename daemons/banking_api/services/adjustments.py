@@ -123,9 +123,9 @@ class Adjustments:
             act=BookingAct(actor=actor, approval=approval),
         )
         [outcome] = await self._ledger.post(
-            [command],
-            lambda accounts, stored: decide_group(
-                [command], accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
+            lambda: [command],
+            lambda commands, accounts, stored: decide_group(
+                commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
             ),
         )
         return booked(command, outcome)

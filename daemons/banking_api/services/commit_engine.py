@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import prometheus_client
@@ -124,7 +125,7 @@ class CommitEngine:
                 self._commit(group)
 
     def _commit(self, group: Group) -> None:
-        commit = asyncio.create_task(self._settle(group.members), name="commit")
+        commit = asyncio.create_task(self._settle(group.members, partial(self._join, group)), name="commit")
         self._commits[commit] = group
 
         def ended(_: asyncio.Task[None]) -> None:
@@ -134,39 +135,46 @@ class CommitEngine:
 
         commit.add_done_callback(ended)
 
-    async def _settle(self, group: Sequence[Waiting]) -> None:
-        commands = [waiting.command for waiting in group]
+    def _join(self, group: Group) -> None:
+        """Where processes take turns a group waits for its own: it takes along what has come meanwhile."""
+        if self._ledger.groups_at_once == 1:
+            self._gathering.extend(group)
+
+    async def _settle(self, members: Sequence[Waiting], join: Callable[[], None]) -> None:
+        def commands() -> list[PostingCommand]:
+            join()
+            return [waiting.command for waiting in members]
+
         try:
-            outcomes = await self._ledger.post(commands, self._decide(commands))
+            outcomes = await self._ledger.post(commands, self._decide)
         except BankError as error:
-            self._fail(group, error)
+            self._fail(members, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request gets an answer
-            await self._isolate(group, error)
+            await self._isolate(members, error)
         else:
-            self._answer(group, outcomes)
+            self._answer(members, outcomes)
             self._committed()
 
-    def _decide(self, commands: Sequence[PostingCommand]) -> Callable[[Accounts, Stored], GroupDecision]:
-        def decide(accounts: Accounts, stored: Stored) -> GroupDecision:
-            return decide_group(
-                commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
-            )
+    def _decide(
+        self, commands: Sequence[PostingCommand], accounts: Accounts, stored: Stored
+    ) -> GroupDecision:
+        return decide_group(
+            commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
+        )
 
-        return decide
-
-    async def _isolate(self, group: Sequence[Waiting], error: Exception) -> None:
+    async def _isolate(self, members: Sequence[Waiting], error: Exception) -> None:
         """Halve a group that cannot be written until the command at fault stands alone: only that fails."""
-        if len(group) == 1:
+        if len(members) == 1:
             _log.error("command cannot be posted", exc_info=error)
-            self._fail(group, BankError("internal", "This request cannot be posted; nothing was changed."))
+            self._fail(members, BankError("internal", "This request cannot be posted; nothing was changed."))
             return
-        middle = len(group) // 2
-        await self._settle(group[:middle])
-        await self._settle(group[middle:])
+        middle = len(members) // 2
+        for half in (members[:middle], members[middle:]):
+            await self._settle(half, _nobody)
 
-    def _answer(self, group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
-        _group_size.observe(len(group))
-        for waiting, outcome in zip(group, outcomes, strict=True):
+    def _answer(self, members: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        _group_size.observe(len(members))
+        for waiting, outcome in zip(members, outcomes, strict=True):
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
@@ -176,10 +184,14 @@ class CommitEngine:
         for (kind, status), count in Counter((found.kind, found.status) for found in posted).items():
             _posted.labels(kind.value, status.value).inc(count)
 
-    def _fail(self, group: Sequence[Waiting], error: BankError) -> None:
-        for waiting in group:
+    def _fail(self, members: Sequence[Waiting], error: BankError) -> None:
+        for waiting in members:
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
                 # The caller may be gone: its error must not be reported as never retrieved.
                 waiting.answer.exception()
+
+
+def _nobody() -> None:
+    """Join no group."""

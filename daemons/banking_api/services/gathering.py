@@ -70,6 +70,16 @@ class Gathering:
         if not self._is_worth_it(at_once):
             return None
         group = Group()
+        self._fill(group)
+        return group if group.members else None
+
+    def extend(self, group: Group) -> None:
+        """Let what has arrived meanwhile join a running group that has yet to be decided."""
+        self._running.discard(group)
+        self._look_again()
+        self._fill(group)
+
+    def _fill(self, group: Group) -> None:
         members, accounts, blocked = group.members, group.accounts, self._blocked
         while self._waiting and len(members) < GROUP_LIMIT:
             waiting = self._waiting.popleft()
@@ -81,11 +91,9 @@ class Gathering:
             else:
                 members.append(waiting)
                 accounts.update((sender, receiver))
-        if not group.members:
-            return None
-        self._running.add(group)
-        blocked |= group.accounts
-        return group
+        if members:
+            self._running.add(group)
+            blocked |= accounts
 
     def end(self, group: Group) -> None:
         """Free the group's accounts; what was held back comes before what arrived since."""

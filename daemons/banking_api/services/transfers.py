@@ -154,9 +154,9 @@ class Transfers:
             idempotency_key=idempotency_key,
         )
         [outcome] = await self._ledger.post(
-            [command],
-            lambda accounts, stored: decide_group(
-                [command], accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
+            lambda: [command],
+            lambda commands, accounts, stored: decide_group(
+                commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
             ),
         )
         return booked(command, outcome)

@@ -50,11 +50,17 @@ class LedgerTurns:
         self._last: int | None = None
         """The last turn whose changes this process knows; None if it was not there, or posted on its own."""
         self._untold = False
+        self._own: int | None = None
+        self._in_a_row = 0
         self._others_seen = -_LATELY_SECONDS
 
     async def step_back(self) -> None:
-        """Let another process go first if there is one: whoever has just had a turn would win each time."""
-        if time.monotonic() - self._others_seen < _LATELY_SECONDS:
+        """After two turns in a row let another process go first if there is one.
+
+        Whoever has just had a turn knows first that it is over, and could win each time.
+        """
+        if self._in_a_row > 1 and time.monotonic() - self._others_seen < _LATELY_SECONDS:
+            self._in_a_row = 0
             await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def take(self, session: Session) -> int:
@@ -107,7 +113,8 @@ class LedgerTurns:
 
     def done(self, number: int | None) -> None:
         """Remember up to which turn all changes are known here; None for a group posted outside of turns."""
-        self._last = number
+        self._in_a_row = self._in_a_row + 1 if number is not None and number - 1 == self._own else 1
+        self._own = self._last = number
         self._untold = number is None
 
 

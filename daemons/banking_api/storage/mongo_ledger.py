@@ -38,7 +38,9 @@ from daemons.shared.tasks import end_task
 
 Accounts = Mapping[str, LedgerAccount]
 Stored = Mapping[bytes, JournalTransaction]
-Decide = Callable[[Accounts, Stored], GroupDecision]
+Gather = Callable[[], Sequence[PostingCommand]]
+"""Returns the group's commands; asked at each attempt, for more may have come while a turn was waited for."""
+Decide = Callable[[Sequence[PostingCommand], Accounts, Stored], GroupDecision]
 Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session], Awaitable[None]]
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
@@ -59,7 +61,9 @@ class _OutOfDateError(Exception):
 class _Reading:
     """What is read before a group is decided: nothing but unknown accounts, until the database objects."""
 
-    look_for_keys: bool
+    commands: Sequence[PostingCommand] = ()
+    """The group as of the last attempt."""
+    look_for_keys: bool = False
     taken: dict[str, int] = field(default_factory=dict)
     """Numbers that were found taken: an account that is known under a lower one is out of date."""
     exact: set[str] = field(default_factory=set)
@@ -105,15 +109,14 @@ class MongoLedger:
         """How many groups this process may have posted at once; where several take turns, it has one."""
         return _GROUPS_AT_ONCE if self._writers.alone else 1
 
-    async def post(self, commands: Sequence[PostingCommand], decide: Decide) -> list[Outcome]:
-        """Decide and write the group, all or nothing; the outcomes are in the commands' order.
+    async def post(self, gather: Gather, decide: Decide) -> list[Outcome]:
+        """Decide and write a group, all or nothing; the outcomes are in the order of its commands.
 
         Raises:
             TransientError: nothing was written.
             OutcomeUnknownError: it may have been written, and could not be read back.
         """
-        ids = [command.idempotency_id for command in commands]
-        reading = _Reading(look_for_keys=self._settled.any_of(ids))
+        reading = _Reading()
         deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
         if self._writers.newcomers:
             self._writers.newcomers = False
@@ -122,15 +125,15 @@ class MongoLedger:
             await self._turns.step_back()
         while time.monotonic() < deadline:
             try:
-                posted = await run_transaction(self._client, partial(self._post, commands, decide, reading))
+                posted = await run_transaction(self._client, partial(self._post, gather, decide, reading))
             except DuplicateKeyError as error:
                 self._learn(reading, error)
             except _OutOfDateError as error:
                 reading.exact |= error.accounts
             except OutcomeUnknownError:
-                return await self._read_back(commands)
+                return await self._read_back(reading.commands)
             else:
-                self._settled.add(ids)
+                self._settled.add(_keys(reading.commands))
                 await self._keep(posted)
                 return posted.decision.outcomes
         raise TransientError("unavailable", "The ledger is busy with the same accounts; try again.")
@@ -146,14 +149,14 @@ class MongoLedger:
         async with self._client.start_session(snapshot=True) as session:
             return await self._accounts.exact(_named([command]), session)
 
-    async def _post(
-        self, commands: Sequence[PostingCommand], decide: Decide, reading: _Reading, session: Session
-    ) -> _Posted:
+    async def _post(self, gather: Gather, decide: Decide, reading: _Reading, session: Session) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
         turn = None if self._writers.alone else await self._take_turn(session)
+        reading.commands = commands = gather()
         accounts = await self._read(_named(commands), reading, session)
-        stored = await self._read_stored(commands, session) if reading.look_for_keys else {}
-        decision = decide(accounts, stored)
+        look_for_keys = reading.look_for_keys or self._settled.any_of(_keys(commands))
+        stored = await self._read_stored(commands, session) if look_for_keys else {}
+        decision = decide(commands, accounts, stored)
         await self._confirm(decision.doubtful, reading, session)
         await self._write(decision, session)
         if turn is not None:
@@ -247,8 +250,7 @@ class MongoLedger:
     async def _read_stored(
         self, commands: Sequence[PostingCommand], session: Session | None
     ) -> dict[bytes, JournalTransaction]:
-        keys = [command.idempotency_id for command in commands]
-        cursor = self._journal.find({"idem": {"$in": keys}}, session=session)
+        cursor = self._journal.find({"idem": {"$in": _keys(commands)}}, session=session)
         found = [from_document(document) async for document in cursor]
         return {transaction.idempotency_id: transaction for transaction in found}
 
@@ -274,6 +276,10 @@ def outcome_unknown() -> OutcomeUnknownError:
 
 def _settled(command: PostingCommand, transaction: JournalTransaction) -> Outcome:
     return Outcome(transaction, key_reused=transaction.fingerprint != command.fingerprint)
+
+
+def _keys(commands: Sequence[PostingCommand]) -> list[bytes]:
+    return [command.idempotency_id for command in commands]
 
 
 def _named(commands: Sequence[PostingCommand]) -> set[str]:

@@ -77,6 +77,23 @@ def test_others_overtake_a_blocked_account_once_enough_wait() -> None:
     assert keys(gathering.begin(at_once=LANES)) == ["1", "2"]
 
 
+def test_what_arrives_before_a_group_is_decided_may_join_it() -> None:
+    gathering = Gathering()
+    gathering.add(waiting(0, "a", "b"))
+    group = gathering.begin(at_once=1)
+    reserved = gathering.reserve("x")
+    for number, pair in enumerate([("a", "c"), ("x", "d"), ("d", "e"), ("f", "g")], start=1):
+        gathering.add(waiting(number, *pair))
+    assert group is not None
+    gathering.extend(group)
+    assert keys(group) == ["0", "1", "4"]
+    gathering.add(waiting(5, "a", "b"))
+    assert gathering.begin(at_once=1) is None
+    gathering.end(group)
+    gathering.release(reserved)
+    assert keys(gathering.begin(at_once=1)) == ["2", "3", "5"]
+
+
 def test_a_reserved_accounts_commands_wait_and_come_in_their_order() -> None:
     gathering = Gathering()
     gathering.add(waiting(0, "a", "b"))
