@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from bankctl.client import fast_json
 from bankctl.errors import usage_error
 from bankctl.files import ensure_private_directory
 from bankctl.money import fault_of_amount, fault_of_currency
@@ -72,15 +73,13 @@ class ResultsFile:
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
         """Keep the outcomes of some rows; on return they are on the disk."""
-        found = list(records)
-        self._append(found)
-        self.settled.update((record["line"], record) for record in found)
+        self._append(records)
 
     def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        text = "".join(json.dumps(record, ensure_ascii=True) + "\n" for record in records)
+        text = b"".join([fast_json.encode(record) + b"\n" for record in records])
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(text.encode())
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
 

@@ -77,16 +77,16 @@ class Transfers:
             NotFoundError: the sender's account is not the caller's; kept as well.
             TransientError, OutcomeUnknownError, ConflictError: see `CommitEngine.post`.
         """
-        outcome = await self._engine.post(_command(caller, order, idempotency_key))
+        outcome = await self._engine.post(transfer_command(caller, order, idempotency_key))
         return settled_or_refused(outcome)
 
-    def begin(self, caller: Caller, order: TransferOrder, *, idempotency_key: str) -> Begun:
+    def begin(self, command: PostingCommand) -> Begun:
         """Let a transfer wait for its commit, and go on; `end` tells what became of it.
 
         Those that are begun one after another are decided in that order where they share an account.
         """
         try:
-            return self._engine.enqueue(_command(caller, order, idempotency_key))
+            return self._engine.enqueue(command)
         except BankError as error:
             return error
 
@@ -106,7 +106,7 @@ class Transfers:
         Raises:
             NotFoundError: the sender's account is not the caller's.
         """
-        return await self._engine.preview(_command(caller, order, "preview"))
+        return await self._engine.preview(transfer_command(caller, order, "preview"))
 
     async def fund_account(
         self, actor: Actor, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
@@ -211,7 +211,8 @@ def key_reused() -> RejectedError:
     )
 
 
-def _command(caller: Caller, order: TransferOrder, idempotency_key: str) -> PostingCommand:
+def transfer_command(caller: Caller, order: TransferOrder, idempotency_key: str) -> PostingCommand:
+    """Return what the engine is asked for when a caller orders a transfer."""
     return PostingCommand(
         kind=TransactionKind.TRANSFER,
         initiator=caller.user_id,
