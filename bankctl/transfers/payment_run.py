@@ -23,7 +23,11 @@ BATCHES_AT_ONCE = 3
 _BATCH_BYTES = 200_000
 _ROW_BYTES = 240
 _BYTES_PER_CHARACTER = 4
-_RESULTS = {"completed": Result.PAID, "failed": Result.FAILED, "refused": Result.REFUSED}
+_RESULTS = {
+    "completed": Result.PAID.value,
+    "failed": Result.FAILED.value,
+    "refused": Result.REFUSED.value,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ def _unsettled(
 
 
 def _broken_row(order: Order) -> dict[str, Any]:
-    record = _record(order, Result.REFUSED, None)
+    record = _record(order, _RESULTS["refused"], None)
     record["problem"] = {"code": "invalid_row", "detail": "; ".join(order.faults)}
     return record
 
@@ -147,11 +151,11 @@ def _settled_row(order: Order, key: str, answer: Mapping[str, Any]) -> dict[str,
     return record
 
 
-def _record(order: Order, result: Result, key: str | None) -> dict[str, Any]:
+def _record(order: Order, result: str, key: str | None) -> dict[str, Any]:
     asked = order.request.get
     return {
         "line": order.line,
-        "result": result.value,
+        "result": result,
         "idempotency_key": key,
         "from": asked("from_account", ""),
         "to": asked("to_account", ""),
