@@ -78,6 +78,8 @@ class _MustWaitError(Exception):
 
 def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
     for answer in answers:
+        if answer["outcome"] == "completed":
+            continue
         problem = answer.get("problem") or {}
         code, category = problem.get("code", "outcome_unknown"), problem.get("category")
         unsettled = category in _UNSETTLED_CATEGORIES or code == "idempotency_key_in_use"

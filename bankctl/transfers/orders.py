@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import itemgetter
@@ -15,6 +15,9 @@ from bankctl.money import fault_of_account, fault_of_amount, fault_of_currency, 
 
 COLUMNS = ("from", "to", "amount", "currency", "reference")
 _REQUIRED = COLUMNS[:4]
+_ZERO = Decimal(0)
+# At about a kilobyte each.
+_ROWS_KEPT = 50_000
 # The namespace of the keys below; changing it would pay every file once more.
 _KEY_NAMESPACE = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
 # The two highest bits of this digit say that it is a UUID of RFC 9562.
@@ -70,6 +73,20 @@ class Overview:
     broken: int = 0
     totals: dict[str, Decimal] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        """All rows of the file."""
+        return self.sound + self.broken
+
+    def add(self, order: Order) -> None:
+        """Count a row."""
+        if order.faults:
+            self.broken += 1
+            return
+        self.sound += 1
+        currency, amount = order.request["currency"], Decimal(order.request["amount"])
+        self.totals[currency] = self.totals.get(currency, _ZERO) + amount
+
     def __str__(self) -> str:
         sums = " and ".join(f"{amount:f} {currency}" for currency, amount in sorted(self.totals.items()))
         rows = f"{self.sound} payment{'' if self.sound == 1 else 's'}"
@@ -77,23 +94,21 @@ class Overview:
         return f"{rows}, {sums}{broken}" if sums else f"{rows}{broken}"
 
 
-def look_over(path: Path) -> Overview:
-    """Read the whole file once, so that what is confirmed is what it says.
+def look_over(path: Path) -> tuple[Overview, Iterable[Order]]:
+    """Read the whole file, so that what is confirmed is what it says; returns its rows as well.
+
+    Rows of a file that is not too long are kept, others are read again.
 
     Raises:
         CliError: as `read_orders`.
     """
     overview = Overview()
+    kept: list[Order] = []
     for order in read_orders(path):
-        if order.faults:
-            overview.broken += 1
-            continue
-        overview.sound += 1
-        currency = order.request["currency"]
-        overview.totals[currency] = overview.totals.get(currency, Decimal(0)) + Decimal(
-            order.request["amount"]
-        )
-    return overview
+        overview.add(order)
+        if overview.rows <= _ROWS_KEPT:
+            kept.append(order)
+    return overview, kept if overview.rows <= _ROWS_KEPT else read_orders(path)
 
 
 def read_orders(path: Path) -> Iterator[Order]:

@@ -5,16 +5,15 @@ rows are paid in the file's order; meanwhile the outcomes of earlier ones are ke
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from bankctl.client.bank import BankClient
 from bankctl.transfers.courier import Answers, Courier, Errand
 from bankctl.transfers.delivery import Delivery
-from bankctl.transfers.orders import Order, RowKeys, read_orders
+from bankctl.transfers.orders import Order, RowKeys
 from bankctl.transfers.results import Result, ResultsFile, Summary
 
 ROWS_PER_BATCH = 500
@@ -34,7 +33,7 @@ _RESULTS = {
 class PaymentRun:
     """One file, paid under one name by one user at one bank."""
 
-    path: Path
+    orders: Iterable[Order]
     digest: str
     run_name: str
     wait_seconds: float
@@ -90,7 +89,7 @@ def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callab
             summary.add(record, earlier=False)
         advance(len(records))
 
-    for batch in _batches(_unsettled(read_orders(run.path), results, summary, advance), keys):
+    for batch in _batches(_unsettled(run.orders, results, summary, advance), keys):
         if len(under_way) < BATCHES_AT_ONCE:
             under_way.append((batch, courier.send(batch.transfers)))
             continue
@@ -122,7 +121,7 @@ def _batches(orders: Iterator[Order], keys: RowKeys) -> Iterator[_Batch]:
 
 
 def _unsettled(
-    orders: Iterator[Order], results: ResultsFile, summary: Summary, advance: Callable[[int], None]
+    orders: Iterable[Order], results: ResultsFile, summary: Summary, advance: Callable[[int], None]
 ) -> Iterator[Order]:
     for order in orders:
         record = results.settled.get(order.line)

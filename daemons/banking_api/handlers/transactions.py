@@ -82,7 +82,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
     succession = request.app[SUCCESSION_KEY]
     with succession.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
         begun = await begin_rows(body, caller, transfers, turn)
-        outcomes = [None if waiting is None else await transfers.end(waiting) for _, waiting in begun]
+        outcomes = await transfers.end(waiting for _, waiting in begun)
         turn.settle(outcomes)
     request_id = request_id_of(request)
     results = [

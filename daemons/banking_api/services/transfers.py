@@ -1,7 +1,7 @@
 """Moving money: transfers by the owner of the sender's account, funding by operators."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -90,15 +90,20 @@ class Transfers:
         except BankError as error:
             return error
 
-    async def end(self, begun: Begun) -> Outcome | BankError:
-        """Wait for a transfer that was begun; a refusal is returned."""
-        if isinstance(begun, BankError):
-            return begun
-        try:
-            outcome = await begun
-        except BankError as error:
-            return error
-        return key_reused() if outcome.key_reused else outcome
+    async def end(self, begun: Iterable[Begun | None]) -> list[Outcome | BankError | None]:
+        """Wait for transfers that were begun; refusals are returned, and None for what never was."""
+        settled: list[Outcome | BankError | None] = []
+        for waiting in begun:
+            if waiting is None or isinstance(waiting, BankError):
+                settled.append(waiting)
+                continue
+            try:
+                outcome = await waiting
+            except BankError as error:
+                settled.append(error)
+            else:
+                settled.append(key_reused() if outcome.key_reused else outcome)
+        return settled
 
     async def preview(self, caller: Caller, order: TransferOrder) -> Preview:
         """Tell what a transfer would do now.

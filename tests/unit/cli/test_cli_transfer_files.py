@@ -220,6 +220,15 @@ def test_nothing_is_sent_behind_a_batch_that_has_failed(ann: Cli, bank: Bank, tm
     assert bank.settled == {}
 
 
+def test_a_file_of_more_rows_than_are_kept_is_read_again(
+    ann: Cli, bank: Bank, large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bankctl.transfers.orders._ROWS_KEPT", 1099)
+    outcome = ann("transfer", "--file", large, "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 1100)
+    assert bank.balances[BOB] == Decimal("11.00")
+
+
 def test_the_keys_of_rows_stay_what_they_were() -> None:
     keys = RowKeys(url="https://bank.example", user_id="u", digest="d", run_name="march")
     namespace = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
