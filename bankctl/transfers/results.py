@@ -32,7 +32,7 @@ _ZERO = Decimal(0)
 
 
 class ResultsFile:
-    """The results of one run of one file.
+    """The results of one run of one file; `settled` are those that were known when it was loaded, by line.
 
     A row that failed or was refused is settled as well: its key can have no other outcome.
     """
