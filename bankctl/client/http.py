@@ -1,5 +1,7 @@
 """One HTTPS connection to the bank's gateway: requests, retries and streams."""
 
+import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +45,19 @@ class Answer:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One request as it is sent, once or again."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Any = None
+    params: Mapping[str, Any] | None = None
+    decode: Callable[[bytes], Any] = json.loads
+    repeatable: bool = True
+
+
 class Transport:
     """Sends requests to one profile's gateway with the credentials given; renews them when they run out."""
 
@@ -60,6 +75,7 @@ class Transport:
         self.renew: Callable[[], bool] | None = None
         """Gets other credentials and tells whether there are any; None if these are all there will be."""
         self._attempts = attempts
+        self._renewing = threading.Lock()
         self._http = httpx.Client(
             base_url=profile.url,
             verify=tls_context(profile),
@@ -86,16 +102,18 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         repeatable: bool | None = None,
+        decode: Callable[[bytes], Any] = json.loads,
     ) -> Answer:
         """Send one request, again with the same key if the line is cut, and return the answer.
 
         Args:
             method: GET, POST, PATCH or DELETE.
             path: below the gateway's origin, beginning with a slash.
-            body: sent as JSON unless None.
+            body: sent as JSON unless None; bytes are JSON already.
             params: query parameters; those that are None are left out.
             idempotency_key: makes a request that moves money safe to repeat.
             repeatable: whether doing it twice is as good as once; by default GETs and requests with a key.
+            decode: reads the JSON of the answer; ValueError if it is none.
 
         Raises:
             CliError: with OUTCOME_UNKNOWN if it may have been done, UNREACHABLE if it was not done, else as
@@ -107,13 +125,15 @@ class Transport:
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         self._renew_in_time()
+        used = self.credentials.cookie
+        sending = _Sending(method, path, headers, body, params, decode, repeatable)
         try:
-            return self._send(method, path, body, params or {}, headers, repeatable=repeatable)
+            return self._send(sending)
         except CliError as error:
             # Whoever is told to sign in has not been served, so sending it again does it once.
-            if error.code not in _WITHOUT_SESSION or not self._renewed():
+            if error.code not in _WITHOUT_SESSION or not self._renewed(used):
                 raise
-        return self._send(method, path, body, params or {}, headers, repeatable=repeatable)
+        return self._send(sending)
 
     def exchange(self, refresh_header: Mapping[str, str]) -> Answer:
         """Exchange the refresh cookie for new cookies, which `credentials` then holds.
@@ -122,24 +142,15 @@ class Transport:
             CliError: NOT_LOGGED_IN if the session has ended, else as for `request`.
         """
         headers = {"X-Request-Id": uuid.uuid4().hex, **refresh_header}
-        return self._send("POST", "/auth/refresh", None, {}, headers, repeatable=True)
+        return self._send(_Sending("POST", "/auth/refresh", headers))
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        params: Mapping[str, Any],
-        headers: Mapping[str, str],
-        *,
-        repeatable: bool,
-    ) -> Answer:
+    def _send(self, sending: _Sending) -> Answer:
         import stamina  # noqa: PLC0415  # only needed once there is a request
 
         stamina.instrumentation.set_on_retry_hooks([])
         failures: list[AttemptFailedError] = []
         attempts = stamina.retry_context(
-            on=_retry_policy(failures, repeatable=repeatable),
+            on=_retry_policy(failures, repeatable=sending.repeatable),
             attempts=self._attempts,
             timeout=None,
             wait_initial=0.2,
@@ -149,13 +160,13 @@ class Transport:
         try:
             for attempt in attempts:
                 with attempt:
-                    return self._send_once(method, path, body, params, headers)
+                    return self._send_once(sending)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
             settled = (
                 failure.certainty is Certainty.FINAL or failure.error.exit_status is ExitStatus.UNEXPECTED
             )
-            if method != "GET" and doubted and not settled:
+            if sending.method != "GET" and doubted and not settled:
                 raise outcome_unknown(failure.error) from failure
             raise failure.error from failure
         raise AssertionError("stamina yields an attempt or raises")
@@ -173,6 +184,7 @@ class Transport:
 
         request_id = uuid.uuid4().hex
         self._renew_in_time()
+        used = self.credentials.cookie
         try:
             for last in (False, True):
                 with self._http.stream(
@@ -187,7 +199,7 @@ class Transport:
                         return
                     response.read()
                     error = refused(response).error
-                if last or error.code not in _WITHOUT_SESSION or not self._renewed():
+                if last or error.code not in _WITHOUT_SESSION or not self._renewed(used):
                     raise error
         except httpx.TransportError as error:
             raise line_failed(error, self.profile, request_id).error from error
@@ -196,30 +208,39 @@ class Transport:
         if not self.credentials.end_within(_RENEW_BEFORE_SECONDS):
             return
         try:
-            self._renewed()
+            self._renewed(self.credentials.cookie)
         except CliError as error:
             # The present ones may still do; if not, the request itself says what is wrong.
             messages.debug(f"the session could not be renewed: {error.message}")
 
-    def _renewed(self) -> bool:
-        return self.renew is not None and self.renew()
+    def _renewed(self, used: str | None) -> bool:
+        """Whether there are other credentials now than those used; of several threads one gets them."""
+        with self._renewing:
+            if self.credentials.cookie != used:
+                return True
+            return self.renew is not None and self.renew()
 
-    def _send_once(
-        self, method: str, path: str, body: Any, params: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> Answer:
+    def _send_once(self, sending: _Sending) -> Answer:
         import httpx  # noqa: PLC0415  # loaded already by the constructor
 
         started = time.monotonic()
-        sent = {**self.credentials.header(), **headers}
+        method, path, body = sending.method, sending.path, sending.body
+        request_id = sending.headers["X-Request-Id"]
+        sent = {**self.credentials.header(), **sending.headers}
+        content: dict[str, Any] = {"json": body}
+        if isinstance(body, bytes):
+            content, sent["Content-Type"] = {"content": body}, "application/json"
         try:
-            response = self._http.request(method, path, json=body, params=_present(params), headers=sent)
+            response = self._http.request(
+                method, path, params=_present(sending.params or {}), headers=sent, **content
+            )
         except httpx.TransportError as error:
-            raise line_failed(error, self.profile, headers["X-Request-Id"]) from error
+            raise line_failed(error, self.profile, request_id) from error
         except httpx.InvalidURL as error:
             raise usage_error(f"{path!r} is no path: {error}") from error
         messages.debug(
             f"{method} {path} -> {response.status_code} in {(time.monotonic() - started) * 1000:.0f} ms, "
-            f"request {response.headers.get('X-Request-Id', headers['X-Request-Id'])}"
+            f"request {response.headers.get('X-Request-Id', request_id)}"
         )
         # httpx would send its own copies beside ours.
         self._http.cookies.clear()
@@ -227,7 +248,7 @@ class Transport:
         if not response.is_success:
             raise refused(response)
         try:
-            data = response.json() if response.content else None
+            data = sending.decode(response.content) if response.content else None
         except ValueError as error:
             raise not_json(response) from error
         return Answer(response.status_code, data, response.headers)

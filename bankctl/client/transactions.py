@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bankctl.client import fast_json
 from bankctl.client.http import Answer, Transport
 from bankctl.client.long_answers import OnProgress, fetch_with_progress
 from bankctl.client.pages import iterate
@@ -25,11 +26,23 @@ class Transactions:
         """Transfer or fund once, however often this is called with the same key."""
         return self._http.request("POST", path, body=dict(request), idempotency_key=idempotency_key)
 
-    def batch(self, transfers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Transfer many, each with its own key; each has its own outcome."""
-        body = {"transfers": [dict(transfer) for transfer in transfers]}
+    def batch(
+        self, transfers: Sequence[Mapping[str, Any]], *, after: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Transfer many, each with its own key; each has its own outcome.
+
+        `after` is the last key of a batch that was sent before and is not answered yet: this one begins when
+        that one is settled.
+        """
+        body: dict[str, Any] = {"transfers": transfers}
+        if after is not None:
+            body["after"] = after
         results: list[dict[str, Any]] = self._http.request(
-            "POST", "/transactions/batch", body=body, repeatable=True
+            "POST",
+            "/transactions/batch",
+            body=fast_json.encode(body),
+            decode=fast_json.decode,
+            repeatable=True,
         ).data["results"]
         return results
 

@@ -42,20 +42,19 @@ def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: f
     if not _RUN_NAME.fullmatch(run_name):
         raise usage_error("--run takes up to 40 letters, digits, '.', '_' and '-'", code="invalid_run")
     digest = digest_file(file)
-    run = PaymentRun(file, digest, run_name, wait_seconds)
     with open_bank() as bank:
         session = bank.require_session()
         identity = {"url": bank.profile.url, "user_id": session.user_id, "sha256": digest, "name": run_name}
         path = results or default_results_path(paths.state_dir(), identity)
         kept = ResultsFile(path, identity=identity)
         kept.load()
-        overview = look_over(file)
+        overview, orders = look_over(file)
         if kept.settled:
             messages.note(f"going on with {file.name}: what was settled before is skipped")
         else:
             prompts.confirm(f"As {session.display_name}, make {overview} from {file.name}?")
-        total = overview.sound + overview.broken
-        with progress_bar(f"Paying {file.name}", total=total) as advance, _resumable():
+        run = PaymentRun(orders, digest, run_name, wait_seconds)
+        with progress_bar(f"Paying {file.name}", total=overview.rows) as advance, _resumable():
             summary = pay(bank, run, kept, advance)
     _report(summary, run_name=run_name, path=path)
 

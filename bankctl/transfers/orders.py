@@ -3,9 +3,10 @@
 import csv
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -14,8 +15,13 @@ from bankctl.money import fault_of_account, fault_of_amount, fault_of_currency, 
 
 COLUMNS = ("from", "to", "amount", "currency", "reference")
 _REQUIRED = COLUMNS[:4]
+_ZERO = Decimal(0)
+# At about a kilobyte each.
+_ROWS_KEPT = 50_000
 # The namespace of the keys below; changing it would pay every file once more.
 _KEY_NAMESPACE = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
+# The two highest bits of this digit say that it is a UUID of RFC 9562.
+_VARIANTS = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}
 
 
 class Order(NamedTuple):
@@ -40,9 +46,23 @@ def digest_file(path: Path) -> str:
         raise usage_error(f"{path} cannot be read: {error.strerror}", code="file_unreadable") from error
 
 
-def idempotency_key(*, url: str, user_id: str, digest: str, run_name: str, line: int) -> str:
-    """The key of one row: the same on every machine, so that paying a file twice pays each row once."""
-    return str(uuid.uuid5(_KEY_NAMESPACE, "\n".join([url, user_id, digest, run_name, str(line)])))
+class RowKeys:
+    """The idempotency keys of a file's rows: the same on every machine, so that a row is paid once.
+
+    Each is the UUID version 5 (RFC 9562) of what identifies the row; all but the line is hashed once for all.
+    """
+
+    def __init__(self, *, url: str, user_id: str, digest: str, run_name: str) -> None:
+        common = f"{url}\n{user_id}\n{digest}\n{run_name}\n"
+        self._common = hashlib.sha1(_KEY_NAMESPACE.bytes + common.encode(), usedforsecurity=False)
+
+    def key(self, line: int) -> str:
+        """The key of the row that begins in this line."""
+        row = self._common.copy()
+        row.update(b"%d" % line)
+        digits = row.hexdigest()
+        variant = _VARIANTS[digits[16]]
+        return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 @dataclass(slots=True)
@@ -53,6 +73,20 @@ class Overview:
     broken: int = 0
     totals: dict[str, Decimal] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        """All rows of the file."""
+        return self.sound + self.broken
+
+    def add(self, order: Order) -> None:
+        """Count a row."""
+        if order.faults:
+            self.broken += 1
+            return
+        self.sound += 1
+        currency, amount = order.request["currency"], Decimal(order.request["amount"])
+        self.totals[currency] = self.totals.get(currency, _ZERO) + amount
+
     def __str__(self) -> str:
         sums = " and ".join(f"{amount:f} {currency}" for currency, amount in sorted(self.totals.items()))
         rows = f"{self.sound} payment{'' if self.sound == 1 else 's'}"
@@ -60,23 +94,21 @@ class Overview:
         return f"{rows}, {sums}{broken}" if sums else f"{rows}{broken}"
 
 
-def look_over(path: Path) -> Overview:
-    """Read the whole file once, so that what is confirmed is what it says.
+def look_over(path: Path) -> tuple[Overview, Iterable[Order]]:
+    """Read the whole file, so that what is confirmed is what it says; returns its rows as well.
+
+    Rows of a file that is not too long are kept, others are read again.
 
     Raises:
         CliError: as `read_orders`.
     """
     overview = Overview()
+    kept: list[Order] = []
     for order in read_orders(path):
-        if order.faults:
-            overview.broken += 1
-            continue
-        overview.sound += 1
-        currency = order.request["currency"]
-        overview.totals[currency] = overview.totals.get(currency, Decimal(0)) + Decimal(
-            order.request["amount"]
-        )
-    return overview
+        overview.add(order)
+        if overview.rows <= _ROWS_KEPT:
+            kept.append(order)
+    return overview, kept if overview.rows <= _ROWS_KEPT else read_orders(path)
 
 
 def read_orders(path: Path) -> Iterator[Order]:
@@ -97,7 +129,7 @@ def read_orders(path: Path) -> Iterator[Order]:
 def _rows(file: IO[str], path: Path) -> Iterator[Order]:
     reader = csv.reader(file, strict=True)
     try:
-        names = _header(next(reader, []), path)
+        columns = _Columns(_header(next(reader, []), path))
     except csv.Error as error:
         raise usage_error(f"{path} is no CSV file: {error}", code="file_not_csv") from error
     while True:
@@ -109,8 +141,9 @@ def _rows(file: IO[str], path: Path) -> Iterator[Order]:
         except csv.Error as error:
             yield Order(line, {}, {}, [f"no CSV: {error}"])
             continue
-        if any(cells) and any(cell.strip() for cell in cells):
-            yield _check(line, names, cells)
+        text = "".join(cells)
+        if text.strip():
+            yield _check(line, columns, cells, text)
 
 
 def _header(cells: Sequence[str], path: Path) -> list[str]:
@@ -128,17 +161,28 @@ def _header(cells: Sequence[str], path: Path) -> list[str]:
     return names
 
 
-def _check(line: int, names: Sequence[str], cells: Sequence[str]) -> Order:
-    values = {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
-    sender, receiver = values.pop("from", ""), values.pop("to", "")
-    amount, currency = values.pop("amount", ""), values.pop("currency", "").upper()
-    reference = values.pop("reference", "")
-    faults = []
-    if len(cells) != len(names):
-        faults.append(f"the row has {len(cells)} cells, the header {len(names)}")
-    # A file may have millions of rows, and all but few are printable throughout.
-    if not "".join(cells).isprintable() and not all(cell.isprintable() or "\n" in cell for cell in cells):
+class _Columns:
+    """Where a row's cells stand; a file may have millions of rows, so it is found out once."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.count = len(names)
+        # Behind the last column stands an empty cell, for a reference that the file has not.
+        self.pick = itemgetter(*(names.index(name) if name in names else self.count for name in COLUMNS))
+        self.extra = [(name, place) for place, name in enumerate(names) if name not in COLUMNS]
+
+
+def _check(line: int, columns: _Columns, cells: list[str], text: str) -> Order:
+    faults, given = [], len(cells)
+    # All but few rows are printable throughout.
+    if not text.isprintable() and not all(cell.isprintable() or "\n" in cell for cell in cells):
         faults.append("the row has characters that cannot be printed, or is not UTF-8")
+    if given != columns.count:
+        faults.insert(0, f"the row has {given} cells, the header {columns.count}")
+        cells = [*cells[: columns.count], *[""] * (columns.count - given)]
+    extra = {name: cells[place].strip() for name, place in columns.extra if place < given}
+    cells.append("")
+    sender, receiver, amount, currency, reference = map(str.strip, columns.pick(cells))
+    currency = currency.upper()
     if fault := fault_of_account(sender):
         faults.append(f"from: {fault}")
     if fault := fault_of_account(receiver):
@@ -152,4 +196,4 @@ def _check(line: int, names: Sequence[str], cells: Sequence[str]) -> Order:
     request = {"from_account": sender, "to_account": receiver, "amount": amount, "currency": currency}
     if reference:
         request["reference"] = reference
-    return Order(line, request, values, faults)
+    return Order(line, request, extra, faults)

@@ -1,50 +1,46 @@
 """Pays the rows of a file in batches, patient with a bank that is away for a while.
 
-One batch is at the bank at a time, so the rows are paid in the file's order; while it is there, the outcomes
-of the one before are kept and the next one is read.
+A few batches are on their way at once, and the bank begins each when the one before it is settled, so the
+rows are paid in the file's order; meanwhile the outcomes of earlier ones are kept and the next one is read.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from operator import itemgetter
 from typing import Any
 
 from bankctl.client.bank import BankClient
-from bankctl.errors import CliError, ExitStatus
-from bankctl.render import messages
-from bankctl.transfers.courier import Courier
-from bankctl.transfers.orders import Order, idempotency_key, read_orders
+from bankctl.transfers.courier import Answers, Courier, Errand
+from bankctl.transfers.delivery import Delivery
+from bankctl.transfers.orders import Order, RowKeys
 from bankctl.transfers.results import Result, ResultsFile, Summary
 
 ROWS_PER_BATCH = 500
+BATCHES_AT_ONCE = 3
 # What one request may hold is bounded by the bank: long references make fewer rows.
 _BATCH_BYTES = 200_000
 _ROW_BYTES = 240
 _BYTES_PER_CHARACTER = 4
-_LONGEST_PAUSE_SECONDS = 5.0
-_PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
-_NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing"})
-_RESULTS = {"completed": Result.PAID, "failed": Result.FAILED, "refused": Result.REFUSED}
-# A row refused for one of these may still be paid when it is sent again.
-_UNSETTLED_CATEGORIES = frozenset({"transient", "outcome_unknown", "internal", "unauthenticated"})
+_RESULTS = {
+    "completed": Result.PAID.value,
+    "failed": Result.FAILED.value,
+    "refused": Result.REFUSED.value,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRun:
     """One file, paid under one name by one user at one bank."""
 
-    path: Path
+    orders: Iterable[Order]
     digest: str
     run_name: str
     wait_seconds: float
 
-    def key(self, *, url: str, user_id: str, line: int) -> str:
-        """The idempotency key of a row."""
-        return idempotency_key(
-            url=url, user_id=user_id, digest=self.digest, run_name=self.run_name, line=line
-        )
+    def keys(self, *, url: str, user_id: str) -> RowKeys:
+        """The idempotency keys of its rows."""
+        return RowKeys(url=url, user_id=user_id, digest=self.digest, run_name=self.run_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +61,13 @@ class _Batch:
 
     def records(self, answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The outcomes of all its rows, in the file's order."""
-        by_index = {answer["index"]: answer for answer in answers}
         records = [_broken_row(order) for order in self.broken]
-        records += [
-            _settled_row(order, key, by_index[index])
-            for index, (key, order) in enumerate(zip(self.keys, self.sound, strict=True))
-        ]
-        return sorted(records, key=lambda record: int(record["line"]))
+        by_index = {answer["index"]: answer for answer in answers}
+        for index, (key, order) in enumerate(zip(self.keys, self.sound, strict=True)):
+            records.append(_settled_row(order, key, by_index[index]))
+        if self.broken:
+            records.sort(key=itemgetter("line"))
+        return records
 
 
 def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callable[[int], None]) -> Summary:
@@ -82,30 +78,32 @@ def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callab
             is settled is kept in the results.
     """
     summary = Summary()
-    user_id = bank.require_session().user_id
-    key = partial(run.key, url=bank.profile.url, user_id=user_id)
-    courier = Courier(lambda transfers: _send_patiently(bank, transfers, run.wait_seconds))
+    keys = run.keys(url=bank.profile.url, user_id=bank.require_session().user_id)
+    courier = Courier(Delivery(bank, run.wait_seconds).deliver, at_once=BATCHES_AT_ONCE)
+    under_way: deque[tuple[_Batch, Errand]] = deque()
 
-    def keep(batch: _Batch, answers: Sequence[dict[str, Any]]) -> None:
+    def keep(batch: _Batch, answers: Answers) -> None:
         records = batch.records(answers)
         results.add(records)
         for record in records:
             summary.add(record, earlier=False)
         advance(len(records))
 
-    sent: _Batch | None = None
-    for batch in _batches(_unsettled(read_orders(run.path), results, summary, advance), key):
-        answers = courier.fetch() if sent else []
-        courier.send(batch.transfers)
-        if sent:
-            keep(sent, answers)
-        sent = batch
-    if sent:
-        keep(sent, courier.fetch())
+    for batch in _batches(_unsettled(run.orders, results, summary, advance), keys):
+        if len(under_way) < BATCHES_AT_ONCE:
+            under_way.append((batch, courier.send(batch.transfers)))
+            continue
+        oldest, errand = under_way.popleft()
+        answers = errand.answers()
+        # The bank has its next batch before we keep what came of the last.
+        under_way.append((batch, courier.send(batch.transfers)))
+        keep(oldest, answers)
+    for oldest, errand in under_way:
+        keep(oldest, errand.answers())
     return summary
 
 
-def _batches(orders: Iterator[Order], key: Callable[..., str]) -> Iterator[_Batch]:
+def _batches(orders: Iterator[Order], keys: RowKeys) -> Iterator[_Batch]:
     """Cut the rows into batches that the bank accepts, by number and by size."""
     batch, size = _Batch([], [], []), 0
     for order in orders:
@@ -113,7 +111,7 @@ def _batches(orders: Iterator[Order], key: Callable[..., str]) -> Iterator[_Batc
             batch.broken.append(order)
         else:
             batch.sound.append(order)
-            batch.keys.append(key(line=order.line))
+            batch.keys.append(keys.key(order.line))
         size += _ROW_BYTES + _BYTES_PER_CHARACTER * len(order.request.get("reference", ""))
         if len(batch.sound) + len(batch.broken) >= ROWS_PER_BATCH or size >= _BATCH_BYTES:
             yield batch
@@ -123,7 +121,7 @@ def _batches(orders: Iterator[Order], key: Callable[..., str]) -> Iterator[_Batc
 
 
 def _unsettled(
-    orders: Iterator[Order], results: ResultsFile, summary: Summary, advance: Callable[[int], None]
+    orders: Iterable[Order], results: ResultsFile, summary: Summary, advance: Callable[[int], None]
 ) -> Iterator[Order]:
     for order in orders:
         record = results.settled.get(order.line)
@@ -136,85 +134,34 @@ def _unsettled(
 
 
 def _broken_row(order: Order) -> dict[str, Any]:
-    problem = {"code": "invalid_row", "detail": "; ".join(order.faults)}
-    return _record(order, Result.REFUSED, key=None, problem=problem)
-
-
-def _record(order: Order, result: Result, *, key: str | None, **more: Any) -> dict[str, Any]:
-    asked = order.request
-    return {
-        "line": order.line,
-        "result": str(result),
-        "idempotency_key": key,
-        "from": asked.get("from_account", ""),
-        "to": asked.get("to_account", ""),
-        "amount": asked.get("amount", ""),
-        "currency": asked.get("currency", ""),
-        "reference": asked.get("reference"),
-        "extra": order.extra,
-        "transaction_id": None,
-        "problem": None,
-        **more,
-    }
+    record = _record(order, _RESULTS["refused"], None)
+    record["problem"] = {"code": "invalid_row", "detail": "; ".join(order.faults)}
+    return record
 
 
 def _settled_row(order: Order, key: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    transaction, problem = answer.get("transaction") or {}, answer.get("problem")
-    return _record(
-        order,
-        _RESULTS[answer["outcome"]],
-        key=key,
-        transaction_id=transaction.get("id"),
-        replayed=bool(answer.get("replayed")),
-        problem=problem or transaction.get("failure"),
-    )
+    record = _record(order, _RESULTS[answer["outcome"]], key)
+    transaction, problem = answer.get("transaction"), answer.get("problem")
+    if transaction:
+        record["transaction_id"] = transaction.get("id")
+        problem = problem or transaction.get("failure")
+    record["problem"] = problem
+    record["replayed"] = bool(answer.get("replayed"))
+    return record
 
 
-def _send_patiently(
-    bank: BankClient, transfers: Sequence[dict[str, Any]], wait_seconds: float
-) -> list[dict[str, Any]]:
-    """Send a batch, again and again while the bank is away: the keys make it pay once."""
-    if not transfers:
-        return []
-    deadline = time.monotonic() + wait_seconds
-    pause_seconds, doubted = 0.2, False
-    while True:
-        try:
-            answers = bank.transactions.batch(transfers)
-            _refuse_unsettled(answers)
-        except CliError as error:
-            doubted = doubted or error.exit_status is ExitStatus.OUTCOME_UNKNOWN
-            passing = error.exit_status in _PASSING and error.code not in _NOT_PASSING_CODES
-            if not passing or time.monotonic() + pause_seconds > deadline:
-                raise _stopped(error, doubted=doubted) from error
-            messages.note(f"{error.message}; waiting for the bank")
-            time.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-        else:
-            return answers
-
-
-def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
-    for answer in answers:
-        problem = answer.get("problem") or {}
-        code, category = problem.get("code", "outcome_unknown"), problem.get("category")
-        unsettled = category in _UNSETTLED_CATEGORIES or code == "idempotency_key_in_use"
-        if answer["outcome"] not in _RESULTS or (answer["outcome"] == "refused" and unsettled):
-            raise CliError(
-                f"the outcome of a row is not known yet: {problem.get('detail') or code}",
-                exit_status=ExitStatus.OUTCOME_UNKNOWN,
-                code=str(code),
-                request_id=problem.get("request_id"),
-            )
-
-
-def _stopped(error: CliError, *, doubted: bool) -> CliError:
-    unreached = error.exit_status is ExitStatus.UNREACHABLE
-    return CliError(
-        f"stopped before the end of the file: {error.message}",
-        exit_status=ExitStatus.OUTCOME_UNKNOWN if doubted and unreached else error.exit_status,
-        hint="run the same command again: it goes on where it stopped and pays nothing twice",
-        code=error.code,
-        request_id=error.request_id,
-        details=error.details,
-    )
+def _record(order: Order, result: str, key: str | None) -> dict[str, Any]:
+    asked = order.request.get
+    return {
+        "line": order.line,
+        "result": result,
+        "idempotency_key": key,
+        "from": asked("from_account", ""),
+        "to": asked("to_account", ""),
+        "amount": asked("amount", ""),
+        "currency": asked("currency", ""),
+        "reference": asked("reference"),
+        "extra": order.extra,
+        "transaction_id": None,
+        "problem": None,
+    }

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from bankctl.client import fast_json
 from bankctl.errors import usage_error
 from bankctl.files import ensure_private_directory
 from bankctl.money import fault_of_amount, fault_of_currency
@@ -26,8 +27,12 @@ class Result(StrEnum):
     REFUSED = "refused"  # the row is malformed or its key was used for another request
 
 
+_PAID = Result.PAID.value
+_ZERO = Decimal(0)
+
+
 class ResultsFile:
-    """The results of one run of one file.
+    """The results of one run of one file; `settled` are those that were known when it was loaded, by line.
 
     A row that failed or was refused is settled as well: its key can have no other outcome.
     """
@@ -72,15 +77,13 @@ class ResultsFile:
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
         """Keep the outcomes of some rows; on return they are on the disk."""
-        found = list(records)
-        self._append(found)
-        self.settled.update((record["line"], record) for record in found)
+        self._append(records)
 
     def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        text = "".join(json.dumps(record, ensure_ascii=True) + "\n" for record in records)
+        text = fast_json.encode_lines(records)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(text.encode())
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
 
@@ -103,26 +106,27 @@ class Summary:
         self.counts = {**{str(result): 0 for result in Result}, "skipped": 0}
         self.replayed = 0
         self.unpaid: list[dict[str, Any]] = []
-        self._sums: dict[str, dict[str, Decimal]] = {}
+        self._sums: dict[tuple[str, str], Decimal] = {}
 
     def add(self, record: Mapping[str, Any], *, earlier: bool) -> None:
         """Count the outcome of one row, of this run or an `earlier` one."""
-        outcome = str(record["result"])
-        if outcome != Result.PAID:
+        outcome, amount, currency = record["result"], record["amount"], record["currency"]
+        if outcome != _PAID:
             self.unpaid.append(dict(record))
         elif earlier:
             outcome = "skipped"
         self.counts[outcome] += 1
-        self.replayed += bool(record.get("replayed")) and not earlier
-        if fault_of_amount(record["amount"]) is None and fault_of_currency(record["currency"]) is None:
-            sums = self._sums.setdefault(record["currency"], {})
-            sums[outcome] = sums.get(outcome, Decimal(0)) + Decimal(record["amount"])
+        if not earlier and record.get("replayed"):
+            self.replayed += 1
+        # What was broken, or is read from a file, may hold anything.
+        if (outcome == _PAID) or (fault_of_amount(amount) or fault_of_currency(currency)) is None:
+            place = currency, outcome
+            self._sums[place] = self._sums.get(place, _ZERO) + Decimal(amount)
 
     def document(self) -> dict[str, Any]:
         """The summary for JSON; amounts are decimal strings."""
-        amounts = {
-            currency: {outcome: f"{total:f}" for outcome, total in sums.items()}
-            for currency, sums in sorted(self._sums.items())
-        }
+        amounts: dict[str, dict[str, str]] = {currency: {} for currency, _ in sorted(self._sums)}
+        for (currency, outcome), total in self._sums.items():
+            amounts[currency][outcome] = f"{total:f}"
         rows = sum(self.counts.values())
         return {"rows": rows, **self.counts, "replayed": self.replayed, "amounts": amounts}

@@ -18,6 +18,7 @@ from daemons.banking_api.handlers.keys import (
     RELAY_KEY,
     SECOND_PERSON_KEY,
     STATEMENTS_KEY,
+    SUCCESSION_KEY,
     TRANSFERS_KEY,
 )
 from daemons.banking_api.services.accounts import Accounts
@@ -27,6 +28,7 @@ from daemons.banking_api.services.events import EventEncoder
 from daemons.banking_api.services.proof import LedgerProver
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
+from daemons.banking_api.services.succession import Succession
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.services.witness import AccountWitness, BookingWitness
 from daemons.banking_api.settings import BankingSettings
@@ -98,6 +100,7 @@ def build(settings: BankingSettings) -> web.Application:
     app[AUDIT_KEY] = audit
     app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
     app[APPROVALS_KEY] = approvals
+    app[SUCCESSION_KEY] = Succession()
     app[DIRECTORY_KEY] = directory
     app[OUTBOX_KEY] = outbox
     app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))

@@ -12,8 +12,10 @@ from typing import Any
 
 BANKCTL = str(Path(sysconfig.get_path("scripts")) / "bankctl")
 PATIENCE_SECONDS = 180
-# What would lead the run to another bank than its own, or change how it speaks.
+# What would lead the run to another bank than its own, or change how it speaks; and what would have it
+# compile itself at every start, which an installed command line does once.
 _NOT_INHERITED = {
+    "PYTHONDONTWRITEBYTECODE",
     *("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET", "PORT", "HOST"),
     *("BANKCTL_PROFILE", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"),
 }

@@ -1,17 +1,22 @@
 """A batch row by row: a malformed row is refused on its own, with its fault."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from daemons.banking_api.domain.decision import Outcome
-from daemons.banking_api.domain.journal import refusal
+from daemons.banking_api.domain.journal import PostingCommand, refusal
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.schemas import BatchOutcome, BatchRow, TransferBatch
 from daemons.banking_api.handlers.views import transaction_document
-from daemons.banking_api.services.transfers import TransferOrder
+from daemons.banking_api.services.succession import Turn
+from daemons.banking_api.services.transfers import Begun, Transfers, transfer_command
 from daemons.contracts.errors import BankError, Category, InvalidRequestError
+from daemons.shared.auth.callers import Caller
 from daemons.shared.http.problems import problem_of
 from daemons.shared.http.requests import check_model
+
+_ROWS_AT_A_TIME = 250
 
 
 class CheckedRow(NamedTuple):
@@ -19,13 +24,43 @@ class CheckedRow(NamedTuple):
 
     place: int
     idempotency_key: str
-    order: TransferOrder | None
+    command: PostingCommand | None
     fault: InvalidRequestError | None
 
 
-def rows_of(batch: TransferBatch) -> Iterator[CheckedRow]:
-    """Check every row on its own, one after another."""
-    return (_check(place, row) for place, row in enumerate(batch.transfers))
+BegunRow = tuple[CheckedRow, Begun | None]
+
+
+async def begin_rows(
+    batch: TransferBatch, caller: Caller, transfers: Transfers, turn: Turn
+) -> list[BegunRow]:
+    """Check every row on its own and begin what can be; those in front begin while the rest is checked.
+
+    Raises:
+        ConflictError: the batch before is not settled; nothing was begun.
+    """
+    begun: list[BegunRow] = []
+    checked: list[CheckedRow] = []
+    for place, raw in enumerate(batch.transfers):
+        if place and place % _ROWS_AT_A_TIME == 0:
+            if turn.has_come:
+                begun += _begin(checked, transfers)
+                checked = []
+            # Others have their turn, and what was begun is committed meanwhile.
+            await asyncio.sleep(0)
+        checked.append(_check(place, raw, caller))
+    await turn.come()
+    return begun + _begin(checked, transfers)
+
+
+def last_key_of(batch: TransferBatch) -> str:
+    """Return the key by which another batch may follow this one; empty if the last row has none."""
+    key = batch.transfers[-1].get("idempotency_key")
+    return key if isinstance(key, str) else ""
+
+
+def _begin(rows: Sequence[CheckedRow], transfers: Transfers) -> list[BegunRow]:
+    return [(row, None if row.command is None else transfers.begin(row.command)) for row in rows]
 
 
 def result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> dict[str, object]:
@@ -54,11 +89,12 @@ def _outcome_without_transaction(problem: BankError) -> BatchOutcome:
     return "unknown" if problem.category is Category.OUTCOME_UNKNOWN else "refused"
 
 
-def _check(place: int, raw: dict[str, object]) -> CheckedRow:
-    key = raw.get("idempotency_key")
+def _check(place: int, raw: dict[str, object], caller: Caller) -> CheckedRow:
     try:
         row = check_model(raw, BatchRow)
         order = order_of(row)
     except InvalidRequestError as fault:
+        key = raw.get("idempotency_key")
         return CheckedRow(place, key if isinstance(key, str) else "", None, fault)
-    return CheckedRow(place, row.idempotency_key, order, None)
+    key = row.idempotency_key
+    return CheckedRow(place, key, transfer_command(caller, order, key), None)

@@ -6,6 +6,7 @@ from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.proof import LedgerProver
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
+from daemons.banking_api.services.succession import Succession
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.shared.outbox.relay import Relay
@@ -16,6 +17,7 @@ OUTBOX_KEY = web.AppKey("outbox", OutboxStore)
 RELAY_KEY = web.AppKey("relay", Relay)
 TRANSFERS_KEY = web.AppKey("transfers", Transfers)
 SECOND_PERSON_KEY = web.AppKey("second_person", SecondPerson)
+SUCCESSION_KEY = web.AppKey("succession", Succession)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 PROVER_KEY = web.AppKey("prover", LedgerProver)

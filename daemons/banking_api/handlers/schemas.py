@@ -137,16 +137,23 @@ class TransferRequest(WireModel):
         return to_account
 
 
+RowKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+
+
 class BatchRow(TransferRequest):
     """One transfer of a batch, with the key that makes it safe to send again."""
 
-    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+    idempotency_key: RowKey
 
 
 class TransferBatch(WireModel):
-    """Many transfers; each row is checked and settled on its own."""
+    """Many transfers; each row is checked and settled on its own.
+
+    `after` is the key of the last row of a batch that was sent before: this one begins when that is settled.
+    """
 
     transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=BATCH_LIMIT)]
+    after: RowKey | None = None
 
 
 class TransactionView(WireModel):

@@ -1,12 +1,10 @@
 """Routes of transactions."""
 
-import asyncio
-
 from aiohttp import web
 
 from daemons.banking_api.domain.journal import TransactionStatus
-from daemons.banking_api.handlers.batch import CheckedRow, result_of, rows_of
-from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, TRANSFERS_KEY
+from daemons.banking_api.handlers.batch import begin_rows, last_key_of, result_of
+from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, SUCCESSION_KEY, TRANSFERS_KEY
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.preview import preview_view
 from daemons.banking_api.handlers.schemas import (
@@ -20,7 +18,7 @@ from daemons.banking_api.handlers.schemas import (
 )
 from daemons.banking_api.handlers.views import transaction_document, transaction_view
 from daemons.banking_api.services.statements import transaction_not_found
-from daemons.banking_api.services.transfers import Begun, Settled
+from daemons.banking_api.services.transfers import Settled
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import document_response, json_response
@@ -35,7 +33,6 @@ from daemons.shared.http.requests import (
 from daemons.shared.http.routes import IdempotencyKey, Routes
 
 REPLAYED_HEADER = "Idempotent-Replayed"
-_ROWS_AT_A_TIME = 250
 
 routes = Routes("transactions")
 
@@ -79,20 +76,18 @@ async def preview_transfer(request: web.Request) -> web.Response:
     answer=BatchResults,
 )
 async def transfer_batch(request: web.Request) -> web.Response:
-    """Move money for many rows; each has its own key and its own outcome."""
+    """Move money for many rows, each with its own key and outcome; `after` begins it behind another batch."""
     body = await read_body(request, TransferBatch)
     caller, transfers = caller_of(request), request.app[TRANSFERS_KEY]
-    begun: list[tuple[CheckedRow, Begun | None]] = []
-    for row in rows_of(body):
-        if row.place and row.place % _ROWS_AT_A_TIME == 0:
-            # What stands before is being committed while the rest is checked, and others have their turn.
-            await asyncio.sleep(0)
-        key, order = row.idempotency_key, row.order
-        begun.append((row, order and transfers.begin(caller, order, idempotency_key=key)))
+    succession = request.app[SUCCESSION_KEY]
+    with succession.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
+        begun = await begin_rows(body, caller, transfers, turn)
+        outcomes = await transfers.end(waiting for _, waiting in begun)
+        turn.settle(outcomes)
     request_id = request_id_of(request)
     results = [
-        result_of(row, None if waiting is None else await transfers.end(waiting), request_id=request_id)
-        for row, waiting in begun
+        result_of(row, outcome, request_id=request_id)
+        for (row, _), outcome in zip(begun, outcomes, strict=True)
     ]
     return document_response({"results": results})
 

@@ -21,7 +21,7 @@ from daemons.banking_api.services.proof import Proof
 from daemons.banking_api.services.statements import StatementLine
 from daemons.contracts.events import FailureView
 from daemons.contracts.wire import format_instant
-from daemons.shared.ids import time_of
+from daemons.shared.ids import text_of, time_of
 from daemons.shared.outbox.store import Waiting
 
 
@@ -49,7 +49,7 @@ def transaction_document(transaction: JournalTransaction) -> dict[str, object]:
     currency, failure = transaction.currency, transaction.failure
     sender, receiver = transaction.from_account, transaction.to_account
     return {
-        "id": str(transaction.id),
+        "id": text_of(transaction.id),
         "kind": transaction.kind.value,
         "status": "completed" if failure is None else "failed",
         "amount": {"amount": format_minor(transaction.amount_minor, currency), "currency": currency},
@@ -58,7 +58,7 @@ def transaction_document(transaction: JournalTransaction) -> dict[str, object]:
         "reference": transaction.reference,
         "corrects": None if transaction.corrects is None else str(transaction.corrects),
         "failure": None if failure is None else {"code": failure.code, "detail": failure.detail},
-        "initiated_by": str(transaction.initiator),
+        "initiated_by": text_of(transaction.initiator),
         "created_at": format_instant(transaction.created_at),
     }
 

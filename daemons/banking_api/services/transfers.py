@@ -1,7 +1,7 @@
 """Moving money: transfers by the owner of the sender's account, funding by operators."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -77,28 +77,33 @@ class Transfers:
             NotFoundError: the sender's account is not the caller's; kept as well.
             TransientError, OutcomeUnknownError, ConflictError: see `CommitEngine.post`.
         """
-        outcome = await self._engine.post(_command(caller, order, idempotency_key))
+        outcome = await self._engine.post(transfer_command(caller, order, idempotency_key))
         return settled_or_refused(outcome)
 
-    def begin(self, caller: Caller, order: TransferOrder, *, idempotency_key: str) -> Begun:
+    def begin(self, command: PostingCommand) -> Begun:
         """Let a transfer wait for its commit, and go on; `end` tells what became of it.
 
         Those that are begun one after another are decided in that order where they share an account.
         """
         try:
-            return self._engine.enqueue(_command(caller, order, idempotency_key))
+            return self._engine.enqueue(command)
         except BankError as error:
             return error
 
-    async def end(self, begun: Begun) -> Outcome | BankError:
-        """Wait for a transfer that was begun; a refusal is returned."""
-        if isinstance(begun, BankError):
-            return begun
-        try:
-            outcome = await begun
-        except BankError as error:
-            return error
-        return key_reused() if outcome.key_reused else outcome
+    async def end(self, begun: Iterable[Begun | None]) -> list[Outcome | BankError | None]:
+        """Wait for transfers that were begun; refusals are returned, and None for what never was."""
+        settled: list[Outcome | BankError | None] = []
+        for waiting in begun:
+            if waiting is None or isinstance(waiting, BankError):
+                settled.append(waiting)
+                continue
+            try:
+                outcome = await waiting
+            except BankError as error:
+                settled.append(error)
+            else:
+                settled.append(key_reused() if outcome.key_reused else outcome)
+        return settled
 
     async def preview(self, caller: Caller, order: TransferOrder) -> Preview:
         """Tell what a transfer would do now.
@@ -106,7 +111,7 @@ class Transfers:
         Raises:
             NotFoundError: the sender's account is not the caller's.
         """
-        return await self._engine.preview(_command(caller, order, "preview"))
+        return await self._engine.preview(transfer_command(caller, order, "preview"))
 
     async def fund_account(
         self, actor: Actor, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
@@ -211,7 +216,8 @@ def key_reused() -> RejectedError:
     )
 
 
-def _command(caller: Caller, order: TransferOrder, idempotency_key: str) -> PostingCommand:
+def transfer_command(caller: Caller, order: TransferOrder, idempotency_key: str) -> PostingCommand:
+    """Return what the engine is asked for when a caller orders a transfer."""
     return PostingCommand(
         kind=TransactionKind.TRANSFER,
         initiator=caller.user_id,

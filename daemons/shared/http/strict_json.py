@@ -13,6 +13,7 @@ from daemons.contracts.errors import InvalidRequestError
 MAXIMUM_DEPTH = 16
 MAXIMUM_DIGITS = 19
 _INT64 = 1 << 63
+_NESTING = (dict, list)
 _UNSAFE_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -86,7 +87,7 @@ def _check_depth(value: dict[str, Any] | list[Any], *, depth: int) -> None:
     if depth > MAXIMUM_DEPTH:
         raise _too_deep()
     for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, dict | list):
+        if isinstance(item, _NESTING):
             _check_depth(item, depth=depth + 1)
 
 

@@ -153,11 +153,7 @@ class Bank:
             ),
             ("POST", "/transactions/preview"): lambda r: (200, self._preview(r.body), {}),
             ("POST", "/transactions/transfer"): self._transfer,
-            ("POST", "/transactions/batch"): lambda r: (
-                200,
-                {"results": self.batch(r.body["transfers"])},
-                {},
-            ),
+            ("POST", "/transactions/batch"): self._take_batch,
             ("GET", "/ledger/proof"): self._prove_ledger,
             ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
@@ -338,6 +334,12 @@ class Bank:
             "outcome": "completed" if enough else "failed",
             "failure": None if enough else {"code": "insufficient_funds", "detail": "not that much there"},
         }
+
+    def _take_batch(self, request: Request) -> Answer:
+        """Settle a batch unless the one that it follows is still to come."""
+        if request.body.get("after", "") not in {"", *self.settled}:
+            raise ProblemError(409, "batch_before_not_settled", "conflict")
+        return 200, {"results": self.batch(request.body["transfers"])}, {}
 
     def batch(self, transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         results = []

@@ -1,12 +1,14 @@
 """transfer --file: every row once, however often and wherever the file is run."""
 
 import json
+import uuid
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bankctl.transfers.orders import RowKeys
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, Bank, CutLineError, ProblemError, Request
 
@@ -152,26 +154,98 @@ def test_a_file_without_usable_header_is_refused(
     assert bank.sent(BATCH) == []
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_stopped(
-    ann: Cli, bank: Bank, large: str, home: Path
-) -> None:
-    def stop_at_the_second(_: Request) -> None:
-        if len(bank.sent(BATCH)) >= 2:
+def test_a_run_that_was_stopped_goes_on_where_it_stopped(ann: Cli, bank: Bank, large: str) -> None:
+    def stop_behind_the_first(request: Request) -> None:
+        if request.path == BATCH and len(bank.settled) > 500:
             raise CutLineError
 
-    bank.times(3, BATCH, lambda _: None)
-    bank.after_hooks.append(lambda request: stop_at_the_second(request) if request.path == BATCH else None)
+    bank.after_hooks.append(stop_behind_the_first)
     stopped = ann("transfer", "--file", large, "--wait", "0", "-o", "json")
     assert stopped.status == 9
     assert "same command again" in stopped.problem["hint"]
     bank.after_hooks.clear()
     bank.requests.clear()
+    sent_before = len(bank.settled)
     resumed = ann("transfer", "--file", large, "-o", "json")
     assert resumed.status == 0, resumed.err
     summary = resumed.json["summary"]
-    assert (summary["skipped"], summary["paid"], summary["replayed"]) == (500, 600, 500)
-    assert [len(request.body["transfers"]) for request in bank.sent(BATCH)] == [500, 100]
+    assert (summary["skipped"], summary["paid"], summary["replayed"]) == (500, 600, sent_before - 500)
+    assert {len(request.body["transfers"]) for request in bank.sent(BATCH)} == {500, 100}
     assert bank.balances[BOB] == Decimal("11.00")
+
+
+def test_batches_on_their_way_together_are_paid_in_the_order_of_the_file(
+    ann: Cli, bank: Bank, tmp_path: Path
+) -> None:
+    rows = [f"{number},{ANN},{BOB},0.01,EUR," for number in range(4200)]
+    outcome = ann("transfer", "--file", orders(tmp_path / "long.csv", *rows), "-o", "json")
+    assert outcome.status == 0, outcome.err
+    lines = Path(outcome.json["results_file"]).read_text().splitlines()[1:]
+    results = [json.loads(line) for line in lines]
+    assert [row["line"] for row in results] == list(range(2, 4202))
+    assert [row["idempotency_key"] for row in results] == list(bank.settled)
+
+
+def test_a_bank_that_knows_no_batch_of_another_process_is_paid_all_the_same(
+    ann: Cli, bank: Bank, tmp_path: Path
+) -> None:
+    def forgetful(request: Request) -> None:
+        if request.path == BATCH and "after" in request.body:
+            raise ProblemError(409, "batch_before_not_settled", "conflict")
+
+    bank.hooks.append(forgetful)
+    rows = [f"{number},{ANN},{BOB},0.01,EUR," for number in range(4200)]
+    outcome = ann("transfer", "--file", orders(tmp_path / "long.csv", *rows), "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 4200), outcome.err
+    followers = [request for request in bank.sent(BATCH) if "after" in request.body]
+    assert 0 < len(followers) <= 5, "it goes on one batch at a time when that has failed a few times"
+    keys = [row["idempotency_key"] for request in bank.sent(BATCH) for row in request.body["transfers"]]
+    assert list(dict.fromkeys(keys).keys() - bank.settled.keys()) == []
+    lines = Path(outcome.json["results_file"]).read_text().splitlines()[1:]
+    assert [json.loads(line)["idempotency_key"] for line in lines] == list(bank.settled)
+
+
+def test_nothing_is_sent_behind_a_batch_that_has_failed(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    rows = [f"{number},{ANN},{BOB},0.01,EUR," for number in range(2600)]
+    path = orders(tmp_path / "long.csv", *rows)
+
+    def unreachable(request: Request) -> None:
+        first = request.path == BATCH and "after" not in request.body and not bank.settled
+        if first:
+            raise ProblemError(422, "invalid_request", "invalid")
+
+    bank.hooks.append(unreachable)
+    outcome = ann("transfer", "--file", path, "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (2, "invalid_request")
+    assert bank.settled == {}
+
+
+def test_a_file_of_more_rows_than_are_kept_is_read_again(
+    ann: Cli, bank: Bank, large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bankctl.transfers.orders._ROWS_KEPT", 1099)
+    outcome = ann("transfer", "--file", large, "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 1100)
+    assert bank.balances[BOB] == Decimal("11.00")
+
+
+def test_the_keys_of_rows_stay_what_they_were() -> None:
+    keys = RowKeys(url="https://bank.example", user_id="u", digest="d", run_name="march")
+    namespace = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
+    for line in (2, 3, 999, 1_000_000):
+        expected = uuid.uuid5(namespace, f"https://bank.example\nu\nd\nmarch\n{line}")
+        assert keys.key(line) == str(expected)
+
+
+def test_results_keep_what_is_no_text(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "notes.csv"
+    header = "from,to,amount,currency,reference,note\n"
+    row = f'{ANN},{BOB},1.00,EUR,tea,"two\nlines \xe9"\n'
+    path.write_bytes((header + row).encode("latin-1"))
+    outcome = ann("transfer", "--file", str(path), "-o", "json")
+    assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 1)
+    kept = json.loads(Path(outcome.json["results_file"]).read_text().splitlines()[1])
+    assert kept["extra"] == {"note": "two\nlines \udce9"}
 
 
 def test_a_results_line_that_was_cut_by_a_crash_is_written_again(ann: Cli, bank: Bank, small: str) -> None:

@@ -1,0 +1,104 @@
+"""Brings one batch to the bank, patient with a bank that is away for a while, and never before its turn."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bankctl.client.bank import BankClient
+from bankctl.errors import CliError, ExitStatus
+from bankctl.render import messages
+from bankctl.transfers.courier import Answers, Errand
+
+OUTCOMES = frozenset({"completed", "failed", "refused"})
+# A bank of several processes may not know the batch that another process has at work.
+_REFUSALS_BEFORE_WAITING = 3
+_LONGEST_PAUSE_SECONDS = 5.0
+_MUST_WAIT = "batch_before_not_settled"
+_PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
+_NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing"})
+# A row refused for one of these may still be paid when it is sent again.
+_UNSETTLED_CATEGORIES = frozenset({"transient", "outcome_unknown", "internal", "unauthenticated"})
+
+
+class Delivery:
+    """Sends batches, each behind the one before it; used by several threads at once."""
+
+    def __init__(self, bank: BankClient, wait_seconds: float) -> None:
+        self._bank = bank
+        self._wait_seconds = wait_seconds
+        self._refusals = 0
+
+    def deliver(self, errand: Errand) -> Answers:
+        """Send a batch, again and again while the bank is away: the keys make it pay once.
+
+        Raises:
+            CliError: the bank stayed away for too long, or refused the batch; or the batch before has failed.
+        """
+        behind = errand.behind
+        if behind is not None and (behind.is_done or self._refusals >= _REFUSALS_BEFORE_WAITING):
+            behind.answers()
+            behind = None
+        if behind is not None:
+            try:
+                return self._send(errand.batch, behind)
+            except _MustWaitError:
+                # Nothing of this batch was done; whatever ended the one before it ends the run.
+                behind.answers()
+        return self._send(errand.batch, None)
+
+    def _send(self, batch: Sequence[dict[str, Any]], behind: Errand | None) -> Answers:
+        after = None if behind is None else str(behind.batch[-1]["idempotency_key"])
+        deadline = time.monotonic() + self._wait_seconds
+        pause_seconds, doubted = 0.2, False
+        while True:
+            try:
+                answers = self._bank.transactions.batch(batch, after=after)
+                _refuse_unsettled(answers)
+            except CliError as error:
+                if after is not None and error.code == _MUST_WAIT:
+                    self._refusals += 1
+                    raise _MustWaitError from error
+                doubted = doubted or error.exit_status is ExitStatus.OUTCOME_UNKNOWN
+                passing = error.exit_status in _PASSING and error.code not in _NOT_PASSING_CODES
+                if not passing or time.monotonic() + pause_seconds > deadline:
+                    raise _stopped(error, doubted=doubted) from error
+                if behind is None or behind.is_done:
+                    messages.note(f"{error.message}; waiting for the bank")
+                time.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+            else:
+                if after is not None:
+                    self._refusals = 0
+                return answers
+
+
+class _MustWaitError(Exception):
+    """The bank does not know that the batch before is settled."""
+
+
+def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
+    for answer in answers:
+        if answer["outcome"] == "completed":
+            continue
+        problem = answer.get("problem") or {}
+        code, category = problem.get("code", "outcome_unknown"), problem.get("category")
+        unsettled = category in _UNSETTLED_CATEGORIES or code == "idempotency_key_in_use"
+        if answer["outcome"] not in OUTCOMES or (answer["outcome"] == "refused" and unsettled):
+            raise CliError(
+                f"the outcome of a row is not known yet: {problem.get('detail') or code}",
+                exit_status=ExitStatus.OUTCOME_UNKNOWN,
+                code=str(code),
+                request_id=problem.get("request_id"),
+            )
+
+
+def _stopped(error: CliError, *, doubted: bool) -> CliError:
+    unreached = error.exit_status is ExitStatus.UNREACHABLE
+    return CliError(
+        f"stopped before the end of the file: {error.message}",
+        exit_status=ExitStatus.OUTCOME_UNKNOWN if doubted and unreached else error.exit_status,
+        hint="run the same command again: it goes on where it stopped and pays nothing twice",
+        code=error.code,
+        request_id=error.request_id,
+        details=error.details,
+    )

@@ -1,0 +1,85 @@
+"""Batches sent before the ones they follow are answered: paid in their order, or not at all."""
+
+import asyncio
+from typing import Any
+
+from tests.support.bank import Bank, Person
+
+REFUSED = (409, "batch_before_not_settled")
+
+
+async def alice_with_funds(bank: Bank) -> tuple[Person, str, str]:
+    """Alice with 100.00 on the first of her two accounts."""
+    alice, operator = await bank.person(), await bank.person("Olga", "operator")
+    full, empty = await alice.open_account(), await alice.open_account()
+    assert (await operator.fund(full, "100.00")).status_code == 201
+    return alice, full, empty
+
+
+def batch(*rows: tuple[str, str, str, str], after: str | None = None) -> dict[str, Any]:
+    transfers = [
+        {"idempotency_key": key, "from_account": sender, "to_account": receiver, "amount": amount}
+        | {"currency": "EUR"}
+        for key, sender, receiver, amount in rows
+    ]
+    return {"transfers": transfers} | ({} if after is None else {"after": after})
+
+
+async def send(person: Person, body: dict[str, Any]) -> list[str]:
+    """Send a batch that is taken; returns its rows' outcomes."""
+    answer = await person.post("/transactions/batch", body)
+    assert answer.status_code == 200, answer.text
+    return [result["outcome"] for result in answer.json()["results"]]
+
+
+async def refusal(person: Person, body: dict[str, Any]) -> tuple[int, str]:
+    answer = await person.post("/transactions/batch", body)
+    return answer.status_code, answer.json()["code"]
+
+
+async def test_a_batch_that_overtakes_waits_for_the_one_before(bank: Bank) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    second = asyncio.create_task(send(alice, batch(("back", empty, full, "80"), after="there")))
+    first = asyncio.create_task(send(alice, batch(("there", full, empty, "80"))))
+    assert await asyncio.gather(first, second) == [["completed"], ["completed"]]
+    assert await alice.balance(full) == "100.00"
+
+
+async def test_a_batch_may_follow_one_that_is_answered(bank: Bank) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    assert await send(alice, batch(("one", full, empty, "1000"))) == ["failed"]
+    assert await send(alice, batch(("two", full, empty, "1"), after="one")) == ["completed"]
+
+
+async def test_a_batch_behind_one_that_never_comes_does_nothing(bank: Bank) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    body = batch(("two", full, empty, "1"), after="one")
+    assert await refusal(alice, body) == REFUSED
+    assert await alice.balance(full) == "100.00"
+    answer = await alice.post("/transactions/batch", batch(("two", full, empty, "1")))
+    assert answer.json()["results"][0]["replayed"] is False
+
+
+async def test_a_batch_behind_one_that_is_not_settled_does_nothing(bank: Bank) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    twice = batch(("one", full, empty, "1"), ("one", full, empty, "1"))
+    second = asyncio.create_task(refusal(alice, batch(("two", full, empty, "1"), after="one")))
+    results = (await alice.post("/transactions/batch", twice)).json()["results"]
+    assert results[1]["problem"]["code"] == "idempotency_key_in_use"
+    assert await second == REFUSED
+    assert await alice.balance(full) == "99.00"
+
+
+async def test_a_batch_follows_neither_itself_nor_another_users(bank: Bank) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    assert await refusal(alice, batch(("one", full, empty, "1"), after="one")) == REFUSED
+    bob = await bank.person("Bob")
+    assert await send(bob, batch(("his", full, empty, "1"))) == ["failed"]
+    assert await refusal(alice, batch(("two", full, empty, "1"), after="his")) == REFUSED
+    assert await alice.balance(full) == "100.00"
+
+
+async def test_a_malformed_row_leaves_its_batch_settled(bank: Bank) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    assert await send(alice, batch(("one", full, empty, "ten"))) == ["refused"]
+    assert await send(alice, batch(("two", full, empty, "1"), after="one")) == ["completed"]
