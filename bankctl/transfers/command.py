@@ -1,5 +1,6 @@
 """transfer --file: from the file to the summary."""
 
+import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from bankctl.transfers.results import ResultsFile, Summary, default_results_path
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9._-]{0,40}")
 _LONGEST_TABLE = 50
+_ALLOCATIONS_BEFORE_A_LOOK = 50_000
 _UNPAID_COLUMNS = [
     Column("line", "Line", "right"),
     Column("result", "Result"),
@@ -33,6 +35,20 @@ _UNPAID_COLUMNS = [
 ]
 
 
+@contextmanager
+def _few_looks_for_cycles() -> Iterator[None]:
+    """Rows make many objects and hardly a cycle; Python would look for cycles after every 700 of them."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_BEFORE_A_LOOK)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@_few_looks_for_cycles()
 def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: float) -> None:
     """Pay every row of a file once, and print what became of them.
 

@@ -15,7 +15,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemons.banking_api.domain import decision, journal
-from daemons.banking_api.storage import mongo_accounts, working_set
+from daemons.banking_api.storage import mongo_accounts, mongo_ledger, working_set
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
@@ -146,12 +146,12 @@ def _decided_on_what_is_kept() -> None:
 
 
 def _notes_tell_no_status() -> None:
-    bring_up_to_date = working_set._bring_up_to_date
+    bring_up_to_date = working_set.bring_up_to_date
 
     def careless(account: Any, noted: Any) -> None:
         bring_up_to_date(account, dataclasses.replace(noted, status=account.status))
 
-    working_set._bring_up_to_date = careless
+    working_set.bring_up_to_date = mongo_ledger.bring_up_to_date = careless
 
 
 def _changed_requests_are_replayed() -> None:

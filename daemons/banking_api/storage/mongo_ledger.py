@@ -19,11 +19,11 @@ from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Ou
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
-from daemons.banking_api.storage.ledger_turns import LedgerTurns
+from daemons.banking_api.storage.ledger_turns import LedgerTurns, Missed
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
-from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet
+from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet, bring_up_to_date
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.shared.mongo import (
     TRANSACTION_TIMEOUT_SECONDS,
@@ -45,6 +45,8 @@ Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
 _GROUPS_AT_ONCE = 4
+_PATIENCE_WITH_TURNS_SECONDS = 2.0
+"""A process that was killed in its turn keeps it until the database ends its transaction."""
 _TAKEN_BEFORE_ALL_ARE_SEARCHED = 2
 _log = structlog.get_logger()
 
@@ -68,6 +70,15 @@ class _Reading:
     """Numbers that were found taken: an account that is known under a lower one is out of date."""
     exact: set[str] = field(default_factory=set)
     """Accounts to be searched for in the journal."""
+    begun: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A turn, and what others have left of accounts before it."""
+
+    number: int
+    missed: Missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class _Posted:
     """What was decided and written, and in which turn if several processes take turns."""
 
     decision: GroupDecision
-    turn: int | None
+    turn: _Turn | None
 
 
 class MongoLedger:
@@ -151,16 +162,18 @@ class MongoLedger:
 
     async def _post(self, gather: Gather, decide: Decide, reading: _Reading, session: Session) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
-        turn = None if self._writers.alone else await self._take_turn(session)
+        # Nothing but speed rests on turns: who waits too long for one goes on without.
+        waited_long = time.monotonic() - reading.begun > _PATIENCE_WITH_TURNS_SECONDS
+        turn = None if self._writers.alone or waited_long else await self._take_turn(session)
         reading.commands = commands = gather()
-        accounts = await self._read(_named(commands), reading, session)
+        accounts = await self._read(_named(commands), reading, turn, session)
         look_for_keys = reading.look_for_keys or self._settled.any_of(_keys(commands))
         stored = await self._read_stored(commands, session) if look_for_keys else {}
         decision = decide(commands, accounts, stored)
         await self._confirm(decision.doubtful, reading, session)
         await self._write(decision, session)
         if turn is not None:
-            await self._turns.leave_note(turn, decision.changed.values(), session)
+            await self._turns.leave_note(turn.number, decision.changed.values(), session)
         if self._witness is not None:
             acts = [
                 (command, outcome.transaction)
@@ -171,24 +184,30 @@ class MongoLedger:
                 await self._witness(acts, session)
         return _Posted(decision, turn)
 
-    async def _take_turn(self, session: Session) -> int:
-        """Keep other processes' groups off until this transaction ends, and heed what they have changed."""
-        turn = await self._turns.take(session)
-        missed = await self._turns.missed(turn, session)
-        if not missed.all_known:
-            self._working_set.forget_all()
-        for account in missed.accounts:
-            self._working_set.heed(account)
-        return turn
+    async def _take_turn(self, session: Session) -> _Turn:
+        """Keep other processes' groups off until this transaction ends, and read what they have changed.
 
-    async def _read(self, ids: set[str], reading: _Reading, session: Session) -> dict[str, LedgerAccount]:
-        accounts = self._working_set.known(ids - reading.exact)
+        It counts for this transaction only, until that is committed: a primary that has lost the majority
+        shows what will be undone.
+        """
+        number = await self._turns.take(session)
+        return _Turn(number, await self._turns.missed(number, session))
+
+    async def _read(
+        self, ids: set[str], reading: _Reading, turn: _Turn | None, session: Session
+    ) -> dict[str, LedgerAccount]:
+        relied_on = turn is None or turn.missed.all_known
+        accounts = self._working_set.known(ids - reading.exact) if relied_on else {}
         unknown = ids - accounts.keys() - reading.exact
         if unknown:
             written = await self._accounts.as_written(unknown, session)
-            for account in written.values():
-                self._working_set.correct(account)
+            if relied_on:
+                for account in written.values():
+                    self._working_set.correct(account)
             accounts |= written
+        for noted in () if turn is None else turn.missed.accounts:
+            if noted.id in accounts:
+                bring_up_to_date(accounts[noted.id], noted)
         lagging = {
             id_
             for id_, number in reading.taken.items()
@@ -218,7 +237,12 @@ class MongoLedger:
 
     async def _keep(self, posted: _Posted) -> None:
         """Remember what is known now."""
-        self._turns.done(posted.turn)
+        turn = posted.turn
+        self._turns.done(None if turn is None else turn.number)
+        if turn is not None and not turn.missed.all_known:
+            self._working_set.forget_all()
+        for noted in () if turn is None else turn.missed.accounts:
+            self._working_set.heed(noted)
         await self._write_back(self._working_set.keep(posted.decision.changed.values()))
 
     def _learn(self, reading: _Reading, error: DuplicateKeyError) -> None:

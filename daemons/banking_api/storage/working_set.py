@@ -56,7 +56,7 @@ class WorkingSet:
         """Remember what another process has left of an account, if what is known here is older."""
         kept = self._kept.get(noted.id)
         if kept is not None:
-            _bring_up_to_date(kept, noted)
+            bring_up_to_date(kept, noted)
             return
         self._noted.pop(noted.id, None)
         self._noted[noted.id] = noted
@@ -67,7 +67,7 @@ class WorkingSet:
         """Bring an account as written down up to date by what was noted of it since."""
         noted = self._noted.get(account.id)
         if noted is not None:
-            _bring_up_to_date(account, noted)
+            bring_up_to_date(account, noted)
 
     def unwritten(self) -> list[LedgerAccount]:
         """Return what this process has changed and not written down, for the caller to do so now."""
@@ -87,7 +87,8 @@ class WorkingSet:
         self._unwritten.clear()
 
 
-def _bring_up_to_date(account: LedgerAccount, noted: NotedAccount) -> None:
+def bring_up_to_date(account: LedgerAccount, noted: NotedAccount) -> None:
+    """Change an account to what was noted of it, if that is newer."""
     if account.sequence < noted.sequence:
         account.status, account.balance_minor, account.sequence = (
             noted.status,

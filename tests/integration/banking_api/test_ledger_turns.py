@@ -9,7 +9,7 @@ import pytest_asyncio
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.journal import TransactionKind, adjustment_account
 from daemons.banking_api.storage import ledger_turns
-from daemons.shared.mongo import Document
+from daemons.shared.mongo import Document, transaction_options
 from tests.support.ledgers import BANK, CURRENCY, LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
@@ -162,6 +162,44 @@ async def test_a_group_that_was_undone_leaves_no_turn(
     assert await other.pay(a, b, 1) == "completed"
     assert (await one.exact(a))[a].balance_minor == 97
     assert BANK in (await _notes(one))[0]["accounts"]
+
+
+async def test_what_a_turn_shows_is_believed_once_it_is_committed(
+    processes: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary that has lost the majority shows notes that will be undone, and commits nothing upon them."""
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    assert await other.pay(a, b, 1) == "completed"
+    [before] = other.ledger._working_set.known([a]).values()
+    assert await one.pay(a, b, 1) == "completed"
+
+    async def fail(*_arguments: object, **_named: object) -> None:
+        raise RuntimeError("by the test")
+
+    monkeypatch.setattr(other.ledger._outbox, "add", fail)
+    with pytest.raises(RuntimeError, match="by the test"):
+        await other.pay(a, b, 1)
+    monkeypatch.undo()
+    assert other.ledger._working_set.known([a]) == {a: before}
+    reads = Reads(other, monkeypatch)
+    assert await other.pay(a, b, 1) == "completed"
+    assert (reads.written, reads.exact, reads.attempts) == (0, 0, 1)
+    assert other.ledger._working_set.known([a])[a].balance_minor == 97
+
+
+async def test_a_turn_that_is_never_over_keeps_nobody(processes: Pair) -> None:
+    """As a process leaves it that was killed, until the database ends its transaction."""
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    assert await other.pay(a, b, 1) == "completed"
+    async with one.database.client.start_session() as session:
+        await session.start_transaction(**transaction_options())
+        await one.ledger._turns.take(session)
+        assert await other.pay(a, b, 1) == "completed"
+        await session.abort_transaction()
+    assert await one.pay(a, b, 1) == "completed"
+    assert await other.pay(b, a, 103) == "completed"
 
 
 async def test_writers_that_see_each_other_take_turns(mongo_uri: str, database_name: str) -> None:
