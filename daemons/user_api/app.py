@@ -21,6 +21,7 @@ from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.mongo import connect, ping
+from daemons.shared.startup import wait_until_done
 from daemons.user_api.handlers import api_keys, auth, internal, second_factor, users
 from daemons.user_api.handlers.parts import PARTS_KEY
 from daemons.user_api.services.change_role import grant_approved
@@ -79,10 +80,11 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
 
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         try:
-            await make_indexes(database)
-            await audit.prepare()
-            await approval_store.prepare()
-            await parts.second_factors.reseal(parts.sealer)
+            # A database that elects a primary just then, or comes up later, is waited for.
+            await wait_until_done(lambda: make_indexes(database))
+            await wait_until_done(audit.prepare)
+            await wait_until_done(approval_store.prepare)
+            await wait_until_done(lambda: parts.second_factors.reseal(parts.sealer))
             yield
         finally:
             parts.hasher.close()

@@ -42,13 +42,10 @@ class ShellRegistry(Registry):
 
 
 def serve_until_stopped() -> int:
-    """Serve HTTP until the process is told to stop; status 1 when the database does not answer at start."""
+    """Serve HTTP until the process is told to stop; a database that does not answer yet is waited for."""
     settings = load_settings(UserApiSettings)
     configure_logs(NAME, level=settings.log_level, form=settings.log_format)
-    try:
-        serve(build(settings), settings)
-    except BankError as error:
-        return _fail(error)
+    serve(build(settings), settings)
     return 0
 
 
