@@ -1,10 +1,11 @@
 """The ledger as a process of banking_api has it, several over one database: each with a client of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID, uuid4
 
+import pytest
 from pymongo.read_concern import ReadConcern
 
 from daemons.banking_api.domain import account as rules
@@ -129,6 +130,20 @@ async def ledger_process(
         database = client[database_name]
         await ensure_schema(database)
         yield LedgerProcess(client, database, kept=kept, alone=alone)
+
+
+@contextmanager
+def undone(process: LedgerProcess) -> Iterator[None]:
+    """What the process posts in the block fails when all but its events is written."""
+
+    async def fail(*_arguments: object, **_named: object) -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("by the test")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process.ledger._outbox, "add", fail)
+        with pytest.raises(RuntimeError, match="by the test"):
+            yield
 
 
 def told(outcome: Outcome) -> str:

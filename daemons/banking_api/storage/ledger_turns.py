@@ -50,7 +50,6 @@ class LedgerTurns:
         self._last: int | None = None
         """The last turn whose changes this process knows; None if it was not there, or posted on its own."""
         self._untold = False
-        self._own: int | None = None
         self._in_a_row = 0
         self._others_seen = -_LATELY_SECONDS
 
@@ -113,8 +112,8 @@ class LedgerTurns:
 
     def done(self, number: int | None) -> None:
         """Remember up to which turn all changes are known here; None for a group posted outside of turns."""
-        self._in_a_row = self._in_a_row + 1 if number is not None and number - 1 == self._own else 1
-        self._own = self._last = number
+        self._in_a_row = self._in_a_row + 1 if number is not None and number - 1 == self._last else 1
+        self._last = number
         self._untold = number is None
 
 

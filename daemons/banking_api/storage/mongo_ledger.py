@@ -1,6 +1,6 @@
 """The ledger's one way to change: a group of commands decided and written in one transaction.
 
-Nothing is locked and little is read. Decisions rest on what this process knows of the accounts; each entry
+No account is locked and little is read. Decisions rest on what this process knows of the accounts; each entry
 takes its account's next number, and the journal's unique index refuses a number that is taken. So money moves
 only on accounts that nobody has changed since (docs/adr/0011). A refusal takes no number, so what it rests on
 is read again in the transaction before it counts.
@@ -48,6 +48,7 @@ _GROUPS_AT_ONCE = 4
 _PATIENCE_WITH_TURNS_SECONDS = 2.0
 """A process that was killed in its turn keeps it until the database ends its transaction."""
 _TAKEN_BEFORE_ALL_ARE_SEARCHED = 2
+_NOTHING_MISSED = Missed()
 _log = structlog.get_logger()
 
 
@@ -75,18 +76,18 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A turn, and what others have left of accounts before it."""
+    """A turn and what others have left of accounts before it, or that a group is posted outside of turns."""
 
-    number: int
-    missed: Missed
+    number: int | None = None
+    missed: Missed = _NOTHING_MISSED
 
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    """What was decided and written, and in which turn if several processes take turns."""
+    """What was decided and written, and in which turn."""
 
     decision: GroupDecision
-    turn: _Turn | None
+    turn: _Turn
 
 
 class MongoLedger:
@@ -164,15 +165,15 @@ class MongoLedger:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
         # Nothing but speed rests on turns: who waits too long for one goes on without.
         waited_long = time.monotonic() - reading.begun > _PATIENCE_WITH_TURNS_SECONDS
-        turn = None if self._writers.alone or waited_long else await self._take_turn(session)
+        turn = _Turn() if self._writers.alone or waited_long else await self._take_turn(session)
         reading.commands = commands = gather()
-        accounts = await self._read(_named(commands), reading, turn, session)
+        accounts = await self._read(_named(commands), reading, turn.missed, session)
         look_for_keys = reading.look_for_keys or self._settled.any_of(_keys(commands))
         stored = await self._read_stored(commands, session) if look_for_keys else {}
         decision = decide(commands, accounts, stored)
         await self._confirm(decision.doubtful, reading, session)
         await self._write(decision, session)
-        if turn is not None:
+        if turn.number is not None:
             await self._turns.leave_note(turn.number, decision.changed.values(), session)
         if self._witness is not None:
             acts = [
@@ -194,18 +195,17 @@ class MongoLedger:
         return _Turn(number, await self._turns.missed(number, session))
 
     async def _read(
-        self, ids: set[str], reading: _Reading, turn: _Turn | None, session: Session
+        self, ids: set[str], reading: _Reading, missed: Missed, session: Session
     ) -> dict[str, LedgerAccount]:
-        relied_on = turn is None or turn.missed.all_known
-        accounts = self._working_set.known(ids - reading.exact) if relied_on else {}
+        accounts = self._working_set.known(ids - reading.exact) if missed.all_known else {}
         unknown = ids - accounts.keys() - reading.exact
         if unknown:
             written = await self._accounts.as_written(unknown, session)
-            if relied_on:
+            if missed.all_known:
                 for account in written.values():
                     self._working_set.correct(account)
             accounts |= written
-        for noted in () if turn is None else turn.missed.accounts:
+        for noted in missed.accounts:
             if noted.id in accounts:
                 bring_up_to_date(accounts[noted.id], noted)
         lagging = {
@@ -237,11 +237,11 @@ class MongoLedger:
 
     async def _keep(self, posted: _Posted) -> None:
         """Remember what is known now."""
-        turn = posted.turn
-        self._turns.done(None if turn is None else turn.number)
-        if turn is not None and not turn.missed.all_known:
+        missed = posted.turn.missed
+        self._turns.done(posted.turn.number)
+        if not missed.all_known:
             self._working_set.forget_all()
-        for noted in () if turn is None else turn.missed.accounts:
+        for noted in missed.accounts:
             self._working_set.heed(noted)
         await self._write_back(self._working_set.keep(posted.decision.changed.values()))
 
