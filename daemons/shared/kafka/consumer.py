@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -33,7 +34,7 @@ class EventConsumer:
     """Consumes topics as one member of a group."""
 
     def __init__(self, cluster: KafkaCluster, *, group: str, topics: Sequence[str], effect: Effect) -> None:
-        settings: dict[str, Any] = {
+        self._settings: dict[str, Any] = {
             **cluster.client_settings(),
             "group.id": group,
             "client.id": group,
@@ -48,7 +49,6 @@ class EventConsumer:
             **QUIET_RECONNECTS,
             "session.timeout.ms": 10_000,
         }
-        self._consumer = Consumer(settings, logger=LIBRARY_LOG)
         self._topics = list(topics)
         self._effect = effect
         self._closing = threading.Event()
@@ -78,26 +78,26 @@ class EventConsumer:
 
     def _run(self) -> None:
         try:
-            self._consumer.subscribe(self._topics, on_assign=self._assigned)
-            while not self._closing.is_set():
-                self._consume_batch()
+            # Made where it is closed: one that the garbage collector finds unclosed can block it for good.
+            with closing(Consumer(self._settings, logger=LIBRARY_LOG)) as consumer:
+                consumer.subscribe(self._topics, on_assign=self._assigned)
+                while not self._closing.is_set():
+                    self._consume_batch(consumer)
         except Exception:  # noqa: BLE001 - an unexpected fault stops this consumer, visibly: it skips nothing
             self._failure = "stopped after an unexpected fault; see the log"
             _log.exception("consumer stopped")
-        finally:
-            self._consumer.close()
 
     def _assigned(self, *_: object) -> None:
         self._failure = None
 
-    def _consume_batch(self) -> None:
+    def _consume_batch(self, consumer: Consumer) -> None:
         # Wait for the first record only: waiting for a full batch would make every lone event late.
-        messages = self._consumer.consume(num_messages=1, timeout=_POLL_SECONDS)
+        messages = consumer.consume(num_messages=1, timeout=_POLL_SECONDS)
         if messages:
-            messages += self._consumer.consume(num_messages=BATCH_SIZE - 1, timeout=0)
+            messages += consumer.consume(num_messages=BATCH_SIZE - 1, timeout=0)
         good = [message for message in messages if not _is_fault(message)]
         if good and self._have_effect([_record_of(message) for message in good]):
-            self._commit(good)
+            _commit(consumer, good)
 
     def _have_effect(self, records: list[IncomingRecord]) -> bool:
         """Run the effect until it succeeds; False when closing came first."""
@@ -117,15 +117,16 @@ class EventConsumer:
                 return True
         return False
 
-    def _commit(self, messages: Sequence[Message]) -> None:
-        try:
-            for message in messages:
-                self._consumer.store_offsets(message=message)
-            self._consumer.commit(asynchronous=True)
-        except KafkaException as error:
-            # The partitions may be another member's by now. The records come again, to whoever has them;
-            # their effects are done and will be found.
-            _log.warning("offsets not committed", reason=str(error.args[0]))
+
+def _commit(consumer: Consumer, messages: Sequence[Message]) -> None:
+    try:
+        for message in messages:
+            consumer.store_offsets(message=message)
+        consumer.commit(asynchronous=True)
+    except KafkaException as error:
+        # The partitions may be another member's by now. The records come again, to whoever has them;
+        # their effects are done and will be found.
+        _log.warning("offsets not committed", reason=str(error.args[0]))
 
 
 def _is_fault(message: Message) -> bool:
