@@ -11,6 +11,9 @@ from bankctl.local import ports
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
 
+WRITE_BACK = ("--wiredTigerEngineConfigString", "eviction_dirty_target=20,eviction_dirty_trigger=30")
+"""Changed pages wait for the checkpoint; they are not written again and again before it (docs/adr/0018)."""
+
 _OLDEST = (6, 0)
 
 
@@ -60,7 +63,7 @@ def mongod_part(layout: Layout, binary: str, port: int) -> Part:
         command=[
             *(binary, "--dbpath", str(layout.root / "mongo"), "--port", str(port)),
             *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0"),
-            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", *WRITE_BACK),
             # The only member has nobody to hand over to: the default is to wait 15 s for that.
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),

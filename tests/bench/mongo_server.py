@@ -1,4 +1,4 @@
-"""The run's own mongod: default cache, journaled, on a real disk."""
+"""The run's own mongod: default size of cache, journaled, on a real disk."""
 
 import contextlib
 import subprocess
@@ -11,7 +11,7 @@ import psutil
 from pymongo.errors import PyMongoError
 
 from bankctl.local import ports
-from bankctl.local.mongod import find_mongod, uri
+from bankctl.local.mongod import WRITE_BACK, find_mongod, uri
 from daemons.shared.mongo_admin import initiate
 
 _START_TIMEOUT_SECONDS = 60
@@ -29,14 +29,17 @@ class MongoServer:
 
 @contextlib.contextmanager
 def running_mongo(folder: Path) -> Iterator[MongoServer]:
-    """Run a mongod with its data in the folder; all settings that bear on speed are mongod's defaults."""
+    """Run a mongod with its data in the folder.
+
+    What bears on speed is mongod's default, but for when pages are written back: that is the bank's.
+    """
     data = folder / "mongo"
     data.mkdir()
     [port] = ports.pick(1)
     binary = str(find_mongod())
     command = [
         *(binary, "--dbpath", str(data), "--logpath", str(folder / "mongod.log"), "--port", str(port)),
-        *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0"),
+        *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0", *WRITE_BACK),
         # The only member has nobody to hand over to: the default is to wait 15 s for that.
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from bankctl.local.mongod import find_mongod
+from bankctl.local.mongod import WRITE_BACK, find_mongod
 from bankctl.local.ports import LOOPBACK
 from daemons.shared.mongo_admin import initiate
 from tests.faults.processes import ServerProcess
@@ -27,6 +27,7 @@ class MongoServer(ServerProcess):
         command = [
             *(str(find_mongod()), "--dbpath", str(folder), "--port", str(port), "--bind_ip", LOOPBACK),
             *("--nounixsocket", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
+            *WRITE_BACK,
             *("--setParameter", "enableTestCommands=1"),
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),

@@ -1,20 +1,17 @@
 """A real MongoDB for tests: one mongod per run, in a replica set because transactions need one."""
 
 import contextlib
-import re
-import shutil
 import socket
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bankctl.local.mongod import WRITE_BACK, find_mongod
 from daemons.shared.mongo_admin import initiate
 
-_OLDEST = (6, 0)
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 20
 
@@ -41,9 +38,9 @@ def running_mongod(folder: Path) -> Iterator[str]:
     data = folder / "data"
     data.mkdir()
     command = [
-        *(_find_mongod(), "--dbpath", str(data), "--logpath", str(log)),
+        *(str(find_mongod()), "--dbpath", str(data), "--logpath", str(log)),
         *("--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--replSet", "rs0"),
-        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
+        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", *WRITE_BACK),
         # The only member has nobody to hand over to: the default is to wait 15 s for that.
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
@@ -73,21 +70,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def _find_mongod() -> str:
-    on_path = shutil.which("mongod")
-    if on_path and _version(on_path) >= _OLDEST:
-        return on_path
-    # The package holds nothing but the binary and its parent may be a large one, so neither is imported.
-    for root in sys.path:
-        packaged = Path(root) / "fiftyone" / "db" / "bin" / "mongod"
-        if packaged.is_file():
-            return str(packaged)
-    pytest.exit("no mongod of 6.0 or newer, neither on PATH nor among the packages; run `make setup`", 2)
-
-
-def _version(binary: str) -> tuple[int, ...]:
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
-    found = re.search(r"db version v(\d+)\.(\d+)", answer.stdout)
-    return tuple(int(number) for number in found.groups()) if found else (0,)
