@@ -16,7 +16,10 @@ from daemons.shared.auth.callers import Caller
 from daemons.shared.http.problems import problem_of
 from daemons.shared.http.requests import check_model
 
-_ROWS_AT_A_TIME = 250
+_ROWS_AT_A_TIME = 50
+"""Between so many others have their turn: the batch behind this one, and what the database has answered."""
+_ROWS_BEGUN_TOGETHER = 250
+"""Those in front are committed while the rest is checked, in groups that are worth their round trips."""
 
 
 class CheckedRow(NamedTuple):
@@ -43,10 +46,9 @@ async def begin_rows(
     checked: list[CheckedRow] = []
     for place, raw in enumerate(batch.transfers):
         if place and place % _ROWS_AT_A_TIME == 0:
-            if turn.has_come:
+            if len(checked) >= _ROWS_BEGUN_TOGETHER and turn.has_come:
                 begun += _begin(checked, transfers)
                 checked = []
-            # Others have their turn, and what was begun is committed meanwhile.
             await asyncio.sleep(0)
         checked.append(_check(place, raw, caller))
     await turn.come()
@@ -63,8 +65,19 @@ def _begin(rows: Sequence[CheckedRow], transfers: Transfers) -> list[BegunRow]:
     return [(row, None if row.command is None else transfers.begin(row.command)) for row in rows]
 
 
-def result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> dict[str, object]:
-    """Return what became of a row, as a `BatchResult` looks on the wire."""
+async def results_of(
+    begun: Sequence[BegunRow], outcomes: Sequence[Outcome | BankError | None], *, request_id: str
+) -> list[dict[str, object]]:
+    """Return what became of each row, as a `BatchResult` looks on the wire."""
+    results: list[dict[str, object]] = []
+    for (row, _), settled in zip(begun, outcomes, strict=True):
+        if row.place % _ROWS_AT_A_TIME == 0:
+            await asyncio.sleep(0)
+        results.append(_result_of(row, settled, request_id=request_id))
+    return results
+
+
+def _result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> dict[str, object]:
     transaction, replayed, outcome = None, False, "refused"
     problem: BankError | None = row.fault
     if isinstance(settled, BankError):

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from daemons.banking_api.domain.journal import TransactionStatus
-from daemons.banking_api.handlers.batch import begin_rows, last_key_of, result_of
+from daemons.banking_api.handlers.batch import begin_rows, last_key_of, results_of
 from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, SUCCESSION_KEY, TRANSFERS_KEY
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.preview import preview_view
@@ -84,11 +84,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
         begun = await begin_rows(body, caller, transfers, turn)
         outcomes = await transfers.end(waiting for _, waiting in begun)
         turn.settle(outcomes)
-    request_id = request_id_of(request)
-    results = [
-        result_of(row, outcome, request_id=request_id)
-        for (row, _), outcome in zip(begun, outcomes, strict=True)
-    ]
+    results = await results_of(begun, outcomes, request_id=request_id_of(request))
     return document_response({"results": results})
 
 
