@@ -54,6 +54,16 @@ def uri(port: int) -> str:
     return f"mongodb://{ports.LOOPBACK}:{port}/?replicaSet=rs0"
 
 
+def mongod_command(binary: Path | str, data: Path, port: int) -> list[str]:
+    """Return what starts a mongod as the bank runs each: on loopback only, its data in the folder."""
+    return [
+        *(str(binary), "--dbpath", str(data), "--port", str(port)),
+        *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0", *WRITE_BACK),
+        # The only member has nobody to hand over to: the default is to wait 15 s for that.
+        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
+    ]
+
+
 def mongod_part(layout: Layout, binary: str, port: int) -> Part:
     """The part that serves MongoDB."""
     admin = [sys.executable, "-m", "daemons.shared.mongo_admin"]
@@ -61,11 +71,8 @@ def mongod_part(layout: Layout, binary: str, port: int) -> Part:
         name="mongod",
         port=port,
         command=[
-            *(binary, "--dbpath", str(layout.root / "mongo"), "--port", str(port)),
-            *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0"),
-            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", *WRITE_BACK),
-            # The only member has nobody to hand over to: the default is to wait 15 s for that.
-            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
+            *mongod_command(binary, layout.root / "mongo", port),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             # Ours last 8 s at most; a longer one has lost its daemon and blocks accounts (docs/adr/0003).
             *("--setParameter", "transactionLifetimeLimitSeconds=10"),

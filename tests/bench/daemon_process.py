@@ -14,6 +14,7 @@ import psutil
 
 from bankctl.local import ports
 from tests.bench.load_process import REPOSITORY
+from tests.support.ending import stop
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 30
@@ -56,12 +57,7 @@ def running_daemon(module: str, environment: Mapping[str, str], *, log: Path) ->
         _await_serving(process, daemon, log)
         yield daemon
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, patience_seconds=_STOP_TIMEOUT_SECONDS)
 
 
 def _await_serving(process: subprocess.Popen[bytes], daemon: DaemonProcess, log: Path) -> None:

@@ -11,8 +11,9 @@ import psutil
 from pymongo.errors import PyMongoError
 
 from bankctl.local import ports
-from bankctl.local.mongod import WRITE_BACK, find_mongod, uri
+from bankctl.local.mongod import find_mongod, mongod_command, uri
 from daemons.shared.mongo_admin import initiate
+from tests.support.ending import stop
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 60
@@ -37,23 +38,13 @@ def running_mongo(folder: Path) -> Iterator[MongoServer]:
     data.mkdir()
     [port] = ports.pick(1)
     binary = str(find_mongod())
-    command = [
-        *(binary, "--dbpath", str(data), "--logpath", str(folder / "mongod.log"), "--port", str(port)),
-        *("--bind_ip", ports.LOOPBACK, "--nounixsocket", "--replSet", "rs0", *WRITE_BACK),
-        # The only member has nobody to hand over to: the default is to wait 15 s for that.
-        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
-    ]
+    command = [*mongod_command(binary, data, port), "--logpath", str(folder / "mongod.log")]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         _await_primary(uri(port))
         yield MongoServer(uri(port), binary, psutil.Process(process.pid))
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, patience_seconds=_STOP_TIMEOUT_SECONDS)
 
 
 def _await_primary(address: str) -> None:

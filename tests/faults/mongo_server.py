@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from bankctl.local.mongod import WRITE_BACK, find_mongod
+from bankctl.local.mongod import find_mongod, mongod_command, uri
 from bankctl.local.ports import LOOPBACK
 from daemons.shared.mongo_admin import initiate
 from tests.faults.processes import ServerProcess
@@ -25,11 +25,9 @@ class MongoServer(ServerProcess):
         self._failed_before = 0
         self.address = f"{LOOPBACK}:{port}"
         command = [
-            *(str(find_mongod()), "--dbpath", str(folder), "--port", str(port), "--bind_ip", LOOPBACK),
-            *("--nounixsocket", "--replSet", "rs0", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
-            *WRITE_BACK,
+            *mongod_command(find_mongod(), folder, port),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
             *("--setParameter", "enableTestCommands=1"),
-            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", f"transactionLifetimeLimitSeconds={ABANDONED_TRANSACTION_SECONDS}"),
         ]
@@ -37,7 +35,7 @@ class MongoServer(ServerProcess):
 
     @property
     def uri(self) -> str:
-        return f"mongodb://{self.address}/?replicaSet=rs0"
+        return uri(self.port)
 
     async def initiate(self) -> None:
         """Make it the only member of its replica set, and wait until it takes writes."""

@@ -3,15 +3,10 @@
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -26,6 +21,7 @@ from bankctl.local.identity import marked
 from bankctl.local.plan import ALL_PARTS
 from bankctl.local.stack import Stack, Wishes
 from bankctl.local.status import StackStatus
+from tests.support.gateway import get
 
 NAME = "under-test"
 TOPIC = "survivors"
@@ -68,16 +64,6 @@ def wait_for_another(stack: Stack, part: str, killed: int) -> None:
 def processes(stack: Stack) -> list[tuple[str, int]]:
     """What runs of the stack, found by the mark in its environment: not by what the stack says of itself."""
     return [(part, identity.pid) for part, identity in marked(stack.settings.id)]
-
-
-@pytest.fixture(scope="module")
-def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BANKCTL_HOME", str(home))
-        for variable in ("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET", "PORT"):
-            patch.delenv(variable, raising=False)
-        yield home
 
 
 @pytest.fixture(scope="module")
@@ -138,21 +124,6 @@ def test_up_with_other_ports_is_refused_while_it_runs(stack: Stack) -> None:
 
     assert raised.value.code == "stack_differs"
     assert stack.status().well
-
-
-def get(
-    stack: Stack, path: str, *, data: bytes | None = None, **headers: str
-) -> tuple[int, dict[str, str], dict[str, object]]:
-    """The status, headers and JSON body of a GET, or of a POST if there is something to send."""
-    trust = ssl.create_default_context(cafile=str(stack.layout.certificate))
-    request = urllib.request.Request(stack.url + path, data=data, headers=headers)  # noqa: S310 - https of this test's stack
-    try:
-        answer = urllib.request.urlopen(request, context=trust, timeout=20)  # noqa: S310 - same
-    except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        named = {name.lower(): value for name, value in answer.headers.items()}
-        return answer.status, named, json.loads(answer.read())
 
 
 @pytest.mark.parametrize(
@@ -327,124 +298,6 @@ def test_a_part_that_refuses_its_settings_is_named_with_its_own_words_and_nothin
         assert processes(broken) == []
     finally:
         broken.reset()
-
-
-class Upstream(BaseHTTPRequestHandler):
-    """A daemon's place behind the gateway: echoes what arrives, or breaks off without an answer."""
-
-    def do_GET(self) -> None:
-        if self.path == "/accounts/broken":
-            self.connection.close()
-            return
-        self.send_response(200)
-        self.end_headers()
-        if self.path == "/events":
-            self.wfile.write(b"data: first\n\n")
-            self.wfile.flush()
-            self.server.released.wait(30)
-            return
-        self.wfile.write(json.dumps(dict(self.headers.items())).encode())
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.connection.close()
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
-
-
-class UpstreamServer(ThreadingHTTPServer):
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), Upstream)
-        self.released = threading.Event()
-
-    def handle_error(self, *_arguments: object) -> None:
-        """A connection that was broken off on purpose is no news."""
-
-
-@pytest.fixture(scope="module")
-def edge(isolated: Path) -> Iterator[Stack]:
-    """A gateway alone, before an upstream that misbehaves; nothing is in the place of user_api."""
-    edge = Stack.load("edge")
-    edge.up(wishes=Wishes(parts=("gateway",)))
-    servers = [UpstreamServer(edge.settings.ports[name]) for name in ("banking_api", "notifier")]
-    threads = [threading.Thread(target=server.serve_forever) for server in servers]
-    for thread in threads:
-        thread.start()
-    yield edge
-    for server, thread in zip(servers, threads, strict=True):
-        server.released.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    edge.reset()
-
-
-def test_a_change_that_a_daemon_breaks_off_has_an_unknown_outcome(edge: Stack) -> None:
-    status, headers, body = get(edge, "/accounts", data=b"{}")
-
-    assert (status, body["code"], body["category"]) == (503, "outcome_unknown", "outcome_unknown")
-    assert body["request_id"] == headers["x-request-id"]
-
-
-def test_a_read_that_a_daemon_breaks_off_may_be_repeated(edge: Stack) -> None:
-    status, headers, body = get(edge, "/accounts/broken")
-
-    assert (status, body["code"], body["category"]) == (503, "unavailable", "transient")
-    assert headers["retry-after"] == "1"
-
-
-def test_a_change_that_never_reached_its_daemon_did_nothing(edge: Stack) -> None:
-    status, _, body = get(edge, "/users", data=b"{}")
-
-    assert (status, body["code"], body["category"]) == (503, "unavailable", "transient")
-
-
-def test_a_body_past_the_limit_is_refused(edge: Stack) -> None:
-    status, headers, body = get(edge, "/accounts", data=b" " * (1024 * 1024 + 1))
-
-    assert (status, body["code"]) == (413, "payload_too_large")
-    assert headers["content-type"] == "application/problem+json"
-    assert headers["x-content-type-options"] == "nosniff"
-
-
-def test_nobody_outside_says_who_is_calling(edge: Stack) -> None:
-    claimed = {
-        "X-Forwarded-For": "9.9.9.9",
-        "X-Forwarded-Host": "evil.example",
-        "Forwarded": "for=9.9.9.9",
-        "X-Real-Ip": "9.9.9.9",
-        "X-User-Id": "admin",
-        "Authorization": "Bearer forged",
-    }
-    _, _, arrived = get(edge, "/accounts", **claimed)
-
-    assert {name.title(): value for name, value in arrived.items() if name.title() in claimed} == {
-        "X-Forwarded-For": "127.0.0.1",
-        "X-Forwarded-Host": f"localhost:{edge.settings.ports['gateway']}",
-    }
-
-
-@pytest.mark.parametrize(
-    ("sent", "arrives"),
-    [
-        ("Bearer bk_" + "k" * 43, True),
-        ("Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", False),
-        ("Basic YWRtaW46YWRtaW4=", False),
-        ("Bearer bk_x, Bearer eyJ", False),
-    ],
-)
-def test_of_authorizations_api_keys_alone_come_through(edge: Stack, sent: str, *, arrives: bool) -> None:
-    _, _, arrived = get(edge, "/accounts", Authorization=sent)
-
-    found = {name.title(): value for name, value in arrived.items()}
-    assert found.get("Authorization") == (sent if arrives else None)
-
-
-def test_an_event_leaves_at_once(edge: Stack) -> None:
-    trust = ssl.create_default_context(cafile=str(edge.layout.certificate))
-    with urllib.request.urlopen(edge.url + "/events", context=trust, timeout=20) as stream:  # noqa: S310 - https
-        assert stream.readline() == b"data: first\n"
 
 
 def test_deleting_the_folder_of_a_running_stack_ends_it(isolated: Path) -> None:

@@ -21,6 +21,7 @@ from bankctl.local import kafka_jars, ports
 from bankctl.local.kafka import find_java
 from bankctl.local.progress import Silence
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
+from tests.support.ending import stop
 
 COMPOSE = Path(__file__).parents[2] / "compose.yaml"
 SECRETS = {
@@ -107,12 +108,7 @@ def running_compose_kafka(folder: Path) -> Iterator[ComposeKafka]:
         run_kafka_accounts(kafka.environment("kafka-accounts"))
         yield kafka
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, patience_seconds=_STOP_TIMEOUT_SECONDS)
 
 
 def run_kafka_accounts(environment: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from bankctl.local.kafka import find_java, kafka_part
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
 from bankctl.local.progress import Silence
+from tests.support.ending import stop
 
 _START_TIMEOUT_SECONDS = 120
 _STOP_TIMEOUT_SECONDS = 20
@@ -42,7 +43,7 @@ def running_kafka(folder: Path) -> Iterator[str]:
         _await_serving(process, part, layout.log("kafka"))
         yield f"{ports.LOOPBACK}:{port}"
     finally:
-        _stop(process)
+        stop(process, patience_seconds=_STOP_TIMEOUT_SECONDS)
 
 
 def _await_serving(process: subprocess.Popen[bytes], part: Part, log: Path) -> None:
@@ -51,12 +52,3 @@ def _await_serving(process: subprocess.Popen[bytes], part: Part, log: Path) -> N
     while subprocess.run(part.confirm, capture_output=True, check=False).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"Kafka does not serve; the end of its log:\n{log.read_text()[-2000:]}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

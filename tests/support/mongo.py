@@ -1,7 +1,6 @@
 """A real MongoDB for tests: one mongod per run, in a replica set because transactions need one."""
 
 import contextlib
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -9,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bankctl.local.mongod import WRITE_BACK, find_mongod
+from bankctl.local import ports
+from bankctl.local.mongod import find_mongod, mongod_command, uri
 from daemons.shared.mongo_admin import initiate
+from tests.support.ending import stop
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 20
@@ -20,8 +21,8 @@ _STOP_TIMEOUT_SECONDS = 20
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URI of the run's own mongod, primary of its replica set; it starts once and stops with the run."""
     folder = tmp_path_factory.mktemp("mongo")
-    with running_mongod(folder) as uri:
-        yield uri
+    with running_mongod(folder) as address:
+        yield address
 
 
 @pytest.fixture
@@ -33,40 +34,19 @@ def database_name() -> str:
 @contextlib.contextmanager
 def running_mongod(folder: Path) -> Iterator[str]:
     """Run a mongod with its data and log in the folder; yields its URI once it takes writes."""
-    port = _free_port()
-    log = folder / "mongod.log"
+    [port] = ports.pick(1)
     data = folder / "data"
     data.mkdir()
     command = [
-        *(str(find_mongod()), "--dbpath", str(data), "--logpath", str(log)),
-        *("--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket", "--replSet", "rs0"),
-        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", *WRITE_BACK),
-        # The only member has nobody to hand over to: the default is to wait 15 s for that.
-        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
+        *(*mongod_command(find_mongod(), data, port), "--logpath", str(folder / "mongod.log")),
+        *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         # As in production, docs/adr/0003: what a killed daemon left open must not block accounts.
         *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     ]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    uri = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"
     try:
-        initiate(uri, timeout_seconds=_START_TIMEOUT_SECONDS)
-        yield uri
+        initiate(uri(port), timeout_seconds=_START_TIMEOUT_SECONDS)
+        yield uri(port)
     finally:
-        _stop(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+        stop(process, patience_seconds=_STOP_TIMEOUT_SECONDS)
