@@ -1,8 +1,9 @@
 """Several processes that write to one ledger take turns, and each leaves a note of what it has changed.
 
-A turn is a document that a group's transaction writes first: of two groups that meet there the second is
-undone before it has done anything, and begins anew when the first is over. By the notes of the turns since
-its own last one, a process brings what it knows of accounts up to date, without reading them.
+A turn is a document that a transaction writes first, a group's or that of an account's change: of two that
+meet there the second is undone before it has done anything, and begins anew when the first is over. By the
+notes of the turns since its own last one, a process brings what it knows of accounts up to date, without
+reading them.
 
 None of it guards money, which the journal's index does: a note that is missing costs another attempt.
 """
@@ -14,19 +15,21 @@ from dataclasses import dataclass
 
 from pymongo import ReturnDocument
 
-from daemons.banking_api.domain.account import AccountStatus
+from daemons.banking_api.domain.account import Account, AccountStatus
 from daemons.banking_api.domain.decision import LedgerAccount
 from daemons.shared.mongo import LONGEST_PAUSE_SECONDS, Database, Document, Session
 
 NOTES_KEPT = 256
 """Whoever has missed more turns than that forgets what it knew."""
+PATIENCE_SECONDS = 2.0
+"""Who waits longer goes on without: a process killed in its turn keeps it until its transaction ends."""
 _NOW = "now"
 _LATELY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class NotedAccount:
-    """What a group has left of an account. The status belongs to it: a number stands for one whole state."""
+    """What a turn has left of an account. The status belongs to it: a number stands for one whole state."""
 
     id: str
     status: AccountStatus
@@ -97,7 +100,9 @@ class LedgerTurns:
         accounts = [account for note in notes[since:] for account in _noted(note)]
         return Missed(accounts, all_known=not untold)
 
-    async def leave_note(self, number: int, changed: Collection[LedgerAccount], session: Session) -> None:
+    async def leave_note(
+        self, number: int, changed: Collection[LedgerAccount | Account], session: Session
+    ) -> None:
         """Write down, in the turn's own transaction, what it changes."""
         note: Document = {
             "turn": number,

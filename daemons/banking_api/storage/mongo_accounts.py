@@ -14,6 +14,7 @@ from daemons.banking_api.domain.account import Account, AccountStatus, AccountTy
 from daemons.banking_api.domain.journal import Entry, adjustment_account, settlement_account
 from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
 from daemons.banking_api.storage.journal_documents import AccountChange, change_document
+from daemons.banking_api.storage.ledger_turns import PATIENCE_SECONDS, LedgerTurns
 from daemons.contracts.errors import TransientError
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
 from daemons.shared.mongo import (
@@ -44,6 +45,7 @@ class MongoAccounts:
         self._accounts = database["accounts"]
         self._journal = database["journal"]
         self._outbox = outbox
+        self._turns = LedgerTurns(database)
 
     async def insert(self, account: Account, *, idempotency_key: str | None, tell: Tell) -> Account | None:
         """Add an account and its event in one transaction.
@@ -104,7 +106,8 @@ class MongoAccounts:
         """Apply a change of the domain and write its event, in one transaction.
 
         The change takes the account's next number, as an entry does: whoever is about to move money on the
-        account as it was finds the number taken.
+        account as it was finds the number taken. It takes a turn, as a group does: payments of other
+        processes would take that number first, again and again.
 
         `alongside` gets the account before and after, and writes what must be written with the change or not
         at all; what it raises undoes the change. It may run several times.
@@ -113,8 +116,11 @@ class MongoAccounts:
             NotFoundError: there is no such account, or it is not the owner's.
             ConflictError: the change refuses; nothing is written.
         """
+        begun = time.monotonic()
 
         async def body(session: Session) -> Account:
+            waited_long = time.monotonic() - begun > PATIENCE_SECONDS
+            turn = None if waited_long else await self._turns.take(session)
             before = await self._find(account_id, owner, session=session)
             if before is None:
                 raise account_not_found(account_id)
@@ -125,11 +131,12 @@ class MongoAccounts:
                 entry = Entry(after.id, 0, after.balance_minor, after.sequence)
                 await self._journal.insert_one(change_document(numbered(entry)), session=session)
                 await self._outbox.add(tell(after), events=1, session=session)
+            if turn is not None:
+                await self._turns.leave_note(turn, [after], session)
             await alongside(before, after, session)
             return after
 
-        deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < begun + TRANSACTION_TIMEOUT_SECONDS:
             try:
                 return await run_transaction(self._client, body)
             except DuplicateKeyError:

@@ -19,7 +19,7 @@ from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Ou
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
-from daemons.banking_api.storage.ledger_turns import LedgerTurns, Missed
+from daemons.banking_api.storage.ledger_turns import PATIENCE_SECONDS, LedgerTurns, Missed
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
@@ -45,8 +45,6 @@ Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session
 """Is told, in the group's own transaction, of those newly decided commands that are administrative acts."""
 
 _GROUPS_AT_ONCE = 4
-_PATIENCE_WITH_TURNS_SECONDS = 2.0
-"""A process that was killed in its turn keeps it until the database ends its transaction."""
 _TAKEN_BEFORE_ALL_ARE_SEARCHED = 2
 _NOTHING_MISSED = Missed()
 _log = structlog.get_logger()
@@ -164,7 +162,7 @@ class MongoLedger:
     async def _post(self, gather: Gather, decide: Decide, reading: _Reading, session: Session) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
         # Nothing but speed rests on turns: who waits too long for one goes on without.
-        waited_long = time.monotonic() - reading.begun > _PATIENCE_WITH_TURNS_SECONDS
+        waited_long = time.monotonic() - reading.begun > PATIENCE_SECONDS
         turn = _Turn() if self._writers.alone or waited_long else await self._take_turn(session)
         reading.commands = commands = gather()
         accounts = await self._read(_named(commands), reading, turn.missed, session)

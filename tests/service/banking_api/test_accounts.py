@@ -118,12 +118,15 @@ async def test_an_account_is_frozen_while_payments_come_without_a_pause(
             async def under_way(answers: list[str] = answers) -> bool:
                 return len(answers) > 50
 
-            await eventually(under_way)
-            frozen = await operator.patch(f"/accounts/{account}/freeze", {"reason": "court order 9"})
-            assert (frozen.status_code, frozen.json()["status"]) == (200, "frozen")
-            before = await alice.balance(account)
-            stopping.set()
-            await asyncio.gather(*paying)
+            try:
+                await eventually(under_way)
+                frozen = await operator.patch(f"/accounts/{account}/freeze", {"reason": "court order 9"})
+                assert (frozen.status_code, frozen.json()["status"]) == (200, "frozen")
+                before = await alice.balance(account)
+            finally:
+                # Also when it fails: those who went on paying would spoil every test that follows.
+                stopping.set()
+                await asyncio.gather(*paying)
             assert set(answers) == {"paid", "account_frozen"}
             assert await alice.balance(account) == before
             thawed = await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "lifted"})
