@@ -100,6 +100,7 @@ class Transport:
         *,
         body: Any = None,
         params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         repeatable: bool | None = None,
         decode: Callable[[bytes], Any] = json.loads,
@@ -111,6 +112,7 @@ class Transport:
             path: below the gateway's origin, beginning with a slash.
             body: sent as JSON unless None; bytes are JSON already.
             params: query parameters; those that are None are left out.
+            headers: of this request, beside those that all have.
             idempotency_key: makes a request that moves money safe to repeat.
             repeatable: whether doing it twice is as good as once; by default GETs and requests with a key.
             decode: reads the JSON of the answer; ValueError if it is none.
@@ -121,12 +123,12 @@ class Transport:
         """
         if repeatable is None:
             repeatable = method == "GET" or idempotency_key is not None
-        headers = {"X-Request-Id": uuid.uuid4().hex}
+        sent = {"X-Request-Id": uuid.uuid4().hex, **(headers or {})}
         if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
+            sent["Idempotency-Key"] = idempotency_key
         self._renew_in_time()
         used = self.credentials.cookie
-        sending = _Sending(method, path, headers, body, params, decode, repeatable)
+        sending = _Sending(method, path, sent, body, params, decode, repeatable)
         try:
             return self._send(sending)
         except CliError as error:

@@ -29,7 +29,7 @@ class Transactions:
     def batch(
         self, transfers: Sequence[Mapping[str, Any]], *, after: str | None = None
     ) -> list[dict[str, Any]]:
-        """Transfer many, each with its own key; each has its own outcome.
+        """Transfer many, each with its own key; each has its own outcome, and of its transaction the id.
 
         `after` is the last key of a batch that was sent before and is not answered yet: this one begins when
         that one is settled.
@@ -41,6 +41,7 @@ class Transactions:
             "POST",
             "/transactions/batch",
             body=fast_json.encode(body),
+            headers={"Prefer": "return=minimal"},
             decode=fast_json.decode,
             repeatable=True,
         ).data["results"]

@@ -141,11 +141,8 @@ def _broken_row(order: Order) -> dict[str, Any]:
 
 def _settled_row(order: Order, key: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     record = _record(order, _RESULTS[answer["outcome"]], key)
-    transaction, problem = answer.get("transaction"), answer.get("problem")
-    if transaction:
-        record["transaction_id"] = transaction.get("id")
-        problem = problem or transaction.get("failure")
-    record["problem"] = problem
+    record["transaction_id"] = answer.get("transaction_id")
+    record["problem"] = answer.get("problem")
     record["replayed"] = bool(answer.get("replayed"))
     return record
 

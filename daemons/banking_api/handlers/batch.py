@@ -15,6 +15,7 @@ from daemons.contracts.errors import BankError, Category, InvalidRequestError
 from daemons.shared.auth.callers import Caller
 from daemons.shared.http.problems import problem_of
 from daemons.shared.http.requests import check_model
+from daemons.shared.ids import text_of
 
 _ROWS_AT_A_TIME = 50
 """Between so many others have their turn: the batch behind this one, and what the database has answered."""
@@ -66,18 +67,24 @@ def _begin(rows: Sequence[CheckedRow], transfers: Transfers) -> list[BegunRow]:
 
 
 async def results_of(
-    begun: Sequence[BegunRow], outcomes: Sequence[Outcome | BankError | None], *, request_id: str
+    begun: Sequence[BegunRow],
+    outcomes: Sequence[Outcome | BankError | None],
+    *,
+    request_id: str,
+    minimal: bool,
 ) -> list[dict[str, object]]:
     """Return what became of each row, as a `BatchResult` looks on the wire."""
     results: list[dict[str, object]] = []
     for (row, _), settled in zip(begun, outcomes, strict=True):
         if row.place % _ROWS_AT_A_TIME == 0:
             await asyncio.sleep(0)
-        results.append(_result_of(row, settled, request_id=request_id))
+        results.append(_result_of(row, settled, request_id=request_id, minimal=minimal))
     return results
 
 
-def _result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str) -> dict[str, object]:
+def _result_of(
+    row: CheckedRow, settled: Outcome | BankError | None, *, request_id: str, minimal: bool
+) -> dict[str, object]:
     transaction, replayed, outcome = None, False, "refused"
     problem: BankError | None = row.fault
     if isinstance(settled, BankError):
@@ -93,7 +100,8 @@ def _result_of(row: CheckedRow, settled: Outcome | BankError | None, *, request_
         "idempotency_key": row.idempotency_key or None,
         "outcome": outcome,
         "replayed": replayed,
-        "transaction": None if transaction is None else transaction_document(transaction),
+        "transaction_id": None if transaction is None else text_of(transaction.id),
+        "transaction": None if transaction is None or minimal else transaction_document(transaction),
         "problem": None if problem is None else problem_of(problem, request_id=request_id),
     }
 

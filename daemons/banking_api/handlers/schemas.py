@@ -187,12 +187,16 @@ class TransactionQuery(PageQuery):
 
 
 class BatchResult(WireModel):
-    """What became of one row: completed; failed (kept, a rule refused); refused (not kept); unknown."""
+    """What became of one row: completed; failed (kept, a rule refused); refused (not kept); unknown.
+
+    `transaction` is null if the caller prefers `return=minimal`; its id is not.
+    """
 
     index: int
     idempotency_key: str | None
     outcome: BatchOutcome
     replayed: bool
+    transaction_id: UuidText | None
     transaction: TransactionView | None
     problem: dict[str, object] | None
 

@@ -23,7 +23,9 @@ from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import document_response, json_response
 from daemons.shared.http.requests import (
+    RETURN_MINIMAL,
     caller_of,
+    prefers_minimal,
     read_body,
     read_idempotency_key,
     read_query,
@@ -33,6 +35,7 @@ from daemons.shared.http.requests import (
 from daemons.shared.http.routes import IdempotencyKey, Routes
 
 REPLAYED_HEADER = "Idempotent-Replayed"
+PREFERENCE_APPLIED_HEADER = "Preference-Applied"
 
 routes = Routes("transactions")
 
@@ -74,9 +77,11 @@ async def preview_transfer(request: web.Request) -> web.Response:
     permission=Permission.USE_OWN_ACCOUNTS,
     body=TransferBatch,
     answer=BatchResults,
+    minimal_on_request=True,
 )
 async def transfer_batch(request: web.Request) -> web.Response:
     """Move money for many rows, each with its own key and outcome; `after` begins it behind another batch."""
+    minimal = prefers_minimal(request)
     body = await read_body(request, TransferBatch)
     caller, transfers = caller_of(request), request.app[TRANSFERS_KEY]
     succession = request.app[SUCCESSION_KEY]
@@ -84,8 +89,9 @@ async def transfer_batch(request: web.Request) -> web.Response:
         begun = await begin_rows(body, caller, transfers, turn)
         outcomes = await transfers.end(waiting for _, waiting in begun)
         turn.settle(outcomes)
-    results = await results_of(begun, outcomes, request_id=request_id_of(request))
-    return document_response({"results": results})
+    results = await results_of(begun, outcomes, request_id=request_id_of(request), minimal=minimal)
+    headers = {PREFERENCE_APPLIED_HEADER: RETURN_MINIMAL} if minimal else None
+    return document_response({"results": results}, headers=headers)
 
 
 @routes.add(

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from daemons.contracts.errors import Category
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission
 from daemons.shared.auth.session_tokens import SESSION_COOKIE
+from daemons.shared.http.requests import IDEMPOTENCY_KEY_HEADER, PREFER_HEADER, RETURN_MINIMAL
 from daemons.shared.http.routes import FORGERY_HEADER, IdempotencyKey, Route
 
 _REF = "#/components/schemas/{model}"
@@ -112,10 +113,17 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
             yield {"name": name, "in": "query", "required": False, "schema": field}
     if route.idempotency_key is not IdempotencyKey.UNUSED:
         yield {
-            "name": "Idempotency-Key",
+            "name": IDEMPOTENCY_KEY_HEADER,
             "in": "header",
             "required": route.idempotency_key is IdempotencyKey.REQUIRED,
             "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        }
+    if route.minimal_on_request:
+        yield {
+            "name": PREFER_HEADER,
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "examples": [RETURN_MINIMAL]},
         }
     if route.method != "GET" and route.permission is not Permission.SERVICE:
         yield {"name": FORGERY_HEADER, "in": "header", "required": True, "schema": {"type": "string"}}

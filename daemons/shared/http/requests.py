@@ -14,6 +14,8 @@ from daemons.shared.http.strict_json import parse_object
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
+PREFER_HEADER = "Prefer"
+RETURN_MINIMAL = "return=minimal"
 # A body of thousands of unknown fields must not be answered with thousands of sentences.
 _FAULTS_SHOWN = 50
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -117,6 +119,18 @@ def read_optional_idempotency_key(request: web.Request) -> str | None:
             "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces.",
         )
     return key
+
+
+def prefers_minimal(request: web.Request) -> bool:
+    """Whether the caller needs no more of what was made than its id (RFC 7240, 4.2).
+
+    A preference that is not known is no fault: the caller gets everything.
+    """
+    offered = ",".join(request.headers.getall(PREFER_HEADER, ()))
+    return any(
+        preference.partition(";")[0].replace(" ", "").replace('"', "").lower() == RETURN_MINIMAL
+        for preference in offered.split(",")
+    )
 
 
 def _invalid_request(faults: list[FieldError]) -> InvalidRequestError:

@@ -60,6 +60,9 @@ class Route:
     """What the answer is made of when the caller accepts another media type."""
 
     idempotency_key: IdempotencyKey
+    minimal_on_request: bool
+    """Whether a caller may prefer an answer that has less (`prefers_minimal`)."""
+
     media_type: str
 
 
@@ -89,6 +92,7 @@ class Routes:
         other_answers: Mapping[int, type[BaseModel]] | None = None,
         other_forms: Mapping[str, type[BaseModel]] | None = None,
         idempotency_key: IdempotencyKey = IdempotencyKey.UNUSED,
+        minimal_on_request: bool = False,
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler as an operation; its docstring's first line is the summary."""
@@ -109,6 +113,7 @@ class Routes:
                 other_answers=other_answers or {},
                 other_forms=other_forms or {},
                 idempotency_key=idempotency_key,
+                minimal_on_request=minimal_on_request,
                 media_type=media_type,
             )
             self._routes.append(route)

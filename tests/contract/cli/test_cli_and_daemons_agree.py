@@ -19,6 +19,7 @@ from daemons.contracts.errors import Category
 from daemons.contracts.events import EventType
 from daemons.contracts.wire import DecimalText
 from daemons.notifier.handlers import views as notifier
+from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.handlers import schemas as users
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, Bank, Request
@@ -110,6 +111,7 @@ def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> N
     assert ann("transfer", "--file", str(path)).status == 0
     (request,) = bank.sent("/transactions/batch")
     check(banking.TransferBatch, request.body)
+    assert request.headers["Prefer"] == RETURN_MINIMAL
     for row in request.body["transfers"]:
         check(banking.BatchRow, row)
 

@@ -30,7 +30,15 @@ async def test_a_batch_is_answered_as_declared(bank: Bank, key: str) -> None:
         {**row, "idempotency_key": f"{key}-odd", "amount": "-1"},
         {**row, "idempotency_key": f"{key}-paid", "amount": "2.00"},
     ]
-    answer = (await alice.post("/transactions/batch", {"transfers": rows})).json()
-    outcomes = [result["outcome"] for result in answer["results"]]
+    whole = await alice.post("/transactions/batch", {"transfers": rows})
+    outcomes = [result["outcome"] for result in whole.json()["results"]]
     assert outcomes == ["completed", "failed", "refused", "refused"]
-    assert_is(answer, BatchResults)
+    assert_is(whole.json(), BatchResults)
+    assert "Preference-Applied" not in whole.headers
+
+    less = await alice.call("POST", "/transactions/batch", {"transfers": rows}, Prefer="return=minimal")
+    assert less.headers["Preference-Applied"] == "return=minimal"
+    assert_is(less.json(), BatchResults)
+    for told, first in zip(less.json()["results"], whole.json()["results"], strict=True):
+        assert (told["outcome"], told["transaction"]) == (first["outcome"], None)
+        assert told["transaction_id"] == (first["transaction"] or {}).get("id")

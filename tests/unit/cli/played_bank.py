@@ -355,7 +355,8 @@ class Bank:
                     "idempotency_key": key,
                     "outcome": outcome,
                     "replayed": replayed,
-                    "transaction": transaction or None,
+                    "transaction_id": transaction.get("id"),
+                    "transaction": None,
                     "problem": problem,
                 }
             )
