@@ -46,6 +46,8 @@ are not routed. Each daemon serves its OpenAPI 3.1 document, through the gateway
 - **Times** are RFC 3339 in UTC with milliseconds. **Lists** take `?limit=` (1 to 200) and `?cursor=`.
 - **Idempotency-Key** (1 to 128 printable ASCII characters, no spaces): repeat a request with the same key and
   get the stored answer, with `Idempotent-Replayed: true`; another request under the same key is refused.
+- **Prefer:** `return=minimal` (RFC 7240) with a batch: each row's answer has the id of its transaction
+  and not the whole of it.
 - **Errors** are RFC 9457 `application/problem+json` with a stable `code`, a `category`, the `request_id`, and
   for malformed requests `errors` with each field at fault.
 - **Rates:** who sends too much gets 429 `rate_limited` with `Retry-After`, `RateLimit-Policy` and `RateLimit`

@@ -21,7 +21,7 @@ from daemons.shared.mongo import LONGEST_PAUSE_SECONDS, Database, Document, Sess
 
 NOTES_KEPT = 256
 """Whoever has missed more turns than that forgets what it knew."""
-PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 2.0
 """Who waits longer goes on without: a process killed in its turn keeps it until its transaction ends."""
 _NOW = "now"
 _LATELY_SECONDS = 0.1
@@ -65,12 +65,16 @@ class LedgerTurns:
             self._in_a_row = 0
             await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
-    async def take(self, session: Session) -> int:
+    async def take(self, session: Session, *, waiting_since: float) -> int | None:
         """Begin a turn by a transaction's first statement; returns its number.
+
+        It is None for whoever has waited too long, by `time.monotonic`: nothing but speed rests on turns.
 
         Raises:
             OperationFailure: another process has the turn; the transaction is to be begun anew.
         """
+        if time.monotonic() - waiting_since > _PATIENCE_SECONDS:
+            return None
         now = await self._turns.find_one_and_update(
             {"_id": _NOW},
             {"$inc": {"number": 1}},

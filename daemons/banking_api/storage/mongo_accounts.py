@@ -14,7 +14,7 @@ from daemons.banking_api.domain.account import Account, AccountStatus, AccountTy
 from daemons.banking_api.domain.journal import Entry, adjustment_account, settlement_account
 from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
 from daemons.banking_api.storage.journal_documents import AccountChange, change_document
-from daemons.banking_api.storage.ledger_turns import PATIENCE_SECONDS, LedgerTurns
+from daemons.banking_api.storage.ledger_turns import LedgerTurns
 from daemons.contracts.errors import TransientError
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
 from daemons.shared.mongo import (
@@ -119,8 +119,7 @@ class MongoAccounts:
         begun = time.monotonic()
 
         async def body(session: Session) -> Account:
-            waited_long = time.monotonic() - begun > PATIENCE_SECONDS
-            turn = None if waited_long else await self._turns.take(session)
+            turn = await self._turns.take(session, waiting_since=begun)
             before = await self._find(account_id, owner, session=session)
             if before is None:
                 raise account_not_found(account_id)

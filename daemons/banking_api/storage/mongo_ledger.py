@@ -19,7 +19,7 @@ from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Ou
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
-from daemons.banking_api.storage.ledger_turns import PATIENCE_SECONDS, LedgerTurns, Missed
+from daemons.banking_api.storage.ledger_turns import LedgerTurns, Missed
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
@@ -161,9 +161,7 @@ class MongoLedger:
 
     async def _post(self, gather: Gather, decide: Decide, reading: _Reading, session: Session) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
-        # Nothing but speed rests on turns: who waits too long for one goes on without.
-        waited_long = time.monotonic() - reading.begun > PATIENCE_SECONDS
-        turn = _Turn() if self._writers.alone or waited_long else await self._take_turn(session)
+        turn = _Turn() if self._writers.alone else await self._take_turn(reading, session)
         reading.commands = commands = gather()
         accounts = await self._read(_named(commands), reading, turn.missed, session)
         look_for_keys = reading.look_for_keys or self._settled.any_of(_keys(commands))
@@ -183,14 +181,14 @@ class MongoLedger:
                 await self._witness(acts, session)
         return _Posted(decision, turn)
 
-    async def _take_turn(self, session: Session) -> _Turn:
+    async def _take_turn(self, reading: _Reading, session: Session) -> _Turn:
         """Keep other processes' groups off until this transaction ends, and read what they have changed.
 
         It counts for this transaction only, until that is committed: a primary that has lost the majority
         shows what will be undone.
         """
-        number = await self._turns.take(session)
-        return _Turn(number, await self._turns.missed(number, session))
+        number = await self._turns.take(session, waiting_since=reading.begun)
+        return _Turn() if number is None else _Turn(number, await self._turns.missed(number, session))
 
     async def _read(
         self, ids: set[str], reading: _Reading, missed: Missed, session: Session

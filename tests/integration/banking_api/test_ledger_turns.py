@@ -1,5 +1,6 @@
 """Processes that know of each other take turns: each group is decided once, and accounts need no reading."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -190,7 +191,7 @@ async def test_a_turn_that_is_never_over_keeps_nobody(processes: Pair) -> None:
     assert await other.pay(a, b, 1) == "completed"
     async with one.database.client.start_session() as session:
         await session.start_transaction(**transaction_options())
-        await one.ledger._turns.take(session)
+        await one.ledger._turns.take(session, waiting_since=time.monotonic())
         assert await other.pay(a, b, 1) == "completed"
         await session.abort_transaction()
     assert await one.pay(a, b, 1) == "completed"

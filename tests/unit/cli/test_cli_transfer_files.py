@@ -278,7 +278,7 @@ def test_a_row_whose_outcome_is_unknown_is_asked_for_again(
         asked.append(len(transfers))
         if len(asked) == 1:
             problem = {"code": "outcome_unknown", "category": "outcome_unknown"}
-            results[1] |= {"outcome": "unknown", "transaction": None, "problem": problem}
+            results[1] |= {"outcome": "unknown", "transaction_id": None, "problem": problem}
         return results
 
     monkeypatch.setattr(bank, "batch", unsure)
