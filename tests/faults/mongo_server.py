@@ -10,6 +10,7 @@ from bankctl.local.mongod import find_mongod, mongod_command, uri
 from bankctl.local.ports import LOOPBACK
 from daemons.shared.mongo_admin import initiate
 from tests.faults.processes import ServerProcess
+from tests.support.waiting import PATIENCE_SECONDS
 
 ABANDONED_TRANSACTION_SECONDS = 3
 """How long a killed daemon's open transaction holds its documents (MongoDB's default is 60 s)."""
@@ -59,6 +60,16 @@ class MongoServer(ServerProcess):
             {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data}
         )
         self._failed_before = int(answer["count"])
+
+    async def until_one_has_failed(self) -> None:
+        """Wait until a command has failed; an error after a minute says that none came."""
+        await self.command(
+            {
+                "waitForFailPoint": "failCommand",
+                "timesEntered": self._failed_before + 1,
+                "maxTimeMS": PATIENCE_SECONDS * 1000,
+            }
+        )
 
     async def stop_failing(self) -> int:
         """Let commands be; returns how many have failed."""
