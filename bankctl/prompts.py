@@ -70,14 +70,19 @@ def ask(label: str, *, option: str) -> str:
     return answer
 
 
+def will_ask() -> bool:
+    """Whether `confirm` asks; with `--yes` or without a terminal there is no question."""
+    run = invocation.current()
+    return run.interactive and not run.yes
+
+
 def confirm(question: str) -> None:
-    """Go on only if the person says yes; with `--yes` or without a terminal there is no question.
+    """Go on only if the person says yes, if there is anybody to ask.
 
     Raises:
         CliError: the person said no.
     """
-    run = invocation.current()
-    if run.yes or not run.interactive:
+    if not will_ask():
         return
     sys.stderr.write(f"{styled(question, 'bold', sys.stderr)} [y/N] ")
     sys.stderr.flush()

@@ -21,6 +21,7 @@ from bankctl.client.failures import (
     outcome_unknown,
     refused,
 )
+from bankctl.client.httpx_alone import load_httpx
 from bankctl.client.tls import tls_context
 from bankctl.config import Profile
 from bankctl.errors import CliError, ExitStatus, usage_error
@@ -68,7 +69,7 @@ class Transport:
         credentials: Credentials | None = None,
         attempts: int = ATTEMPTS,
     ) -> None:
-        import httpx  # noqa: PLC0415  # slow to load, and help needs no network
+        httpx = load_httpx()  # Slow to load, and help needs no network.
 
         self.profile = profile
         self.credentials = credentials or Credentials()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextmanager
 def progress_bar(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar while the body runs; yields what moves it on by some steps."""
-    if not _is_wanted():
+    if not progress_is_shown():
         yield lambda _steps: None
         return
     from bankctl.render.text import clean  # noqa: PLC0415
@@ -27,7 +27,7 @@ def progress_bar(label: str, *, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def phases() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar for each phase while the body runs; yields what tells phase, steps done and all steps."""
-    if not _is_wanted():
+    if not progress_is_shown():
         yield lambda _phase, _done, _total: None
         return
     from bankctl.render.text import clean  # noqa: PLC0415
@@ -45,7 +45,8 @@ def phases() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _is_wanted() -> bool:
+def progress_is_shown() -> bool:
+    """Whether somebody sees it."""
     return not invocation.current().quiet and invocation.is_terminal(sys.stderr)
 
 

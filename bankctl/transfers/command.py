@@ -14,8 +14,8 @@ from bankctl.invocation import OutputFormat
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
-from bankctl.render.progress import progress_bar
-from bankctl.transfers.orders import digest_file, look_over
+from bankctl.render.progress import progress_bar, progress_is_shown
+from bankctl.transfers.payment_file import PaymentFile
 from bankctl.transfers.payment_run import PaymentRun, pay
 from bankctl.transfers.results import ResultsFile, Summary, default_results_path
 
@@ -57,20 +57,28 @@ def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: f
     """
     if not _RUN_NAME.fullmatch(run_name):
         raise usage_error("--run takes up to 40 letters, digits, '.', '_' and '-'", code="invalid_run")
-    digest = digest_file(file)
+    payments = PaymentFile(file)
     with open_bank() as bank:
         session = bank.require_session()
-        identity = {"url": bank.profile.url, "user_id": session.user_id, "sha256": digest, "name": run_name}
+        identity = {
+            "url": bank.profile.url,
+            "user_id": session.user_id,
+            "sha256": payments.digest,
+            "name": run_name,
+        }
         path = results or default_results_path(paths.state_dir(), identity)
         kept = ResultsFile(path, identity=identity)
         kept.load()
-        overview, orders = look_over(file)
+        total, orders = 0, payments.orders()
+        if prompts.will_ask() or progress_is_shown():
+            overview, orders = payments.look_over()
+            total = overview.rows
         if kept.settled:
             messages.note(f"going on with {file.name}: what was settled before is skipped")
-        else:
+        elif prompts.will_ask():
             prompts.confirm(f"As {session.display_name}, make {overview} from {file.name}?")
-        run = PaymentRun(orders, digest, run_name, wait_seconds)
-        with progress_bar(f"Paying {file.name}", total=overview.rows) as advance, _resumable():
+        run = PaymentRun(orders, payments.digest, run_name, wait_seconds)
+        with progress_bar(f"Paying {file.name}", total=total) as advance, _resumable():
             summary = pay(bank, run, kept, advance)
     _report(summary, run_name=run_name, path=path)
 

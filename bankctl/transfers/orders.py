@@ -1,13 +1,10 @@
-"""A file of payment orders: CSV, read row by row, each row checked before anything of it is sent."""
+"""Payment orders: CSV, read row by row, each row checked before it is sent."""
 
 import csv
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from pathlib import Path
 from typing import IO, NamedTuple
 
 from bankctl.errors import usage_error
@@ -15,9 +12,6 @@ from bankctl.money import fault_of_account, fault_of_amount, fault_of_currency, 
 
 COLUMNS = ("from", "to", "amount", "currency", "reference")
 _REQUIRED = COLUMNS[:4]
-_ZERO = Decimal(0)
-# At about a kilobyte each.
-_ROWS_KEPT = 50_000
 # The namespace of the keys below; changing it would pay every file once more.
 _KEY_NAMESPACE = uuid.UUID("6f0c7f0e-9f0f-5d8e-8f4e-6d1c2a5b7e90")
 # The two highest bits of this digit say that it is a UUID of RFC 9562.
@@ -31,19 +25,6 @@ class Order(NamedTuple):
     request: dict[str, str]
     extra: dict[str, str]
     faults: list[str]
-
-
-def digest_file(path: Path) -> str:
-    """The SHA-256 of the file's content, in hexadecimal digits.
-
-    Raises:
-        CliError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise usage_error(f"{path} cannot be read: {error.strerror}", code="file_unreadable") from error
 
 
 class RowKeys:
@@ -65,73 +46,17 @@ class RowKeys:
         return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-@dataclass(slots=True)
-class Overview:
-    """What a file asks for: rows that can be sent, broken ones, and the sums of the former."""
-
-    sound: int = 0
-    broken: int = 0
-    totals: dict[str, Decimal] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """All rows of the file."""
-        return self.sound + self.broken
-
-    def add(self, order: Order) -> None:
-        """Count a row."""
-        if order.faults:
-            self.broken += 1
-            return
-        self.sound += 1
-        currency, amount = order.request["currency"], Decimal(order.request["amount"])
-        self.totals[currency] = self.totals.get(currency, _ZERO) + amount
-
-    def __str__(self) -> str:
-        sums = " and ".join(f"{amount:f} {currency}" for currency, amount in sorted(self.totals.items()))
-        rows = f"{self.sound} payment{'' if self.sound == 1 else 's'}"
-        broken = f"; {self.broken} broken rows are left out" if self.broken else ""
-        return f"{rows}, {sums}{broken}" if sums else f"{rows}{broken}"
-
-
-def look_over(path: Path) -> tuple[Overview, Iterable[Order]]:
-    """Read the whole file, so that what is confirmed is what it says; returns its rows as well.
-
-    Rows of a file that is not too long are kept, others are read again.
+def read_orders(file: IO[str], name: str) -> Iterator[Order]:
+    """The rows of a file, one at a time; the line is that of the row's first character.
 
     Raises:
-        CliError: as `read_orders`.
+        CliError: the file, which is spoken of under this name, has no usable header.
     """
-    overview = Overview()
-    kept: list[Order] = []
-    for order in read_orders(path):
-        overview.add(order)
-        if overview.rows <= _ROWS_KEPT:
-            kept.append(order)
-    return overview, kept if overview.rows <= _ROWS_KEPT else read_orders(path)
-
-
-def read_orders(path: Path) -> Iterator[Order]:
-    """The rows of the file, one at a time; the line is that of the row's first character.
-
-    Raises:
-        CliError: the file cannot be read or has no usable header.
-    """
-    try:
-        # utf-8-sig drops the mark that spreadsheets put in front.
-        # Bytes that are no UTF-8 become lone surrogates, so that only their own rows are at fault.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            yield from _rows(file, path)
-    except OSError as error:
-        raise usage_error(f"{path} cannot be read: {error.strerror}", code="file_unreadable") from error
-
-
-def _rows(file: IO[str], path: Path) -> Iterator[Order]:
     reader = csv.reader(file, strict=True)
     try:
-        columns = _Columns(_header(next(reader, []), path))
+        columns = _Columns(_header(next(reader, []), name))
     except csv.Error as error:
-        raise usage_error(f"{path} is no CSV file: {error}", code="file_not_csv") from error
+        raise usage_error(f"{name} is no CSV file: {error}", code="file_not_csv") from error
     while True:
         line = reader.line_num + 1
         try:
@@ -146,19 +71,19 @@ def _rows(file: IO[str], path: Path) -> Iterator[Order]:
             yield _check(line, columns, cells, text)
 
 
-def _header(cells: Sequence[str], path: Path) -> list[str]:
-    names = [cell.strip().lower() for cell in cells]
-    missing = [name for name in _REQUIRED if name not in names]
+def _header(cells: Sequence[str], name: str) -> list[str]:
+    columns = [cell.strip().lower() for cell in cells]
+    missing = [column for column in _REQUIRED if column not in columns]
     if missing:
         raise usage_error(
-            f"{path} has no column {', '.join(missing)}",
+            f"{name} has no column {', '.join(missing)}",
             hint=f"its first line must name the columns: {','.join(COLUMNS)}",
             code="missing_columns",
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
-        raise usage_error(f"{path} has two columns named {', '.join(twice)}", code="duplicate_columns")
-    return names
+        raise usage_error(f"{name} has two columns named {', '.join(twice)}", code="duplicate_columns")
+    return columns
 
 
 class _Columns:

@@ -28,12 +28,18 @@ class Contender:
         return [one.rate for one in self.rounds]
 
 
-async def take_turns(contenders: Sequence[Contender], options: Options) -> None:
-    """Warm every side up, then let them take turns for the rounds of the run."""
+async def take_turns(
+    contenders: Sequence[Contender], options: Options, *, clean_up: Callable[[], Awaitable[object]]
+) -> None:
+    """Warm every side up, then let them take turns for the rounds of the run.
+
+    `clean_up` comes before each round: none is to pay for what the one before has left to be done.
+    """
     for contender in contenders:
         await contender.run(options.seconds * _WARM_UP_SHARE)
     for _ in range(options.rounds):
         for contender in contenders:
+            await clean_up()
             contender.rounds.append(await contender.run(options.seconds))
 
 

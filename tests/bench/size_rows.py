@@ -31,7 +31,7 @@ async def sizes(bench: Workbench) -> list[Figure]:
     await fill(small, _SMALL)
     await fill(large, many)
     # What filling has left to be written is no cost of the payments that are measured.
-    await bench.client.admin.command("fsync")
+    await bench.checkpoint()
     async with running_engine(small) as small_engine, running_engine(large) as large_engine:
         baseline = engine_contender(small_engine, small, small.payments.between_any, in_flight=_IN_FLIGHT)
         measured = engine_contender(large_engine, large, large.payments.between_any, in_flight=_IN_FLIGHT)

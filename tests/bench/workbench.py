@@ -87,7 +87,12 @@ class Workbench:
         return self._banks[name]
 
     async def turns(self, *contenders: Contender) -> None:
-        await take_turns(contenders, self.options)
+        """Let them take turns, each from a checkpoint on: the quicker side leaves more to be written back."""
+        await take_turns(contenders, self.options, clean_up=self.checkpoint)
+
+    async def checkpoint(self) -> None:
+        """Have the database write back all that has changed."""
+        await self.client.admin.command("fsync")
 
     async def close(self) -> None:
         await self.stack.aclose()

@@ -15,7 +15,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemons.banking_api.domain import decision, journal
+from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.storage import mongo_accounts, mongo_ledger, working_set
+from daemons.banking_api.storage.commit_order import Place
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
@@ -134,15 +136,26 @@ def _changes_take_no_number() -> None:
 def _kept_before_the_commit() -> None:
     write = MongoLedger._write
 
-    async def hasty(self: Any, decided: Any, session: Any) -> None:
+    async def hasty(self: Any, decided: Any, *more: Any) -> None:
         self._working_set.keep(decided.changed.values())
-        await write(self, decided, session)
+        await write(self, decided, *more)
 
     MongoLedger._write = hasty  # type: ignore[method-assign]
 
 
 def _decided_on_what_is_kept() -> None:
     decision.LedgerAccount.copy = lambda self: self  # type: ignore[method-assign]
+
+
+def _committed_before_those_before() -> None:
+    async def hasty(_self: Any) -> None:
+        """Whatever it rests on will be committed, will it not?"""
+
+    Place.until_those_before_are_committed = hasty  # type: ignore[method-assign]
+
+
+def _batches_follow_whatever_was_before() -> None:
+    Batch.must_not_begin = property(lambda _self: False)  # type: ignore[method-assign,assignment]
 
 
 def _notes_tell_no_status() -> None:
@@ -205,6 +218,8 @@ BUGS: dict[str, Callable[[], None]] = {
     "freeze takes no number": _changes_take_no_number,
     "kept before the commit": _kept_before_the_commit,
     "decided on what is kept": _decided_on_what_is_kept,
+    "committed before those before": _committed_before_those_before,
+    "batches follow whatever was before": _batches_follow_whatever_was_before,
     "notes tell no status": _notes_tell_no_status,
     "replay ignores the fingerprint": _changed_requests_are_replayed,
     "removed before published": _removed_before_published,

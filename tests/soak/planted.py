@@ -35,6 +35,10 @@ CATCHES = {
     "freeze takes no number": f"{_LEDGER}::test_a_freeze_stops_payments_that_are_under_way",
     "kept before the commit": f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing",
     "decided on what is kept": f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing",
+    "committed before those before": "tests/integration/banking_api/test_groups_in_order.py::"
+    "test_what_rests_on_an_undone_group_is_undone",
+    "batches follow whatever was before": "tests/service/banking_api/test_batches_in_succession.py::"
+    "test_nothing_is_paid_behind_a_batch_that_fails_when_it_is_written",
     "notes tell no status": "tests/integration/banking_api/test_ledger_turns.py::"
     "test_a_note_tells_the_whole_state_that_a_number_stands_for",
     "replay ignores the fingerprint": _MACHINE,

@@ -9,7 +9,7 @@ from daemons.banking_api.domain.journal import PostingCommand, refusal
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.schemas import BatchOutcome, BatchRow, TransferBatch
 from daemons.banking_api.handlers.views import transaction_document
-from daemons.banking_api.services.succession import Turn
+from daemons.banking_api.services.succession import Batch, Turn
 from daemons.banking_api.services.transfers import Begun, Transfers, transfer_command
 from daemons.contracts.errors import BankError, Category, InvalidRequestError
 from daemons.shared.auth.callers import Caller
@@ -48,12 +48,14 @@ async def begin_rows(
     for place, raw in enumerate(batch.transfers):
         if place and place % _ROWS_AT_A_TIME == 0:
             if len(checked) >= _ROWS_BEGUN_TOGETHER and turn.has_come:
-                begun += _begin(checked, transfers)
+                begun += _begin(checked, transfers, turn.batch)
                 checked = []
             await asyncio.sleep(0)
         checked.append(_check(place, raw, caller))
     await turn.come()
-    return begun + _begin(checked, transfers)
+    begun += _begin(checked, transfers, turn.batch)
+    turn.begun()
+    return begun
 
 
 def last_key_of(batch: TransferBatch) -> str:
@@ -62,8 +64,8 @@ def last_key_of(batch: TransferBatch) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _begin(rows: Sequence[CheckedRow], transfers: Transfers) -> list[BegunRow]:
-    return [(row, None if row.command is None else transfers.begin(row.command)) for row in rows]
+def _begin(rows: Sequence[CheckedRow], transfers: Transfers, batch: Batch) -> list[BegunRow]:
+    return [(row, None if row.command is None else transfers.begin(row.command, batch)) for row in rows]
 
 
 async def results_of(

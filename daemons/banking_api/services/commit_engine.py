@@ -1,9 +1,9 @@
 """Commits many commands at once: while groups are being committed, the next one gathers.
 
 There is no timer: a lone command is committed at once, and a busy daemon's groups grow by themselves until
-one database transaction carries hundreds of transfers, also when all of them touch the same account. Groups
-that share no account may be committed side by side, so that database and daemon need not wait for each
-other.
+one database transaction carries hundreds of transfers, also when all of them touch the same account. Several
+groups are written side by side and committed in their order, so that database and daemon need not wait for
+each other (docs/adr/0019).
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from prometheus_client import Histogram
 from daemons.banking_api.domain.decision import GroupDecision, Outcome, Preview, decide_group, preview_command
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.banking_api.services.gathering import Gathering, Group, Waiting
+from daemons.banking_api.services.succession import Batch, before_not_settled
+from daemons.banking_api.storage.commit_order import Place
 from daemons.banking_api.storage.mongo_ledger import Accounts, MongoLedger, Stored
 from daemons.contracts.errors import BankError, ConflictError, TransientError
 
@@ -54,11 +56,14 @@ class CommitEngine:
         self._in_flight: set[bytes] = set()
         self._arrived = asyncio.Event()
         self._closing = False
+        self._loop: asyncio.AbstractEventLoop
         self._running: asyncio.Task[None] | None = None
         self._commits: dict[asyncio.Task[None], Group] = {}
 
     def start(self) -> None:
         """Begin committing in a task that this engine holds."""
+        # Asking for it costs a system call, and thousands of futures are made each second.
+        self._loop = asyncio.get_running_loop()
         self._running = asyncio.create_task(self._run(), name="commit-engine")
 
     async def close(self) -> None:
@@ -83,8 +88,11 @@ class CommitEngine:
         """Tell what would become of the command now; write nothing."""
         return preview_command(command, await self._ledger.read_accounts(command))
 
-    def enqueue(self, command: PostingCommand) -> asyncio.Future[Outcome]:
-        """Let the command wait for its group, behind all that came before; see `post`."""
+    def enqueue(self, command: PostingCommand, batch: Batch | None = None) -> asyncio.Future[Outcome]:
+        """Let the command wait for its group, behind all that came before; see `post`.
+
+        One of a batch fails with a ConflictError if the batch before turns out not to be settled.
+        """
         if self._closing or len(self._gathering) >= WAITING_LIMIT:
             raise TransientError(
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
@@ -95,9 +103,9 @@ class CommitEngine:
                 "A request with this Idempotency-Key is being settled; repeat it shortly for its answer.",
                 retry_after_seconds=1,
             )
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._in_flight.add(command.idempotency_id)
-        self._gathering.add(Waiting(command, answer))
+        self._gathering.add(Waiting(command, answer, batch))
         self._arrived.set()
         return answer
 
@@ -109,7 +117,7 @@ class CommitEngine:
         """
         reservation = self._gathering.reserve(account_id)
         try:
-            under_way = [commit for commit, group in self._commits.items() if account_id in group.accounts]
+            under_way = [commit for commit, group in self._commits.items() if group.touches(account_id)]
             if under_way:
                 await asyncio.wait(under_way)
             yield
@@ -125,10 +133,13 @@ class CommitEngine:
                 self._commit(group)
 
     def _commit(self, group: Group) -> None:
-        commit = asyncio.create_task(self._settle(group.members, partial(self._join, group)), name="commit")
+        place = self._ledger.take_place()
+        settling = self._settle(group.members, place, partial(self._join, group))
+        commit = asyncio.create_task(settling, name="commit")
         self._commits[commit] = group
 
         def ended(_: asyncio.Task[None]) -> None:
+            place.leave()
             del self._commits[commit]
             self._gathering.end(group)
             self._arrived.set()
@@ -140,17 +151,18 @@ class CommitEngine:
         if self._ledger.groups_at_once == 1:
             self._gathering.extend(group)
 
-    async def _settle(self, members: Sequence[Waiting], join: Callable[[], None]) -> None:
+    async def _settle(self, members: list[Waiting], place: Place, join: Callable[[], None]) -> None:
         def commands() -> list[PostingCommand]:
             join()
+            self._drop_what_must_not_begin(members)
             return [waiting.command for waiting in members]
 
         try:
-            outcomes = await self._ledger.post(commands, self._decide)
+            outcomes = await self._ledger.post(commands, self._decide, place)
         except BankError as error:
             self._fail(members, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request gets an answer
-            await self._isolate(members, error)
+            await self._isolate(members, place, error)
         else:
             self._answer(members, outcomes)
             self._committed()
@@ -162,7 +174,7 @@ class CommitEngine:
             commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
         )
 
-    async def _isolate(self, members: Sequence[Waiting], error: Exception) -> None:
+    async def _isolate(self, members: list[Waiting], place: Place, error: Exception) -> None:
         """Halve a group that cannot be written until the command at fault stands alone: only that fails."""
         if len(members) == 1:
             _log.error("command cannot be posted", exc_info=error)
@@ -170,7 +182,7 @@ class CommitEngine:
             return
         middle = len(members) // 2
         for half in (members[:middle], members[middle:]):
-            await self._settle(half, _nobody)
+            await self._settle(half, place, _nobody)
 
     def _answer(self, members: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
         _group_size.observe(len(members))
@@ -184,8 +196,28 @@ class CommitEngine:
         for (kind, status), count in Counter((found.kind, found.status) for found in posted).items():
             _posted.labels(kind.value, status.value).inc(count)
 
+    def _drop_what_must_not_begin(self, members: list[Waiting]) -> None:
+        """Refuse what follows an unsettled batch.
+
+        It is asked whenever a group is decided. All before it is decided by then, and if that is undone, so
+        is the group, and it is asked again: nothing is committed before it is known how those before end.
+        """
+        batches = {waiting.batch for waiting in members}
+        if not any(batch is not None and batch.must_not_begin for batch in batches):
+            return
+        kept: list[Waiting] = []
+        for waiting in members:
+            # One after another: what is refused here leaves its own batch unsettled for the next.
+            if waiting.batch is not None and waiting.batch.must_not_begin:
+                self._fail([waiting], before_not_settled())
+            else:
+                kept.append(waiting)
+        members[:] = kept
+
     def _fail(self, members: Sequence[Waiting], error: BankError) -> None:
         for waiting in members:
+            if waiting.batch is not None:
+                waiting.batch.heed(error)
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)

@@ -1,6 +1,6 @@
-"""Gathers commands into groups that may be committed side by side: no two of them share an account.
+"""Gathers commands into groups in their order of arrival.
 
-Commands of one account keep their order of arrival, across groups too.
+Only what touches an account that is reserved for a while is held back, and what comes behind it on another.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import PostingCommand
+from daemons.banking_api.services.succession import Batch
 
 GROUP_LIMIT = 1024
 OVERLAP_FROM = 32
@@ -21,6 +22,7 @@ class Waiting:
 
     command: PostingCommand
     answer: asyncio.Future[Outcome]
+    batch: Batch | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -28,7 +30,12 @@ class Group:
     """Commands that are committed together."""
 
     members: list[Waiting] = field(default_factory=list)
-    accounts: set[str] = field(default_factory=set)
+
+    def touches(self, account: str) -> bool:
+        """Whether a command of the group may change the account."""
+        return any(
+            account in (waiting.command.from_account, waiting.command.to_account) for waiting in self.members
+        )
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -39,14 +46,14 @@ class Reservation:
 
 
 class Gathering:
-    """What waits, what is held back by a running group, and which groups run."""
+    """What waits, what is held back, and which groups run."""
 
     def __init__(self) -> None:
         self._waiting: deque[Waiting] = deque()
         self._held: list[Waiting] = []
         self._running: set[Group] = set()
         self._reservations: set[Reservation] = set()
-        # Accounts of running groups and of reservations, and of what is held behind them.
+        # Accounts of reservations, and of what is held behind them.
         self._blocked: set[str] = set()
 
     def __len__(self) -> int:
@@ -74,13 +81,15 @@ class Gathering:
         return group if group.members else None
 
     def extend(self, group: Group) -> None:
-        """Let what has arrived meanwhile join a running group that has yet to be decided."""
-        self._running.discard(group)
-        self._look_again()
-        self._fill(group)
+        """Let what has arrived meanwhile join a running group that has yet to be decided.
+
+        Nothing joins it while others run: they may have come later, and what joins would overtake them.
+        """
+        if self._running == {group}:
+            self._fill(group)
 
     def _fill(self, group: Group) -> None:
-        members, accounts, blocked = group.members, group.accounts, self._blocked
+        members, blocked = group.members, self._blocked
         while self._waiting and len(members) < GROUP_LIMIT:
             waiting = self._waiting.popleft()
             sender, receiver = waiting.command.from_account, waiting.command.to_account
@@ -90,15 +99,12 @@ class Gathering:
                 blocked.update((sender, receiver))
             else:
                 members.append(waiting)
-                accounts.update((sender, receiver))
         if members:
             self._running.add(group)
-            blocked |= accounts
 
     def end(self, group: Group) -> None:
-        """Free the group's accounts; what was held back comes before what arrived since."""
+        """Forget a group that runs no longer."""
         self._running.discard(group)
-        self._look_again()
 
     def reserve(self, account: str) -> Reservation:
         """Let no group begin that touches the account, until `release` is told; one that runs goes on."""
@@ -110,13 +116,9 @@ class Gathering:
     def release(self, reservation: Reservation) -> None:
         """Free the account; what was held back comes before what arrived since."""
         self._reservations.discard(reservation)
-        self._look_again()
-
-    def _look_again(self) -> None:
         self._waiting.extendleft(reversed(self._held))
         self._held.clear()
         self._blocked = {reservation.account for reservation in self._reservations}
-        self._blocked.update(*(running.accounts for running in self._running))
 
     def _is_worth_it(self, at_once: int) -> bool:
         """A free database is used at once; a busy one for a group about as large as those that run."""

@@ -1,4 +1,4 @@
-"""Batches that follow one another: none begins before the one that it follows is settled as a whole.
+"""Batches that follow one another: no row of one is posted unless all of the one before are settled.
 
 So whoever pays a long list may send the next batch while the last one is at work, and the rows are still
 paid in the list's order, also when something fails (docs/adr/0017).
@@ -6,11 +6,12 @@ paid in the list's order, also when something fails (docs/adr/0017).
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Optional
 from uuid import UUID
 
-from daemons.banking_api.domain.decision import Outcome
 from daemons.contracts.errors import BankError, Category, ConflictError
 
 KNOWN_LIMIT = 1024
@@ -25,71 +26,101 @@ LONGEST_WAIT_SECONDS = 20.0
 _UNSETTLED = frozenset({Category.TRANSIENT, Category.OUTCOME_UNKNOWN, Category.INTERNAL, Category.CONFLICT})
 
 
-class _Place:
-    """One batch as those behind it see it."""
+@dataclass(eq=False, slots=True)
+class Batch:
+    """Commands that were ordered together, as those who post them see it."""
 
-    def __init__(self) -> None:
-        self.arrived = asyncio.Event()
-        self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    follows: Optional["Batch"] = None
+    unsettled: bool = False
+    """Whether one of them has ended without being settled."""
 
-    def end(self, *, settled: bool) -> None:
-        if not self.settled.done():
-            self.settled.set_result(settled)
+    def heed(self, error: BankError) -> None:
+        """Note how one of the commands has ended; an error of a business rule settles it."""
+        if error.category in _UNSETTLED:
+            self.unsettled = True
+
+    @property
+    def must_not_begin(self) -> bool:
+        """Whether the one before is not settled as a whole, and so nothing of this one may be posted."""
+        return self.follows is not None and self.follows.unsettled
+
+
+@dataclass(eq=False, slots=True)
+class _Known:
+    """A batch as those that follow it find it."""
+
+    batch: Batch = field(default_factory=Batch)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """All of it waits to be posted, or it never will."""
 
 
 class Turn:
-    """When a batch may begin, and where it tells that it is settled."""
+    """When a batch may begin, and where it tells that it has begun."""
 
-    def __init__(self, place: _Place, behind: _Place | None, waiting: Counter[UUID], user_id: UUID) -> None:
-        self._place = place
+    def __init__(self, own: _Known, behind: _Known | None, waiting: Counter[UUID], user_id: UUID) -> None:
+        self._own = own
         self._behind = behind
         self._waiting = waiting
         self._user_id = user_id
 
     @property
+    def batch(self) -> Batch:
+        """What its commands belong to."""
+        return self._own.batch
+
+    @property
     def has_come(self) -> bool:
-        """Whether it may begin without waiting."""
-        settled = None if self._behind is None else self._behind.settled
-        return settled is None or (settled.done() and settled.result())
+        """Whether it may begin without waiting: what it follows waits to be posted, or is."""
+        return self._behind is None or (self._behind.begun.is_set() and not self._behind.batch.unsettled)
 
     async def come(self) -> None:
-        """Wait until the batch before is settled.
+        """Wait until the batch may begin.
 
         Raises:
-            ConflictError: it is not known here, takes too long, or has ended without being settled.
+            ConflictError: the one before is not known here, takes too long, or has ended unsettled.
         """
         if self._behind is None or self.has_come:
             return
-        if self._behind is self._place or self._waiting[self._user_id] >= WAITING_LIMIT:
-            raise _not_settled()
+        if self._behind is self._own or self._waiting[self._user_id] >= WAITING_LIMIT:
+            raise before_not_settled()
         self._waiting[self._user_id] += 1
         try:
             async with asyncio.timeout(ARRIVAL_SECONDS):
                 await self._behind.arrived.wait()
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-                settled = await asyncio.shield(self._behind.settled)
+                await self._behind.begun.wait()
         except TimeoutError:
-            settled = False
+            raise before_not_settled() from None
         finally:
             self._waiting[self._user_id] -= 1
             if not self._waiting[self._user_id]:
                 del self._waiting[self._user_id]
-        if not settled:
-            raise _not_settled()
+        if not self.has_come:
+            raise before_not_settled()
 
-    def settle(self, outcomes: Iterable[Outcome | BankError | None]) -> None:
-        """Tell what became of the rows; those that could not even be begun are settled."""
-        settled = all(
-            not isinstance(found, BankError) or found.category not in _UNSETTLED for found in outcomes
-        )
-        self._place.end(settled=settled)
+    def begun(self) -> None:
+        """Tell that every row waits to be posted, so that those of the next batch come behind them."""
+        self._own.begun.set()
+
+    def over(self) -> None:
+        """Tell that every row has an outcome.
+
+        Raises:
+            ConflictError: the batch before was not settled, so nothing of this one was done.
+        """
+        held_up = self.batch.must_not_begin
+        # Whoever follows asks only whether this one is settled; a list may be long.
+        self.batch.follows = None
+        if held_up:
+            raise before_not_settled()
 
 
 class Succession:
     """The batches that this process knows, by user and the key of the last row."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[UUID, str], _Place] = OrderedDict()
+        self._known: OrderedDict[tuple[UUID, str], _Known] = OrderedDict()
         self._waiting: Counter[UUID] = Counter()
 
     @contextmanager
@@ -99,31 +130,35 @@ class Succession:
         A batch that is sent again is another try: those behind it wait for that.
         """
         behind = None if after is None else self._expect((user_id, after))
-        place = self._arrive((user_id, last_key))
+        own = self._arrive((user_id, last_key))
+        own.batch.follows = None if behind is None else behind.batch
         try:
-            yield Turn(place, behind, self._waiting, user_id)
+            yield Turn(own, behind, self._waiting, user_id)
         finally:
-            place.end(settled=False)
+            if not own.begun.is_set():
+                own.batch.unsettled = True
+                own.begun.set()
 
-    def _expect(self, name: tuple[UUID, str]) -> _Place:
+    def _expect(self, name: tuple[UUID, str]) -> _Known:
         return self._known.get(name) or self._remember(name)
 
-    def _arrive(self, name: tuple[UUID, str]) -> _Place:
-        place = self._known.get(name)
-        if place is None or place.arrived.is_set():
-            place = self._remember(name)
-        place.arrived.set()
-        return place
+    def _arrive(self, name: tuple[UUID, str]) -> _Known:
+        known = self._known.get(name)
+        if known is None or known.arrived.is_set():
+            known = self._remember(name)
+        known.arrived.set()
+        return known
 
-    def _remember(self, name: tuple[UUID, str]) -> _Place:
-        place = self._known[name] = _Place()
+    def _remember(self, name: tuple[UUID, str]) -> _Known:
+        known = self._known[name] = _Known()
         self._known.move_to_end(name)
         if len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
-        return place
+        return known
 
 
-def _not_settled() -> ConflictError:
+def before_not_settled() -> ConflictError:
+    """The error for a batch, and each command of it, behind one that is not settled."""
     return ConflictError(
         "batch_before_not_settled",
         "The batch that this one follows is not known to be settled; nothing was done. Wait for its answer, "

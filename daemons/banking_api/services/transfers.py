@@ -19,6 +19,7 @@ from daemons.banking_api.domain.journal import (
 )
 from daemons.banking_api.domain.money import Money
 from daemons.banking_api.services.commit_engine import CommitEngine
+from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.services.witness import booking_entry
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
@@ -80,14 +81,15 @@ class Transfers:
         outcome = await self._engine.post(transfer_command(caller, order, idempotency_key))
         return settled_or_refused(outcome)
 
-    def begin(self, command: PostingCommand) -> Begun:
+    def begin(self, command: PostingCommand, batch: Batch) -> Begun:
         """Let a transfer wait for its commit, and go on; `end` tells what became of it.
 
-        Those that are begun one after another are decided in that order where they share an account.
+        Those that are begun one after another are decided in that order.
         """
         try:
-            return self._engine.enqueue(command)
+            return self._engine.enqueue(command, batch)
         except BankError as error:
+            batch.heed(error)
             return error
 
     async def end(self, begun: Iterable[Begun | None]) -> list[Outcome | BankError | None]:

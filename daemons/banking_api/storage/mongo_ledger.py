@@ -4,6 +4,9 @@ No account is locked and little is read. Decisions rest on what this process kno
 takes its account's next number, and the journal's unique index refuses a number that is taken. So money moves
 only on accounts that nobody has changed since (docs/adr/0011). A refusal takes no number, so what it rests on
 is read again in the transaction before it counts.
+
+Groups of this process are written side by side, each decided on what those before it are about to commit, and
+committed in their order (`commit_order.py`).
 """
 
 import asyncio
@@ -11,12 +14,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from uuid import UUID
 
 import structlog
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Outcome
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
+from daemons.banking_api.storage.commit_order import CommitOrder, Place, UndoneError
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
 from daemons.banking_api.storage.ledger_turns import LedgerTurns, Missed
@@ -25,6 +30,7 @@ from daemons.banking_api.storage.recent_keys import RecentKeys
 from daemons.banking_api.storage.schema import HISTORY_FIELDS
 from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet, bring_up_to_date
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
+from daemons.shared.ids import new_id
 from daemons.shared.mongo import (
     TRANSACTION_TIMEOUT_SECONDS,
     Client,
@@ -105,6 +111,7 @@ class MongoLedger:
         self._outbox = outbox
         self._writers = writers
         self._turns = LedgerTurns(database)
+        self._order = CommitOrder()
         self._witness = witness
         self._settled = RecentKeys()
         self._working_set = WorkingSet()
@@ -119,33 +126,61 @@ class MongoLedger:
         """How many groups this process may have posted at once; where several take turns, it has one."""
         return _GROUPS_AT_ONCE if self._writers.alone else 1
 
-    async def post(self, gather: Gather, decide: Decide) -> list[Outcome]:
+    def take_place(self) -> Place:
+        """Take the place behind all groups so far; whoever takes it leaves it when the group is over."""
+        return self._order.join()
+
+    async def post(self, gather: Gather, decide: Decide, place: Place | None = None) -> list[Outcome]:
         """Decide and write a group, all or nothing; the outcomes are in the order of its commands.
+
+        Args:
+            gather: returns the commands.
+            decide: decides them.
+            place: where the group stands among others; by default behind all of them.
 
         Raises:
             TransientError: nothing was written.
             OutcomeUnknownError: it may have been written, and could not be read back.
         """
+        if place is not None:
+            return await self._post_in(place, gather, decide)
+        place = self.take_place()
+        try:
+            return await self._post_in(place, gather, decide)
+        finally:
+            place.leave()
+
+    async def _post_in(self, place: Place, gather: Gather, decide: Decide) -> list[Outcome]:
         reading = _Reading()
         deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
-        if self._writers.newcomers:
-            self._writers.newcomers = False
-            await self._write_back(self._working_set.unwritten())
-        if not self._writers.alone:
-            await self._turns.step_back()
-        while time.monotonic() < deadline:
-            try:
-                posted = await run_transaction(self._client, partial(self._post, gather, decide, reading))
-            except DuplicateKeyError as error:
-                self._learn(reading, error)
-            except _OutOfDateError as error:
-                reading.exact |= error.accounts
-            except OutcomeUnknownError:
-                return await self._read_back(reading.commands)
-            else:
-                self._settled.add(_keys(reading.commands))
-                await self._keep(posted)
-                return posted.decision.outcomes
+        try:
+            if self._writers.newcomers:
+                self._writers.newcomers = False
+                await self._write_back(self._working_set.unwritten())
+            if not self._writers.alone:
+                await place.until_nobody_is_before()
+                await self._turns.step_back()
+            attempt = partial(self._post, gather, decide, place, reading)
+            while time.monotonic() < deadline:
+                try:
+                    posted = await run_transaction(self._client, attempt)
+                except DuplicateKeyError as error:
+                    self._learn(reading, error)
+                except _OutOfDateError as error:
+                    reading.exact |= error.accounts
+                except UndoneError:
+                    continue
+                else:
+                    self._settled.add(_keys(reading.commands))
+                    await self._keep(posted, place)
+                    return posted.decision.outcomes
+        except OutcomeUnknownError:
+            place.give_up()
+            return await self._read_back(reading.commands)
+        except BaseException:
+            place.give_up()
+            raise
+        place.give_up()
         raise TransientError("unavailable", "The ledger is busy with the same accounts; try again.")
 
     async def close(self) -> None:
@@ -159,16 +194,26 @@ class MongoLedger:
         async with self._client.start_session(snapshot=True) as session:
             return await self._accounts.exact(_named([command]), session)
 
-    async def _post(self, gather: Gather, decide: Decide, reading: _Reading, session: Session) -> _Posted:
+    async def _post(
+        self, gather: Gather, decide: Decide, place: Place, reading: _Reading, session: Session
+    ) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
+        place.begin()
         turn = _Turn() if self._writers.alone else await self._take_turn(reading, session)
+        await place.until_those_before_are_decided()
         reading.commands = commands = gather()
-        accounts = await self._read(_named(commands), reading, turn.missed, session)
+        named = _named(commands)
+        uncommitted = place.uncommitted(named)
+        accounts = await self._read(named, uncommitted, reading, turn.missed, session)
         look_for_keys = reading.look_for_keys or self._settled.any_of(_keys(commands))
         stored = await self._read_stored(commands, session) if look_for_keys else {}
         decision = decide(commands, accounts, stored)
-        await self._confirm(decision.doubtful, reading, session)
-        await self._write(decision, session)
+        place.decide(decision.changed)
+        # Events go out in the order of these ids, which is the order of the decisions.
+        entry_id = new_id()
+        # What those before leave of an account is what it is at the moment when they are committed.
+        await self._confirm(decision.doubtful, reading.exact | uncommitted.keys(), session)
+        await self._write(decision, entry_id, session)
         if turn.number is not None:
             await self._turns.leave_note(turn.number, decision.changed.values(), session)
         if self._witness is not None:
@@ -179,6 +224,7 @@ class MongoLedger:
             ]
             if acts:
                 await self._witness(acts, session)
+        await place.until_those_before_are_committed()
         return _Posted(decision, turn)
 
     async def _take_turn(self, reading: _Reading, session: Session) -> _Turn:
@@ -191,9 +237,15 @@ class MongoLedger:
         return _Turn() if number is None else _Turn(number, await self._turns.missed(number, session))
 
     async def _read(
-        self, ids: set[str], reading: _Reading, missed: Missed, session: Session
+        self,
+        ids: set[str],
+        uncommitted: dict[str, LedgerAccount],
+        reading: _Reading,
+        missed: Missed,
+        session: Session,
     ) -> dict[str, LedgerAccount]:
         accounts = self._working_set.known(ids - reading.exact) if missed.all_known else {}
+        accounts |= uncommitted
         unknown = ids - accounts.keys() - reading.exact
         if unknown:
             written = await self._accounts.as_written(unknown, session)
@@ -212,34 +264,39 @@ class MongoLedger:
         # Where some are out of date, somebody has posted without telling: then others will be too.
         reading.exact |= ids if len(reading.taken) >= _TAKEN_BEFORE_ALL_ARE_SEARCHED else lagging
         if reading.exact:
-            accounts |= await self._accounts.exact(reading.exact, session)
+            for id_, account in (await self._accounts.exact(reading.exact, session)).items():
+                # The journal does not show yet what those before are about to commit.
+                if id_ not in uncommitted or uncommitted[id_].sequence < account.sequence:
+                    accounts[id_] = account
         return accounts
 
-    async def _confirm(self, doubtful: Mapping[str, int], reading: _Reading, session: Session) -> None:
-        """Go on only if the accounts are still what refusals took them for."""
-        open_to_doubt = doubtful.keys() - reading.exact
+    async def _confirm(self, doubtful: Mapping[str, int], sure: set[str], session: Session) -> None:
+        """Go on only if the accounts are still what refusals took them for; of some that is sure."""
+        open_to_doubt = doubtful.keys() - sure
         if open_to_doubt:
             now = await self._accounts.exact(open_to_doubt, session)
             changed = {id_ for id_, account in now.items() if account.sequence != doubtful[id_]}
             if changed:
                 raise _OutOfDateError(changed)
 
-    async def _write(self, decision: GroupDecision, session: Session) -> None:
+    async def _write(self, decision: GroupDecision, entry_id: UUID, session: Session) -> None:
         if decision.transactions:
             documents = [to_document(transaction) for transaction in decision.transactions]
             await insert_all(self._journal, documents, session=session)
             told = {"transactions": [document["_id"] for document in documents]}
-            await self._outbox.add(told, events=len(documents), session=session)
+            await self._outbox.add(told, events=len(documents), session=session, id_=entry_id)
 
-    async def _keep(self, posted: _Posted) -> None:
-        """Remember what is known now."""
+    async def _keep(self, posted: _Posted, place: Place) -> None:
+        """Remember what is known now, before those behind may rely on it."""
         missed = posted.turn.missed
         self._turns.done(posted.turn.number)
         if not missed.all_known:
             self._working_set.forget_all()
         for noted in missed.accounts:
             self._working_set.heed(noted)
-        await self._write_back(self._working_set.keep(posted.decision.changed.values()))
+        pushed_out = self._working_set.keep(posted.decision.changed.values())
+        place.commit()
+        await self._write_back(pushed_out)
 
     def _learn(self, reading: _Reading, error: DuplicateKeyError) -> None:
         """Read more the next time: keys that are stored already, or an account that others have changed."""

@@ -36,9 +36,13 @@ class OutboxStore:
         self._entries = database["outbox"]
         self._leases = database["leases"]
 
-    async def add(self, body: Document, *, events: int, session: Session) -> None:
-        """Owe so many events, to be made from the body, in the caller's transaction."""
-        await self._entries.insert_one({"_id": new_id(), "events": events, "body": body}, session=session)
+    async def add(self, body: Document, *, events: int, session: Session, id_: UUID | None = None) -> None:
+        """Owe so many events, to be made from the body, in the caller's transaction.
+
+        They go out in the order of the entries' ids; an id may be made beforehand to take its place.
+        """
+        entry = {"_id": id_ or new_id(), "events": events, "body": body}
+        await self._entries.insert_one(entry, session=session)
 
     async def oldest(self, *, events: int, since: UUID | None) -> list[OutboxEntry]:
         """Return the oldest unpublished entries, until they hold so many events or there are no more.

@@ -3,7 +3,14 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from daemons.banking_api.domain.decision import GroupDecision
+from daemons.banking_api.services.gathering import OVERLAP_FROM
+from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.contracts.errors import TransientError
 from tests.support.bank import Bank, Person
+from tests.support.waiting import PATIENCE_SECONDS
 
 REFUSED = (409, "batch_before_not_settled")
 
@@ -34,7 +41,7 @@ async def send(person: Person, body: dict[str, Any]) -> list[str]:
 
 async def refusal(person: Person, body: dict[str, Any]) -> tuple[int, str]:
     answer = await person.post("/transactions/batch", body)
-    return answer.status_code, answer.json()["code"]
+    return answer.status_code, answer.json().get("code", "")
 
 
 async def test_a_batch_that_overtakes_waits_for_the_one_before(bank: Bank) -> None:
@@ -83,3 +90,59 @@ async def test_a_malformed_row_leaves_its_batch_settled(bank: Bank) -> None:
     alice, full, empty = await alice_with_funds(bank)
     assert await send(alice, batch(("one", full, empty, "ten"))) == ["refused"]
     assert await send(alice, batch(("two", full, empty, "1"), after="one")) == ["completed"]
+
+
+async def test_nothing_is_paid_behind_a_batch_that_fails_when_it_is_written(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    may_fail, second_is_written = asyncio.Event(), asyncio.Event()
+    write = MongoLedger._write
+
+    async def fail_the_first(ledger: MongoLedger, decision: GroupDecision, *more: Any) -> None:
+        if decision.transactions and decision.transactions[0].amount_minor == 100:
+            await may_fail.wait()
+            raise TransientError("unavailable", "by the test")
+        await write(ledger, decision, *more)
+        second_is_written.set()
+
+    monkeypatch.setattr(MongoLedger, "_write", fail_the_first)
+    first = asyncio.create_task(send(alice, batch(("one", full, empty, "1.00"))))
+    # Enough for a group beside the first.
+    rows = [(f"two-{number}", full, empty, "0.01") for number in range(OVERLAP_FROM)]
+    second = asyncio.create_task(refusal(alice, batch(*rows, after="one")))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await second_is_written.wait()
+    third = asyncio.create_task(refusal(alice, batch(("three", full, empty, "2"), after=rows[-1][0])))
+    await asyncio.sleep(0)
+    may_fail.set()
+    assert await first == ["refused"]
+    assert [await second, await third] == [REFUSED, REFUSED]
+    assert await alice.balance(full) == "100.00"
+    # Nothing keeps them from being sent again.
+    assert await send(alice, batch(("one", full, empty, "2"))) == ["completed"]
+    assert await send(alice, batch(*rows, after="one")) == ["completed"] * OVERLAP_FROM
+
+
+async def test_a_batch_is_written_beside_the_one_that_it_follows(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, full, empty = await alice_with_funds(bank)
+    second_is_written = asyncio.Event()
+    write = MongoLedger._write
+
+    async def wait_with_the_first(ledger: MongoLedger, decision: GroupDecision, *more: Any) -> None:
+        if decision.transactions[0].amount_minor == 100:
+            await second_is_written.wait()
+        await write(ledger, decision, *more)
+        second_is_written.set()
+
+    monkeypatch.setattr(MongoLedger, "_write", wait_with_the_first)
+    first = asyncio.create_task(send(alice, batch(("one", full, empty, "1.00"))))
+    # They spend what comes by the first.
+    rows = [(f"two-{number}", empty, full, "0.01") for number in range(OVERLAP_FROM)]
+    second = asyncio.create_task(send(alice, batch(*rows, after="one")))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await first == ["completed"]
+        assert await second == ["completed"] * OVERLAP_FROM
+    assert await alice.balance(empty) == "0.68"

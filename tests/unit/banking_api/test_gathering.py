@@ -1,4 +1,4 @@
-"""Groups that run side by side share no account, and every account's commands keep their order."""
+"""Groups take what waits in its order; only what touches a reserved account is held back."""
 
 import asyncio
 from collections import defaultdict
@@ -43,38 +43,35 @@ def test_a_lone_command_goes_at_once() -> None:
     assert keys(gathering.begin(at_once=LANES)) == ["1"]
 
 
-def test_a_hot_accounts_commands_wait_for_the_running_group_and_go_together() -> None:
+def test_what_waits_goes_in_groups_beside_the_running_one_once_enough_wait() -> None:
     gathering = Gathering()
     gathering.add(waiting(0))
     first = gathering.begin(at_once=LANES)
-    for number in range(1, GROUP_LIMIT + 200):
+    for number in range(1, OVERLAP_FROM):
         gathering.add(waiting(number))
     assert first is not None
     assert gathering.begin(at_once=LANES) is None
-    gathering.end(first)
+    gathering.add(waiting(OVERLAP_FROM))
     second = gathering.begin(at_once=LANES)
-    assert keys(second) == [str(number) for number in range(1, GROUP_LIMIT + 1)]
+    assert keys(second) == [str(number) for number in range(1, OVERLAP_FROM + 1)]
+    for number in range(GROUP_LIMIT + 200):
+        gathering.add(waiting(number))
+    assert keys(gathering.begin(at_once=LANES)) == [str(number) for number in range(GROUP_LIMIT)]
 
 
-def test_others_overtake_a_blocked_account_once_enough_wait() -> None:
+def test_no_more_groups_run_than_may() -> None:
     gathering = Gathering()
-    gathering.add(waiting(0, "hot", "x"))
-    first = gathering.begin(at_once=LANES)
-    gathering.add(waiting(1, "hot", "y"))
-    for number in range(OVERLAP_FROM - 2):
-        gathering.add(waiting(100 + number, f"a{number}", f"b{number}"))
-    assert gathering.begin(at_once=LANES) is None
-    gathering.add(waiting(2, "y", "z"))
-    second = gathering.begin(at_once=LANES)
-    assert "1" not in keys(second)
-    # Behind the held command, because it touches its receiver.
-    assert "2" not in keys(second)
-    assert len(keys(second)) == OVERLAP_FROM - 2
-    assert first is not None
-    gathering.end(first)
-    assert second is not None
-    gathering.end(second)
-    assert keys(gathering.begin(at_once=LANES)) == ["1", "2"]
+    running = []
+    for number in range(2):
+        for _ in range(OVERLAP_FROM):
+            gathering.add(waiting(number))
+        running.append(gathering.begin(at_once=2))
+    for _ in range(GROUP_LIMIT):
+        gathering.add(waiting(2))
+    assert gathering.begin(at_once=2) is None
+    assert running[0] is not None
+    gathering.end(running[0])
+    assert len(keys(gathering.begin(at_once=2))) == GROUP_LIMIT
 
 
 def test_what_arrives_before_a_group_is_decided_may_join_it() -> None:
@@ -92,6 +89,23 @@ def test_what_arrives_before_a_group_is_decided_may_join_it() -> None:
     gathering.end(group)
     gathering.release(reserved)
     assert keys(gathering.begin(at_once=1)) == ["2", "3", "5"]
+
+
+def test_nothing_joins_a_group_past_another_that_runs() -> None:
+    gathering = Gathering()
+    gathering.add(waiting(0))
+    first = gathering.begin(at_once=2)
+    for number in range(1, OVERLAP_FROM + 1):
+        gathering.add(waiting(number))
+    second = gathering.begin(at_once=2)
+    gathering.add(waiting(100))
+    assert first is not None
+    gathering.extend(first)
+    assert keys(first) == ["0"]
+    gathering.end(first)
+    assert second is not None
+    gathering.extend(second)
+    assert keys(second)[-1] == "100"
 
 
 def test_a_reserved_accounts_commands_wait_and_come_in_their_order() -> None:
@@ -123,28 +137,25 @@ def test_a_reserved_accounts_commands_wait_and_come_in_their_order() -> None:
         max_size=400,
     )
 )
-def test_groups_are_apart_and_accounts_keep_their_order(  # noqa: C901 - the model stands with its checks
+def test_accounts_keep_their_order_also_where_they_are_reserved(  # noqa: C901 - the model with its checks
     steps: list[tuple[str, str] | int],
 ) -> None:
     gathering = Gathering()
     running: list[Group] = []
     arrived: dict[str, list[int]] = defaultdict(list)
-    done: dict[str, list[int]] = defaultdict(list)
+    begun: dict[str, list[int]] = defaultdict(list)
+    reserved = [gathering.reserve(account) for account in "ABC"]
     number = 0
 
     def begin() -> None:
         group = gathering.begin(at_once=LANES)
         if group is not None:
-            for other in running:
-                assert group.accounts.isdisjoint(other.accounts)
+            for member in group.members:
+                for account in {member.command.from_account, member.command.to_account}:
+                    assert account not in {reservation.account for reservation in reserved}
+                    begun[account].append(int(member.command.idempotency_key))
             running.append(group)
             assert len(running) <= LANES
-
-    def end(group: Group) -> None:
-        for member in group.members:
-            for account in {member.command.from_account, member.command.to_account}:
-                done[account].append(int(member.command.idempotency_key))
-        gathering.end(group)
 
     for step in steps:
         if isinstance(step, tuple):
@@ -154,10 +165,16 @@ def test_groups_are_apart_and_accounts_keep_their_order(  # noqa: C901 - the mod
             number += 1
             begin()
         elif step < len(running):
-            end(running.pop(step))
+            gathering.end(running.pop(step))
             begin()
+        elif reserved:
+            gathering.release(reserved.pop())
+            begin()
+    while reserved:
+        gathering.release(reserved.pop())
+    begin()
     while running:
-        end(running.pop())
+        gathering.end(running.pop())
         begin()
     assert gathering.idle
-    assert done == arrived
+    assert begun == arrived

@@ -115,7 +115,7 @@ def test_a_bank_that_is_just_away_is_asked_again(ann: Cli, proven: Bank) -> None
 
 def test_a_terminal_sees_how_far_it_has_come(ann: Cli, proven: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     proven.proof_lines = [{"result": proven._ledger_proof()}]
-    monkeypatch.setattr(progress, "_is_wanted", lambda: True)
+    monkeypatch.setattr(progress, "progress_is_shown", lambda: True)
     monkeypatch.setenv("CLICOLOR_FORCE", "1")
     outcome = ann("admin", "prove", "-o", "json")
     assert (outcome.status, outcome.json["holds"]) == (0, True)

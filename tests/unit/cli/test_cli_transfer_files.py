@@ -223,7 +223,7 @@ def test_nothing_is_sent_behind_a_batch_that_has_failed(ann: Cli, bank: Bank, tm
 def test_a_file_of_more_rows_than_are_kept_is_read_again(
     ann: Cli, bank: Bank, large: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bankctl.transfers.orders._ROWS_KEPT", 1099)
+    monkeypatch.setattr("bankctl.transfers.payment_file._ROWS_KEPT", 1099)
     outcome = ann("transfer", "--file", large, "-o", "json")
     assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 1100)
     assert bank.balances[BOB] == Decimal("11.00")

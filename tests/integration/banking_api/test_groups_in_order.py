@@ -1,0 +1,181 @@
+"""Groups of one process are written side by side, and nothing is committed that rests on what is not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from daemons.banking_api.domain.decision import GroupDecision
+from daemons.banking_api.storage.mongo_ledger import MongoLedger, outcome_unknown
+from daemons.contracts.errors import BankError, TransientError
+from tests.support.ledgers import LedgerProcess, ledger_process
+from tests.support.waiting import eventually
+
+FAILURES = [
+    TransientError("unavailable", "by the test"),
+    outcome_unknown(),
+    RuntimeError("by the test"),
+]
+
+
+class Groups:
+    """Holds each of a ledger's groups after it is decided, until it may be written, or fail.
+
+    A group goes by the amount of its first payment.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, asyncio.Future[None]] = {}
+        self._written: set[int] = set()
+
+    def hold(self, *amounts: int) -> None:
+        for amount in amounts:
+            self._held[amount] = asyncio.get_running_loop().create_future()
+
+    def release(self, amount: int) -> None:
+        self._held.pop(amount).set_result(None)
+
+    def fail(self, amount: int, error: Exception) -> None:
+        self._held.pop(amount).set_exception(error)
+
+    async def until_written(self, amount: int) -> None:
+        async def is_written() -> bool:
+            return amount in self._written
+
+        await eventually(is_written, every_seconds=0.005)
+
+    def plant(self, patch: pytest.MonkeyPatch) -> None:
+        write = MongoLedger._write
+
+        async def held(ledger: MongoLedger, decision: GroupDecision, *more: Any) -> None:
+            amount = decision.transactions[0].amount_minor
+            if amount in self._held:
+                await self._held[amount]
+            await write(ledger, decision, *more)
+            self._written.add(amount)
+
+        patch.setattr(MongoLedger, "_write", held)
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
+    groups = Groups()
+    groups.plant(monkeypatch)
+    return groups
+
+
+@pytest_asyncio.fixture
+async def process(mongo_uri: str, database_name: str) -> AsyncIterator[LedgerProcess]:
+    async with ledger_process(mongo_uri, database_name) as one:
+        yield one
+        proof = await one.prove()
+        assert proof.holds, proof.mismatches
+        await one.database.client.drop_database(database_name)
+
+
+def begin(process: LedgerProcess, *payments: tuple[str, str, int]) -> list[asyncio.Task[str]]:
+    """Post each payment as a group of its own, in this order."""
+    return [asyncio.create_task(process.pay(*payment)) for payment in payments]
+
+
+async def balances(process: LedgerProcess, *accounts: str) -> list[int]:
+    found = await process.exact(*accounts)
+    return [found[account].balance_minor for account in accounts]
+
+
+async def events(process: LedgerProcess) -> list[Any]:
+    """The amounts of the payments of which events are owed, in the order in which these will go out."""
+    entries = await process.database["outbox"].find().sort("_id").to_list()
+    ids = [id_ for entry in entries for id_ in entry["body"].get("transactions", ())]
+    found = {
+        one["_id"]: one["amount"] async for one in process.database["journal"].find({"kind": "transfer"})
+    }
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+async def test_a_group_is_written_while_the_one_that_it_rests_on_is_not_yet(
+    process: LedgerProcess, groups: Groups
+) -> None:
+    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
+    groups.hold(10)
+    first, second = begin(process, (a, b, 10), (b, c, 8))
+    await groups.until_written(8)
+    assert not second.done()
+    assert await process.database["journal"].count_documents({"kind": "transfer"}) == 0
+    groups.release(10)
+    assert [await first, await second] == ["completed", "completed"]
+    assert await balances(process, a, b, c) == [90, 2, 8]
+    # The second was written first.
+    assert await events(process) == [10, 8]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=["transient", "unknown", "unexpected"])
+async def test_what_rests_on_an_undone_group_is_undone(
+    process: LedgerProcess, groups: Groups, error: Exception
+) -> None:
+    [a], [b, c, d] = await process.open(1, balance=100), await process.open(3)
+    groups.hold(10)
+    first, second, third = begin(process, (a, b, 10), (b, c, 8), (c, d, 7))
+    await groups.until_written(8)
+    await groups.until_written(7)
+    groups.fail(10, error)
+    with pytest.raises(type(error)):
+        await first
+    assert [await second, await third] == ["insufficient_funds", "insufficient_funds"]
+    assert await balances(process, a, b, c, d) == [100, 0, 0, 0]
+
+
+async def test_a_group_may_fail_between_others(process: LedgerProcess, groups: Groups) -> None:
+    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
+    groups.hold(10, 8)
+    first, second, third = begin(process, (a, b, 10), (a, b, 8), (b, c, 9))
+    await groups.until_written(9)
+    groups.fail(8, FAILURES[0])
+    with pytest.raises(BankError):
+        await second
+    groups.release(10)
+    assert [await first, await third] == ["completed", "completed"]
+    assert await balances(process, a, b, c) == [90, 1, 9]
+
+
+async def test_a_refusal_is_told_when_what_it_rests_on_is_committed(
+    process: LedgerProcess, groups: Groups
+) -> None:
+    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
+    groups.hold(99)
+    first, second = begin(process, (a, b, 99), (a, c, 5))
+    await groups.until_written(5)
+    assert not second.done()
+    groups.release(99)
+    assert [await first, await second] == ["completed", "insufficient_funds"]
+
+
+async def test_a_refusal_that_rests_on_an_undone_group_is_not_told(
+    process: LedgerProcess, groups: Groups
+) -> None:
+    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
+    groups.hold(99)
+    first, second = begin(process, (a, b, 99), (a, c, 5))
+    await groups.until_written(5)
+    groups.fail(99, FAILURES[0])
+    with pytest.raises(BankError):
+        await first
+    assert await second == "completed"
+    assert await balances(process, a, b, c) == [95, 0, 5]
+
+
+async def test_a_group_whose_number_was_taken_takes_those_behind_it_along(
+    process: LedgerProcess, groups: Groups, mongo_uri: str, database_name: str
+) -> None:
+    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
+    groups.hold(10)
+    first, second = begin(process, (a, b, 10), (b, c, 8))
+    await groups.until_written(8)
+    async with ledger_process(mongo_uri, database_name) as other:
+        assert await other.pay(a, b, 1) == "completed"
+    # Decided anew it takes the number that the second has taken for now.
+    groups.release(10)
+    assert [await first, await second] == ["completed", "completed"]
+    assert await balances(process, a, b, c) == [89, 3, 8]
