@@ -31,8 +31,8 @@ class Transactions:
     ) -> list[dict[str, Any]]:
         """Transfer many, each with its own key; each has its own outcome, and of its transaction the id.
 
-        `after` is the last key of a batch that was sent before and is not answered yet: this one begins when
-        that one is settled.
+        `after` is the last key of a batch that was sent before and is not answered yet: nothing of this one
+        is done unless all of that one is settled.
         """
         body: dict[str, Any] = {"transfers": transfers}
         if after is not None:

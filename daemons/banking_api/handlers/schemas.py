@@ -149,7 +149,8 @@ class BatchRow(TransferRequest):
 class TransferBatch(WireModel):
     """Many transfers; each row is checked and settled on its own.
 
-    `after` is the key of the last row of a batch that was sent before: this one begins when that is settled.
+    `after` is the key of the last row of a batch that was sent before: nothing of this one is done unless all
+    of that is settled.
     """
 
     transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=BATCH_LIMIT)]
