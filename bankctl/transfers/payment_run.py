@@ -1,7 +1,8 @@
 """Pays the rows of a file in batches, patient with a bank that is away for a while.
 
-A few batches are on their way at once. The bank does nothing of one unless all of the one before it is settled,
-so the rows are paid in the file's order; meanwhile the outcomes of earlier ones are kept and the next one read.
+A few batches are on their way at once. The bank does nothing of one unless all of the one before it is
+settled, so the rows are paid in the file's order; meanwhile the outcomes of earlier ones are kept, and the
+next one is read.
 """
 
 from collections import deque
