@@ -69,7 +69,8 @@ class Transport:
         credentials: Credentials | None = None,
         attempts: int = ATTEMPTS,
     ) -> None:
-        httpx = load_httpx()  # Slow to load, and help needs no network.
+        load_httpx()
+        import httpx  # noqa: PLC0415  # slow to load, and help needs no network
 
         self.profile = profile
         self.credentials = credentials or Credentials()

@@ -69,10 +69,12 @@ def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: f
         path = results or default_results_path(paths.state_dir(), identity)
         kept = ResultsFile(path, identity=identity)
         kept.load()
-        total, orders = 0, payments.orders()
+        total = 0
         if prompts.will_ask() or progress_is_shown():
             overview, orders = payments.look_over()
             total = overview.rows
+        else:
+            orders = payments.orders()
         if kept.settled:
             messages.note(f"going on with {file.name}: what was settled before is skipped")
         elif prompts.will_ask():

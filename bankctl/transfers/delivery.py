@@ -18,6 +18,7 @@ _PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
 _NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing"})
 # A row refused for one of these may still be paid when it is sent again.
 _UNSETTLED_CATEGORIES = frozenset({"transient", "outcome_unknown", "internal", "unauthenticated"})
+_UNSETTLED_CODES = frozenset({"idempotency_key_in_use", _MUST_WAIT})
 
 
 class Delivery:
@@ -82,7 +83,7 @@ def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
             continue
         problem = answer.get("problem") or {}
         code, category = problem.get("code", "outcome_unknown"), problem.get("category")
-        unsettled = category in _UNSETTLED_CATEGORIES or code == "idempotency_key_in_use"
+        unsettled = category in _UNSETTLED_CATEGORIES or code in _UNSETTLED_CODES
         if answer["outcome"] not in OUTCOMES or (answer["outcome"] == "refused" and unsettled):
             raise CliError(
                 f"the outcome of a row is not known yet: {problem.get('detail') or code}",

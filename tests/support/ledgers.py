@@ -11,7 +11,7 @@ from pymongo.read_concern import ReadConcern
 from daemons.banking_api.domain import account as rules
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
 from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_group
-from daemons.banking_api.domain.journal import PostingCommand, TransactionKind, settlement_account
+from daemons.banking_api.domain.journal import BookingAct, PostingCommand, TransactionKind, settlement_account
 from daemons.banking_api.services.proof import Proof, prove_ledger
 from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.journal_documents import AccountChange
@@ -156,12 +156,19 @@ def transfer(sender: str, receiver: str, minor: int, *, key: str = "") -> Postin
     return _command(TransactionKind.TRANSFER, sender, receiver, minor, key, owner=OWNER)
 
 
-def funding(account: str, minor: int, *, key: str = "") -> PostingCommand:
-    return _command(TransactionKind.FUNDING, BANK, account, minor, key, owner=None)
+def funding(account: str, minor: int, *, key: str = "", act: BookingAct | None = None) -> PostingCommand:
+    return _command(TransactionKind.FUNDING, BANK, account, minor, key, owner=None, act=act)
 
 
 def _command(
-    kind: TransactionKind, sender: str, receiver: str, minor: int, key: str, *, owner: UUID | None
+    kind: TransactionKind,
+    sender: str,
+    receiver: str,
+    minor: int,
+    key: str,
+    *,
+    owner: UUID | None,
+    act: BookingAct | None = None,
 ) -> PostingCommand:
     return PostingCommand(
         kind=kind,
@@ -173,6 +180,7 @@ def _command(
         amount_minor=minor,
         currency=CURRENCY,
         reference=None,
+        act=act,
     )
 
 

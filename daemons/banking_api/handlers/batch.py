@@ -11,7 +11,7 @@ from daemons.banking_api.handlers.schemas import BatchOutcome, BatchRow, Transfe
 from daemons.banking_api.handlers.views import transaction_document
 from daemons.banking_api.services.succession import Batch, Turn
 from daemons.banking_api.services.transfers import Begun, Transfers, transfer_command
-from daemons.contracts.errors import BankError, Category, InvalidRequestError
+from daemons.contracts.errors import BankError, Category, ConflictError, InvalidRequestError
 from daemons.shared.auth.callers import Caller
 from daemons.shared.http.problems import problem_of
 from daemons.shared.http.requests import check_model
@@ -52,7 +52,13 @@ async def begin_rows(
                 checked = []
             await asyncio.sleep(0)
         checked.append(_check(place, raw, caller))
-    await turn.come()
+    try:
+        await turn.come()
+    except ConflictError as refused:
+        if not begun:
+            raise
+        # Those in front wait to be posted already; only their outcomes tell whether nothing was done.
+        return begun + [(row, None if row.command is None else refused) for row in checked]
     begun += _begin(checked, transfers, turn.batch)
     turn.begun()
     return begun

@@ -88,7 +88,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
     with succession.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
         begun = await begin_rows(body, caller, transfers, turn)
         outcomes = await transfers.end(waiting for _, waiting in begun)
-        turn.over()
+        turn.check(outcomes)
     results = await results_of(begun, outcomes, request_id=request_id_of(request), minimal=minimal)
     headers = {PREFERENCE_APPLIED_HEADER: RETURN_MINIMAL} if minimal else None
     return document_response({"results": results}, headers=headers)

@@ -105,6 +105,8 @@ class CommitEngine:
             )
         answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._in_flight.add(command.idempotency_id)
+        if batch is not None:
+            batch.join()
         self._gathering.add(Waiting(command, answer, batch))
         self._arrived.set()
         return answer
@@ -154,7 +156,7 @@ class CommitEngine:
     async def _settle(self, members: list[Waiting], place: Place, join: Callable[[], None]) -> None:
         def commands() -> list[PostingCommand]:
             join()
-            self._drop_what_must_not_begin(members)
+            self._refuse_what_must_not_begin(members)
             return [waiting.command for waiting in members]
 
         try:
@@ -176,6 +178,8 @@ class CommitEngine:
 
     async def _isolate(self, members: list[Waiting], place: Place, error: Exception) -> None:
         """Halve a group that cannot be written until the command at fault stands alone: only that fails."""
+        if not members:
+            return
         if len(members) == 1:
             _log.error("command cannot be posted", exc_info=error)
             self._fail(members, BankError("internal", "This request cannot be posted; nothing was changed."))
@@ -185,9 +189,12 @@ class CommitEngine:
             await self._settle(half, place, _nobody)
 
     def _answer(self, members: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
-        _group_size.observe(len(members))
+        if members:
+            _group_size.observe(len(members))
         for waiting, outcome in zip(members, outcomes, strict=True):
             self._in_flight.discard(waiting.command.idempotency_id)
+            if waiting.batch is not None:
+                waiting.batch.end(None)
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
         posted = [
@@ -196,7 +203,7 @@ class CommitEngine:
         for (kind, status), count in Counter((found.kind, found.status) for found in posted).items():
             _posted.labels(kind.value, status.value).inc(count)
 
-    def _drop_what_must_not_begin(self, members: list[Waiting]) -> None:
+    def _refuse_what_must_not_begin(self, members: list[Waiting]) -> None:
         """Refuse what follows an unsettled batch.
 
         It is asked whenever a group is decided. All before it is decided by then, and if that is undone, so
@@ -217,7 +224,7 @@ class CommitEngine:
     def _fail(self, members: Sequence[Waiting], error: BankError) -> None:
         for waiting in members:
             if waiting.batch is not None:
-                waiting.batch.heed(error)
+                waiting.batch.end(error)
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)

@@ -55,6 +55,7 @@ class Gathering:
         self._reservations: set[Reservation] = set()
         # Accounts of reservations, and of what is held behind them.
         self._blocked: set[str] = set()
+        self._held_batches: set[Batch] = set()
 
     def __len__(self) -> int:
         """How many commands wait for a group."""
@@ -93,10 +94,12 @@ class Gathering:
         while self._waiting and len(members) < GROUP_LIMIT:
             waiting = self._waiting.popleft()
             sender, receiver = waiting.command.from_account, waiting.command.to_account
-            if sender in blocked or receiver in blocked:
-                # Whoever touches its accounts later must wait behind it.
+            if sender in blocked or receiver in blocked or self._follows_a_held_one(waiting.batch):
+                # Whoever touches its accounts later must wait behind it, and so must batches that follow.
                 self._held.append(waiting)
                 blocked.update((sender, receiver))
+                if waiting.batch is not None:
+                    self._held_batches.add(waiting.batch)
             else:
                 members.append(waiting)
         if members:
@@ -118,7 +121,12 @@ class Gathering:
         self._reservations.discard(reservation)
         self._waiting.extendleft(reversed(self._held))
         self._held.clear()
+        self._held_batches.clear()
         self._blocked = {reservation.account for reservation in self._reservations}
+
+    def _follows_a_held_one(self, batch: Batch | None) -> bool:
+        held = self._held_batches
+        return bool(held) and batch is not None and batch.comes_behind_one_of(held)
 
     def _is_worth_it(self, at_once: int) -> bool:
         """A free database is used at once; a busy one for a group about as large as those that run."""

@@ -6,7 +6,7 @@ paid in the list's order, also when something fails (docs/adr/0017).
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Optional
@@ -17,12 +17,13 @@ from daemons.contracts.errors import BankError, Category, ConflictError
 KNOWN_LIMIT = 1024
 """How many batches are remembered: under way, just settled, or expected because another follows them."""
 WAITING_LIMIT = 8
-"""How many batches of one user may wait for others."""
+"""How many batches of one user may wait for others to begin."""
 ARRIVAL_SECONDS = 0.5
 """How long a batch may arrive after the one that follows it: they come over two connections."""
 LONGEST_WAIT_SECONDS = 20.0
-"""Shorter than a client waits for its answer."""
+"""For the one before to begin: shorter than a client waits for its answer."""
 
+_NOT_SETTLED = "batch_before_not_settled"
 _UNSETTLED = frozenset({Category.TRANSIENT, Category.OUTCOME_UNKNOWN, Category.INTERNAL, Category.CONFLICT})
 
 
@@ -33,16 +34,59 @@ class Batch:
     follows: Optional["Batch"] = None
     unsettled: bool = False
     """Whether one of them has ended without being settled."""
+    waiting: int = 0
+    """How many of them have no outcome yet."""
+    complete: bool = False
+    """Whether no more will come."""
+
+    def join(self) -> None:
+        """Count one more command that waits for its outcome."""
+        self.waiting += 1
+
+    def end(self, error: BankError | None) -> None:
+        """Note how a command that waited has ended."""
+        self.waiting -= 1
+        if error is not None:
+            self.heed(error)
+        self._let_go()
 
     def heed(self, error: BankError) -> None:
-        """Note how one of the commands has ended; an error of a business rule settles it."""
+        """Note an error; one of a business rule settles its command."""
         if error.category in _UNSETTLED:
             self.unsettled = True
 
+    def close(self, *, whole: bool) -> None:
+        """Tell that no more commands will come, and whether all that were to come have."""
+        self.complete = True
+        if not whole:
+            self.unsettled = True
+        self._let_go()
+
     @property
     def must_not_begin(self) -> bool:
-        """Whether the one before is not settled as a whole, and so nothing of this one may be posted."""
-        return self.follows is not None and self.follows.unsettled
+        """Whether one before is not settled as a whole, and so nothing of this one may be posted."""
+        before = self._before()
+        return before is not None and (before.unsettled or before.must_not_begin)
+
+    def comes_behind_one_of(self, batches: Collection["Batch"]) -> bool:
+        """Whether it follows one of them, be it with others in between."""
+        before = self._before()
+        return before is not None and (before in batches or before.comes_behind_one_of(batches))
+
+    @property
+    def _is_over(self) -> bool:
+        return self.complete and not self.waiting
+
+    def _before(self) -> Optional["Batch"]:
+        """Return the next one before that is not settled, or not yet."""
+        while self.follows is not None and self.follows._is_over and not self.follows.unsettled:  # noqa: SLF001
+            self.follows = self.follows.follows
+        return self.follows
+
+    def _let_go(self) -> None:
+        """Whoever follows an unsettled one asks for no other; so a long list is not kept for ever."""
+        if self._is_over and (self.unsettled or self.must_not_begin):
+            self.unsettled, self.follows = True, None
 
 
 @dataclass(eq=False, slots=True)
@@ -103,16 +147,15 @@ class Turn:
         """Tell that every row waits to be posted, so that those of the next batch come behind them."""
         self._own.begun.set()
 
-    def over(self) -> None:
-        """Tell that every row has an outcome.
+    @staticmethod
+    def check(outcomes: Iterable[object]) -> None:
+        """Look at what became of the rows; None stands for those that could not be begun.
 
         Raises:
-            ConflictError: the batch before was not settled, so nothing of this one was done.
+            ConflictError: the batch before was not settled, and so nothing of this one was done.
         """
-        held_up = self.batch.must_not_begin
-        # Whoever follows asks only whether this one is settled; a list may be long.
-        self.batch.follows = None
-        if held_up:
+        told = [outcome for outcome in outcomes if outcome is not None]
+        if told and all(isinstance(one, BankError) and one.code == _NOT_SETTLED for one in told):
             raise before_not_settled()
 
 
@@ -135,9 +178,8 @@ class Succession:
         try:
             yield Turn(own, behind, self._waiting, user_id)
         finally:
-            if not own.begun.is_set():
-                own.batch.unsettled = True
-                own.begun.set()
+            own.batch.close(whole=own.begun.is_set())
+            own.begun.set()
 
     def _expect(self, name: tuple[UUID, str]) -> _Known:
         return self._known.get(name) or self._remember(name)
@@ -160,7 +202,7 @@ class Succession:
 def before_not_settled() -> ConflictError:
     """The error for a batch, and each command of it, behind one that is not settled."""
     return ConflictError(
-        "batch_before_not_settled",
+        _NOT_SETTLED,
         "The batch that this one follows is not known to be settled; nothing was done. Wait for its answer, "
         "then send this one without `after`.",
     )

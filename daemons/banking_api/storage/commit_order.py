@@ -29,7 +29,6 @@ class _Standing:
     given_up: bool = False
     left: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    """Only the next in line waits for it."""
 
 
 class Place:
@@ -37,6 +36,9 @@ class Place:
 
     Each attempt at the group goes through `begin`, `until_those_before_are_decided`, `decide`,
     `until_those_before_are_committed` and `commit`. `leave` ends the place, whatever became of the group.
+
+    Only the next one before is asked: it was decided after all before it, and is committed after them. If one
+    of those is undone and the next one has yet to find out, what is decided on it meanwhile is undone with it.
     """
 
     def __init__(self, behind: "Place | None" = None) -> None:
@@ -100,7 +102,10 @@ class Place:
             self._own.news.set()
 
     def give_up(self) -> None:
-        """Tell that the group will not be committed as it is; those behind wait until the place is left."""
+        """Tell that the group will not be committed as it is; those behind wait until the place is left.
+
+        It may still be posted in parts, which nobody relies on: `decide` and `commit` tell nothing any more.
+        """
         self._own.given_up = True
         self.begin()
 

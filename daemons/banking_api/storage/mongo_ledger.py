@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
+import pymongo
 import structlog
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -52,6 +53,12 @@ Witness = Callable[[Sequence[tuple[PostingCommand, JournalTransaction]], Session
 
 _GROUPS_AT_ONCE = 4
 _TAKEN_BEFORE_ALL_ARE_SEARCHED = 2
+_LONGEST_WAIT_SECONDS = 2 * TRANSACTION_TIMEOUT_SECONDS
+"""For the groups before: as long as the last attempt at one of them may take."""
+_READ_BACK_SECONDS = 3
+"""Everybody behind the group waits for it."""
+_TIME_TO_COMMIT_SECONDS = 2
+"""With less left of its time a group is not committed: the driver would not send it, nor say so."""
 _NOTHING_MISSED = Missed()
 _log = structlog.get_logger()
 
@@ -76,6 +83,9 @@ class _Reading:
     exact: set[str] = field(default_factory=set)
     """Accounts to be searched for in the journal."""
     begun: float = field(default_factory=time.monotonic)
+    """When the present transaction was begun, or was to be."""
+    failed_before: bool = False
+    """From then on the group relies on nothing uncommitted: so those before it are undone once at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +162,19 @@ class MongoLedger:
 
     async def _post_in(self, place: Place, gather: Gather, decide: Decide) -> list[Outcome]:
         reading = _Reading()
-        deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
+        attempt = partial(self._post, gather, decide, place, reading)
         try:
             if self._writers.newcomers:
                 self._writers.newcomers = False
                 await self._write_back(self._working_set.unwritten())
+            await self._begin(place, reading)
             if not self._writers.alone:
-                await place.until_nobody_is_before()
                 await self._turns.step_back()
-            attempt = partial(self._post, gather, decide, place, reading)
+            deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
             while time.monotonic() < deadline:
+                # Waiting here is not counted against the time of the group's own transaction.
+                await self._begin(place, reading)
+                reading.begun = time.monotonic()
                 try:
                     posted = await run_transaction(self._client, attempt)
                 except DuplicateKeyError as error:
@@ -181,7 +194,26 @@ class MongoLedger:
             place.give_up()
             raise
         place.give_up()
-        raise TransientError("unavailable", "The ledger is busy with the same accounts; try again.")
+        raise _busy()
+
+    async def _begin(self, place: Place, reading: _Reading) -> None:
+        """Undo what was tried before, and wait until it is known on what the group is decided.
+
+        That may be uncommitted at the first attempt only. Where processes take turns it never is: who has the
+        turn would keep it from the one it waits for.
+
+        Raises:
+            TransientError: those before take too long; nothing was written.
+        """
+        place.begin()
+        try:
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                if reading.failed_before or not self._writers.alone:
+                    await place.until_nobody_is_before()
+                else:
+                    await place.until_those_before_are_decided()
+        except TimeoutError as error:
+            raise _busy() from error
 
     async def close(self) -> None:
         """Write down what only this process knows well, so that the next one need not search for it."""
@@ -198,9 +230,9 @@ class MongoLedger:
         self, gather: Gather, decide: Decide, place: Place, reading: _Reading, session: Session
     ) -> _Posted:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
-        place.begin()
+        await self._begin(place, reading)
+        reading.failed_before = True
         turn = _Turn() if self._writers.alone else await self._take_turn(reading, session)
-        await place.until_those_before_are_decided()
         reading.commands = commands = gather()
         named = _named(commands)
         uncommitted = place.uncommitted(named)
@@ -216,6 +248,10 @@ class MongoLedger:
         await self._write(decision, entry_id, session)
         if turn.number is not None:
             await self._turns.leave_note(turn.number, decision.changed.values(), session)
+        # Until then a group has written nothing that another one before it could want to write.
+        await place.until_those_before_are_committed()
+        if time.monotonic() - reading.begun > TRANSACTION_TIMEOUT_SECONDS - _TIME_TO_COMMIT_SECONDS:
+            raise UndoneError
         if self._witness is not None:
             acts = [
                 (command, outcome.transaction)
@@ -224,7 +260,6 @@ class MongoLedger:
             ]
             if acts:
                 await self._witness(acts, session)
-        await place.until_those_before_are_committed()
         return _Posted(decision, turn)
 
     async def _take_turn(self, reading: _Reading, session: Session) -> _Turn:
@@ -334,7 +369,8 @@ class MongoLedger:
     async def _read_back(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
         """After an unknown commit: what is stored was done; what is not may still come: it stays unknown."""
         try:
-            stored = await self._read_stored(commands, None)
+            with pymongo.timeout(_READ_BACK_SECONDS):
+                stored = await self._read_stored(commands, None)
         except PyMongoError as error:
             raise outcome_unknown() from error
         if any(command.idempotency_id not in stored for command in commands):
@@ -348,6 +384,12 @@ def outcome_unknown() -> OutcomeUnknownError:
         "outcome_unknown",
         "It is not known whether this was posted; repeat it with the same Idempotency-Key, it is safe.",
         retry_after_seconds=1,
+    )
+
+
+def _busy() -> TransientError:
+    return TransientError(
+        "unavailable", "The ledger is busy; nothing was posted, try again.", retry_after_seconds=1
     )
 
 

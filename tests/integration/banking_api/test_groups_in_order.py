@@ -8,9 +8,12 @@ import pytest
 import pytest_asyncio
 
 from daemons.banking_api.domain.decision import GroupDecision
+from daemons.banking_api.domain.journal import BookingAct
 from daemons.banking_api.storage.mongo_ledger import MongoLedger, outcome_unknown
 from daemons.contracts.errors import BankError, TransientError
-from tests.support.ledgers import LedgerProcess, ledger_process
+from daemons.shared.audit.record import Actor
+from daemons.shared.mongo import Session
+from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told
 from tests.support.waiting import eventually
 
 FAILURES = [
@@ -28,7 +31,7 @@ class Groups:
 
     def __init__(self) -> None:
         self._held: dict[int, asyncio.Future[None]] = {}
-        self._written: set[int] = set()
+        self.written: list[int] = []
 
     def hold(self, *amounts: int) -> None:
         for amount in amounts:
@@ -42,7 +45,7 @@ class Groups:
 
     async def until_written(self, amount: int) -> None:
         async def is_written() -> bool:
-            return amount in self._written
+            return amount in self.written
 
         await eventually(is_written, every_seconds=0.005)
 
@@ -54,7 +57,7 @@ class Groups:
             if amount in self._held:
                 await self._held[amount]
             await write(ledger, decision, *more)
-            self._written.add(amount)
+            self.written.append(amount)
 
         patch.setattr(MongoLedger, "_write", held)
 
@@ -179,3 +182,45 @@ async def test_a_group_whose_number_was_taken_takes_those_behind_it_along(
     groups.release(10)
     assert [await first, await second] == ["completed", "completed"]
     assert await balances(process, a, b, c) == [89, 3, 8]
+
+
+async def test_groups_that_write_one_document_besides_do_not_undo_each_other_for_ever(
+    process: LedgerProcess, groups: Groups
+) -> None:
+    """As administrative acts do, whose audit trail has one head."""
+    many = await process.open(400)
+
+    async def witness(_acts: object, session: Session) -> None:
+        await process.database["head"].update_one({}, {"$inc": {"length": 1}}, upsert=True, session=session)
+
+    process.ledger._witness = witness
+    olga = Actor(user_id=OWNER, display_name="Olga", role="operator", address="127.0.0.1", request_id="test")
+    act = BookingAct(actor=olga)
+    long = [funding(account, 10, act=act) for account in many]
+    first, second, third = (
+        asyncio.create_task(process.post(commands))
+        for commands in (long, [funding(many[0], 8, act=act)], [funding(many[1], 7, act=act)])
+    )
+    for posted in (await first, await second, await third):
+        assert {told(outcome) for outcome in posted} == {"completed"}
+    # Each met the one before it at the head, once.
+    assert len(groups.written) <= 1 + 2 + 2
+    head = await process.database["head"].find_one()
+    assert head is not None
+    assert head["length"] == 3
+
+
+async def test_groups_under_way_stay_in_order_when_another_process_is_seen(
+    process: LedgerProcess, groups: Groups, mongo_uri: str, database_name: str
+) -> None:
+    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
+    groups.hold(10)
+    first, second = begin(process, (a, b, 10), (b, c, 8))
+    await groups.until_written(8)
+    async with ledger_process(mongo_uri, database_name) as other:
+        assert await other.pay(a, b, 1) == "completed"
+    process.writers.alone = False
+    third = begin(process, (c, a, 5))[0]
+    groups.release(10)
+    assert [await first, await second, await third] == ["completed"] * 3
+    assert await balances(process, a, b, c) == [94, 3, 3]

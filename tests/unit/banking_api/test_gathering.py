@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from daemons.banking_api.domain.journal import PostingCommand, TransactionKind
 from daemons.banking_api.services.gathering import GROUP_LIMIT, OVERLAP_FROM, Gathering, Group, Waiting
+from daemons.banking_api.services.succession import Batch
 
 LANES = 4
 
 
-def waiting(number: int, sender: str = "A", receiver: str = "B") -> Waiting:
+def waiting(number: int, sender: str = "A", receiver: str = "B", batch: Batch | None = None) -> Waiting:
     command = PostingCommand(
         kind=TransactionKind.TRANSFER,
         initiator=UUID(int=1),
@@ -27,7 +28,7 @@ def waiting(number: int, sender: str = "A", receiver: str = "B") -> Waiting:
     )
     loop = asyncio.new_event_loop()
     try:
-        return Waiting(command, loop.create_future())
+        return Waiting(command, loop.create_future(), batch)
     finally:
         loop.close()
 
@@ -126,6 +127,22 @@ def test_a_reserved_accounts_commands_wait_and_come_in_their_order() -> None:
     assert gathering.begin(at_once=LANES) is None
     gathering.release(other)
     assert keys(gathering.begin(at_once=LANES)) == ["1", "2"]
+
+
+def test_a_batch_is_held_with_the_one_that_it_follows_whatever_it_touches() -> None:
+    gathering = Gathering()
+    reserved = gathering.reserve("a")
+    first, other = Batch(), Batch()
+    second = Batch(Batch(first))
+    orders = [("a", "b", first), ("c", "d", first), ("e", "f", second), ("g", "h", other), ("i", "j", None)]
+    for number, (sender, receiver, batch) in enumerate(orders):
+        gathering.add(waiting(number, sender, receiver, batch))
+    group = gathering.begin(at_once=LANES)
+    assert keys(group) == ["1", "3", "4"]
+    assert group is not None
+    gathering.end(group)
+    gathering.release(reserved)
+    assert keys(gathering.begin(at_once=LANES)) == ["0", "2"]
 
 
 @given(

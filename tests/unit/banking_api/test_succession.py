@@ -1,15 +1,24 @@
 """What a process remembers of batches is bounded, and so is how many wait."""
 
 import asyncio
+import gc
 from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
 
-from daemons.banking_api.services.succession import KNOWN_LIMIT, WAITING_LIMIT, Succession
-from daemons.contracts.errors import ConflictError, RejectedError, TransientError
+from daemons.banking_api.services.succession import (
+    KNOWN_LIMIT,
+    WAITING_LIMIT,
+    Batch,
+    Succession,
+    Turn,
+    before_not_settled,
+)
+from daemons.contracts.errors import BankError, ConflictError, RejectedError, TransientError
 
 ALICE, BOB = uuid4(), uuid4()
+TRANSIENT = TransientError("unavailable", "no")
 
 
 async def test_a_batch_forgotten_among_many_is_followed_by_none() -> None:
@@ -17,7 +26,6 @@ async def test_a_batch_forgotten_among_many_is_followed_by_none() -> None:
     for number in range(KNOWN_LIMIT + 1):
         with succession.turn(ALICE, last_key=str(number), after=None) as turn:
             turn.begun()
-            turn.over()
     with succession.turn(ALICE, last_key="late", after="0") as turn:
         assert not turn.has_come
         with pytest.raises(ConflictError):
@@ -55,24 +63,59 @@ async def test_only_so_many_of_one_user_wait() -> None:
         assert all(turn.has_come for turn in [*behind, others])
 
 
-async def test_a_batch_may_begin_when_the_one_before_has_and_learns_at_the_end_how_that_went() -> None:
+async def test_a_batch_may_begin_when_the_one_before_has() -> None:
     succession = Succession()
     with (
         succession.turn(ALICE, last_key="one", after=None) as first,
         succession.turn(ALICE, last_key="two", after="one") as second,
-        succession.turn(ALICE, last_key="three", after="two") as third,
     ):
         assert not second.has_come
         first.begun()
         await second.come()
-        second.begun()
-        await third.come()
-        third.begun()
-        second.batch.heed(RejectedError("insufficient_funds", "no"))
-        assert not third.batch.must_not_begin
-        second.batch.heed(TransientError("unavailable", "no"))
-        assert third.batch.must_not_begin
-        second.over()
-        assert second.batch.follows is None
-        with pytest.raises(ConflictError):
-            third.over()
+        second.batch.join()
+        first.batch.heed(RejectedError("insufficient_funds", "no"))
+        assert not second.batch.must_not_begin
+        first.batch.heed(TRANSIENT)
+        assert second.batch.must_not_begin
+
+
+async def test_a_batch_between_two_lets_the_last_depend_on_the_first() -> None:
+    succession = Succession()
+    with succession.turn(ALICE, last_key="one", after=None) as first:
+        first.batch.join()
+        first.begun()
+        with succession.turn(ALICE, last_key="two", after="one") as second:
+            # None of its rows can be ordered.
+            second.begun()
+        with succession.turn(ALICE, last_key="three", after="two") as third:
+            third.batch.join()
+            third.begun()
+            assert third.batch.comes_behind_one_of({first.batch})
+            first.batch.end(TRANSIENT)
+            assert third.batch.must_not_begin
+
+
+def test_nothing_was_done_only_if_every_row_was_refused_for_it() -> None:
+    refused = before_not_settled()
+    Turn.check([None, None])
+    Turn.check([refused, TRANSIENT])
+    with pytest.raises(ConflictError):
+        Turn.check([None, refused, refused])
+
+
+@pytest.mark.parametrize("error", [None, TRANSIENT], ids=["settled", "not settled"])
+def test_a_long_succession_is_not_kept(error: BankError | None) -> None:
+    last, kept = Batch(), batches_alive()
+    for _ in range(10):
+        batch = Batch(last)
+        batch.join()
+        last.close(whole=True)
+        batch.end(error)
+        last = batch
+    assert last.unsettled is (error is not None)
+    assert batches_alive() <= kept + 1
+
+
+def batches_alive() -> int:
+    gc.collect()
+    return sum(isinstance(found, Batch) for found in gc.get_objects())
