@@ -38,7 +38,7 @@ class Place:
     `until_those_before_are_committed` and `commit`. `leave` ends the place, whatever became of the group.
 
     Only the next one before is asked: it was decided after all before it, and is committed after them. If one
-    of those is undone and the next one has yet to find out, what is decided on it meanwhile is undone with it.
+    of those is undone and the next one has yet to find out, what is decided on it then is undone with it.
     """
 
     def __init__(self, behind: "Place | None" = None) -> None:
