@@ -23,7 +23,6 @@ ARRIVAL_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
 """For the one before to begin: shorter than a client waits for its answer."""
 
-_NOT_SETTLED = "batch_before_not_settled"
 _UNSETTLED = frozenset({Category.TRANSIENT, Category.OUTCOME_UNKNOWN, Category.INTERNAL, Category.CONFLICT})
 
 
@@ -155,8 +154,9 @@ class Turn:
             ConflictError: the batch before was not settled, and so nothing of this one was done.
         """
         told = [outcome for outcome in outcomes if outcome is not None]
-        if told and all(isinstance(one, BankError) and one.code == _NOT_SETTLED for one in told):
-            raise before_not_settled()
+        refusal = before_not_settled()
+        if told and all(isinstance(one, BankError) and one.code == refusal.code for one in told):
+            raise refusal
 
 
 class Succession:
@@ -202,7 +202,7 @@ class Succession:
 def before_not_settled() -> ConflictError:
     """The error for a batch, and each command of it, behind one that is not settled."""
     return ConflictError(
-        _NOT_SETTLED,
+        "batch_before_not_settled",
         "The batch that this one follows is not known to be settled; nothing was done. Wait for its answer, "
         "then send this one without `after`.",
     )

@@ -167,8 +167,8 @@ class MongoLedger:
             if self._writers.newcomers:
                 self._writers.newcomers = False
                 await self._write_back(self._working_set.unwritten())
-            await self._begin(place, reading)
             if not self._writers.alone:
+                await self._begin(place, reading)
                 await self._turns.step_back()
             deadline = time.monotonic() + TRANSACTION_TIMEOUT_SECONDS
             while time.monotonic() < deadline:
