@@ -172,16 +172,8 @@ async def test_a_refusal_that_rests_on_an_undone_group_is_not_told(
 async def test_a_group_whose_number_was_taken_takes_those_behind_it_along(
     process: LedgerProcess, groups: Groups, mongo_uri: str, database_name: str
 ) -> None:
-    [a], [b, c] = await process.open(1, balance=100), await process.open(2)
-    groups.hold(10)
-    first, second = begin(process, (a, b, 10), (b, c, 8))
-    await groups.until_written(8)
-    async with ledger_process(mongo_uri, database_name) as other:
-        assert await other.pay(a, b, 1) == "completed"
-    # Decided anew it takes the number that the second has taken for now.
-    groups.release(10)
-    assert [await first, await second] == ["completed", "completed"]
-    assert await balances(process, a, b, c) == [89, 3, 8]
+    paid = await pay_while_another_process_takes_a_number(process, groups, mongo_uri, database_name)
+    assert await balances(process, *paid) == [89, 3, 8]
 
 
 async def test_groups_that_write_one_document_besides_do_not_undo_each_other_for_ever(
@@ -213,14 +205,34 @@ async def test_groups_that_write_one_document_besides_do_not_undo_each_other_for
 async def test_groups_under_way_stay_in_order_when_another_process_is_seen(
     process: LedgerProcess, groups: Groups, mongo_uri: str, database_name: str
 ) -> None:
+    paid = await pay_while_another_process_takes_a_number(
+        process, groups, mongo_uri, database_name, and_is_seen=True
+    )
+    assert await balances(process, *paid) == [94, 3, 3]
+
+
+async def pay_while_another_process_takes_a_number(
+    process: LedgerProcess,
+    groups: Groups,
+    mongo_uri: str,
+    database_name: str,
+    *,
+    and_is_seen: bool = False,
+) -> list[str]:
+    """Pay 10 from a to b and 8 from b to c, while another pays 1 from a to b; returns the accounts.
+
+    If the other is seen then, 5 are paid back from c to a in turns.
+    """
     [a], [b, c] = await process.open(1, balance=100), await process.open(2)
     groups.hold(10)
-    first, second = begin(process, (a, b, 10), (b, c, 8))
+    payments = begin(process, (a, b, 10), (b, c, 8))
     await groups.until_written(8)
     async with ledger_process(mongo_uri, database_name) as other:
         assert await other.pay(a, b, 1) == "completed"
-    process.writers.alone = False
-    third = begin(process, (c, a, 5))[0]
+    if and_is_seen:
+        process.writers.alone = False
+        payments += begin(process, (c, a, 5))
+    # Decided anew it takes the number that the second has taken for now.
     groups.release(10)
-    assert [await first, await second, await third] == ["completed"] * 3
-    assert await balances(process, a, b, c) == [94, 3, 3]
+    assert [await payment for payment in payments] == ["completed"] * len(payments)
+    return [a, b, c]

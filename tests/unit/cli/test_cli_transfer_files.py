@@ -220,10 +220,13 @@ def test_nothing_is_sent_behind_a_batch_that_has_failed(ann: Cli, bank: Bank, tm
     assert bank.settled == {}
 
 
-def test_a_file_of_more_rows_than_are_kept_is_read_again(
-    ann: Cli, bank: Bank, large: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("watched", [True, False], ids=["looked over", "read while it is paid"])
+@pytest.mark.parametrize("limit", ["_ROWS_KEPT", "_BYTES_KEPT"])
+def test_a_file_of_more_than_is_kept_is_read_again(
+    ann: Cli, bank: Bank, large: str, monkeypatch: pytest.MonkeyPatch, *, watched: bool, limit: str
 ) -> None:
-    monkeypatch.setattr("bankctl.transfers.payment_file._ROWS_KEPT", 1099)
+    monkeypatch.setattr(f"bankctl.transfers.payment_file.{limit}", 1099)
+    monkeypatch.setattr("bankctl.transfers.command.progress_is_shown", lambda: watched)
     outcome = ann("transfer", "--file", large, "-o", "json")
     assert (outcome.status, outcome.json["summary"]["paid"]) == (0, 1100)
     assert bank.balances[BOB] == Decimal("11.00")
