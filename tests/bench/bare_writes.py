@@ -4,11 +4,13 @@ from uuid import UUID
 
 from daemons.banking_api.domain.decision import GroupDecision
 from daemons.banking_api.domain.journal import PostingCommand
+from daemons.banking_api.storage.journal_documents import to_document
 from daemons.banking_api.storage.schema import ensure_schema
+from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Document, Session, transaction_options
 from tests.bench.contenders import Contender, Counted
 from tests.bench.ledger import FUNDS_MINOR, BenchLedger
-from tests.bench.one_by_one import decide_one, write_transaction
+from tests.bench.one_by_one import decide_one
 from tests.bench.payments import Books, Payments
 
 _SEQUENCE_OF_FUNDED = 1
@@ -59,7 +61,10 @@ class BareInserts:
 
 
 class BareTransactions:
-    """One transaction per payment, the same writes, no read: all is decided before the clock starts."""
+    """One transaction per payment, the same writes as the driver's `insert_one` makes them, and no read.
+
+    All is decided before the clock starts.
+    """
 
     def __init__(self, ledger: BenchLedger) -> None:
         self._ledger = ledger
@@ -72,9 +77,13 @@ class BareTransactions:
     async def write(self, decision: GroupDecision) -> None:
         """Write one decided payment in a transaction of its own."""
         ledger = self._ledger
+        [transaction] = decision.transactions
+        journal = to_document(transaction)
+        event = {"_id": new_id(), "events": 1, "body": {"transactions": [transaction.id]}}
 
         async def body(session: Session) -> None:
-            await write_transaction(ledger.database, ledger.outbox, decision, session)
+            await ledger.database["journal"].insert_one(journal, session=session)
+            await ledger.database["outbox"].insert_one(event, session=session)
 
         async with ledger.client.start_session() as session:
             await session.with_transaction(body, **transaction_options())

@@ -62,8 +62,10 @@ class Generator:
 
     async def _keep_asking(self, connection: HttpConnection, requests: Requests) -> None:
         end = self._begun + self._plan.seconds
+        request = requests.next()
         while (now := time.perf_counter()) < end:
-            await self._ask(connection, requests, since=now)
+            await self._ask(connection, request, since=now)
+            request = requests.next()
 
     async def _pace(self, lines: list[tuple[HttpConnection, Requests]], rate: float) -> None:
         idle: asyncio.Queue[tuple[HttpConnection, Requests]] = asyncio.Queue()
@@ -71,7 +73,8 @@ class Generator:
             idle.put_nowait(line)
 
         async def ask_with(line: tuple[HttpConnection, Requests], since: float) -> None:
-            await self._ask(*line, since=since)
+            connection, requests = line
+            await self._ask(connection, requests.next(), since=since)
             idle.put_nowait(line)
 
         async with asyncio.TaskGroup() as group:
@@ -80,8 +83,8 @@ class Generator:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 group.create_task(ask_with(await idle.get(), due))
 
-    async def _ask(self, connection: HttpConnection, requests: Requests, *, since: float) -> None:
-        head, body = await connection.ask(requests.next())
+    async def _ask(self, connection: HttpConnection, request: bytes, *, since: float) -> None:
+        head, body = await connection.ask(request)
         now = time.perf_counter()
         check_answer(head, body, rows=self._plan.rows_per_request)
         self._answered += 1

@@ -8,7 +8,7 @@ from daemons.banking_api.domain.journal import PostingCommand, is_system_account
 from daemons.banking_api.storage.journal_documents import to_document
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Database, Document, Session, transaction_options
+from daemons.shared.mongo import Database, Document, Session, insert_all, transaction_options
 from daemons.shared.outbox.store import OutboxStore
 from tests.bench.ledger import BenchLedger
 
@@ -32,7 +32,7 @@ class OneByOne:
             accounts = {document["_id"]: _ledger_account(document) async for document in found}
             decision = decide_one(command, accounts)
             await _write_accounts(ledger.database, decision, session)
-            await write_transaction(ledger.database, ledger.outbox, decision, session)
+            await _write_transaction(ledger.database, ledger.outbox, decision, session)
             return decision
 
         async with ledger.client.start_session() as session:
@@ -45,12 +45,12 @@ def decide_one(command: PostingCommand, accounts: Mapping[str, LedgerAccount]) -
     return decide_group([command], accounts=accounts, stored={}, new_id=new_id, now=utc_now())
 
 
-async def write_transaction(
+async def _write_transaction(
     database: Database, outbox: OutboxStore, decision: GroupDecision, session: Session
 ) -> None:
     """Write what the engine writes for one decided command: its journal document, its event."""
     [transaction] = decision.transactions
-    await database["journal"].insert_one(to_document(transaction), session=session)
+    await insert_all(database["journal"], [to_document(transaction)], session=session)
     await outbox.add({"transactions": [transaction.id]}, events=1, session=session)
 
 

@@ -54,24 +54,22 @@ class CommitEngine:
         self._committed = committed
         self._gathering = Gathering()
         self._in_flight: set[bytes] = set()
-        self._arrived = asyncio.Event()
+        self._looking = False
         self._closing = False
+        self._idle = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
-        self._running: asyncio.Task[None] | None = None
         self._commits: dict[asyncio.Task[None], Group] = {}
 
     def start(self) -> None:
-        """Begin committing in a task that this engine holds."""
+        """Commit in the running event loop from now on."""
         # Asking for it costs a system call, and thousands of futures are made each second.
         self._loop = asyncio.get_running_loop()
-        self._running = asyncio.create_task(self._run(), name="commit-engine")
 
     async def close(self) -> None:
         """Settle everything that waits, then stop."""
         self._closing = True
-        self._arrived.set()
-        if self._running is not None:
-            await self._running
+        if not self._gathering.idle:
+            await self._idle.wait()
 
     async def post(self, command: PostingCommand) -> Outcome:
         """Wait until the command is settled. Cancelling the caller does not cancel the commit.
@@ -108,7 +106,7 @@ class CommitEngine:
         if batch is not None:
             batch.join()
         self._gathering.add(Waiting(command, answer, batch))
-        self._arrived.set()
+        self._look_soon()
         return answer
 
     @asynccontextmanager
@@ -125,14 +123,20 @@ class CommitEngine:
             yield
         finally:
             self._gathering.release(reservation)
-            self._arrived.set()
+            self._look_soon()
 
-    async def _run(self) -> None:
-        while not (self._closing and self._gathering.idle):
-            await self._arrived.wait()
-            self._arrived.clear()
-            while (group := self._gathering.begin(at_once=self._ledger.groups_at_once)) is not None:
-                self._commit(group)
+    def _look_soon(self) -> None:
+        """Begin the next groups, but after everything that arrives at this moment: it is to be in them."""
+        if not self._looking:
+            self._looking = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        while (group := self._gathering.begin(at_once=self._ledger.groups_at_once)) is not None:
+            self._commit(group)
+        if self._closing and self._gathering.idle:
+            self._idle.set()
 
     def _commit(self, group: Group) -> None:
         place = self._ledger.take_place()
@@ -144,7 +148,7 @@ class CommitEngine:
             place.leave()
             del self._commits[commit]
             self._gathering.end(group)
-            self._arrived.set()
+            self._look_soon()
 
         commit.add_done_callback(ended)
 
@@ -189,14 +193,14 @@ class CommitEngine:
             await self._settle(half, place, _nobody)
 
     def _answer(self, members: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
-        if members:
-            _group_size.observe(len(members))
         for waiting, outcome in zip(members, outcomes, strict=True):
             self._in_flight.discard(waiting.command.idempotency_id)
             if waiting.batch is not None:
                 waiting.batch.end(None)
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
+        if members:
+            _group_size.observe(len(members))
         posted = [
             outcome.transaction for outcome in outcomes if not outcome.replayed and not outcome.key_reused
         ]

@@ -53,6 +53,11 @@ class Place:
         self._own.changed = {}
         self._own.news.set()
 
+    @property
+    def is_first(self) -> bool:
+        """Whether there is nobody to wait for."""
+        return self._next_before() is None
+
     async def until_those_before_are_decided(self) -> None:
         """Wait until it is known what those before are about to commit."""
         while (before := self._next_before()) is not None and not before.decided:

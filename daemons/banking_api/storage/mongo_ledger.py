@@ -206,6 +206,8 @@ class MongoLedger:
             TransientError: those before take too long; nothing was written.
         """
         place.begin()
+        if place.is_first:
+            return
         try:
             async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
                 if reading.failed_before or not self._writers.alone:

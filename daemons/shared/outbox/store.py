@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Database, Document, Session
+from daemons.shared.mongo import Database, Document, Session, insert_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class OutboxStore:
         They go out in the order of the entries' ids; an id may be made beforehand to take its place.
         """
         entry = {"_id": id_ or new_id(), "events": events, "body": body}
-        await self._entries.insert_one(entry, session=session)
+        await insert_all(self._entries, [entry], session=session)
 
     async def oldest(self, *, events: int, since: UUID | None) -> list[OutboxEntry]:
         """Return the oldest unpublished entries, until they hold so many events or there are no more.
