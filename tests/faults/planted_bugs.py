@@ -6,7 +6,6 @@ test that has to catch it.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +15,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from daemons.banking_api.domain import decision, journal
 from daemons.banking_api.services.succession import Batch
-from daemons.banking_api.storage import mongo_accounts, mongo_ledger, working_set
+from daemons.banking_api.storage import known_accounts, mongo_accounts, working_set
 from daemons.banking_api.storage.commit_order import Place
+from daemons.banking_api.storage.known_accounts import KnownAccounts
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.banking_api.storage.schema import HISTORY_INDEX
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.shared import mongo
 from daemons.shared.kafka import consumer
+from daemons.shared.outbox import store
 from daemons.shared.outbox.store import OutboxStore
 
 
@@ -44,20 +45,10 @@ def _not_unique(name: str) -> None:
 
 
 def _outbox_outside_the_transaction() -> None:
-    for method in ("insert_one", "insert_many"):
-        _without_session("outbox", method)
+    async def outside(collection: Any, documents: Any, **_session: Any) -> None:
+        await collection.insert_many(documents)
 
-
-def _without_session(collection: str, method: str) -> None:
-    original = getattr(AsyncCollection, method)
-
-    @functools.wraps(original)
-    def outside(self: Any, *more: Any, **named: Any) -> Any:
-        if self.name == collection:
-            named.pop("session", None)
-        return original(self, *more, **named)
-
-    setattr(AsyncCollection, method, outside)
+    store.insert_all = outside
 
 
 def _auto_commit() -> None:
@@ -117,7 +108,7 @@ def _refusals_on_stale_knowledge() -> None:
     async def trusting(*_: Any) -> None:
         """Whatever is known will do."""
 
-    MongoLedger._confirm = trusting  # type: ignore[method-assign]
+    KnownAccounts.confirm = trusting  # type: ignore[method-assign]
 
 
 def _changes_take_no_number() -> None:
@@ -137,7 +128,7 @@ def _kept_before_the_commit() -> None:
     write = MongoLedger._write
 
     async def hasty(self: Any, decided: Any, *more: Any) -> None:
-        self._working_set.keep(decided.changed.values())
+        self._accounts._working_set.keep(decided.changed.values())
         await write(self, decided, *more)
 
     MongoLedger._write = hasty  # type: ignore[method-assign]
@@ -164,7 +155,7 @@ def _notes_tell_no_status() -> None:
     def careless(account: Any, noted: Any) -> None:
         bring_up_to_date(account, dataclasses.replace(noted, status=account.status))
 
-    working_set.bring_up_to_date = mongo_ledger.bring_up_to_date = careless
+    working_set.bring_up_to_date = known_accounts.bring_up_to_date = careless
 
 
 def _changed_requests_are_replayed() -> None:

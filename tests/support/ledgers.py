@@ -46,7 +46,7 @@ class LedgerProcess:
         self.writers = LedgerWriters(database)
         self.writers.alone = alone
         self.ledger = MongoLedger(client, database, outbox, self.writers)
-        self.ledger._working_set = WorkingSet(limit=kept)
+        self.ledger._accounts._working_set = WorkingSet(limit=kept)
         self.accounts = MongoAccounts(client, database, outbox)
         self.history = AccountHistory(database)
         self.database = database

@@ -44,7 +44,7 @@ class Reads:
 
     def __init__(self, process: LedgerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         self.written = self.exact = self.attempts = 0
-        accounts, post = process.ledger._accounts, process.ledger._post
+        accounts, post = process.ledger._accounts._stored, process.ledger._post
         as_written, exact = accounts.as_written, accounts.exact
 
         async def counted_as_written(ids: set[str], *rest: object) -> object:
@@ -80,7 +80,7 @@ async def test_what_one_has_posted_the_other_knows_without_reading(
         assert await processes[turn % 2].pay(*((a, b) if turn % 3 else (b, a)), 1) == "completed"
     assert [(found.written, found.exact, found.attempts) for found in reads] == [(0, 0, 4), (0, 0, 4)]
     exact = await one.exact(a, b)
-    assert other.ledger._working_set.known([a, b]) == exact
+    assert other.ledger._accounts._working_set.known([a, b]) == exact
 
 
 async def test_a_note_tells_the_whole_state_that_a_number_stands_for(processes: Pair) -> None:
@@ -96,7 +96,7 @@ async def test_a_note_tells_the_whole_state_that_a_number_stands_for(processes: 
     [outcome] = await one.post([corrected])
     assert told(outcome) == "completed"
     assert await other.pay(a, b, 1) == "account_frozen"
-    [known] = other.ledger._working_set.known([a]).values()
+    [known] = other.ledger._accounts._working_set.known([a]).values()
     assert (known.status, known.balance_minor, known.sequence) == (AccountStatus.FROZEN, 104, 4)
 
 
@@ -110,13 +110,13 @@ async def test_whoever_has_missed_too_many_turns_forgets_what_it_knew(
     for _ in range(4):
         assert await one.pay(a, b, 1) == "completed"
     assert await other.pay(a, b, 1) == "completed"
-    assert other.ledger._working_set.known([c])
+    assert other.ledger._accounts._working_set.known([c])
     for _ in range(5):
         assert await one.pay(a, b, 1) == "completed"
     reads = Reads(other, monkeypatch)
     assert await other.pay(a, b, 1) == "completed"
     assert (reads.written, reads.attempts) == (2, 2)
-    assert not other.ledger._working_set.known([c])
+    assert not other.ledger._accounts._working_set.known([c])
     assert [note["turn"] for note in await _notes(one)] == list(range(10, 14))
 
 
@@ -173,15 +173,15 @@ async def test_what_a_turn_shows_is_believed_once_it_is_committed(
     one, other = processes
     a, b = await one.open(2, balance=100)
     assert await other.pay(a, b, 1) == "completed"
-    [before] = other.ledger._working_set.known([a]).values()
+    [before] = other.ledger._accounts._working_set.known([a]).values()
     assert await one.pay(a, b, 1) == "completed"
     with undone(other):
         await other.pay(a, b, 1)
-    assert other.ledger._working_set.known([a]) == {a: before}
+    assert other.ledger._accounts._working_set.known([a]) == {a: before}
     reads = Reads(other, monkeypatch)
     assert await other.pay(a, b, 1) == "completed"
     assert (reads.written, reads.exact, reads.attempts) == (0, 0, 1)
-    assert other.ledger._working_set.known([a])[a].balance_minor == 97
+    assert other.ledger._accounts._working_set.known([a])[a].balance_minor == 97
 
 
 async def test_a_turn_that_is_never_over_keeps_nobody(processes: Pair) -> None:

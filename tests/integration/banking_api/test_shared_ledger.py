@@ -284,8 +284,8 @@ async def test_accounts_without_room_are_written_down_and_read_again(
         for _ in range(60):
             sender, receiver = dice.sample(accounts, 2)
             assert await process.pay(sender, receiver, 1) == "completed"
-            assert len(process.ledger._working_set._kept) <= 3
-        known = set(process.ledger._working_set._kept)
+            assert len(process.ledger._accounts._working_set._kept) <= 3
+        known = set(process.ledger._accounts._working_set._kept)
         found = await process.exact(*accounts)
         for account in set(accounts) - known:
             assert await process.written(account) == (found[account].balance_minor, found[account].sequence)
@@ -372,7 +372,7 @@ async def test_a_group_that_cannot_be_written_leaves_nothing_behind_in_what_is_k
     assert await one.pay(a, b, 1) == "completed"
     with undone(one):
         await one.post([transfer(a, b, 50), funding(a, 7)])
-    known = one.ledger._working_set.known([a])[a]
+    known = one.ledger._accounts._working_set.known([a])[a]
     assert (known.balance_minor, known.sequence) == (99, 2)
     assert await one.pay(a, b, 99) == "completed"
 
