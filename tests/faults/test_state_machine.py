@@ -151,8 +151,7 @@ class BankMachine(RuleBasedStateMachine):
     def touched_accounts_are_the_models(self) -> None:
         """Where the model moves nothing, the account is looked at in the end: fewer looks in every step."""
         for number in sorted(self.touched):
-            owner = stage.people[self.model.accounts[number].owner]
-            self._assert_is_the_models(stage.do(owner.get(f"/accounts/{number}")).json())
+            self._assert_is_the_models(_read(self.model.accounts[number].owner, f"/accounts/{number}"))
         self.touched.clear()
 
     def _assert_is_the_models(self, shown: dict[str, Any]) -> None:
@@ -163,13 +162,13 @@ class BankMachine(RuleBasedStateMachine):
         if not self.numbers:
             return
         for owner in PEOPLE:
-            for shown in stage.do(stage.people[owner].get(f"/accounts?limit={ACCOUNTS}")).json()["items"]:
+            for shown in _read(owner, f"/accounts?limit={ACCOUNTS}")["items"]:
                 if shown["id"] in self.model.accounts:
                     self._assert_is_the_models(shown)
             for number in self.numbers:
                 if self.model.accounts[number].owner == owner:
-                    lines = stage.do(stage.people[owner].get(f"/accounts/{number}/transactions?limit=200"))
-                    booked = [line for line in lines.json()["items"] if line["status"] == "completed"]
+                    lines = _read(owner, f"/accounts/{number}/transactions?limit=200")["items"]
+                    booked = [line for line in lines if line["status"] == "completed"]
                     total = sum(_minor(line) for line in booked)
                     assert total == self.model.accounts[number].balance_minor
 
@@ -187,6 +186,12 @@ class BankMachine(RuleBasedStateMachine):
         if code == "completed":
             assert (answer.headers.get("Idempotent-Replayed") == "true") is replayed
             self.touched |= {asked.receiver} | ({asked.sender} if asked.sender else set())
+
+
+def _read(owner: str, path: str) -> dict[str, Any]:
+    answer = stage.do(stage.people[owner].get(path))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
 
 
 def _told(answer: httpx.Response) -> str:

@@ -77,7 +77,12 @@ def _run(test: str, bug: str) -> tuple[bool, str, float]:
     failed = (
         done.returncode == _TESTS_FAILED and re.search(r"^FAILED ", done.stdout, re.MULTILINE) is not None
     )
-    said = [line[1:].strip() for line in done.stdout.splitlines() if re.match(r"E   +\S", line)]
+    # Hypothesis ends a run of a test by an exception of its own, which stands before what went wrong in it.
+    said = [
+        line[1:].strip()
+        for line in done.stdout.splitlines()
+        if re.match(r"E   +\S", line) and "hypothesis.errors.StopTest" not in line
+    ]
     return failed, (said[0] if said else done.stdout[-200:])[:110], time.monotonic() - started
 
 
