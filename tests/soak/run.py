@@ -1,9 +1,10 @@
 """`python -m tests.soak.run --seed N --hours H`: random faults from a seed, under load, for hours.
 
 The seed decides which faults come in which order; how they meet the load is the machine's doing. Every
-`ROUND` faults everything is healed and held to the invariants; they are watched all the while. In between the
-crash points and the state machine run at length. Status 1 and the faults of the failing round when anything
-was lost or came twice.
+`ROUND` faults everything is healed and held to the invariants; they are watched all the while. In between
+come the suites whose faults are not drawn: one key a hundred times at once, poisoned records and rebalances,
+every route by every caller, crash points and the state machine at length, and Schemathesis on each daemon.
+Status 1 and the faults of the failing round when anything was lost or came twice.
 """
 
 import argparse
@@ -30,7 +31,13 @@ from tests.soak.catalogue import FAULTS, Stage
 ROOT = Path(__file__).parents[2]
 ROUND = 12
 ROUNDS_OF_ONE_BANK = 10
-_SUITES = ("tests/faults/test_state_machine.py", "tests/faults/test_crash_points.py")
+_SUITES = (
+    "tests/faults/test_conversations.py",
+    "tests/integration/notifier",
+    "tests/guards/test_callers.py",
+    "tests/faults/test_crash_points.py",
+    "tests/faults/test_state_machine.py",
+)
 
 
 class Soak:
@@ -113,16 +120,18 @@ class Soak:
 
     def _suites(self) -> None:
         environment = {
-            **os.environ,
             "CRASH_ROUNDS": "3",
             "MACHINE_EXAMPLES": "400",
             "MACHINE_STEPS": "100",
+            "SCHEMATHESIS_CASES": "5000",
+            **os.environ,
         }
         seed = self._dice.randrange(1 << 30)
-        command = [sys.executable, "-m", "pytest", "-q", f"--hypothesis-seed={seed}", *_SUITES]
-        command += ["-o", "timeout=7200"]
+        suites = ["pytest", "-q", f"--hypothesis-seed={seed}", *_SUITES, "-o", "timeout=7200"]
+        schemathesis = ["tests.evidence.schemas", "--cases", environment["SCHEMATHESIS_CASES"]]
         sys.stdout.flush()
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        for module in (schemathesis, suites):
+            subprocess.run([sys.executable, "-m", *module], cwd=ROOT, env=environment, check=True)
 
 
 def main() -> int:
