@@ -26,10 +26,6 @@ _log = structlog.get_logger()
 class OutOfDateError(Exception):
     """A refusal rests on accounts that have changed since; nothing was written."""
 
-    def __init__(self, accounts: set[str]) -> None:
-        super().__init__(accounts)
-        self.accounts = accounts
-
 
 @dataclass(slots=True)
 class Doubts:
@@ -109,18 +105,28 @@ class KnownAccounts:
                     accounts[id_] = account
         return accounts
 
-    async def confirm(self, doubtful: Mapping[str, int], sure: set[str], session: Session) -> None:
-        """Go on only if the accounts are still what refusals took them for; of some that is sure.
+    async def confirm(
+        self,
+        doubtful: Mapping[str, int],
+        uncommitted: Mapping[str, LedgerAccount],
+        doubts: Doubts,
+        session: Session,
+    ) -> None:
+        """Go on only if the accounts are still what refusals took them for.
+
+        Of those that were searched for that is sure. Those that groups before are about to change are what
+        these leave of them by the time that this group is committed.
 
         Raises:
-            OutOfDateError: some are not.
+            OutOfDateError: some are not; they are searched for the next time.
         """
-        open_to_doubt = doubtful.keys() - sure
+        open_to_doubt = doubtful.keys() - doubts.exact - uncommitted.keys()
         if open_to_doubt:
             now = await self._stored.exact(open_to_doubt, session)
             changed = {id_ for id_, account in now.items() if account.sequence != doubtful[id_]}
             if changed:
-                raise OutOfDateError(changed)
+                doubts.exact |= changed
+                raise OutOfDateError
 
     def find_taken(self, account: str, number: int, doubts: Doubts) -> None:
         """Learn that somebody has given an account's next number already."""

@@ -161,9 +161,7 @@ class MongoLedger:
                     posted = await run_transaction(self._client, attempt)
                 except DuplicateKeyError as error:
                     self._learn(attempts, error)
-                except OutOfDateError as error:
-                    attempts.doubts.exact |= error.accounts
-                except UndoneError:
+                except (OutOfDateError, UndoneError):
                     continue
                 else:
                     self._settled.add(_keys(attempts.commands))
@@ -189,6 +187,7 @@ class MongoLedger:
         """
         place.begin()
         if place.is_first:
+            # The rule for lone commands: no timer need be set for them.
             return
         try:
             async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
@@ -225,9 +224,7 @@ class MongoLedger:
         place.decide(decision.changed)
         # Events go out in the order of these ids, which is the order of the decisions.
         entry_id = new_id()
-        # What those before leave of an account is what it is at the moment when they are committed.
-        sure = attempts.doubts.exact | uncommitted.keys()
-        await self._accounts.confirm(decision.doubtful, sure, session)
+        await self._accounts.confirm(decision.doubtful, uncommitted, attempts.doubts, session)
         await self._write(decision, entry_id, session)
         if turn.number is not None:
             await self._turns.leave_note(turn.number, decision.changed.values(), session)
