@@ -1,7 +1,8 @@
 """Sends what Schemathesis makes of each daemon's OpenAPI document, well-formed and not, to the real daemon.
 
 `python -m tests.evidence.schemas --cases 5000` prints per daemon how many cases were sent and what was
-answered; it exits 1 if anything was answered with a 5xx.
+answered; it exits 1 if anything was answered with a 5xx. It sends the same cases each time unless a `--seed`
+asks for others.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 import requests
 import schemathesis
 import structlog
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
@@ -84,8 +85,13 @@ def _is_ended(answer: requests.Response) -> bool:
     return answer.status_code == HTTPStatus.NO_CONTENT
 
 
-async def exercise(whole: WholeBank, callers: Callers, daemon: str, *, cases: int) -> Answered:
-    """Send at least so many cases to one daemon, spread over its operations."""
+async def exercise(
+    whole: WholeBank, callers: Callers, daemon: str, *, cases: int, drawn_by: int | None = None
+) -> Answered:
+    """Send at least so many cases to one daemon, spread over its operations.
+
+    Without a seed (`drawn_by`) they are the same each time.
+    """
     origin, answered = whole.origins[daemon], Answered()
     document = (await whole.bank.http.get(f"{origin}/openapi.json")).json()
     expendables = Expendables(whole.bank)
@@ -109,7 +115,7 @@ async def exercise(whole: WholeBank, callers: Callers, daemon: str, *, cases: in
                 internal = operation.path.startswith("/internal/")
                 headers = {**ordinary, **(service if internal else {SERVICE_TOKEN_HEADER: None})}
                 for mode in _MODES:
-                    _send(operation, mode, each, sender, headers, expendable and expendable.person)
+                    _send(operation, mode, each, drawn_by, sender, headers, expendable and expendable.person)
 
     loop = asyncio.get_running_loop()
     await asyncio.to_thread(run)
@@ -120,6 +126,7 @@ def _send(
     operation: Any,
     mode: GenerationMode,
     examples: int,
+    drawn_by: int | None,
     sender: _Sender,
     headers: Mapping[str, Any],
     expendable: Person | None,
@@ -128,7 +135,7 @@ def _send(
         max_examples=examples,
         deadline=None,
         database=None,
-        derandomize=True,
+        derandomize=drawn_by is None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
@@ -136,6 +143,8 @@ def _send(
     def run(case: Any) -> None:
         sender.send(case, headers, expendable)
 
+    if drawn_by is not None:
+        run = seed(drawn_by)(run)
     with warnings.catch_warnings():
         # What Hypothesis thinks of its own strategies is no fault of ours.
         warnings.simplefilter("ignore")
@@ -147,7 +156,7 @@ def _send(
                 raise
 
 
-async def _main(cases: int) -> int:
+async def _main(cases: int, drawn_by: int | None) -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     # There is no Kafka here on purpose; its client would say so all the time.
     logging.disable()
@@ -157,7 +166,7 @@ async def _main(cases: int) -> int:
             callers = Callers(whole)
             await callers.prepare()
             for daemon in whole.origins:
-                answered = await exercise(whole, callers, daemon, cases=cases)
+                answered = await exercise(whole, callers, daemon, cases=cases, drawn_by=drawn_by)
                 statuses = ", ".join(
                     f"{status}: {count}" for status, count in sorted(answered.statuses.items())
                 )
@@ -174,4 +183,6 @@ async def _main(cases: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=5000, help="at least so many for each daemon")
-    sys.exit(asyncio.run(_main(parser.parse_args().cases)))
+    parser.add_argument("--seed", type=int, default=None, help="draw other cases than those sent by default")
+    options = parser.parse_args()
+    sys.exit(asyncio.run(_main(options.cases, options.seed)))

@@ -126,9 +126,9 @@ class Soak:
             "SCHEMATHESIS_CASES": "5000",
             **os.environ,
         }
-        seed = self._dice.randrange(1 << 30)
+        seed, cases = self._dice.randrange(1 << 30), environment["SCHEMATHESIS_CASES"]
         suites = ["pytest", "-q", f"--hypothesis-seed={seed}", *_SUITES, "-o", "timeout=7200"]
-        schemathesis = ["tests.evidence.schemas", "--cases", environment["SCHEMATHESIS_CASES"]]
+        schemathesis = ["tests.evidence.schemas", "--cases", cases, "--seed", str(seed)]
         sys.stdout.flush()
         for module in (schemathesis, suites):
             subprocess.run([sys.executable, "-m", *module], cwd=ROOT, env=environment, check=True)
