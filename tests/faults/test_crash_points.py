@@ -70,7 +70,7 @@ async def crashing_bank(shared_bank: FaultBank, mongo: MongoServer) -> AsyncIter
     await mongo.command({"setParameter": 1, "transactionLifetimeLimitSeconds": lifetime})
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1800 * ROUNDS)
 @pytest.mark.parametrize("kind", list(SURE_POINTS))
 async def test_crashes_at_every_point_lose_nothing(
     crashing_bank: FaultBank, kind: str, tallies: Tallies

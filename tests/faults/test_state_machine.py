@@ -5,6 +5,7 @@ Two banking_api serve it, and each believes what it knows of the accounts: a req
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -27,10 +28,13 @@ from hypothesis.stateful import (
 from tests.faults.bank_model import Asked, BankModel, ModelAccount
 from tests.faults.planting import chosen_bug, plant_chosen_bug
 from tests.support.bank import CLOSED_PORT, Person, running_bank
+from tests.support.callers import sign_in_again
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "200"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "50"))
 ACCOUNTS = 4
+SIGN_IN_AGAIN_SECONDS = 240
+"""Many runs take longer than a session token is good for."""
 ResultT = TypeVar("ResultT")
 PEOPLE = ("alice", "bob")
 people = st.sampled_from(PEOPLE)
@@ -49,12 +53,20 @@ class Stage:
     def __init__(self, runner: asyncio.Runner, addresses: list[str]) -> None:
         self._runner = runner
         self._addresses = addresses
+        self._signed_in = time.monotonic()
         self.people: dict[str, Person] = {}
         self.operator: Person
 
     def at(self, place: int, person: Person) -> Person:
         """The person, in front of one of the two."""
         return replace(person, banking_api=self._addresses[place])
+
+    def keep_signed_in(self) -> None:
+        """Give everybody a new session before the old one ends."""
+        if time.monotonic() > self._signed_in + SIGN_IN_AGAIN_SECONDS:
+            self._signed_in = time.monotonic()
+            for person in (*self.people.values(), self.operator):
+                self.do(sign_in_again(person))
 
     def do(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
         return self._runner.run(coroutine)
@@ -85,6 +97,7 @@ class BankMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        stage.keep_signed_in()
         self.model = BankModel()
         self.numbers: list[str] = []
         self.touched: set[str] = set()
@@ -208,7 +221,7 @@ def _minor(money: dict[str, Any]) -> int:
     return int(str(money["amount"]).replace(".", ""))
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600 + EXAMPLES * STEPS // 5)
 def test_the_bank_is_as_the_model_says() -> None:
     run_state_machine_as_test(
         BankMachine,
