@@ -1,14 +1,15 @@
 """The composition root: every part of banking_api is made, started and stopped here."""
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import structlog
 from aiohttp import web
 
 from daemons.banking_api.domain.account_number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD
+from daemons.banking_api.domain.journal import JournalTransaction
 from daemons.banking_api.handlers import accounts, ledger, transactions
 from daemons.banking_api.handlers.keys import (
     ACCOUNTS_KEY,
@@ -33,11 +34,12 @@ from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.services.witness import AccountWitness, BookingWitness
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.storage.account_history import AccountHistory
+from daemons.banking_api.storage.just_committed import JustCommitted
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_journal import MongoJournal
-from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
 from daemons.banking_api.storage.schema import ensure_schema
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.contracts.kafka_accounts import TOPICS
@@ -56,7 +58,7 @@ from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.topics import ensure_topics
-from daemons.shared.mongo import connect, ping
+from daemons.shared.mongo import Client, Database, connect, ping
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxStore
 from daemons.shared.startup import wait_until_done
@@ -117,18 +119,21 @@ def build(settings: BankingSettings) -> web.Application:
             await wait_until_done(approval_store.prepare)
             producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
-            relay = Relay(outbox, producer, EventEncoder(journal, directory).encode, prepare=prepare_kafka)
+            just_committed = JustCommitted(journal)
+            encode = EventEncoder(just_committed, directory).encode
+            relay = Relay(outbox, producer, encode, prepare=prepare_kafka)
             app[RELAY_KEY] = relay
             relay.start()
             stack.push_async_callback(relay.close)
-            writers = await stack.enter_async_context(LedgerWriters(database).signed_on())
-            ledger_store = MongoLedger(client, database, outbox, writers, BookingWitness(audit, approvals))
-            ledger_store.start()
-            stack.push_async_callback(ledger_store.close)
-            engine = CommitEngine(ledger_store, clock=utc_now, new_id=new_id, committed=relay.wake)
-            engine.start()
+
+            def committed(transactions: Sequence[JournalTransaction]) -> None:
+                just_committed.add(transactions)
+                relay.wake()
+
             # Last in, first out: the engine settles what waits while relay and producer still run.
-            stack.push_async_callback(engine.close)
+            ledger_store, engine = await stack.enter_async_context(
+                running_engine(client, database, outbox, committed, witness=BookingWitness(audit, approvals))
+            )
             app[ACCOUNTS_KEY] = Accounts(
                 account_store,
                 AccountWitness(audit, approvals),
@@ -151,6 +156,27 @@ def build(settings: BankingSettings) -> web.Application:
 
     app.cleanup_ctx.append(lifespan)
     return app
+
+
+@asynccontextmanager
+async def running_engine(
+    client: Client,
+    database: Database,
+    outbox: OutboxStore,
+    committed: Callable[[Sequence[JournalTransaction]], None],
+    *,
+    witness: Witness | None = None,
+) -> AsyncIterator[tuple[MongoLedger, CommitEngine]]:
+    """Run the engine over its ledger; at the end it settles what waits."""
+    async with AsyncExitStack() as stack:
+        writers = await stack.enter_async_context(LedgerWriters(database).signed_on())
+        ledger = MongoLedger(client, database, outbox, writers, witness)
+        ledger.start()
+        stack.push_async_callback(ledger.close)
+        engine = CommitEngine(ledger, clock=utc_now, new_id=new_id, committed=committed)
+        engine.start()
+        stack.push_async_callback(engine.close)
+        yield ledger, engine
 
 
 def _draw_payload() -> int:

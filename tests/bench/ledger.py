@@ -1,10 +1,11 @@
 """A ledger database with funded accounts, the real engine over it, and the proof that no money was lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from daemons.banking_api.app import running_engine as wired_engine
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
 from daemons.banking_api.domain.account_number import SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.domain.decision import Outcome
@@ -16,13 +17,12 @@ from daemons.banking_api.domain.journal import (
 )
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.proof import prove_ledger
+from daemons.banking_api.storage.just_committed import JustCommitted
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
-from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts, _to_document
-from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.storage.mongo_journal import MongoJournal
 from daemons.banking_api.storage.schema import ensure_schema
 from daemons.shared.clock import utc_now
-from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client
 from daemons.shared.outbox.store import OutboxStore
 from tests.bench.payments import CURRENCY, Payments
@@ -89,20 +89,12 @@ async def create_ledger(client: Client, name: str, owners: Sequence[UUID]) -> Be
 
 
 @asynccontextmanager
-async def running_engine(
-    ledger: BenchLedger, *, committed: Callable[[], None] = lambda: None
-) -> AsyncIterator[CommitEngine]:
-    """Run the product's engine in this process, wired as banking_api wires it; its events stay put."""
-    async with LedgerWriters(ledger.database).signed_on() as writers:
-        store = MongoLedger(ledger.client, ledger.database, ledger.outbox, writers)
-        store.start()
-        engine = CommitEngine(store, clock=utc_now, new_id=new_id, committed=committed)
-        engine.start()
-        try:
-            yield engine
-        finally:
-            await engine.close()
-            await store.close()
+async def running_engine(ledger: BenchLedger) -> AsyncIterator[CommitEngine]:
+    """Run the product's engine in this process; its events stay put."""
+    just_committed = JustCommitted(MongoJournal(ledger.database))
+    wired = wired_engine(ledger.client, ledger.database, ledger.outbox, just_committed.add)
+    async with wired as (_, engine):
+        yield engine
 
 
 def _account(number: str, owner: UUID) -> Account:

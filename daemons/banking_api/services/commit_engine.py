@@ -19,7 +19,7 @@ import structlog
 from prometheus_client import Histogram
 
 from daemons.banking_api.domain.decision import GroupDecision, Outcome, Preview, decide_group, preview_command
-from daemons.banking_api.domain.journal import PostingCommand
+from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.services.gathering import Gathering, Group, Waiting
 from daemons.banking_api.services.succession import Batch, before_not_settled
 from daemons.banking_api.storage.commit_order import Place
@@ -46,7 +46,7 @@ class CommitEngine:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], UUID],
-        committed: Callable[[], None],
+        committed: Callable[[Sequence[JournalTransaction]], None],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -170,8 +170,10 @@ class CommitEngine:
         except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request gets an answer
             await self._isolate(members, place, error)
         else:
+            posted = [found.transaction for found in outcomes if not (found.replayed or found.key_reused)]
             self._answer(members, outcomes)
-            self._committed()
+            self._count(posted)
+            self._committed(posted)
 
     def _decide(
         self, commands: Sequence[PostingCommand], accounts: Accounts, stored: Stored
@@ -201,9 +203,9 @@ class CommitEngine:
                 waiting.answer.set_result(outcome)
         if members:
             _group_size.observe(len(members))
-        posted = [
-            outcome.transaction for outcome in outcomes if not outcome.replayed and not outcome.key_reused
-        ]
+
+    @staticmethod
+    def _count(posted: Sequence[JournalTransaction]) -> None:
         for (kind, status), count in Counter((found.kind, found.status) for found in posted).items():
             _posted.labels(kind.value, status.value).inc(count)
 

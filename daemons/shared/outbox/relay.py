@@ -31,6 +31,9 @@ RECENT = timedelta(minutes=1)
 """Longer than any commit takes, so that nothing is written behind the relay's back but by a wrong clock."""
 SWEEP_SECONDS = 20.0
 _LOOK_SECONDS = 0.5
+_MANY_EVENTS = 16
+_GATHER_SECONDS = 0.02
+"""While many events come, some more are let come: reading and removing cost the same for few and many."""
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 
@@ -95,7 +98,7 @@ class Relay:
         while not self._closing.is_set():
             self._wake.clear()
             try:
-                busy = await self._publish_once()
+                published = await self._publish_once()
             except (PyMongoError, TransientError) as error:
                 self._failure = str(error)
                 _log.warning("relay will try again", reason=str(error), seconds=backoff)
@@ -105,8 +108,10 @@ class Relay:
             else:
                 self._failure = None
                 backoff = _FIRST_BACKOFF_SECONDS
-                if not busy:
+                if published == 0:
                     await _pause(self._wake, _LOOK_SECONDS)
+                elif _MANY_EVENTS <= published < EVENTS_AT_ONCE:
+                    await _pause(self._closing, _GATHER_SECONDS)
                 continue
             await _pause(self._closing, backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
@@ -115,24 +120,24 @@ class Relay:
         """Return None while events go out, else what keeps them; the outbox holds them meanwhile."""
         return self._failure
 
-    async def _publish_once(self) -> bool:
-        """Publish the oldest entries; False when there was nothing to do here."""
+    async def _publish_once(self) -> int:
+        """Publish the oldest entries; returns how many events that were, none if there is nothing to do."""
         if not self._prepared:
             await self._prepare()
             self._prepared = True
         if not await self._holds_lease():
-            return False
+            return 0
         entries = [entry for entry in await self._next_entries() if entry.id not in self._removing]
         if not entries:
             await self._end_removal()
-            return False
+            return 0
         records = await self._encode(entries)
         await self._producer.publish(records)
         await self._end_removal()
         self._reached = entries[-1].id
         self._begin_removal(entries)
         _published.inc(len(records))
-        return True
+        return len(records)
 
     def _begin_removal(self, entries: Sequence[OutboxEntry]) -> None:
         """Remove what Kafka has confirmed while the next entries are read: nobody waits for it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -70,7 +70,8 @@ async def test_a_debit_waits_for_a_second_person_and_is_told_in_all_books(bank: 
     # Journal and outbox are one commit; what goes out is made from the journal.
     stored = await bank.ledger["journal"].find_one({"corrects": {"$exists": True}, "to": "adjustment:EUR"})
     assert stored is not None
-    assert event_of(from_document(stored)).type == "AccountAdjusted"
+    users: dict[UUID, dict[str, Any]] = {stored["initiator"]: {}, stored["from_owner"]: {}}
+    assert event_of(from_document(stored), users).type == "AccountAdjusted"
     assert await desk.proof_holds()
 
 

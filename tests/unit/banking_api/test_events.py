@@ -15,6 +15,10 @@ from daemons.banking_api.services.events import Event, event_of, tell_of_account
 from daemons.contracts.events import DATA_MODELS, EventType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
+USERS = {
+    ALICE: {"user_id": str(ALICE), "display_name": "Alice"},
+    BOB: {"user_id": str(BOB), "display_name": None},
+}
 NOW = datetime(2026, 11, 23, 5, 34, 42, 123000, tzinfo=UTC)
 
 
@@ -48,20 +52,20 @@ def parsed_as(event_type: str, data: dict[str, object]) -> dict[str, object]:
 
 
 def test_a_completed_transfer() -> None:
-    event = event_of(transaction(TransactionKind.TRANSFER))
+    event = event_of(transaction(TransactionKind.TRANSFER), USERS)
     assert (event.type, event.key, event.id) == ("TransactionCompleted", "1000000009", UUID(int=9))
     data = parsed(event)
     assert data["amount"] == {"amount": "12.34", "currency": "EUR"}
     assert data["sender"] == {
         "account_id": "1000000009",
-        "owner": {"user_id": str(ALICE), "display_name": None},
+        "owner": {"user_id": str(ALICE), "display_name": "Alice"},
         "sequence": 4,
     }
     assert data["occurred_at"] == "2026-11-23T05:34:42.123Z"
 
 
 def test_a_failed_transfer_tells_reason_and_accounts() -> None:
-    event = event_of(transaction(TransactionKind.TRANSFER, Failure("account_frozen", "Frozen.")))
+    event = event_of(transaction(TransactionKind.TRANSFER, Failure("account_frozen", "Frozen.")), USERS)
     data = parsed(event)
     assert event.type == "TransactionFailed"
     assert data["failure"] == {"code": "account_frozen", "detail": "Frozen."}
@@ -70,7 +74,7 @@ def test_a_failed_transfer_tells_reason_and_accounts() -> None:
 
 
 def test_a_funding() -> None:
-    event = event_of(transaction(TransactionKind.FUNDING))
+    event = event_of(transaction(TransactionKind.FUNDING), USERS)
     assert (event.type, event.key) == ("AccountFundedPayload", "1000000018")
     assert parsed(event)["receiver"]["sequence"] == 7  # type: ignore[index]
 
@@ -83,7 +87,7 @@ def test_a_correction() -> None:
         reference="booked twice",
         corrects=UUID(int=5),
     )
-    event = event_of(credit)
+    event = event_of(credit, USERS)
     assert (event.type, event.key) == ("AccountAdjusted", "1000000018")
     data = parsed(event)
     assert (data["direction"], data["reason"], data["corrects"]) == (
@@ -100,14 +104,15 @@ def test_a_correction() -> None:
         entries=(Entry("1000000018", -1234, 0, 8), Entry("adjustment:EUR", 1234, 1234, 1)),
         corrects=None,
     )
-    told = parsed(event_of(debit))
+    told = parsed(event_of(debit, USERS))
     assert (told["direction"], told["corrects"]) == ("debit", None)
     assert told["account"] == {
         "account_id": "1000000018",
         "owner": {"user_id": str(BOB), "display_name": None},
         "sequence": 8,
     }
-    failed = parsed(event_of(debit._replace(entries=(), failure=Failure("insufficient_funds", "No."))))
+    refused = debit._replace(entries=(), failure=Failure("insufficient_funds", "No."))
+    failed = parsed(event_of(refused, USERS))
     assert failed["kind"] == "adjustment"
 
 
