@@ -132,7 +132,7 @@ def build(settings: BankingSettings) -> web.Application:
 
             # Last in, first out: the engine settles what waits while relay and producer still run.
             ledger_store, engine = await stack.enter_async_context(
-                running_engine(client, database, outbox, committed, witness=BookingWitness(audit, approvals))
+                running_ledger(client, database, outbox, committed, witness=BookingWitness(audit, approvals))
             )
             app[ACCOUNTS_KEY] = Accounts(
                 account_store,
@@ -159,7 +159,7 @@ def build(settings: BankingSettings) -> web.Application:
 
 
 @asynccontextmanager
-async def running_engine(
+async def running_ledger(
     client: Client,
     database: Database,
     outbox: OutboxStore,
@@ -167,7 +167,7 @@ async def running_engine(
     *,
     witness: Witness | None = None,
 ) -> AsyncIterator[tuple[MongoLedger, CommitEngine]]:
-    """Run the engine over its ledger; at the end it settles what waits."""
+    """Run the ledger and the engine that posts to it; at the end it settles what waits."""
     async with AsyncExitStack() as stack:
         writers = await stack.enter_async_context(LedgerWriters(database).signed_on())
         ledger = MongoLedger(client, database, outbox, writers, witness)

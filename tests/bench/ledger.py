@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from daemons.banking_api.app import running_engine as wired_engine
+from daemons.banking_api.app import running_ledger
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
 from daemons.banking_api.domain.account_number import SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.domain.decision import Outcome
@@ -92,8 +92,8 @@ async def create_ledger(client: Client, name: str, owners: Sequence[UUID]) -> Be
 async def running_engine(ledger: BenchLedger) -> AsyncIterator[CommitEngine]:
     """Run the product's engine in this process; its events stay put."""
     just_committed = JustCommitted(MongoJournal(ledger.database))
-    wired = wired_engine(ledger.client, ledger.database, ledger.outbox, just_committed.add)
-    async with wired as (_, engine):
+    running = running_ledger(ledger.client, ledger.database, ledger.outbox, just_committed.add)
+    async with running as (_, engine):
         yield engine
 
 

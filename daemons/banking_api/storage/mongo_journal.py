@@ -9,6 +9,8 @@ from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.mongo import Database, Document
 
 _TRANSACTIONS: Document = {"kind": {"$ne": CHANGE}}
+_READ_AT_ONCE = 250
+"""Decoding as many takes some ten milliseconds, in which the event loop stands still."""
 Page = tuple[list[JournalTransaction], str | None]
 
 
@@ -36,7 +38,7 @@ class MongoJournal:
 
     async def by_id(self, transaction_ids: Sequence[UUID]) -> dict[UUID, JournalTransaction]:
         """Return the transactions that exist, by id."""
-        found = self._journal.find({"_id": {"$in": list(transaction_ids)}})
+        found = self._journal.find({"_id": {"$in": list(transaction_ids)}}).batch_size(_READ_AT_ONCE)
         return {document["_id"]: from_document(document) async for document in found}
 
     async def initiated(

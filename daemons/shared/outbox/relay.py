@@ -98,7 +98,7 @@ class Relay:
         while not self._closing.is_set():
             self._wake.clear()
             try:
-                published = await self._publish_once()
+                found = await self._publish_once()
             except (PyMongoError, TransientError) as error:
                 self._failure = str(error)
                 _log.warning("relay will try again", reason=str(error), seconds=backoff)
@@ -108,9 +108,9 @@ class Relay:
             else:
                 self._failure = None
                 backoff = _FIRST_BACKOFF_SECONDS
-                if published == 0:
+                if found == 0:
                     await _pause(self._wake, _LOOK_SECONDS)
-                elif _MANY_EVENTS <= published < EVENTS_AT_ONCE:
+                elif _MANY_EVENTS <= found < EVENTS_AT_ONCE:
                     await _pause(self._closing, _GATHER_SECONDS)
                 continue
             await _pause(self._closing, backoff)
@@ -121,13 +121,14 @@ class Relay:
         return self._failure
 
     async def _publish_once(self) -> int:
-        """Publish the oldest entries; returns how many events that were, none if there is nothing to do."""
+        """Publish the oldest entries; returns how many events were found, 0 if there was nothing to do."""
         if not self._prepared:
             await self._prepare()
             self._prepared = True
         if not await self._holds_lease():
             return 0
-        entries = [entry for entry in await self._next_entries() if entry.id not in self._removing]
+        found = await self._next_entries()
+        entries = [entry for entry in found if entry.id not in self._removing]
         if not entries:
             await self._end_removal()
             return 0
@@ -137,7 +138,11 @@ class Relay:
         self._reached = entries[-1].id
         self._begin_removal(entries)
         _published.inc(len(records))
-        return len(records)
+        events = sum(entry.events for entry in found)
+        if events >= EVENTS_AT_ONCE:
+            # There are more, and before these are removed the same would be found again.
+            await self._end_removal()
+        return events
 
     def _begin_removal(self, entries: Sequence[OutboxEntry]) -> None:
         """Remove what Kafka has confirmed while the next entries are read: nobody waits for it."""

@@ -12,6 +12,7 @@ from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database, Document, Session, insert_all
 
 _READ_AT_ONCE = 100
+"""Commits; each owes up to some hundred events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class OutboxStore:
     """The outbox in the database of the daemon that writes it."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._entries = database["outbox"]
         self._leases = database["leases"]
 
@@ -50,7 +52,7 @@ class OutboxStore:
         await insert_all(self._entries, [entry], session=session)
 
     async def oldest(self, *, events: int, since: UUID | None) -> list[OutboxEntry]:
-        """Return the oldest unpublished entries, until they hold so many events or there are no more.
+        """Return the oldest unpublished entries as of one moment, until they hold so many events.
 
         Args:
             events: how many are enough.
@@ -60,16 +62,18 @@ class OutboxStore:
         entries: list[OutboxEntry] = []
         held = 0
         query = {} if since is None else {"_id": {"$gte": since}}
-        found = self._entries.find_raw_batches(query, batch_size=_READ_AT_ONCE).sort("_id").limit(events)
-        raw: Any
-        async with found:
-            async for raw in found:
-                # A batch may hold many more events than are wanted, and decoding takes microseconds for each.
-                for document in decode_iter(raw, self._entries.codec_options):
-                    entries.append(OutboxEntry(document["_id"], document["body"], document["events"]))
-                    held += document["events"]
-                    if held >= events:
-                        return entries
+        # As of one moment: a cursor that goes on to what came later could miss what came before that.
+        async with self._database.client.start_session(snapshot=True) as session:
+            found = self._entries.find_raw_batches(query, batch_size=_READ_AT_ONCE, session=session)
+            raw: Any
+            async with found.sort("_id").limit(events) as batches:
+                async for raw in batches:
+                    # It may hold many more events than are wanted, and each id takes microseconds to decode.
+                    for document in decode_iter(raw, self._entries.codec_options):
+                        entries.append(OutboxEntry(document["_id"], document["body"], document["events"]))
+                        held += document["events"]
+                        if held >= events:
+                            return entries
         return entries
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:

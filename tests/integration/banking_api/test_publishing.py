@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
+import pytest
 from confluent_kafka import Consumer
 
 from daemons.contracts.events import DATA_MODELS, EventType
@@ -16,6 +17,7 @@ from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
 from daemons.shared.mongo import Session, connect, run_transaction
+from daemons.shared.outbox import relay as relay_module
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxEntry, OutboxStore
 from tests.support.bank import CLOSED_PORT, Bank, running_bank
@@ -167,6 +169,55 @@ async def test_several_relays_tell_everything_once(
             await producer.close()
     times = Counter(len(records) for records in listener.came.values())
     assert times == {1: 600}
+
+
+async def test_what_has_piled_up_is_published_without_pause(
+    mongo_uri: str, kafka_broker: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries are found again until they are removed; a relay that took that for the end would wait here."""
+    topic = f"piled-up-{database_name}"
+
+    async def encode(entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
+        return [
+            OutgoingRecord(topic, "k", b"{}", {"ce_id": f"{entry.id}-{number}"})
+            for entry in entries
+            for number in range(entry.events)
+        ]
+
+    async def prepare() -> None:
+        await ensure_topics(KafkaCluster(kafka_broker), [topic])
+
+    async with connect(mongo_uri, daemon="tests") as client:
+        outbox = OutboxStore(client[database_name])
+        count = 3 * relay_module.EVENTS_AT_ONCE // 400 + 1
+
+        async def commit(session: Session) -> None:
+            for _ in range(count):
+                await outbox.add({}, events=400, session=session)
+
+        await run_transaction(client, commit)
+        producer = EventProducer(KafkaCluster(kafka_broker), client_id="relay")
+        relay = Relay(outbox, producer, encode, prepare=prepare)
+        pause = relay_module._pause
+
+        async def pause_for_long(until: asyncio.Event, seconds: float) -> None:
+            await pause(until, 3600 if until in {relay._wake, relay._closing} else seconds)
+
+        monkeypatch.setattr(relay_module, "_pause", pause_for_long)
+        relay.start()
+
+        async def empty() -> bool:
+            return await outbox.pending_events() == 0
+
+        await eventually(empty)
+        await relay.close()
+        await producer.close()
+        # It paused for more; closing ends that.
+        assert relay._running is not None
+        assert not relay._running.cancelled()
+        async with listening(kafka_broker, [topic]) as listener:
+            await listener.until(lambda: len(listener.came) == count * 400)
+    assert all(len(records) == 1 for records in listener.came.values())
 
 
 async def test_a_cut_line_pays_at_most_once(bank: Bank) -> None:

@@ -67,7 +67,7 @@ async def test_a_debit_waits_for_a_second_person_and_is_told_in_all_books(bank: 
     assert record["approval"]["requested_by"]["display_name"] == "Olga"
     assert (record["before"]["balance"], record["after"]["balance"]) == ("100.00", "60.00")
     assert (record["after"]["direction"], record["after"]["corrects"]) == ("debit", desk.funded)
-    # Journal and outbox are one commit; what goes out is made from the journal.
+    # Journal and outbox are one commit; what goes out is made of the transaction.
     stored = await bank.ledger["journal"].find_one({"corrects": {"$exists": True}, "to": "adjustment:EUR"})
     assert stored is not None
     users: dict[UUID, dict[str, Any]] = {stored["initiator"]: {}, stored["from_owner"]: {}}
