@@ -115,7 +115,8 @@ class Soak:
         self.proofs += watch.proofs
         self.faults.update(struck)
         self.tallies.add("all of these", sum(struck.values()), tally)
-        sys.stdout.write(f"{sum(struck.values())} faults, {tally}\n")
+        kinds = ", ".join(f"{count} {name}" for name, count in sorted(struck.items()))
+        sys.stdout.write(f"{sum(struck.values())} faults ({kinds}); {tally}\n")
         sys.stdout.flush()
 
     def _suites(self) -> None:
