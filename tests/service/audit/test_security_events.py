@@ -2,28 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-import pymongo
 import pyotp
 import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
-from daemons.shared.audit.record import hash_of
 from daemons.shared.clock import utc_now
 from daemons.user_api.services.witness import SecurityEvent
-from tests.support.user_api import PASSWORD, MovableClock, Person, UserApi, new_email, running_user_api
+from tests.support.user_api import PASSWORD, MovableClock, UserApi, new_email, running_user_api
+from tests.support.user_audit import login, proof, trail
 
 WRONG = "wrong words"
 NEW_PASSWORD = "eleven loud herons"
 FREE = {"account_free_failures": 3, "address_free_failures": 1000}
 STRANGER = {"user_id": None, "display_name": "not signed in", "role": None}
-Record = dict[str, Any]
 
 
 class StoppedClock(MovableClock):
@@ -43,25 +39,6 @@ async def stopped(mongo_uri: str, database_name: str) -> AsyncIterator[tuple[Use
     clock = StoppedClock()
     async with running_user_api(mongo_uri, database_name, clock=clock, **FREE) as api:
         yield api, clock
-
-
-def trail(api: UserApi, *actions: str) -> list[Record]:
-    """Return the records of these actions, oldest first; all of them if none is named."""
-    return [record for record in api.stored("audit")["audit"] if not actions or record["action"] in actions]
-
-
-async def login(api: UserApi, email: str, password: str = PASSWORD, **more: str) -> httpx.Response:
-    headers = {"X_Request_Id": "trace-1", "X_Forwarded_For": "192.0.2.1"}
-    body = {"email": email, "password": password, **more}
-    return await api.call("POST", "/auth/login", body, **headers)
-
-
-async def proof(api: UserApi, reader: Person, anchor: Mapping[str, Any] | None = None) -> Record:
-    query = f"?count={anchor['count']}&hash={anchor['hash']}" if anchor else ""
-    answer = await api.call("GET", f"/audit/users/proof{query}", token=reader.token)
-    assert answer.status_code == 200, answer.text
-    document: Record = answer.json()
-    return document
 
 
 async def test_a_session_is_told_from_registration_to_its_end(user_api: UserApi) -> None:
@@ -342,66 +319,6 @@ async def test_records_are_found_by_action_actor_target_and_time(
     for wrong in ("yesterday", "2026-02-30T00:00:00Z", "2026-02-03", "2026-02-03T00:00:00+01:00", "1"):
         answer = await reader.call("GET", f"/audit/users?{urlencode({'since': wrong})}")
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "since")
-
-
-Tamper = Callable[[Any, Any], Awaitable[Any] | None]
-
-
-def _set(seq: int, **fields: Any) -> Tamper:
-    return lambda audit, _: audit.update_one({"_id": seq}, {"$set": fields}) and None
-
-
-def _rechain(audit: Any, heads: Any) -> None:
-    """Write the chain anew without its third record, head included, as whoever holds the database can."""
-    kept = [record for record in audit.find().sort("_id") if record["_id"] != 3]
-    previous = kept[0]["previous_hash"]
-    audit.delete_many({})
-    for seq, record in enumerate(kept, 1):
-        fields = {"seq": seq, **record, "previous_hash": previous}
-        del fields["_id"]
-        previous = fields["hash"] = hash_of(fields)
-        audit.insert_one({"_id": seq, **{name: value for name, value in fields.items() if name != "seq"}})
-    heads.update_one({}, {"$set": {"count": len(kept), "hash": previous}})
-
-
-def _cut_with_head(audit: Any, heads: Any) -> None:
-    last = audit.find_one({"_id": 5})
-    audit.delete_many({"_id": {"$gt": 5}})
-    heads.update_one({}, {"$set": {"count": 5, "hash": last["hash"]}})
-
-
-@pytest.mark.parametrize(
-    ("tamper", "problem", "by_anchor_alone"),
-    [
-        (_set(4, address="192.0.2.2"), "was changed", False),
-        (_set(4, reason="invalid_totp"), "was changed", False),
-        (_set(4, **{"after.account.failures": 2}), "was changed", False),
-        (_set(3, **{"after.device": "x"}), "was changed", False),
-        (lambda audit, _: audit.delete_one({"_id": 4}), "record 4 is missing", False),
-        (lambda audit, _: audit.delete_many({"_id": {"$gt": 5}}), "the head counts", False),
-        (_cut_with_head, "the trail ends before record", True),
-        (_rechain, "the trail ends before record", True),
-    ],
-)
-async def test_what_was_tampered_with_is_found_among_security_events_too(
-    mongo_uri: str, database_name: str, tamper: Tamper, problem: str, *, by_anchor_alone: bool
-) -> None:
-    async with running_user_api(mongo_uri, database_name) as api:
-        reader = await api.person(Role.SUPPORT)
-        await login(api, reader.email, WRONG)
-        await login(api, reader.email)
-        await login(api, new_email(), WRONG)
-        await api.register()
-        anchored = await proof(api, reader)
-        assert (anchored["holds"], anchored["head"]["count"]) == (True, len(trail(api)))
-        assert [record["action"] for record in trail(api)][2:5] == ["sign_in", "sign_in.refused", "sign_in"]
-        with pymongo.MongoClient[Record](mongo_uri, uuidRepresentation="standard") as client:
-            database = client[database_name]
-            tamper(database["audit"], database["audit_head"])
-        found = await proof(api, reader)
-        assert found["holds"] is by_anchor_alone
-        faults = (await proof(api, reader, anchored["head"]))["faults"]
-        assert any(problem in fault["problem"] for fault in faults), faults
 
 
 def test_every_event_has_a_name_that_a_filter_takes() -> None:
