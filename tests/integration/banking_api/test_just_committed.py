@@ -1,13 +1,14 @@
 """What this process has committed is at hand for its events, and told as the journal has it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from daemons.banking_api.app import running_ledger
-from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
+from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
 from daemons.banking_api.services.events import EventEncoder, tell_of_account
 from daemons.banking_api.storage.just_committed import JustCommitted
@@ -17,7 +18,16 @@ from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Session, run_transaction
 from daemons.shared.outbox.store import OutboxEntry, OutboxStore
-from tests.support.ledgers import CURRENCY, OWNER, LedgerProcess, funding, ledger_process, told, transfer
+from tests.support.ledgers import (
+    CURRENCY,
+    OWNER,
+    LedgerProcess,
+    funding,
+    ledger_process,
+    opened,
+    told,
+    transfer,
+)
 
 
 class Directory:
@@ -111,18 +121,7 @@ async def test_the_oldest_have_to_go(mongo_uri: str, database_name: str) -> None
 
 
 async def test_a_change_of_an_account_is_told_with_names(mongo_uri: str, database_name: str) -> None:
-    account = Account(
-        id="1000000009",
-        owner=UUID(int=1),
-        name=None,
-        type=AccountType.CHECKING,
-        status=AccountStatus.FROZEN,
-        status_reason="a test",
-        currency=CURRENCY,
-        balance_minor=0,
-        sequence=1,
-        opened_at=utc_now(),
-    )
+    account = replace(opened("1000000009"), status=AccountStatus.FROZEN, sequence=1)
     body = tell_of_account(
         account, change="frozen", reason="a test", by=UUID(int=2), event_id=new_id(), at=utc_now()
     )
