@@ -157,6 +157,8 @@ def main() -> int:
     sys.stdout.write("\n".join(["", "| fault | injected |", "|---|---:|", *rows, ""]))
     sys.stdout.write("\n".join(["", *soak.tallies.lines(), ""]))
     verdict = "nothing lost, nothing twice" if status == 0 else "FAILED"
+    if status == 0 and not soak.faults:
+        verdict, status = "nothing was tried: give it more hours", 1
     sys.stdout.write(f"{verdict}; books proved {soak.proofs} times under faults; seed {seed}\n")
     return status
 
