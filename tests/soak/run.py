@@ -156,8 +156,11 @@ def main() -> int:
     rows = [f"| {name} | {soak.faults[name]} |" for name in FAULTS]
     sys.stdout.write("\n".join(["", "| fault | injected |", "|---|---:|", *rows, ""]))
     sys.stdout.write("\n".join(["", *soak.tallies.lines(), ""]))
-    verdict = "nothing lost, nothing twice" if status == 0 else "FAILED"
-    if status == 0 and not soak.faults:
+    if status != 0:
+        verdict = "FAILED"
+    elif soak.faults:
+        verdict = "nothing lost, nothing twice"
+    else:
         verdict, status = "nothing was tried: give it more hours", 1
     sys.stdout.write(f"{verdict}; books proved {soak.proofs} times under faults; seed {seed}\n")
     return status

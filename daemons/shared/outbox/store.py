@@ -1,6 +1,7 @@
 """The outbox collection: one document per commit, telling which events that commit owes."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,20 +62,29 @@ class OutboxStore:
         """
         entries: list[OutboxEntry] = []
         held = 0
-        query = {} if since is None else {"_id": {"$gte": since}}
+        query: Document = {} if since is None else {"_id": {"$gte": since}}
         # As of one moment: a cursor that goes on to what came later could miss what came before that.
-        async with self._database.client.start_session(snapshot=True) as session:
-            found = self._entries.find_raw_batches(query, batch_size=_READ_AT_ONCE, session=session)
-            raw: Any
-            async with found.sort("_id").limit(events) as batches:
-                async for raw in batches:
-                    # It may hold many more events than are wanted, and each id takes microseconds to decode.
-                    for document in decode_iter(raw, self._entries.codec_options):
-                        entries.append(OutboxEntry(document["_id"], document["body"], document["events"]))
-                        held += document["events"]
-                        if held >= events:
-                            return entries
+        async with (
+            self._database.client.start_session(snapshot=True) as session,
+            aclosing(self._in_order(query, events, session)) as found,
+        ):
+            async for entry in found:
+                entries.append(entry)
+                held += entry.events
+                if held >= events:
+                    break
         return entries
+
+    async def _in_order(
+        self, query: Document, limit: int, session: Session
+    ) -> AsyncGenerator[OutboxEntry, None]:
+        """Yield entries by id. Only what is asked for is decoded: a reply may hold many more events."""
+        found = self._entries.find_raw_batches(query, batch_size=_READ_AT_ONCE, session=session)
+        raw: Any
+        async with found.sort("_id").limit(limit) as replies:
+            async for raw in replies:
+                for document in decode_iter(raw, self._entries.codec_options):
+                    yield OutboxEntry(document["_id"], document["body"], document["events"])
 
     async def remove(self, entries: Sequence[OutboxEntry]) -> None:
         """Forget entries that have been published."""
