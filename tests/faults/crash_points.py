@@ -141,10 +141,10 @@ def _wrap_consumer(points: CrashPoints) -> None:
             quick = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 200}
             super().__init__({**settings, **quick}, **named)
 
-        def commit(self, *arguments: Any, **named: Any) -> Any:
-            points.reach("before committing offsets")
-            result = super().commit(*arguments, **named)
-            points.reach("after committing offsets")
+        def store_offsets(self, *arguments: Any, **named: Any) -> Any:
+            points.reach("before storing offsets")
+            result = super().store_offsets(*arguments, **named)
+            points.reach("after storing offsets")
             return result
 
     consumer.Consumer = CrashingConsumer  # type: ignore[misc]

@@ -54,13 +54,10 @@ def _outbox_outside_the_transaction() -> None:
 def _auto_commit() -> None:
     class AutoCommitting(consumer.Consumer):  # type: ignore[misc]
         def __init__(self, settings: dict[str, Any], **named: Any) -> None:
-            automatic = {"enable.auto.commit": True, "enable.auto.offset.store": True}
-            super().__init__({**settings, **automatic, "auto.commit.interval.ms": 1}, **named)
+            automatic = {"enable.auto.offset.store": True, "auto.commit.interval.ms": 1}
+            super().__init__({**settings, **automatic}, **named)
 
         def store_offsets(self, *_more: Any, **_named: Any) -> None:
-            """Left to the library."""
-
-        def commit(self, *_more: Any, **_named: Any) -> None:
             """Left to the library."""
 
     consumer.Consumer = AutoCommitting  # type: ignore[misc]
@@ -75,7 +72,7 @@ def _commit_before_the_effect() -> None:
                     super().commit(message=message, asynchronous=False)
             return messages
 
-        def commit(self, *_more: Any, **_named: Any) -> None:
+        def store_offsets(self, *_more: Any, **_named: Any) -> None:
             """Done already."""
 
     consumer.Consumer = Hasty  # type: ignore[misc]

@@ -48,8 +48,8 @@ SURE_POINTS = {
         "after insert events",
         "before commitTransaction",
         "after commitTransaction",
-        "before committing offsets",
-        "after committing offsets",
+        "before storing offsets",
+        "after storing offsets",
     },
 }
 

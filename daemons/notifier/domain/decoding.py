@@ -10,6 +10,8 @@ from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES, EventType
 from daemons.notifier.domain.event import Event, EventData
 from daemons.shared.kafka.records import SPEC_VERSION, IncomingRecord
 
+LARGEST_VALUE_BYTES = 32 * 1024
+"""Ten times what an event of ours can have; a batch of such must fit a message to the database."""
 _LONGEST_SOURCE = 200
 _LONGEST_KEY = 100
 _FAULTS_TOLD = 3
@@ -81,6 +83,8 @@ def _time_of(record: IncomingRecord) -> datetime:
 def _data_of(record: IncomingRecord, event_type: EventType) -> EventData:
     if record.value is None:
         raise UndecodableError("the record has no value")
+    if len(record.value) > LARGEST_VALUE_BYTES:
+        raise UndecodableError(f"the value is larger than {LARGEST_VALUE_BYTES:,} bytes")
     try:
         return cast("EventData", DATA_MODELS[event_type].model_validate_json(record.value))
     except ValidationError as error:

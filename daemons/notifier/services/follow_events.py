@@ -118,7 +118,7 @@ class EventFollower:
     async def _look(self) -> bool:
         """Hand out the next events; True when there may be more at once."""
         if not self._subscriptions:
-            await self._skip_to_the_end_while_idle()
+            # Who follows next skips to the end first.
             return False
         events = await self._reader.events_after(
             self._last_found, selection=_EVERYTHING, limit=_EVENTS_AT_ONCE

@@ -4,19 +4,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from pymongo import ReturnDocument
+from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.notifier.domain.event import Event
 from daemons.notifier.domain.notification import Notification
 from daemons.notifier.storage.documents import event_document, notification_document
-from daemons.notifier.storage.schema import POSITION_COUNTER
-from daemons.shared.mongo import Database, Session, run_transaction
+from daemons.shared.mongo import Database, Session, insert_all, run_transaction
 
 Entry = tuple[Event, Notification]
 Alongside = Callable[[Sequence[Entry], Session], Awaitable[None]]
 """Is told which entries are new, and writes what must be written with them or not at all; may run again."""
+
+FIRST_POSITION = 1
 
 
 class MongoEventLog:
@@ -26,7 +27,10 @@ class MongoEventLog:
         self._client = database.client
         self._events = database["events"]
         self._notifications = database["notifications"]
-        self._counters = database["counters"]
+        self._end: int | None = None
+        """The position behind the last event that this process wrote."""
+        self._alone = False
+        """Nobody else had written in between, so the end need not be looked for: a wrong guess is refused."""
 
     async def append(self, entries: Sequence[Entry], *, alongside: Alongside | None = None) -> list[Entry]:
         """Write the entries whose events are not recorded yet, in one transaction, and return those.
@@ -37,55 +41,52 @@ class MongoEventLog:
         if not entries and alongside is None:
             return []
 
-        async def body(look: bool, session: Session) -> list[Entry]:
-            written = await self._append(entries, look, session) if entries else []
+        async def body(look: bool, session: Session) -> tuple[int, list[Entry]]:
+            fresh = await self._fresh(entries, session if look else None)
+            begin = await self._write(fresh, session) if fresh else 0
             if alongside is not None:
-                await alongside(written, session)
-            return written
+                await alongside(fresh, session)
+            return begin, fresh
 
         try:
             try:
-                return await run_transaction(self._client, partial(body, False))
+                begin, written = await run_transaction(self._client, partial(body, False))
             except DuplicateKeyError:
-                # Some have come before, which is rare: only now are they looked for.
-                return await run_transaction(self._client, partial(body, True))
+                # Another process has written, or some have come before, which is rare: only now are these
+                # looked for.
+                self._alone = False
+                begin, written = await run_transaction(self._client, partial(body, True))
         except (OutcomeUnknownError, DuplicateKeyError) as error:
             raise TransientError(
                 "unavailable", "The events may not have been recorded; try again."
             ) from error
+        if written:
+            self._alone = self._end in (None, begin)
+            self._end = begin + len(written)
+        return written
 
-    async def _append(self, entries: Sequence[Entry], look: bool, session: Session) -> list[Entry]:
-        known = await self._known([event.id for event, _ in entries], session) if look else set()
+    async def _fresh(self, entries: Sequence[Entry], session: Session | None) -> list[Entry]:
+        """The entries, each event once; with a session, without those whose events it finds recorded."""
         fresh: dict[UUID, Entry] = {}
         for entry in entries:
-            if entry[0].id not in known:
-                fresh.setdefault(entry[0].id, entry)
-        if not fresh:
-            return []
-        first = await self._take_positions(len(fresh), session)
-        written = list(fresh.values())
-        await self._events.insert_many(
-            [event_document(*entry, position=first + index) for index, entry in enumerate(written)],
-            session=session,
-        )
-        await self._notifications.insert_many(
-            [notification_document(told, position=first + index) for index, (_, told) in enumerate(written)],
-            session=session,
-        )
-        return written
+            fresh.setdefault(entry[0].id, entry)
+        known = await self._known([*fresh], session) if session is not None else set()
+        return [entry for event_id, entry in fresh.items() if event_id not in known]
 
     async def _known(self, ids: list[UUID], session: Session) -> set[UUID]:
         found = self._events.find({"id": {"$in": ids}}, {"_id": 0, "id": 1}, session=session)
         return {document["id"] async for document in found}
 
-    async def _take_positions(self, count: int, session: Session) -> int:
-        """Take the next positions; of two processes that do so at once, the second starts over (ADR 0006)."""
-        counter = await self._counters.find_one_and_update(
-            {"_id": POSITION_COUNTER},
-            {"$inc": {"position": count}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        assert counter is not None  # noqa: S101 - an upsert that returns what it wrote
-        return int(counter["position"]) - count + 1
+    async def _write(self, entries: Sequence[Entry], session: Session) -> int:
+        """Write the entries at the end of the log, and return the first one's position."""
+        begin = self._end if self._alone and self._end is not None else await self._find_end(session)
+        placed = [(begin + index, *entry) for index, entry in enumerate(entries)]
+        events = [event_document(event, told, position=position) for position, event, told in placed]
+        notifications = [notification_document(told, position=position) for position, _, told in placed]
+        await insert_all(self._events, events, session=session)
+        await insert_all(self._notifications, notifications, session=session)
+        return begin
+
+    async def _find_end(self, session: Session) -> int:
+        newest = await self._events.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)], session=session)
+        return int(newest["_id"]) + 1 if newest else FIRST_POSITION

@@ -16,7 +16,6 @@ from daemons.notifier.domain.notification import Notification
 from daemons.notifier.domain.selection import Selection
 from daemons.notifier.domain.severity import Severity
 from daemons.notifier.storage.documents import event_from, notification_from
-from daemons.notifier.storage.schema import POSITION_COUNTER
 from daemons.shared.mongo import Database, Document, unavailable
 
 _READ_TIMEOUT_SECONDS = 5
@@ -32,7 +31,6 @@ class MongoEventReader:
     def __init__(self, database: Database) -> None:
         self._events = database["events"]
         self._notifications = database["notifications"]
-        self._counters = database["counters"]
 
     async def last_position(self) -> int:
         """Return the position of the newest event; 0 when there is none.
@@ -41,8 +39,8 @@ class MongoEventReader:
             TransientError: the database does not answer; so do all methods here.
         """
         with _reading():
-            counter = await self._counters.find_one({"_id": POSITION_COUNTER})
-        return int(counter["position"]) if counter else 0
+            newest = await self._events.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
+        return int(newest["_id"]) if newest else 0
 
     async def events_after(
         self, position: int, *, selection: Selection, limit: int, up_to: int | None = None

@@ -4,7 +4,6 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from daemons.shared.mongo import Database
 
-POSITION_COUNTER = "events"
 INTAKE = "dead_letters"
 
 # An event's position is its _id, so the order of all events needs no index of its own.
@@ -34,7 +33,7 @@ _DEAD_LETTERS = [
 
 
 async def prepare_schema(database: Database) -> None:
-    """Make the indexes and the counter of positions where they are missing.
+    """Make the indexes that are missing.
 
     Raises:
         PyMongoError: the database does not answer.
@@ -42,6 +41,3 @@ async def prepare_schema(database: Database) -> None:
     await database["events"].create_indexes(_EVENTS)
     await database["notifications"].create_indexes(_NOTIFICATIONS)
     await database["dead_letters"].create_indexes(_DEAD_LETTERS)
-    await database["counters"].update_one(
-        {"_id": POSITION_COUNTER}, {"$setOnInsert": {"position": 0}}, upsert=True
-    )

@@ -30,7 +30,8 @@ class EventProducer:
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",
-            "linger.ms": 2,
+            # A batch is given at once, so there is nothing to wait for.
+            "linger.ms": 0,
             # Shorter time-outs report as lost what is in the log all the same, and the retry doubles it.
             "message.timeout.ms": 300_000,
             "compression.type": "lz4",

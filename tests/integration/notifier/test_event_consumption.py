@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.events import EventType
-from daemons.notifier.storage.schema import POSITION_COUNTER
+from daemons.notifier.storage.mongo_event_log import FIRST_POSITION
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
@@ -131,9 +131,9 @@ async def test_offsets_are_not_committed_before_the_effect(
     with notifier_process(*parts, broker=broker, log=log) as (victim, url):
         await await_ready(http, url)
         async with client.start_session() as session, await session.start_transaction():
-            # While this transaction holds the counter, every batch is begun and none can be recorded.
-            counters = client[notifier_database.name]["counters"]
-            await counters.update_one({"_id": POSITION_COUNTER}, {"$set": {"held": True}}, session=session)
+            # While this transaction holds the first position, every batch is begun and none can be recorded.
+            events = client[notifier_database.name]["events"]
+            await events.insert_one({"_id": FIRST_POSITION}, session=session)
             aborted_before = await _aborted_transactions(client)
             await producer.publish(records)
 

@@ -55,6 +55,20 @@ async def test_two_processes_that_record_the_same_at_once_do_it_once(
     assert len(woken) >= len(batches)
 
 
+async def test_processes_that_take_turns_leave_no_gap(
+    recorder: EventRecorder, notifier_database: Database
+) -> None:
+    other = recorder_on(notifier_database)
+    records = incoming(40)
+    turns = [recorder, recorder, other, other, recorder, other, recorder, recorder]
+    for turn, start in zip(turns, range(0, 40, 5), strict=True):
+        # Each batch begins with the last record of the one before, as a redelivery does.
+        await turn.record_events(records[max(0, start - 1) : start + 5])
+    events = await notifier_database["events"].find({}, {"id": 1}).sort("_id").to_list()
+    assert [str(event["id"]) for event in events] == [record.headers["ce_id"].decode() for record in records]
+    assert [event["_id"] for event in events] == list(range(1, 41))
+
+
 async def test_a_record_that_cannot_be_read_is_kept_whole_and_its_neighbours_pass(
     recorder: EventRecorder, notifier_database: Database
 ) -> None:

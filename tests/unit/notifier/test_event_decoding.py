@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemons.contracts.events import EventType
 from daemons.contracts.wire import WireModel
-from daemons.notifier.domain.decoding import UndecodableError, decode
+from daemons.notifier.domain.decoding import LARGEST_VALUE_BYTES, UndecodableError, decode
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.records import IncomingRecord
 from tests.support.events import changed, completed, consumed, failed, funded, publishable
@@ -50,6 +50,7 @@ _FAULTS = {
     "no value": lambda good: replace(good, value=None),
     "empty value": lambda good: replace(good, value=b""),
     "cut value": lambda good: replace(good, value=good.value[:-1]),
+    "value too large": lambda good: replace(good, value=good.value + b" " * LARGEST_VALUE_BYTES),
     "not an object": lambda good: replace(good, value=b"[]"),
     "lone surrogate": lambda good: replace(good, value=good.value.replace(b'"rent"', b'"\\ud800"')),
     "number for text": lambda good: replace(good, value=good.value.replace(b'"rent"', b"7")),
