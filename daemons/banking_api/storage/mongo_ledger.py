@@ -11,7 +11,7 @@ committed in their order (`commit_order.py`).
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -64,6 +64,8 @@ class _Attempts:
 
     commands: Sequence[PostingCommand] = ()
     """The group as of the last attempt."""
+    posted: Sequence[JournalTransaction] = ()
+    """What the last attempt was to commit."""
     look_for_keys: bool = False
     doubts: Doubts = field(default_factory=Doubts)
     begun: float = field(default_factory=time.monotonic)
@@ -169,7 +171,7 @@ class MongoLedger:
                     return posted.decision.outcomes
         except OutcomeUnknownError:
             place.give_up()
-            return await self._read_back(attempts.commands)
+            return await self._read_back(attempts)
         except BaseException:
             place.give_up()
             raise
@@ -221,6 +223,7 @@ class MongoLedger:
         look_for_keys = attempts.look_for_keys or self._settled.any_of(_keys(commands))
         stored = await self._read_stored(commands, session) if look_for_keys else {}
         decision = decide(commands, accounts, stored)
+        attempts.posted = decision.transactions
         place.decide(decision.changed)
         # Events go out in the order of these ids, which is the order of the decisions.
         entry_id = new_id()
@@ -287,8 +290,9 @@ class MongoLedger:
         found = [from_document(document) async for document in cursor]
         return {transaction.idempotency_id: transaction for transaction in found}
 
-    async def _read_back(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
+    async def _read_back(self, attempts: _Attempts) -> list[Outcome]:
         """After an unknown commit: what is stored was done; what is not may still come: it stays unknown."""
+        commands, posted = attempts.commands, {transaction.id for transaction in attempts.posted}
         try:
             with pymongo.timeout(_READ_BACK_SECONDS):
                 stored = await self._read_stored(commands, None)
@@ -296,7 +300,7 @@ class MongoLedger:
             raise outcome_unknown() from error
         if any(command.idempotency_id not in stored for command in commands):
             raise outcome_unknown()
-        return [_settled(command, stored[command.idempotency_id]) for command in commands]
+        return [_settled(command, stored[command.idempotency_id], posted) for command in commands]
 
 
 def outcome_unknown() -> OutcomeUnknownError:
@@ -314,8 +318,9 @@ def _busy() -> TransientError:
     )
 
 
-def _settled(command: PostingCommand, transaction: JournalTransaction) -> Outcome:
-    return Outcome(transaction, key_reused=transaction.fingerprint != command.fingerprint)
+def _settled(command: PostingCommand, transaction: JournalTransaction, posted: Collection[UUID]) -> Outcome:
+    reused = transaction.fingerprint != command.fingerprint
+    return Outcome(transaction, replayed=not reused and transaction.id not in posted, key_reused=reused)
 
 
 def _keys(commands: Sequence[PostingCommand]) -> list[bytes]:

@@ -1,11 +1,9 @@
 """Groups of one process are written side by side, and nothing is committed that rests on what is not."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from daemons.banking_api.domain.decision import GroupDecision
 from daemons.banking_api.domain.journal import BookingAct
@@ -67,15 +65,6 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
     groups = Groups()
     groups.plant(monkeypatch)
     return groups
-
-
-@pytest_asyncio.fixture
-async def process(mongo_uri: str, database_name: str) -> AsyncIterator[LedgerProcess]:
-    async with ledger_process(mongo_uri, database_name) as one:
-        yield one
-        proof = await one.prove()
-        assert proof.holds, proof.mismatches
-        await one.database.client.drop_database(database_name)
 
 
 def begin(process: LedgerProcess, *payments: tuple[str, str, int]) -> list[asyncio.Task[str]]:
