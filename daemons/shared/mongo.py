@@ -88,12 +88,13 @@ async def ping(database: Database) -> str | None:
 async def insert_all(
     collection: AsyncCollection[Document], documents: Sequence[Document], *, session: Session
 ) -> None:
-    """Insert the documents, which have their `_id`s, in a transaction; they must fit one message (48 MB).
+    """Insert the documents, which have their `_id`s, in a transaction; they must fit one command (16 MiB).
 
     The driver's `insert_many` examines every document again and takes twice the time.
 
     Raises:
         DuplicateKeyError: a unique index refuses one of them.
+        InvalidDocument: they are too large.
         OperationFailure: another fault.
     """
     answer = await collection.database.command(

@@ -138,7 +138,8 @@ def _wrap_consumer(points: CrashPoints) -> None:
     class CrashingConsumer(consumer.Consumer):  # type: ignore[misc]
         def __init__(self, settings: dict[str, Any], **named: Any) -> None:
             # A killed member's partitions stand still for a session: 10 s each would make an hour of these.
-            quick = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 200}
+            # And what is stored too early must be committed before the end comes.
+            quick = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 200, "auto.commit.interval.ms": 1}
             super().__init__({**settings, **quick}, **named)
 
         def store_offsets(self, *arguments: Any, **named: Any) -> Any:

@@ -54,8 +54,7 @@ def _outbox_outside_the_transaction() -> None:
 def _auto_commit() -> None:
     class AutoCommitting(consumer.Consumer):  # type: ignore[misc]
         def __init__(self, settings: dict[str, Any], **named: Any) -> None:
-            automatic = {"enable.auto.offset.store": True, "auto.commit.interval.ms": 1}
-            super().__init__({**settings, **automatic}, **named)
+            super().__init__({**settings, "enable.auto.offset.store": True}, **named)
 
         def store_offsets(self, *_more: Any, **_named: Any) -> None:
             """Left to the library."""

@@ -10,8 +10,10 @@ from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES, EventType
 from daemons.notifier.domain.event import Event, EventData
 from daemons.shared.kafka.records import SPEC_VERSION, IncomingRecord
 
-LARGEST_VALUE_BYTES = 32 * 1024
-"""Ten times what an event of ours can have; a batch of such must fit a message to the database."""
+LARGEST_VALUE_BYTES = 8 * 1024
+"""Three times what an event of ours can have. What is written of a batch of such, account ids more than once,
+must fit a command to the database.
+"""
 _LONGEST_SOURCE = 200
 _LONGEST_KEY = 100
 _FAULTS_TOLD = 3

@@ -62,12 +62,14 @@ class EventFollower:
             TransientError: the database does not answer; begin again after the last event received.
         """
         reached = position
-        await self._skip_to_the_end_while_idle()
         while True:
+            await self._skip_to_the_end_while_idle()
             # What is old is read by the stream itself, at its own pace, before it takes its share of the new.
             async for events in self._pages(reached, selection, up_to=self._last_found):
                 reached = events[-1].position
                 yield events
+            # That may have taken long, and while nobody follows nobody looks.
+            await self._skip_to_the_end_while_idle()
             with self._subscribed(selection) as subscription:
                 async for events in self._pages(reached, selection, up_to=subscription.begins_after):
                     reached = events[-1].position

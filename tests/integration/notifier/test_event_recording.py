@@ -3,10 +3,12 @@
 import asyncio
 from dataclasses import replace
 
+from daemons.notifier.domain.decoding import LARGEST_VALUE_BYTES
 from daemons.notifier.services.record_events import EventRecorder
+from daemons.shared.kafka.consumer import BATCH_SIZE
 from daemons.shared.kafka.records import IncomingRecord
 from daemons.shared.mongo import Database, connect
-from tests.support.events import incoming
+from tests.support.events import ANNS_ACCOUNT, BOS_ACCOUNT, incoming
 from tests.support.notifier import recorder_on
 
 
@@ -16,6 +18,16 @@ async def _positions(database: Database) -> list[int]:
 
 async def _ids(database: Database, collection: str, field: str) -> list[str]:
     return sorted([str(document[field]) async for document in database[collection].find()])
+
+
+def _enlarged(record: IncomingRecord) -> IncomingRecord:
+    """The record with account ids as long as its size allows: they are what is written more than once."""
+    assert record.value is not None
+    room = LARGEST_VALUE_BYTES - len(record.value)
+    value = record.value
+    for account in (ANNS_ACCOUNT, BOS_ACCOUNT):
+        value = value.replace(account.encode(), account.encode() + b"0" * (room // 2))
+    return replace(record, value=value)
 
 
 def _ids_in(records: list[IncomingRecord]) -> list[str]:
@@ -67,6 +79,15 @@ async def test_processes_that_take_turns_leave_no_gap(
     events = await notifier_database["events"].find({}, {"id": 1}).sort("_id").to_list()
     assert [str(event["id"]) for event in events] == [record.headers["ce_id"].decode() for record in records]
     assert [event["_id"] for event in events] == list(range(1, 41))
+
+
+async def test_a_whole_batch_of_the_largest_events_is_recorded(
+    recorder: EventRecorder, notifier_database: Database
+) -> None:
+    records = [_enlarged(record) for record in incoming(BATCH_SIZE)]
+    await recorder.record_events(records)
+    assert await _positions(notifier_database) == list(range(1, BATCH_SIZE + 1))
+    assert await notifier_database["dead_letters"].count_documents({}) == 0
 
 
 async def test_a_record_that_cannot_be_read_is_kept_whole_and_its_neighbours_pass(
