@@ -4,20 +4,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.notifier.domain.event import Event
 from daemons.notifier.domain.notification import Notification
 from daemons.notifier.storage.documents import event_document, notification_document
+from daemons.notifier.storage.mongo_event_reader import newest_position
 from daemons.shared.mongo import Database, Session, insert_all, run_transaction
 
 Entry = tuple[Event, Notification]
 Alongside = Callable[[Sequence[Entry], Session], Awaitable[None]]
 """Is told which entries are new, and writes what must be written with them or not at all; may run again."""
-
-FIRST_POSITION = 1
 
 
 class MongoEventLog:
@@ -79,14 +77,11 @@ class MongoEventLog:
 
     async def _write(self, entries: Sequence[Entry], session: Session) -> int:
         """Write the entries at the end of the log, and return the first one's position."""
-        begin = self._end if self._alone and self._end is not None else await self._find_end(session)
+        known_end = self._end if self._alone else None
+        begin = known_end or await newest_position(self._events, session) + 1
         placed = [(begin + index, *entry) for index, entry in enumerate(entries)]
         events = [event_document(event, told, position=position) for position, event, told in placed]
         notifications = [notification_document(told, position=position) for position, _, told in placed]
         await insert_all(self._events, events, session=session)
         await insert_all(self._notifications, notifications, session=session)
         return begin
-
-    async def _find_end(self, session: Session) -> int:
-        newest = await self._events.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)], session=session)
-        return int(newest["_id"]) + 1 if newest else FIRST_POSITION

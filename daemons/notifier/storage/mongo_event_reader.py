@@ -16,7 +16,7 @@ from daemons.notifier.domain.notification import Notification
 from daemons.notifier.domain.selection import Selection
 from daemons.notifier.domain.severity import Severity
 from daemons.notifier.storage.documents import event_from, notification_from
-from daemons.shared.mongo import Database, Document, unavailable
+from daemons.shared.mongo import Database, Document, Session, unavailable
 
 _READ_TIMEOUT_SECONDS = 5
 _IDS_AT_ONCE = 1_000
@@ -39,8 +39,7 @@ class MongoEventReader:
             TransientError: the database does not answer; so do all methods here.
         """
         with _reading():
-            newest = await self._events.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
-        return int(newest["_id"]) if newest else 0
+            return await newest_position(self._events)
 
     async def events_after(
         self, position: int, *, selection: Selection, limit: int, up_to: int | None = None
@@ -91,6 +90,12 @@ class MongoEventReader:
     def notified_event_ids(self, types: Collection[EventType]) -> AsyncIterator[UUID]:
         """Stream the event id of every notification of events of these types, in bounded memory."""
         return _stream_ids(self._notifications, "event_type", types, "event_id")
+
+
+async def newest_position(events: AsyncCollection[Document], session: Session | None = None) -> int:
+    """Return the position of the newest event, as the session sees it; 0 when there is none."""
+    newest = await events.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)], session=session)
+    return int(newest["_id"]) if newest else 0
 
 
 async def _stream_ids(

@@ -14,7 +14,6 @@ from confluent_kafka.admin import AdminClient
 
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.events import EventType
-from daemons.notifier.storage.mongo_event_log import FIRST_POSITION
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
@@ -136,7 +135,7 @@ async def test_offsets_are_not_committed_before_the_effect(
         async with client.start_session() as session, await session.start_transaction():
             # While this transaction holds the first position, every batch is begun and none can be recorded.
             events = client[notifier_database.name]["events"]
-            await events.insert_one({"_id": FIRST_POSITION}, session=session)
+            await events.insert_one({"_id": 1}, session=session)
             aborted_before = await _aborted_transactions(client)
             await producer.publish(records)
 
