@@ -20,11 +20,10 @@ from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
 from tests.faults.planting import chosen_bug
 from tests.faults.processes import ServerProcess
+from tests.support.waiting import patience
 
 PASSWORD = "copper-lantern-42"
 COOKIE = "__Host-bankctl"
-PATIENCE_SECONDS = 60
-"""The bound on everything that is waited for after healing."""
 NO_BROKER = "127.0.0.1:9"
 
 
@@ -72,12 +71,15 @@ class Person:
         if key is not None:
             headers["Idempotency-Key"] = key
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        async with self.bank.http.request(
-            method, (at or self.at) + path, json=body, headers=headers, timeout=timeout
-        ) as response:
-            text = await response.text()
-            parsed = json.loads(text) if text.startswith(("{", "[")) else text
-            return Reply(response.status, parsed, dict(response.headers))
+        try:
+            async with self.bank.http.request(
+                method, (at or self.at) + path, json=body, headers=headers, timeout=timeout
+            ) as response:
+                text = await response.text()
+        except TimeoutError as error:
+            raise TimeoutError(f"{method} {path} was not answered within {timeout_seconds:g} s") from error
+        parsed = json.loads(text) if text.startswith(("{", "[")) else text
+        return Reply(response.status, parsed, dict(response.headers))
 
     async def sign_in(self) -> None:
         """Begin a session; the old one need not have ended."""
@@ -183,7 +185,7 @@ class FaultBank:
     async def until_ready(self, *names: str) -> None:
         """Wait until the daemons (or all) say that what they need is there."""
         for name in names or list(self.daemons):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with patience(f"{name} to be ready", found=self.daemons[name].log_tail):
                 while not await self._is_ready(name):
                     assert self.daemons[name].alive, self.daemons[name].log_tail()
                     await asyncio.sleep(0.05)

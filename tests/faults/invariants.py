@@ -8,10 +8,11 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.bank_processes import PATIENCE_SECONDS, FaultBank
+from tests.faults.bank_processes import FaultBank
 from tests.faults.load import Load, attempt
 from tests.faults.tally import Tally
 from tests.faults.told import Operation, Verdict
+from tests.support.waiting import patience
 
 _PROOF_PAUSE_SECONDS = 0.5
 _SETTLED_AT_ONCE = 16
@@ -79,7 +80,7 @@ async def assert_nothing_lost_nothing_twice(load: Load, *, notifier: str = "noti
 
 async def settle(operation: Operation) -> None:
     """Ask again with the same key until the outcome is told."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience("an outcome to be told", found=lambda: operation):
         while operation.settled is None:
             if await attempt(operation) is Verdict.NOTHING:
                 await asyncio.sleep(0.1)
@@ -88,25 +89,24 @@ async def settle(operation: Operation) -> None:
 async def drained(bank: FaultBank, *, notifier: str = "notifier") -> None:
     """Wait until every journal transaction has become exactly one event and one notification."""
     shown: tuple[object, ...] = ()
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                try:
-                    ledger, events = await bank.ledger_proof(), await bank.event_proof(notifier)
-                except UNREACHABLE as error:
-                    shown = (error,)
-                else:
-                    assert_books_hold(ledger)
-                    shown = (ledger["outbox_pending"], ledger["events"], events)
-                    wanted = {"transactions": ledger["events"], "notifications": ledger["events"]}
-                    if ledger["outbox_pending"] == 0 and events == wanted:
-                        return
-                    for kind, found in events.items():
-                        beyond = found["count"] > ledger["events"]["count"]
-                        assert not beyond, f"more {kind} than journal transactions: {shown}"
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(f"not drained: pending, journal, events = {shown}") from None
+    async with patience(
+        "the outbox to drain", found=lambda: f"not drained: pending, journal, events = {shown}"
+    ):
+        while True:
+            try:
+                ledger, events = await bank.ledger_proof(), await bank.event_proof(notifier)
+            except UNREACHABLE as error:
+                shown = (error,)
+            else:
+                assert_books_hold(ledger)
+                shown = (ledger["outbox_pending"], ledger["events"], events)
+                wanted = {"transactions": ledger["events"], "notifications": ledger["events"]}
+                if ledger["outbox_pending"] == 0 and events == wanted:
+                    return
+                for kind, found in events.items():
+                    beyond = found["count"] > ledger["events"]["count"]
+                    assert not beyond, f"more {kind} than journal transactions: {shown}"
+            await asyncio.sleep(0.1)
 
 
 async def transactions_by_key(load: Load) -> dict[str, list[dict[str, Any]]]:

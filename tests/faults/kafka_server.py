@@ -12,6 +12,7 @@ from bankctl.local.kafka import find_java, kafka_part
 from bankctl.local.layout import Layout
 from bankctl.local.progress import Silence
 from tests.faults.processes import ServerProcess
+from tests.support.waiting import patience
 
 _START_TIMEOUT_SECONDS = 120
 # The daemons under crash points ask for short sessions; the broker's least is 6 s otherwise.
@@ -46,7 +47,7 @@ class KafkaServer(ServerProcess):
 
     async def until_it_serves(self) -> None:
         assert self._part.confirm is not None
-        async with asyncio.timeout(_START_TIMEOUT_SECONDS):
+        async with patience("Kafka to serve", seconds=_START_TIMEOUT_SECONDS, found=self.log_tail):
             while True:
                 probe = await asyncio.create_subprocess_exec(
                     *self._part.confirm,

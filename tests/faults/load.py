@@ -10,6 +10,7 @@ import aiohttp
 
 from tests.faults.bank_processes import FaultBank, Person
 from tests.faults.told import Operation, Verdict
+from tests.support.waiting import patience
 
 ACCOUNTS_PER_PERSON = 3
 OPENING_MINOR = 1_000_00
@@ -49,12 +50,15 @@ class Load:
     async def until_settled(self, count: int) -> None:
         """Wait until so many more operations have been told their outcome."""
         wanted = self.settled_count() + count
-        async with asyncio.timeout(60):
+        async with patience(f"{count} more operations to be settled", found=self._last_verdicts):
             while self.settled_count() < wanted:
                 for worker in self._workers:
                     if worker.done():
                         worker.result()
                 await asyncio.sleep(0.01)
+
+    def _last_verdicts(self) -> list[list[Verdict]]:
+        return [operation.verdicts for operation in self.operations[-2 * len(self._workers) :]]
 
     def settled_count(self) -> int:
         return sum(operation.settled is not None for operation in self.operations)

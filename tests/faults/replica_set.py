@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 from pymongo import MongoClient
@@ -14,10 +15,10 @@ from pymongo.errors import PyMongoError
 from bankctl.local import ports
 from tests.faults.mongo_server import MongoServer
 from tests.faults.proxy import Proxy
+from tests.support.waiting import patience
 
 MEMBERS = 3
 ELECTION_TIMEOUT_MILLISECONDS = 2000
-_PATIENCE_SECONDS = 60
 
 
 class ReplicaSet:
@@ -56,7 +57,7 @@ class ReplicaSet:
                 "heartbeatTimeoutSecs": 2,
             },
         }
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with patience("the replica set to be initiated"):
             while True:
                 try:
                     await self.members[0].command({"replSetInitiate": config})
@@ -75,7 +76,7 @@ class ReplicaSet:
 
     async def primary(self, *, other_than: MongoServer | None = None) -> MongoServer:
         """Wait until a member takes writes, and return it."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with patience("a primary", found=self._ends_of_logs):
             while True:
                 for member in self.members:
                     if member is not other_than and await self._is_primary(member):
@@ -84,7 +85,8 @@ class ReplicaSet:
 
     async def until_whole(self) -> None:
         """Wait until all members hold what the primary holds: the next fault must not take the majority."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        status: dict[str, Any] = {}
+        async with patience("three members that are alike", found=lambda: _states(status)):
             while True:
                 status = await (await self.primary()).command({"replSetGetStatus": 1})
                 states = [member["stateStr"] for member in status["members"]]
@@ -98,7 +100,7 @@ class ReplicaSet:
         before = await self.primary()
         # For no longer than an election takes: who must not be elected yet is missing at the next one.
         command = {"replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 2}
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with patience(f"{before.name} to step down"):
             while await self._is_primary(before):
                 # It may close the very connection that asked, or refuse while the others lag.
                 with contextlib.suppress(PyMongoError):
@@ -133,6 +135,13 @@ class ReplicaSet:
             self._owner_of_port.setdefault(port, None)
         return self._owner_of_port[port]
 
+    def _ends_of_logs(self) -> str:
+        """What a member without a word of its own is found by: whether it runs, and what it logged last."""
+        return "\n".join(
+            f"{member.name}, {'running' if member.alive else member.exit_status}: {member.log_tail()}"
+            for member in self.members
+        )
+
     @staticmethod
     async def _is_primary(member: MongoServer) -> bool:
         def ask() -> bool:
@@ -149,6 +158,13 @@ class ReplicaSet:
             return member.alive and await asyncio.to_thread(ask)
         except PyMongoError:
             return False
+
+
+def _states(status: dict[str, Any]) -> list[tuple[object, ...]]:
+    """Each member's state and how far it has come, as the primary knows them."""
+    return [
+        (member["name"], member["stateStr"], member.get("optimeDate")) for member in status.get("members", [])
+    ]
 
 
 @asynccontextmanager

@@ -56,19 +56,21 @@ async def test_a_lost_primary_loses_nothing(
 async def strike(replica_set: ReplicaSet, fault: str, load: Load) -> None:
     """Take the primary away, see the bank work with another one, and give it back."""
     primary = await replica_set.primary()
-    if fault == "stepdown":
-        await replica_set.step_down()
-    elif fault == "pause":
-        primary.pause()
-    elif fault == "kill":
-        primary.kill()
-    else:
-        replica_set.part(primary)
-    await replica_set.primary(other_than=primary)
-    await load.until_settled(BETWEEN_FAULTS)
-    if fault == "pause":
-        primary.resume()
-    elif fault == "kill":
-        primary.start()
-    elif fault == "partition":
-        replica_set.join()
+    try:
+        if fault == "stepdown":
+            await replica_set.step_down()
+        elif fault == "pause":
+            primary.pause()
+        elif fault == "kill":
+            primary.kill()
+        else:
+            replica_set.part(primary)
+        await replica_set.primary(other_than=primary)
+        await load.until_settled(BETWEEN_FAULTS)
+    finally:
+        if fault == "pause":
+            primary.resume()
+        elif fault == "kill":
+            primary.start()
+        elif fault == "partition":
+            replica_set.join()

@@ -18,6 +18,7 @@ from daemons.shared.http import lines
 from daemons.shared.http.boundary import boundary
 from daemons.shared.http.lines import LINES, answer_long_work
 from daemons.shared.progress import Progress
+from tests.support.waiting import patience
 
 ACCEPT_LINES = {"Accept": f"{LINES}, application/json;q=0.5"}
 
@@ -123,6 +124,6 @@ async def test_the_work_ends_when_nobody_waits_for_it() -> None:
     async with serving(work) as client:
         async with client.stream("GET", "/", headers=ACCEPT_LINES) as response:
             await anext(response.aiter_lines())
-        async with asyncio.timeout(60):
+        async with patience("the work to end"):
             await work.ended.wait()
     assert not work.go_on.is_set()

@@ -1,11 +1,10 @@
 """The real notifier, in this process or in one of its own, and a server that plays user_api to it."""
 
-import asyncio
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -32,10 +31,10 @@ from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database, connect
+from tests.support.waiting import PATIENCE_SECONDS, eventually, patience
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 NO_BROKER = "127.0.0.1:9"
-WAIT_SECONDS = 60
 
 
 class PlayedUserApi:
@@ -127,15 +126,8 @@ def cookie(token: str) -> dict[str, str]:
 
 async def take(events: AsyncIterator[httpx_sse.ServerSentEvent], count: int) -> list[int]:
     """Return the positions of the next events."""
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with patience(f"{count} events"):
         return [int((await anext(events)).id) for _ in range(count)]
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds: float = 0.05) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(every_seconds)
 
 
 @pytest_asyncio.fixture
@@ -208,7 +200,7 @@ async def running_here(
         ),
         clock=clock,
     )
-    async with TestServer(app) as server, httpx.AsyncClient(timeout=WAIT_SECONDS) as http:
+    async with TestServer(app) as server, httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         yield Notifier(str(server.make_url("/")).rstrip("/"), http, played)
 
 
@@ -257,4 +249,4 @@ async def await_ready(http: httpx.AsyncClient, url: str) -> None:
 def ended_status(process: subprocess.Popen[bytes]) -> int:
     """Ask the process to end and return its exit status."""
     process.terminate()
-    return process.wait(WAIT_SECONDS)
+    return process.wait(PATIENCE_SECONDS)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import patience
+
 BANKCTL = str(Path(sysconfig.get_path("scripts")) / "bankctl")
 PATIENCE_SECONDS = 180
 # What would lead the run to another bank than its own, or change how it speaks; and what would have it
@@ -70,7 +72,7 @@ class Running:
 
     async def outcome(self) -> Outcome:
         """Wait for the end of the command."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience(" ".join(self._arguments), seconds=PATIENCE_SECONDS, found=lambda: self._errors):
             status = await self.process.wait()
             await asyncio.gather(self._out, self._err)
         return Outcome(self._arguments, status, "".join(self.lines), "".join(self._errors))

@@ -1,13 +1,29 @@
 """Waiting on conditions, never for a length of time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 PATIENCE_SECONDS = 60
 
 
+@asynccontextmanager
+async def patience(
+    what: str, *, seconds: float = PATIENCE_SECONDS, found: Callable[[], object] = lambda: ""
+) -> AsyncIterator[None]:
+    """Bound how long the block waits; a TimeoutError tells for what, and what was `found` instead."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TimeoutError(f"waited {seconds:g} s for {what}; {found()}".rstrip("; ")) from error
+
+
 async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds: float = 0.05) -> None:
     """Wait until the condition holds; a TimeoutError after a minute says that it never did."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience(condition.__qualname__):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(every_seconds)

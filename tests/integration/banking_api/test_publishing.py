@@ -21,9 +21,7 @@ from daemons.shared.outbox import relay as relay_module
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxEntry, OutboxStore
 from tests.support.bank import CLOSED_PORT, Bank, running_bank
-from tests.support.waiting import eventually
-
-PATIENCE_SECONDS = 60
+from tests.support.waiting import eventually, patience
 
 
 class Listener:
@@ -41,7 +39,7 @@ class Listener:
         self.came: dict[str, list[tuple[str, str, dict[str, object]]]] = {}
 
     async def until(self, enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience("events", found=lambda: f"{len(self.came)} came"):
             while not enough():
                 await asyncio.to_thread(self._read)
 
@@ -230,7 +228,7 @@ async def test_a_cut_line_pays_at_most_once(bank: Bank) -> None:
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
     assert request.cancelled()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience("the transfer to be known"):
         while (answer := await alice.transfer(sender, receiver, "5.00", key=key)).status_code != 201:
             assert answer.json()["code"] == "idempotency_key_in_use"
     assert await alice.balance(sender) == "45.00"

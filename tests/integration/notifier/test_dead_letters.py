@@ -25,11 +25,11 @@ from tests.support.notifier import (
     NO_BROKER,
     Notifier,
     PlayedUserApi,
-    eventually,
     notifier_process,
     recorder_on,
     running_here,
 )
+from tests.support.waiting import eventually
 
 _VERSION = "ce_specversion"
 

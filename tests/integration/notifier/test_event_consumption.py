@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
-from daemons.shared.mongo import Client, Database, connect
+from daemons.shared.mongo import Database
 from tests.support.events import ids_of, transfers
 from tests.support.kafka import running_kafka
 from tests.support.notifier import (
@@ -26,12 +26,12 @@ from tests.support.notifier import (
     PlayedUserApi,
     await_ready,
     ended_status,
-    eventually,
     notifier_process,
 )
+from tests.support.waiting import eventually
 
-_ATTEMPTS = 500
-"""At a batch that cannot be recorded: they take longer than a second, after which offsets are committed."""
+_HELD_SECONDS = 600
+"""How long a transaction of a test may stay open: longer than anything is waited for."""
 
 
 @pytest.fixture
@@ -127,25 +127,20 @@ async def test_offsets_are_not_committed_before_the_effect(
     http: httpx.AsyncClient,
 ) -> None:
     log = tmp_path / "notifier.log"
-    client = connect(mongo_uri, daemon="tests")
     records = transfers(300)
     parts = (mongo_uri, notifier_database.name, users[1])
     with notifier_process(*parts, broker=broker, log=log) as (victim, url):
         await await_ready(http, url)
-        async with client.start_session() as session, await session.start_transaction():
-            # While this transaction holds the first position, every batch is begun and none can be recorded.
-            events = client[notifier_database.name]["events"]
-            await events.insert_one({"_id": 1}, session=session)
-            aborted_before = await _aborted_transactions(client)
+        async with _first_position_held(notifier_database):
             await producer.publish(records)
 
-            async def in_the_middle_of_a_batch() -> bool:
-                return await _aborted_transactions(client) > aborted_before + _ATTEMPTS
+            async def a_batch_has_failed() -> bool:
+                return (await http.get(f"{url}/readyz")).status_code == 503
 
-            await eventually(in_the_middle_of_a_batch)
+            # It takes the eight seconds of a transaction, and what is stored is committed after one.
+            await eventually(a_batch_has_failed)
             victim.kill()
             victim.wait()
-            await session.abort_transaction()
     assert _committed_offsets(broker) == 0
     assert await _recorded(notifier_database) == 0
     with notifier_process(*parts, broker=broker, log=log) as (successor, url):
@@ -161,7 +156,6 @@ async def test_offsets_are_not_committed_before_the_effect(
 
         await eventually(all_committed)
         assert await asyncio.to_thread(ended_status, successor) == 0
-    await client.close()
 
 
 async def test_a_poisoned_record_is_set_aside_and_the_rest_goes_on(
@@ -203,6 +197,18 @@ async def _publish_twice(producer: EventProducer, records: list[OutgoingRecord])
             await producer.publish(records[start : start + 100])
 
 
-async def _aborted_transactions(client: Client) -> int:
-    status = await client.admin.command("serverStatus")
-    return int(status["transactions"]["totalAborted"])
+@asynccontextmanager
+async def _first_position_held(database: Database) -> AsyncIterator[None]:
+    """While the block runs, every batch can be begun and none recorded."""
+    admin, parameter = database.client.admin, "transactionLifetimeLimitSeconds"
+    usual = (await admin.command({"getParameter": 1, parameter: 1}))[parameter]
+    await admin.command({"setParameter": 1, parameter: _HELD_SECONDS})
+    try:
+        async with database.client.start_session() as session, await session.start_transaction():
+            await database["events"].insert_one({"_id": 1}, session=session)
+            yield
+            # An error if the server has ended the transaction meanwhile: then nothing was held.
+            await database["events"].find_one({"_id": 1}, session=session)
+            await session.abort_transaction()
+    finally:
+        await admin.command({"setParameter": 1, parameter: usual})

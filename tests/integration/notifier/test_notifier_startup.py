@@ -13,9 +13,9 @@ from tests.support.notifier import (
     PlayedUserApi,
     await_ready,
     ended_status,
-    eventually,
     notifier_process,
 )
+from tests.support.waiting import eventually
 
 
 class Door:

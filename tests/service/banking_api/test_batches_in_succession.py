@@ -10,7 +10,7 @@ from daemons.banking_api.services.gathering import OVERLAP_FROM
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
 from daemons.contracts.errors import TransientError
 from tests.support.bank import Bank, Person
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import patience
 
 REFUSED = (409, "batch_before_not_settled")
 
@@ -111,7 +111,7 @@ async def test_nothing_is_paid_behind_a_batch_that_fails_when_it_is_written(
     # Enough for a group beside the first.
     rows = [(f"two-{number}", full, empty, "0.01") for number in range(OVERLAP_FROM)]
     second = asyncio.create_task(refusal(alice, batch(*rows, after="one")))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience("the second batch to be written"):
         await second_is_written.wait()
     third = asyncio.create_task(refusal(alice, batch(("three", full, empty, "2"), after=rows[-1][0])))
     await asyncio.sleep(0)
@@ -142,7 +142,7 @@ async def test_a_batch_is_written_beside_the_one_that_it_follows(
     # They spend what comes by the first.
     rows = [(f"two-{number}", empty, full, "0.01") for number in range(OVERLAP_FROM)]
     second = asyncio.create_task(send(alice, batch(*rows, after="one")))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience("both batches"):
         assert await first == ["completed"]
         assert await second == ["completed"] * OVERLAP_FROM
     assert await alice.balance(empty) == "0.68"

@@ -16,13 +16,12 @@ from daemons.shared.mongo import Database
 from tests.support.events import BOS_ACCOUNT, changed, completed, consumed, failed, incoming, publishable
 from tests.support.notifier import (
     NO_BROKER,
-    WAIT_SECONDS,
     Notifier,
     PlayedUserApi,
-    eventually,
     running_here,
     take,
 )
+from tests.support.waiting import PATIENCE_SECONDS, eventually, patience
 
 
 async def _record_batches(recorder: EventRecorder, count: int, *, batch: int) -> None:
@@ -35,7 +34,7 @@ async def test_a_stream_begins_with_what_is_new(notifier: Notifier, recorder: Ev
     async with notifier.stream() as events:
         record = incoming(1)[0]
         await recorder.record_events([record])
-        event = await asyncio.wait_for(anext(events), WAIT_SECONDS)
+        event = await asyncio.wait_for(anext(events), PATIENCE_SECONDS)
         shown = json.loads(event.data)
     assert (event.id, event.event) == ("4", "TransactionCompleted")
     assert (shown["position"], shown["id"]) == (4, record.headers["ce_id"].decode())
@@ -100,10 +99,10 @@ async def test_a_stream_that_cannot_keep_up_is_told_and_misses_nothing(
 ) -> None:
     count = 6 * LIMIT_EVENTS
     # On a busy machine recording takes longer than a client may go without reading.
-    monkeypatch.setattr(event_streams, "_SEND_TIMEOUT_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(event_streams, "_SEND_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     # Systems differ in how much they take in for a client that does not read.
     small = httpx.AsyncHTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)])
-    async with httpx.AsyncClient(transport=small, timeout=WAIT_SECONDS) as http:
+    async with httpx.AsyncClient(transport=small, timeout=PATIENCE_SECONDS) as http:
         slow = Notifier(notifier.url, http, notifier.users)
         seen, lagging = await _read_late(slow, recorder, count)
     assert seen == list(range(1, count + 1))
@@ -117,7 +116,7 @@ async def _read_late(notifier: Notifier, recorder: EventRecorder, count: int) ->
     async with notifier.stream() as events:
         # Nobody reads meanwhile: what the sockets do not hold has to wait in the daemon, up to its limit.
         await _record_batches(recorder, count, batch=500)
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with patience("the stream"):
             while len(seen) < count:
                 event = await anext(events)
                 if event.event == "lagging":
@@ -130,7 +129,7 @@ async def _read_late(notifier: Notifier, recorder: EventRecorder, count: int) ->
 async def test_a_stream_ends_with_its_session(notifier: Notifier) -> None:
     async with notifier.stream() as events:
         notifier.users.end(notifier.session_id)
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with patience("the stream"):
             ended = [event.event async for event in events]
     assert ended == ["session_ended"]
     answer = await notifier.get("/events/history")
@@ -140,7 +139,7 @@ async def test_a_stream_ends_with_its_session(notifier: Notifier) -> None:
 async def test_a_stream_ends_when_the_role_no_longer_allows_it(notifier: Notifier) -> None:
     async with notifier.stream() as events:
         notifier.users.change_role(notifier.session_id, Role.USER)
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with patience("the stream"):
             assert [event.event async for event in events] == ["session_ended"]
 
 
