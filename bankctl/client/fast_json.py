@@ -7,22 +7,21 @@ from typing import Any
 
 def encode(value: Any) -> bytes:
     """The JSON of a value, compact, in UTF-8."""
-    # Slow to load, and only many rows need it.
-    from pydantic_core import to_json  # noqa: PLC0415
+    # Only many rows need it.
+    import orjson  # noqa: PLC0415
 
-    return to_json(value)
+    return orjson.dumps(value)
 
 
 def encode_lines(values: Iterable[Any]) -> bytes:
     """The JSON of each value on a line of its own; texts may have lone surrogates, as UTF-8 cannot."""
-    from pydantic_core import PydanticSerializationError, to_json  # noqa: PLC0415
+    import orjson  # noqa: PLC0415
 
     kept = list(values)
     try:
-        lines = [to_json(value) for value in kept]
-    except PydanticSerializationError:
-        lines = [json.dumps(value, ensure_ascii=True).encode() for value in kept]
-    return b"".join(line + b"\n" for line in lines)
+        return b"".join([orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE) for value in kept])
+    except orjson.JSONEncodeError:
+        return "".join(f"{json.dumps(value, ensure_ascii=True)}\n" for value in kept).encode()
 
 
 def decode(text: bytes) -> Any:
@@ -31,6 +30,6 @@ def decode(text: bytes) -> Any:
     Raises:
         ValueError: it is no JSON.
     """
-    from pydantic_core import from_json  # noqa: PLC0415
+    import orjson  # noqa: PLC0415
 
-    return from_json(text)
+    return orjson.loads(text)

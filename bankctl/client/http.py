@@ -149,22 +149,12 @@ class Transport:
         return self._send(_Sending("POST", "/auth/refresh", headers))
 
     def _send(self, sending: _Sending) -> Answer:
-        import stamina  # noqa: PLC0415  # only needed once there is a request
-
-        stamina.instrumentation.set_on_retry_hooks([])
         failures: list[AttemptFailedError] = []
-        attempts = stamina.retry_context(
-            on=_retry_policy(failures, repeatable=sending.repeatable),
-            attempts=self._attempts,
-            timeout=None,
-            wait_initial=0.2,
-            wait_max=2.0,
-            wait_jitter=0.2,
-        )
         try:
-            for attempt in attempts:
-                with attempt:
-                    return self._send_once(sending)
+            try:
+                return self._send_once(sending)
+            except AttemptFailedError as failure:
+                return self._send_again(sending, failure, failures)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
             settled = (
@@ -173,6 +163,31 @@ class Transport:
             if sending.method != "GET" and doubted and not settled:
                 raise outcome_unknown(failure.error) from failure
             raise failure.error from failure
+
+    def _send_again(
+        self, sending: _Sending, first: AttemptFailedError, failures: list[AttemptFailedError]
+    ) -> Answer:
+        """Go on after the first attempt, if the failure allows it; those that do are noted in `failures`.
+
+        Raises:
+            AttemptFailedError: how the last attempt ended.
+        """
+        import stamina  # noqa: PLC0415  # slow to load, and few requests are sent again
+
+        stamina.instrumentation.set_on_retry_hooks([])
+        attempts = stamina.retry_context(
+            on=_retry_policy(failures, repeatable=sending.repeatable),
+            attempts=self._attempts,
+            timeout=None,
+            wait_initial=0.2,
+            wait_max=2.0,
+            wait_jitter=0.2,
+        )
+        for attempt in attempts:
+            with attempt:
+                if attempt.num == 1:
+                    raise first
+                return self._send_once(sending)
         raise AssertionError("stamina yields an attempt or raises")
 
     @contextmanager

@@ -13,6 +13,7 @@ from bankctl.reference import reference, walk
 from bankctl.registry import COMMANDS, build_root
 from bankctl.topics import TEXTS, TOPICS
 from tests.unit.cli.conftest import Cli
+from tests.unit.cli.played_bank import ANN, BOB
 
 HEAVY = (
     "httpx",
@@ -83,17 +84,32 @@ def test_the_version_is_that_of_the_package(cli: Cli) -> None:
     ["--version", "--help", "", "transfer --help", "transfer 4000000007 1234567894 1", "help exit-codes"],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(arguments: str) -> None:
+    loaded = _loaded_by(*arguments.split())
+    assert not loaded & set(HEAVY)
+    if arguments == "--version":
+        assert "typer" not in loaded
+
+
+def test_a_file_that_is_paid_at_once_loads_no_more_than_that_takes(ann: Cli, tmp_path: Path) -> None:
+    """Nothing is sent again, and JSON needs no models."""
+    file = tmp_path / "one.csv"
+    file.write_text(f"from,to,amount,currency\n{ANN},{BOB},1.00,EUR\n")
+    loaded = _loaded_by("transfer", "--file", str(file), "--yes")
+    assert ann("transfer", "--file", str(file), "--yes", "-o", "json").json["summary"]["skipped"] == 1
+    assert {"httpx", "orjson"} <= loaded
+    assert not loaded & {"stamina", "tenacity", "pydantic", "pydantic_core", "rich"}
+
+
+def _loaded_by(*arguments: str) -> set[str]:
+    """The packages that a command line loads in a process of its own."""
     finished = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "bankctl.main", *arguments.split()],
+        [sys.executable, "-X", "importtime", "-m", "bankctl.main", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in finished.stderr.splitlines()}
-    assert not loaded & set(HEAVY)
-    if arguments == "--version":
-        assert "typer" not in loaded
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in finished.stderr.splitlines()}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
