@@ -154,6 +154,8 @@ class Transport:
             try:
                 return self._send_once(sending)
             except AttemptFailedError as failure:
+                if not failure.retryable:
+                    raise
                 return self._send_again(sending, failure, failures)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))

@@ -152,7 +152,7 @@ class ReplicaSet:
         return state, status["syncSourceHost"]
 
     def _ends_of_logs(self) -> str:
-        """What a member without a word of its own is found by: whether it runs, and what it logged last."""
+        """Whether each member runs, and what it logged last."""
         return "\n".join(
             f"{member.name}, {'running' if member.alive else member.exit_status}: {member.log_tail()}"
             for member in self.members
