@@ -156,7 +156,8 @@ class Transport:
             except AttemptFailedError as failure:
                 if not failure.retryable:
                     raise
-                return self._send_again(sending, failure, failures)
+                first = failure
+            return self._send_again(sending, first, failures)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
             settled = (

@@ -92,7 +92,9 @@ class ReplicaSet:
         nothing reaches a majority.
         """
         states: list[tuple[str, str]] = []
-        async with patience("secondaries that follow the primary", found=lambda: states):
+        async with patience(
+            "secondaries that follow the primary", found=lambda: f"{states}\n{self._ends_of_logs()}"
+        ):
             while True:
                 primary = await self.primary()
                 address = self._addresses[self.members.index(primary)]
@@ -106,7 +108,7 @@ class ReplicaSet:
         before = await self.primary()
         # For no longer than an election takes: who must not be elected yet is missing at the next one.
         command = {"replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 2}
-        async with patience(f"{before.name} to step down"):
+        async with patience(f"{before.name} to step down", found=before.log_tail):
             while await self._is_primary(before):
                 # It may close the very connection that asked, or refuse while the others lag.
                 with contextlib.suppress(PyMongoError):

@@ -16,10 +16,11 @@ async def patience(
     try:
         async with limit:
             yield
-    except TimeoutError as error:
+    except TimeoutError:
         if not limit.expired():
             raise
-        raise TimeoutError(f"waited {seconds:g} s for {what}; {found()}".rstrip("; ")) from error
+        # That the wait was cancelled tells nothing more, and would stand in front of what is told.
+        raise TimeoutError(f"waited {seconds:g} s for {what}; {found()}".rstrip("; ")) from None
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds: float = 0.05) -> None:
