@@ -151,13 +151,7 @@ class Transport:
     def _send(self, sending: _Sending) -> Answer:
         failures: list[AttemptFailedError] = []
         try:
-            try:
-                return self._send_once(sending)
-            except AttemptFailedError as failure:
-                if not failure.retryable:
-                    raise
-                first = failure
-            return self._send_again(sending, first, failures)
+            return self._send_until_answered(sending, failures)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
             settled = (
@@ -167,14 +161,18 @@ class Transport:
                 raise outcome_unknown(failure.error) from failure
             raise failure.error from failure
 
-    def _send_again(
-        self, sending: _Sending, first: AttemptFailedError, failures: list[AttemptFailedError]
-    ) -> Answer:
-        """Go on after the first attempt, if the failure allows it; those that do are noted in `failures`.
+    def _send_until_answered(self, sending: _Sending, failures: list[AttemptFailedError]) -> Answer:
+        """Send once, and again while the failure allows it; those that do are noted in `failures`.
 
         Raises:
             AttemptFailedError: how the last attempt ended.
         """
+        try:
+            return self._send_once(sending)
+        except AttemptFailedError as failure:
+            if not failure.retryable:
+                raise
+            first = failure
         import stamina  # noqa: PLC0415  # slow to load, and few requests are sent again
 
         stamina.instrumentation.set_on_retry_hooks([])

@@ -3,13 +3,15 @@
 import contextlib
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bankctl.local import ports
 from bankctl.local.mongod import find_mongod, mongod_command, uri
+from daemons.shared.mongo import Client
 from daemons.shared.mongo_admin import initiate
 from tests.support.ending import stop
 
@@ -29,6 +31,17 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database_name() -> str:
     """Name of a database that no other test uses, so that tests need not clean up."""
     return f"test_{uuid.uuid4().hex}"
+
+
+@contextlib.asynccontextmanager
+async def server_parameter(client: Client, name: str, value: Any) -> AsyncIterator[None]:
+    """Give a parameter of the server another value while the block runs."""
+    before = (await client.admin.command({"getParameter": 1, name: 1}))[name]
+    await client.admin.command({"setParameter": 1, name: value})
+    try:
+        yield
+    finally:
+        await client.admin.command({"setParameter": 1, name: before})
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from daemons.shared.kafka.topics import ensure_topics
 from daemons.shared.mongo import Database
 from tests.support.events import ids_of, transfers
 from tests.support.kafka import running_kafka
+from tests.support.mongo import server_parameter
 from tests.support.notifier import (
     Notifier,
     PlayedUserApi,
@@ -200,15 +201,11 @@ async def _publish_twice(producer: EventProducer, records: list[OutgoingRecord])
 @asynccontextmanager
 async def _first_position_held(database: Database) -> AsyncIterator[None]:
     """While the block runs, every batch can be begun and none recorded."""
-    admin, parameter = database.client.admin, "transactionLifetimeLimitSeconds"
-    usual = (await admin.command({"getParameter": 1, parameter: 1}))[parameter]
-    await admin.command({"setParameter": 1, parameter: _HELD_SECONDS})
-    async with database.client.start_session() as session, await session.start_transaction():
-        try:
+    client = database.client
+    async with client.start_session() as session, await session.start_transaction():
+        # Not for those that begin later: what a killed process leaves open must end soon.
+        async with server_parameter(client, "transactionLifetimeLimitSeconds", _HELD_SECONDS):
             await database["events"].insert_one({"_id": 1}, session=session)
-        finally:
-            # It holds for those that begin meanwhile: what a killed process leaves open must end soon.
-            await admin.command({"setParameter": 1, parameter: usual})
         yield
         # An error if the server has ended the transaction meanwhile: then nothing was held.
         await database["events"].find_one({"_id": 1}, session=session)

@@ -14,6 +14,7 @@ from daemons.shared.outbox.store import OutboxStore
 from daemons.shared.progress import Progress
 from daemons.shared.tasks import end_task
 from tests.support.bank import Bank
+from tests.support.mongo import server_parameter
 from tests.support.waiting import eventually
 
 
@@ -68,7 +69,6 @@ async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> 
 
 async def test_a_proof_that_outlasts_the_databases_history_says_what_to_do(bank: Bank) -> None:
     window = "minSnapshotHistoryWindowInSeconds"
-    before = (await bank.client.admin.command({"getParameter": 1, window: 1}))[window]
     opener = SnapshotOpener(bank.client, bank.ledger, OutboxStore(bank.ledger))
 
     async def history_has_gone() -> bool:
@@ -80,10 +80,7 @@ async def test_a_proof_that_outlasts_the_databases_history_says_what_to_do(bank:
             await snapshot.outbox_pending()
         return False
 
-    try:
-        await bank.client.admin.command({"setParameter": 1, window: 0})
+    async with server_parameter(bank.client, window, 0):
         with pytest.raises(TransientError, match=window) as raised:
             await eventually(history_has_gone)
-    finally:
-        await bank.client.admin.command({"setParameter": 1, window: before})
     assert raised.value.code == "snapshot_too_old"
