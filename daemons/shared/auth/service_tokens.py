@@ -11,6 +11,7 @@ import jwt
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.shared.auth.keys import derive
+from daemons.shared.auth.session_tokens import TIMES_UNCHECKED, check_times
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 
@@ -74,8 +75,9 @@ class ServiceTokens:
                 key,
                 algorithms=[_ALGORITHM],
                 audience=self._name,
-                options={"require": _REQUIRED_CLAIMS},
+                options={"require": _REQUIRED_CLAIMS, **TIMES_UNCHECKED},
             )
-        except jwt.InvalidTokenError:
+            check_times(claims, self._clock())
+        except (jwt.InvalidTokenError, TypeError):
             return None
         return claims

@@ -10,6 +10,7 @@ from uuid import UUID
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from jwt.algorithms import OKPAlgorithm
+from jwt.types import Options
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.shared.clock import Clock, utc_now
@@ -24,6 +25,8 @@ _TYPE = "session+jwt"
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "jti"]
 # Clocks of several machines differ a little; an expiry is never stretched.
 _CLOCK_SKEW = timedelta(seconds=5)
+# `check_times` does it: the library would grant its leeway to the expiry too.
+TIMES_UNCHECKED: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,6 @@ class SessionVerifier:
         key = self._keys.get(_key_id(token))
         if key is None:
             raise not_signed_in()
-        # The times are checked below: the library would grant its leeway to the expiry too.
         try:
             claims = jwt.decode(
                 token,
@@ -97,23 +99,30 @@ class SessionVerifier:
                 algorithms=[_ALGORITHM],
                 audience=self._audience,
                 issuer=ISSUER,
-                options={
-                    "require": _REQUIRED_CLAIMS,
-                    "verify_exp": False,
-                    "verify_iat": False,
-                    "verify_nbf": False,
-                },
+                options={"require": _REQUIRED_CLAIMS, **TIMES_UNCHECKED},
             )
             found = SessionClaims(UUID(claims["sub"]), UUID(claims["sid"]), _seconds(claims["exp"]))
-            begins = max(_seconds(claims["iat"]), _seconds(claims.get("nbf", 0)))
+            check_times(claims, self._clock())
+        except jwt.ExpiredSignatureError:
+            raise session_ended() from None
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
             raise not_signed_in() from None
-        now = self._clock()
-        if begins > (now + _CLOCK_SKEW).timestamp():
-            raise not_signed_in()
-        if found.expires_at_epoch_seconds <= now.timestamp():
-            raise session_ended()
         return found
+
+
+def check_times(claims: Mapping[str, Any], now: datetime) -> None:
+    """Check when a token begins, by clocks that differ a little, and that it has not ended.
+
+    Raises:
+        ImmatureSignatureError: it begins later.
+        ExpiredSignatureError: it has ended.
+        TypeError: a time is not a whole number of seconds.
+    """
+    begins = max(_seconds(claims["iat"]), _seconds(claims.get("nbf", 0)))
+    if begins > (now + _CLOCK_SKEW).timestamp():
+        raise jwt.ImmatureSignatureError
+    if _seconds(claims["exp"]) <= now.timestamp():
+        raise jwt.ExpiredSignatureError
 
 
 def verifier_from_jwks(

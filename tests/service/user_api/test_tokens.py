@@ -185,6 +185,17 @@ async def test_internal_routes_are_for_daemons_with_their_own_token(user_api: Us
             )
 
 
+@pytest.mark.parametrize(("ahead_seconds", "status"), [(3, 200), (20, 401), (-50, 200), (-70, 401)])
+async def test_the_clock_of_a_daemon_may_differ_by_as_much_as_that_of_a_session(
+    user_api: UserApi, ahead_seconds: int, status: int
+) -> None:
+    calling = ServiceTokens(
+        SECRET, name="notifier", clock=lambda: utc_now() + timedelta(seconds=ahead_seconds)
+    )
+    answer = await user_api.http.get("/internal/keys", headers=calling.header_for("user_api"))
+    assert answer.status_code == status
+
+
 async def test_daemons_learn_users_and_keys(user_api: UserApi) -> None:
     users = [await user_api.register(display_name=name) for name in ("Ann", "Bo")]
     shown = [{name: user[name] for name in ("id", "email", "display_name")} for user in users]
