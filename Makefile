@@ -1,11 +1,12 @@
 # Two commands matter: `make demo` and `make test`. Both set up what they need on first use.
+# `make test` and `make faults` share the tests between them: each test belongs to exactly one (tests/guards).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check lint types contracts format docs lock clean soak
+.PHONY: help setup demo test faults bench check lint types contracts format docs lock clean soak
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,8 +16,11 @@ setup: $(VENV)/.ready ## virtual environment, packages and server parts
 demo: setup ## the whole bank at work, on real parts, in about a minute
 	@$(BIN)/bankctl demo
 
-test: setup check ## every check: lint, types, import contracts, all tests
-	@$(BIN)/pytest
+test: check ## lint, types, import contracts, and every test but the long campaigns
+	@$(BIN)/pytest -m "not campaign" --durations=20
+
+faults: setup ## the long campaigns: crash points, kills, replica set, Kafka away, state machine, planted bugs
+	@$(BIN)/pytest -m "campaign" --durations=20
 
 bench: setup ## the speed table, on real parts; ARGS="--quick", see docs/performance.md
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -24,7 +28,8 @@ bench: setup ## the speed table, on real parts; ARGS="--quick", see docs/perform
 soak: setup ## random faults under load: make soak SEED=7 HOURS=8
 	@$(BIN)/python -m tests.soak.run $(if $(SEED),--seed $(SEED)) --hours $(or $(HOURS),1)
 
-check: setup lint types contracts ## the checks that need no server
+check: setup ## the checks that need no server
+	@$(MAKE) --no-print-directory -j3 lint types contracts
 
 lint: setup
 	@$(BIN)/ruff check .
