@@ -5,6 +5,11 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bankctl.errors import usage_error
+
+YES_VARIABLE = "BANKCTL_YES"
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+
 
 class OutputFormat(StrEnum):
     """How results are written to stdout."""
@@ -38,6 +43,15 @@ class Invocation:
         """Whether a question may be asked: a person sits at both ends and did not forbid it."""
         return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
 
+    @property
+    def consented(self) -> bool:
+        """Whether the person has agreed beforehand: by --yes, or by BANKCTL_YES in scripts.
+
+        Raises:
+            CliError: BANKCTL_YES is neither a yes nor a no.
+        """
+        return self.yes or _flag_of_environment(YES_VARIABLE)
+
     def colored(self, stream: object) -> bool:
         """Whether `stream` gets colour (https://no-color.org, CLICOLOR_FORCE)."""
         if self.no_color or os.environ.get("NO_COLOR"):
@@ -51,6 +65,17 @@ def is_terminal(stream: object) -> bool:
     """Whether `stream` writes to a terminal."""
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
+
+
+def _flag_of_environment(name: str) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    if value in _TRUE or value in _FALSE:
+        return value in _TRUE
+    raise usage_error(
+        f"{name} is {os.environ[name]!r}, which is neither yes nor no",
+        hint=f"set {name} to 1 or 0, or unset it",
+        code="invalid_environment",
+    )
 
 
 _current = Invocation()

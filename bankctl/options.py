@@ -65,7 +65,10 @@ def _declare(
             metavar="JMESPATH",
         ),
     ] = None,
-    yes: Annotated[bool, _option("yes", "--yes", "-y", help_text="Do not ask for confirmation.")] = False,
+    yes: Annotated[
+        bool,
+        _option("yes", "--yes", "-y", help_text="Agree beforehand to what would be asked (BANKCTL_YES=1)."),
+    ] = False,
     no_input: Annotated[bool, _option("no_input", "--no-input", help_text="Never ask anything.")] = False,
     quiet: Annotated[bool, _option("quiet", "--quiet", "-q", help_text="Results and errors only.")] = False,
     debug: Annotated[

@@ -1,9 +1,14 @@
-"""Questions to the person at the terminal; never asked without one."""
+"""Questions to the person at the terminal; never asked without one.
+
+One rule holds for everything that moves money or is hard to undo: `confirm` asks on a terminal. Without one,
+or with --no-input, it is refused unless --yes or BANKCTL_YES gave the consent beforehand.
+"""
 
 import sys
 
 from bankctl import invocation
 from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.invocation import YES_VARIABLE
 from bankctl.render.messages import styled
 
 
@@ -71,17 +76,36 @@ def ask(label: str, *, option: str) -> str:
 
 
 def will_ask() -> bool:
-    """Whether `confirm` asks; with `--yes` or without a terminal there is no question."""
+    """Whether `confirm` asks a question."""
     run = invocation.current()
-    return run.interactive and not run.yes
+    return run.interactive and not run.consented
+
+
+def require_consent() -> None:
+    """Refuse what would be confirmed if there is neither consent nor a terminal to ask on.
+
+    Commands call it before they contact the bank or read a file; `confirm` calls it as well.
+
+    Raises:
+        CliError: nobody agreed and nobody can be asked.
+    """
+    run = invocation.current()
+    if not run.consented and not run.interactive:
+        why = "--no-input forbids the question" if run.no_input else "there is no terminal to ask on"
+        raise usage_error(
+            f"this needs your consent and {why}; nothing was done",
+            hint=f"add --yes; in scripts {YES_VARIABLE}=1 does the same (see `bankctl help scripts`)",
+            code="confirmation_needed",
+        )
 
 
 def confirm(question: str) -> None:
-    """Go on only if the person says yes, if there is anybody to ask.
+    """Go on only with the person's consent: given beforehand, or now as the answer to the question.
 
     Raises:
-        CliError: the person said no.
+        CliError: the person said no, or nobody agreed and nobody can be asked.
     """
+    require_consent()
     if not will_ask():
         return
     sys.stderr.write(f"{styled(question, 'bold', sys.stderr)} [y/N] ")

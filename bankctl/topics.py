@@ -8,12 +8,14 @@ TOPICS = {
     "output": "Tables, JSON, CSV, and selecting with --query.",
     "paying-files": "Files of payment orders, and what happens when a run stops.",
     "retries": "Why nothing is paid twice.",
+    "scripts": "What a script must say, because there is nobody to ask.",
 }
 
 TEXTS = {
     "environment": """\
 BANKCTL_PROFILE   the profile to use when --profile is not given
 BANKCTL_TOKEN     an API key to use instead of the session (`bankctl auth token create`)
+BANKCTL_YES       1 agrees beforehand to what would be asked, as --yes does (`bankctl help scripts`)
 BANKCTL_HOME      keep profiles, sessions and data below this directory
 NO_COLOR          no colour, whatever its value (https://no-color.org)
 CLICOLOR_FORCE    colour even when the output is no terminal
@@ -71,4 +73,18 @@ bankctl exits 9 and `bankctl transactions retry` settles it later, also after a 
 
 Reading is repeated as well. Other changes are sent once, unless the bank says that it
 did nothing.""",
+    "scripts": """\
+Whatever moves money or is hard to undo is asked about on a terminal:
+
+transfer, transfer --file, transactions retry, accounts close, admin fund, admin adjust,
+admin approvals approve, admin dead-letters replay (of many), dev reset, and each api
+request that is not a GET.
+
+Without a terminal, or with --no-input, these are refused with exit 2 and the code
+confirmation_needed before anything is sent. A script says that it means it with --yes,
+or once for all its commands with BANKCTL_YES=1. BANKCTL_YES takes 1, true, yes or on
+for yes, and 0, false, no, off or nothing for no; anything else is refused.
+
+A script reads the exit status (`bankctl help exit-codes`) and -o json, passes the
+password with --password-stdin, or uses an API key in BANKCTL_TOKEN.""",
 }

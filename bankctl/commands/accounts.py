@@ -173,8 +173,8 @@ def close(
       bankctl accounts close 4000000006 --reason "moved to savings" --yes
     """
     number = parse_account(account)
+    prompts.confirm(f"Close account {number} for good?")
     with open_bank() as bank:
-        prompts.confirm(f"Close account {number} for good?")
         emit(bank.accounts.change(number, "close", reason=reason), columns=DETAIL_COLUMNS)
     messages.success(f"{number} is closed")
 

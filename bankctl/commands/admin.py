@@ -140,6 +140,7 @@ def fund(
     """
     number, sum_paid = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
+    prompts.require_consent()
     with open_bank() as bank:
         code = (
             parse_currency(currency)
@@ -191,6 +192,7 @@ def adjust(
     number, sum_moved = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
     direction = "credit" if credit else "debit"
+    prompts.require_consent()
     with open_bank() as bank:
         balance = bank.accounts.balance(number)["balance"]
         change = Decimal(sum_moved) if credit else -Decimal(sum_moved)

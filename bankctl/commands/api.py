@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
-from bankctl import invocation
+from bankctl import invocation, prompts
 from bankctl.client.bank import open_bank
 from bankctl.errors import usage_error
 from bankctl.invocation import OutputFormat
@@ -43,7 +43,9 @@ def api(
     Examples:
       bankctl api GET /accounts
       bankctl api GET "/events/history?limit=5" --query "items[].type"
-      bankctl api POST /accounts --data '{"type": "checking", "currency": "EUR"}'
+      bankctl api POST /accounts --data '{"type": "checking", "currency": "EUR"}' --yes
+
+    Whatever is not GET may move money, so it asks on a terminal; scripts say --yes.
     """
     verb = method.upper()
     if verb not in set(Method):
@@ -52,6 +54,9 @@ def api(
     if not path.startswith("/") or path.startswith("//") or parts.netloc:
         raise usage_error(f"{path!r} is no path of the bank; it begins with one slash", code="invalid_path")
     key = check_key(idempotency_key) if idempotency_key is not None else None
+    if verb != Method.GET:
+        # What a path does is the bank's to know: it may move money.
+        prompts.confirm(f"Send {verb} {path}?")
     with open_bank(logged_in=not anonymous) as bank:
         if anonymous:
             bank.http.forget_credentials()

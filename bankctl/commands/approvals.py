@@ -94,6 +94,7 @@ def approve(request: _Request) -> None:
     Examples:
       bankctl admin approvals approve 0190a1b2-0000-7000-8000-000000000001
     """
+    prompts.require_consent()
     with open_bank() as bank:
         asked = bank.approvals.show(request)
         by = asked["requested_by"]["display_name"]

@@ -131,11 +131,12 @@ def replay(
     if sum((letter is not None, topic is not None, everything)) != 1:
         raise usage_error("give one of LETTER, --topic and --all", hint="bankctl admin dead-letters list")
     wanted = checked_type(topic)
+    if letter is None:
+        prompts.confirm(f"Replay all open dead letters{f' of {wanted}' if wanted else ''}?")
     with open_bank() as bank:
         if letter is not None:
             _replay_one(bank, letter)
         else:
-            prompts.confirm(f"Replay all open dead letters{f' of {wanted}' if wanted else ''}?")
             _replay_many(bank, wanted)
 
 

@@ -202,14 +202,7 @@ def reset(*, stack: StackName = DEFAULT_STACK) -> None:
       bankctl dev reset --stack second --yes
     """
     local = Stack.load(stack)
-    if not invocation.current().yes:
-        if not invocation.current().interactive:
-            raise usage_error(
-                "reset deletes all data of the stack, and there is no terminal to ask on",
-                hint=f"bankctl dev reset{_option(stack)} --yes",
-                code="confirmation_needed",
-            )
-        prompts.confirm(f"Delete the stack '{stack}' with all its data in {local.layout.root}?")
+    prompts.confirm(f"Delete the stack '{stack}' with all its data in {local.layout.root}?")
     if local.reset():
         messages.success(f"the stack '{stack}' and its data are deleted")
     else:

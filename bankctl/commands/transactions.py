@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS, failed_transaction
@@ -82,10 +83,14 @@ def retry(
 
     A transfer is kept on disk before it is sent, with its idempotency key. Sending it again with that key
     is safe: the bank answers with what it did the first time. Without KEY the only open one is finished.
+    It asks on a terminal; scripts say --yes.
     """
+    prompts.require_consent()
     with open_bank() as bank:
         waiting = _chosen(bank, key, everything=everything)
-        if not waiting:
+        if waiting:
+            prompts.confirm(f"Finish what is open:{_listed(waiting)}\nSend it again?")
+        else:
             messages.note("no transfer is open")
         outcomes, errors = [], []
         for pending in waiting:
@@ -121,17 +126,20 @@ def _chosen(bank: BankClient, key: str | None, *, everything: bool) -> list[Pend
             )
         return [found]
     if len(waiting) > 1 and not everything:
-        keys = "\n".join(
-            f"  {item.key}  {item.request['amount']} {item.request['currency']} "
-            f"to {item.request.get('to_account', item.path)}"
-            for item in waiting
-        )
         raise usage_error(
-            f"{len(waiting)} transfers are open:\n{keys}",
+            f"{len(waiting)} transfers are open:{_listed(waiting)}",
             hint="name one, or finish them with `bankctl transactions retry --all`",
             code="several_pending_transfers",
         )
     return waiting
+
+
+def _listed(waiting: list[PendingTransfer]) -> str:
+    return "".join(
+        f"\n  {item.key}  {item.request['amount']} {item.request['currency']} "
+        f"to {item.request.get('to_account', item.path)}"
+        for item in waiting
+    )
 
 
 def _finish(bank: BankClient, pending: PendingTransfer) -> tuple[dict[str, Any], CliError | None]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bankctl import invocation, prompts
+from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
@@ -75,7 +75,7 @@ def transfer(
       bankctl transfer 4000000006 1234567894 12.50 --dry-run
       bankctl transfer --file orders.csv
 
-    On a terminal it shows both names and the balance after, and asks; --yes does not ask. The payment is on
+    On a terminal it shows both names and the balance after, and asks; scripts say --yes. The payment is on
     disk before it is sent: if the line is cut, `bankctl transactions retry` finishes it without paying twice.
 
     A file has the columns from, to, amount, currency, reference in any order; more columns are carried into
@@ -102,6 +102,8 @@ def transfer(
     if reference is not None:
         request["reference"] = parse_reference(reference)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
+    if not dry_run:
+        prompts.require_consent()
     with open_bank() as bank:
         if "currency" not in request:
             request["currency"] = bank.accounts.balance(request["from_account"])["balance"]["currency"]
@@ -131,8 +133,7 @@ def failed_transaction(transaction: dict[str, Any]) -> CliError:
 
 
 def _confirm(bank: BankClient, request: dict[str, Any]) -> None:
-    options = invocation.current()
-    if options.yes or not options.interactive:
+    if not prompts.will_ask():
         return
     preview = bank.transactions.preview(request)
     if preview["outcome"] != "completed":

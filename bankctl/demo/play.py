@@ -73,14 +73,24 @@ class Play:
             self._expect(ran, f"{person.name}'s account is open")
             [account] = person.ask("accounts", "list")
             numbers.append(str(account["id"]))
-        funding = ("admin", "fund", numbers[0], "1000.00", "--reference", "Opening deposit")
+        funding = ("admin", "fund", numbers[0], "1000.00", "--reference", "Opening deposit", "--yes")
         self._show(follower, self.olga, funding, ["AccountFundedPayload", "1000.00 EUR", numbers[0]])
         return numbers[0], numbers[1]
 
     def _pay(self, follower: Follower, alices: str, bobs: str) -> None:
         self._scene("A payment succeeds, and sending it again with the same key pays nothing twice")
         key = f"demo-{secrets.token_hex(8)}"
-        arguments = ("transfer", alices, bobs, "250.00", "--reference", "Rent", "--idempotency-key", key)
+        arguments = (
+            "transfer",
+            alices,
+            bobs,
+            "250.00",
+            "--reference",
+            "Rent",
+            "--idempotency-key",
+            key,
+            "--yes",
+        )
         self._show(follower, self.alice, arguments, ["TransactionCompleted", "250.00 EUR", "Alice", "Bob"])
         self._expect(self.alice.run(*arguments), "the same command again is answered from the books")
         self._expect_balance(self.alice, alices, "750.00")
@@ -88,7 +98,7 @@ class Play:
 
     def _lack_funds(self, follower: Follower, alices: str, bobs: str) -> None:
         self._scene("A payment fails for lack of funds")
-        arguments = ("transfer", alices, bobs, "5000.00", "--reference", "Too much")
+        arguments = ("transfer", alices, bobs, "5000.00", "--reference", "Too much", "--yes")
         self._show(
             follower,
             self.alice,
@@ -105,7 +115,7 @@ class Play:
         self._show(
             follower,
             self.alice,
-            ("transfer", alices, bobs, "10.00"),
+            ("transfer", alices, bobs, "10.00", "--yes"),
             ["TransactionFailed", "10.00 EUR", "is frozen"],
             status=ExitStatus.REJECTED,
         )
@@ -117,7 +127,7 @@ class Play:
         self._show(
             follower,
             self.bob,
-            ("transfer", alices, bobs, "1.00", "--currency", "EUR"),
+            ("transfer", alices, bobs, "1.00", "--currency", "EUR", "--yes"),
             ["TransactionFailed", "1.00 EUR"],
             status=ExitStatus.NOT_FOUND,
         )

@@ -57,6 +57,7 @@ def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: f
     """
     if not _RUN_NAME.fullmatch(run_name):
         raise usage_error("--run takes up to 40 letters, digits, '.', '_' and '-'", code="invalid_run")
+    prompts.require_consent()
     payments = PaymentFile(file)
     with open_bank() as bank:
         session = bank.require_session()

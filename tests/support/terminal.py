@@ -96,7 +96,8 @@ class Terminal:
     def __init__(self, home: Path) -> None:
         self.home = home
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        self._environment = {**inherited, "BANKCTL_HOME": str(home)}
+        # Its commands are a script's, which agrees beforehand to what it does.
+        self._environment = {**inherited, "BANKCTL_HOME": str(home), "BANKCTL_YES": "1"}
 
     async def attempt(self, *arguments: str, stdin: str = "") -> Outcome:
         """Run a command to its end, however it ends."""

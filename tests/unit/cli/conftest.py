@@ -38,11 +38,13 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for each test, and no option from the developer's environment."""
+    """A home of its own for each test, a script's consent, and no option from the developer's environment."""
     for name in ("BANKCTL_PROFILE", "BANKCTL_TOKEN", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     directory = tmp_path / "home"
     monkeypatch.setenv("BANKCTL_HOME", str(directory))
+    # Most tests run commands as a script does; those of the question itself take it away.
+    monkeypatch.setenv("BANKCTL_YES", "1")
     return directory
 
 

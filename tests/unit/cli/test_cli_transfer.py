@@ -223,6 +223,7 @@ class TestOnATerminal:
         monkeypatch.setattr(
             invocation.Invocation, "interactive", property(lambda run: not run.no_input), raising=True
         )
+        monkeypatch.delenv("BANKCTL_YES")
 
     def test_both_names_and_the_balance_after_are_shown_before_asking(self, ann: Cli, bank: Bank) -> None:
         outcome = ann("transfer", ANN, BOB, "12.50", stdin="y\n")
@@ -241,7 +242,7 @@ class TestOnATerminal:
         assert ann("transfer", ANN, BOB, "5000", stdin="y\n").status == 6
         assert bank.sent(TRANSFER) == []
 
-    @pytest.mark.parametrize("option", ["--yes", "-y", "--no-input"])
+    @pytest.mark.parametrize("option", ["--yes", "-y"])
     def test_scripts_are_not_asked(self, ann: Cli, bank: Bank, option: str) -> None:
         assert ann("transfer", ANN, BOB, "12.50", option).status == 0
         assert bank.sent("/transactions/preview") == []
