@@ -1,16 +1,19 @@
 """What commands do with the supervisor: start it, wait for it, end it, clear up after a killed one."""
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import psutil
 
 from bankctl.errors import CliError, ExitStatus
 from bankctl.local.follow import last_lines
-from bankctl.local.identity import marked
+from bankctl.local.identity import PART_MARK, STACK_MARK, SUPERVISOR, Identity, marked
 from bankctl.local.keeper import starting_line
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health
@@ -22,6 +25,7 @@ _POLL_SECONDS = 0.05
 _SUPERVISOR_START_SECONDS = 30.0
 _SUPERVISOR_STOP_SECONDS = 60.0
 _RETRY_SEEN_SECONDS = 5.0
+_ROUNDS_TO_END_ALL = 3
 _FAILURES_TO_GIVE_UP = 3
 _LOG_LINES = 15
 # The order of a regular stop: daemons, gateway, servers.
@@ -58,6 +62,7 @@ def start_supervisor(layout: Layout) -> None:
     with layout.rotate("supervisor").open("ab") as log:
         launched = subprocess.run(
             [sys.executable, "-m", "bankctl.local.supervisor", layout.name],
+            env={**os.environ, STACK_MARK: layout.mark, PART_MARK: SUPERVISOR},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -75,14 +80,21 @@ def start_supervisor(layout: Layout) -> None:
 
 def retry(layout: Layout) -> None:
     """Let the running supervisor try at once what it has given up or put off."""
-    state = StackState.load(layout)
+    state = StackState.observe(layout)
     process = state.supervisor.process() if state.supervisor else None
     if process:
-        written = layout.state.stat().st_mtime_ns
+        written = _written_at(layout)
         process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + _RETRY_SEEN_SECONDS
-        while layout.state.stat().st_mtime_ns == written and time.monotonic() < deadline:
+        while _written_at(layout) == written and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
+
+
+def _written_at(layout: Layout) -> int | None:
+    try:
+        return layout.state.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def await_health(layout: Layout, progress: Progress, *, timeout_seconds: float) -> None:
@@ -93,16 +105,16 @@ def await_health(layout: Layout, progress: Progress, *, timeout_seconds: float) 
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
-        state = StackState.load(layout)
+        state = StackState.observe(layout)
         progress.parts(list(state.parts.values()))
         for part in state.parts.values():
             if part.health is Health.FAILED or part.failures >= _FAILURES_TO_GIVE_UP:
                 raise failure(layout, part.name, f"{part.name} does not come up: {part.detail}")
         late = [part for part in state.parts.values() if part.health is not Health.HEALTHY]
-        if not late:
-            return
         if not state.supervised:
             raise failure(layout, "supervisor", "the supervisor has ended")
+        if state.parts and not late:
+            return
         if time.monotonic() > deadline:
             why = late[0].detail or late[0].health
             raise failure(
@@ -127,34 +139,61 @@ def failure(layout: Layout, part: str, message: str) -> CliError:
     )
 
 
-def end_all(layout: Layout, stack_id: str) -> bool:
+def end_all(layout: Layout) -> bool:
     """End the supervisor and every process of the stack, and return whether anything ran.
+
+    They are found by the marks in their environment; what the state file says is only added to that.
 
     Raises:
         CliError: a process can't be ended.
     """
-    state = StackState.load(layout)
-    ran = state.supervised
-    if state.supervisor and (process := state.supervisor.process()):
-        process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _SUPERVISOR_STOP_SECONDS
-        while state.supervisor.alive() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        stop([Victim("supervisor", state.supervisor, seconds=0.0)])
-    # After a regular stop nothing is found here; after a killed supervisor this is the stop.
-    left = {identity.pid: (name, identity) for name, identity in StackState.load(layout).identities().items()}
-    left |= {identity.pid: (name, identity) for name, identity in marked(stack_id)}
-    survivors = stop(
-        Victim(name, identity, _RANKS.get(name, 0), seconds=20.0) for name, identity in left.values()
-    )
-    if survivors:
-        raise CliError(
-            "can't be stopped: " + ", ".join(f"{it.name} (pid {it.identity.pid})" for it in survivors),
-            exit_status=ExitStatus.UNEXPECTED,
-            hint="they may belong to another user; stop them by hand",
-            code="not_stopped",
+    ran = False
+    for _ in range(_ROUNDS_TO_END_ALL):
+        supervisors = _supervisors(layout)
+        _end_supervisors(supervisors)
+        # After a regular stop nothing is found here; after a killed supervisor this is the stop.
+        left = {found.identity.pid: (found.part, found.identity) for found in marked(layout.mark)}
+        recorded = StackState.load(layout).identities()
+        left |= {identity.pid: (part, identity) for part, identity in recorded.items()}
+        if not supervisors and not left:
+            return ran
+        ran = True
+        survivors = stop(
+            Victim(part, identity, _RANKS.get(part, 0), seconds=20.0) for part, identity in left.values()
         )
-    return ran or bool(left)
+        if survivors:
+            break
+    else:
+        survivors = [Victim(found.part, found.identity) for found in marked(layout.mark)]
+    if not survivors:
+        return ran
+    raise CliError(
+        "can't be stopped: " + ", ".join(f"{it.name} (pid {it.identity.pid})" for it in survivors),
+        exit_status=ExitStatus.UNEXPECTED,
+        hint="they may belong to another user; stop them by hand",
+        code="not_stopped",
+    )
+
+
+def _supervisors(layout: Layout) -> list[Identity]:
+    found = {it.identity.pid: it.identity for it in marked(layout.mark) if it.part == SUPERVISOR}
+    state = StackState.load(layout)
+    if state.supervisor is not None and state.supervised:
+        found[state.supervisor.pid] = state.supervisor
+    return list(found.values())
+
+
+def _end_supervisors(supervisors: Sequence[Identity]) -> None:
+    """Let supervisors stop their parts; one that does not is killed, so that it starts nothing any more."""
+    for supervisor in supervisors:
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            if process := supervisor.process():
+                with suppress(psutil.Error):
+                    process.send_signal(number)
+    deadline = time.monotonic() + _SUPERVISOR_STOP_SECONDS
+    while any(supervisor.alive() for supervisor in supervisors) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    stop(Victim(SUPERVISOR, supervisor, seconds=0.0) for supervisor in supervisors)
 
 
 def command(layout: Layout, verb: str) -> str:

@@ -1,15 +1,24 @@
-"""Which process is ours: a process id alone is re-used by the system, with its creation time it is not."""
+"""Which process is ours: a process id alone is re-used by the system, with its creation time it is not.
 
+Every process of a stack carries marks in its environment. They last as long as the process and cannot be lost
+or broken as a file can, so they decide what runs.
+"""
+
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import psutil
 
 # The system derives the time from its clock, which may be set; no id is used again within so short a time.
 _TOLERANCE_SECONDS = 2.0
-STACK_MARK = "BANKCTL_STACK_ID"
+STACK_MARK = "BANKCTL_STACK"
+"""The stack's folder."""
 PART_MARK = "BANKCTL_STACK_PART"
+FINGERPRINT_MARK = "BANKCTL_STACK_FINGERPRINT"
+"""How the part was started; one that would be started in the same way now can be taken over."""
+SUPERVISOR = "supervisor"
 
 
 @dataclass(frozen=True)
@@ -41,15 +50,30 @@ class Identity:
         return self.process() is not None
 
 
-def marked(stack_id: str) -> Iterator[tuple[str, Identity]]:
-    """The living processes whose environment says that they belong to the stack, with their part's name.
+class Marked(NamedTuple):
+    """A process that says which stack it belongs to, and what it is there."""
 
-    This finds what was started in the instant before a supervisor died, too early to be recorded.
-    """
+    part: str
+    identity: Identity
+    fingerprint: str | None
+    leads: bool
+    """Whether it is the part itself and not a process that the part has started."""
+
+
+def marked(mark: str) -> Iterator[Marked]:
+    """The living processes of the stack with this mark, without the caller itself."""
     for process in psutil.process_iter():
         try:
+            if process.pid == os.getpid() or process.uids().real != os.getuid():
+                continue
             environment = process.environ()
-            if environment.get(STACK_MARK) == stack_id and process.status() != psutil.STATUS_ZOMBIE:
-                yield environment.get(PART_MARK, ""), Identity(process.pid, process.create_time())
+            if environment.get(STACK_MARK) != mark or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            yield Marked(
+                environment.get(PART_MARK, ""),
+                Identity(process.pid, process.create_time()),
+                environment.get(FINGERPRINT_MARK),
+                os.getsid(process.pid) == process.pid,
+            )
         except (psutil.Error, OSError):
             continue

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 
 from bankctl.local.health import why_not_ready
-from bankctl.local.identity import PART_MARK, STACK_MARK, Identity
+from bankctl.local.identity import FINGERPRINT_MARK, PART_MARK, STACK_MARK, Identity
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part, PartState
 
@@ -50,7 +50,6 @@ class Keeper:
         self,
         part: Part,
         layout: Layout,
-        stack_id: str,
         threads: ThreadPoolExecutor,
         changed: Callable[[], None],
     ) -> None:
@@ -59,7 +58,6 @@ class Keeper:
         self.listening = asyncio.Event()
         self.identity: Identity | None = None
         self._layout = layout
-        self._stack_id = stack_id
         self._threads = threads
         self._changed = changed
         self._retry = asyncio.Event()
@@ -171,7 +169,12 @@ class Keeper:
 
     def _spawn(self, command: Sequence[str], mark: str) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BANKCTL_")}
-        environment |= {**self.part.environment, STACK_MARK: self._stack_id, PART_MARK: mark}
+        environment |= {
+            **self.part.environment,
+            STACK_MARK: self._layout.mark,
+            PART_MARK: mark,
+            FINGERPRINT_MARK: self.state.fingerprint or "",
+        }
         with self._layout.rotate(self.part.name).open("ab") as log:
             # Its own session, so that what ends a terminal or the supervisor does not end the part.
             return subprocess.Popen(

@@ -33,6 +33,11 @@ class Layout:
         return cls(name, paths.data_dir() / "stacks" / name)
 
     @property
+    def mark(self) -> str:
+        """What the environment of each of the stack's processes says: a folder holds one stack at a time."""
+        return str(self.root.resolve())
+
+    @property
     def settings(self) -> Path:
         """Ports and secrets."""
         return self.root / "stack.json"

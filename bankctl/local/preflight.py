@@ -10,6 +10,7 @@ from bankctl.local import kafka_jars, ports
 from bankctl.local.gateway import find_caddy
 from bankctl.local.identity import marked
 from bankctl.local.kafka import find_java
+from bankctl.local.layout import Layout
 from bankctl.local.mongod import find_mongod
 from bankctl.local.plan import INSTEAD_OF
 from bankctl.local.progress import Progress
@@ -55,14 +56,14 @@ def find_tools(parts: Sequence[str], external: Mapping[str, str], progress: Prog
     return found
 
 
-def refuse_busy_ports(settings: Settings, intent: Intent, state: StackState, *, up_command: str) -> None:
+def refuse_busy_ports(layout: Layout, settings: Settings, intent: Intent, *, up_command: str) -> None:
     """Make sure that every part can listen where it should.
 
     Raises:
         CliError: a port is held by a process that is not this stack's; names it, and what to do.
     """
-    ours = {identity.pid for identity in state.identities().values()}
-    ours |= {identity.pid for _, identity in marked(settings.id)}
+    ours = {identity.pid for identity in StackState.load(layout).identities().values()}
+    ours |= {found.identity.pid for found in marked(layout.mark)}
     own = {name for name in intent.parts if not intent.external.get(INSTEAD_OF.get(name, ""))}
     if "kafka" in own:
         own.add("kafka_controller")

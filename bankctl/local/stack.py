@@ -16,7 +16,7 @@ from bankctl.local.plan import ALL_PARTS, environment
 from bankctl.local.progress import Progress, Silence
 from bankctl.local.settings import PortChoice, Settings
 from bankctl.local.state import Intent, StackState
-from bankctl.local.status import StackStatus, look
+from bankctl.local.status import StackStatus, look, orphans
 
 EXTERNAL_VARIABLES = (
     *("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET"),
@@ -110,7 +110,7 @@ class Stack:
         began = time.monotonic()
         external = {name: os.environ[name] for name in EXTERNAL_VARIABLES if os.environ.get(name)}
         with control.alone(self.layout):
-            state = StackState.load(self.layout)
+            state = StackState.observe(self.layout)
             if state.supervised:
                 self._refuse_other_wishes(wishes, external)
                 if all(part.health is Health.HEALTHY for part in state.parts.values()):
@@ -118,12 +118,12 @@ class Stack:
                 control.retry(self.layout)
                 control.await_health(self.layout, progress, timeout_seconds=timeout_seconds)
             else:
-                self._start(wishes, external, state, progress)
+                self._start(wishes, external, progress)
                 try:
                     control.await_health(self.layout, progress, timeout_seconds=timeout_seconds)
                 except BaseException:
                     progress.message("stopping what was started")
-                    control.end_all(self.layout, self.settings.id)
+                    control.end_all(self.layout)
                     raise
         return Started(changed=True, url=self.url, seconds=time.monotonic() - began)
 
@@ -133,11 +133,10 @@ class Stack:
         Raises:
             CliError: a process can't be stopped.
         """
-        kept = stack_settings.load(self.layout)
-        if kept is None:
+        if not self.layout.root.exists():
             return False
         with control.alone(self.layout):
-            return control.end_all(self.layout, kept.id)
+            return control.end_all(self.layout)
 
     def reset(self) -> bool:
         """Stop the stack and delete all its data, and return whether there was any.
@@ -148,12 +147,7 @@ class Stack:
         if not self.layout.root.exists():
             return False
         with control.alone(self.layout):
-            try:
-                kept = stack_settings.load(self.layout)
-            except CliError:
-                kept = None
-            # Without the stack's id the recorded processes are still found.
-            control.end_all(self.layout, kept.id if kept else "")
+            control.end_all(self.layout)
             shutil.rmtree(self.layout.root)
         return True
 
@@ -163,23 +157,25 @@ class Stack:
         Raises:
             CliError: stack.json is damaged.
         """
+        # Looked at first: a living supervisor writes its files again where they were lost.
+        state = StackState.observe(self.layout)
         kept, intent = stack_settings.load(self.layout), Intent.load(self.layout)
         if kept is None or intent is None:
-            return StackStatus(self.name, None, None, [])
-        state = StackState.load(self.layout)
+            return StackStatus(self.name, None, None, orphans(self.layout, state))
         if state.identities() and not state.supervised:
             with control.alone(self.layout):
                 control.start_supervisor(self.layout)
-        return look(self.layout, kept, intent)
+            state = StackState.observe(self.layout)
+        return look(self.layout, kept, intent, state)
 
-    def _start(
-        self, wishes: Wishes, external: Mapping[str, str], state: StackState, progress: Progress
-    ) -> None:
+    def _start(self, wishes: Wishes, external: Mapping[str, str], progress: Progress) -> None:
         kept = stack_settings.load(self.layout)
         chosen = stack_settings.choose(self.layout, kept, wishes.port_choice, wishes.ports)
         tools = preflight.find_tools(wishes.parts, external, progress)
         intent = Intent(tuple(wishes.parts), external, tools)
-        preflight.refuse_busy_ports(chosen, intent, state, up_command=control.command(self.layout, "up"))
+        preflight.refuse_busy_ports(
+            self.layout, chosen, intent, up_command=control.command(self.layout, "up")
+        )
         preflight.refuse_silent_externals(intent)
         stack_settings.save(self.layout, chosen)
         intent.save(self.layout)

@@ -1,13 +1,18 @@
 """What the commands and the supervisor tell one another: two small files, each written in one step."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from bankctl.files import write_private
-from bankctl.local.identity import Identity
+from bankctl.local.identity import SUPERVISOR, Identity, marked
 from bankctl.local.layout import Layout
-from bankctl.local.part import PartState
+from bankctl.local.part import Health, PartState
+
+_REWRITTEN_SECONDS = 3.0
+"""A supervisor looks at its files several times within that."""
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,11 @@ class Intent:
 
     def save(self, layout: Layout) -> None:
         """Write it; it may hold secrets, so its owner alone can read it."""
-        write_private(layout.intent, json.dumps(asdict(self), indent=2).encode())
+        write_private(layout.intent, self.encode())
+
+    def encode(self) -> bytes:
+        """The file's content."""
+        return json.dumps(asdict(self), indent=2).encode()
 
     @classmethod
     def load(cls, layout: Layout) -> "Intent | None":
@@ -41,13 +50,34 @@ class StackState:
     supervisor: Identity | None = None
     parts: dict[str, PartState] = field(default_factory=dict)
 
-    def save(self, layout: Layout) -> None:
-        """Write it in one step."""
-        write_private(layout.state, json.dumps(asdict(self)).encode())
+    def encode(self) -> bytes:
+        """The file's content."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def observe(cls, layout: Layout) -> "StackState":
+        """What runs. Where the file names no living supervisor, the marks of the processes decide.
+
+        A supervisor whose file is lost or broken writes it again within a moment. One that does not, because
+        it is stopped, is shown with the parts that run; whether these serve is for the caller to ask.
+        """
+        deadline = time.monotonic() + _REWRITTEN_SECONDS
+        while not (state := cls.load(layout)).supervised:
+            running = [found for found in marked(layout.mark) if found.leads or found.part == SUPERVISOR]
+            supervisor = next((found.identity for found in running if found.part == SUPERVISOR), None)
+            if supervisor is not None and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                continue
+            state.supervisor = supervisor
+            for part, identity, _, _ in running:
+                if part != SUPERVISOR and part not in state.identities():
+                    state.parts[part] = PartState(part, Health.HEALTHY, identity.pid, identity.created)
+            break
+        return state
 
     @classmethod
     def load(cls, layout: Layout) -> "StackState":
-        """Read it; an empty one when there is none or it is damaged (the marks still find what runs)."""
+        """Read the file; an empty state when there is none or it is damaged."""
         try:
             kept = json.loads(layout.state.read_text())
             supervisor = Identity(**kept["supervisor"]) if kept["supervisor"] else None

@@ -48,9 +48,8 @@ class StackStatus:
         return self.supervisor_pid is not None and all(part.well for part in self.parts)
 
 
-def look(layout: Layout, settings: Settings, intent: Intent) -> StackStatus:
+def look(layout: Layout, settings: Settings, intent: Intent, state: StackState) -> StackStatus:
     """Ask every part of the stack how it is."""
-    state = StackState.load(layout)
     supervisor = state.supervisor.pid if state.supervisor and state.supervised else None
     own = {part.name: part for part in plan(layout, settings, intent)}
     reasons = _probe([part for name, part in own.items() if name in state.identities()])
@@ -63,6 +62,23 @@ def look(layout: Layout, settings: Settings, intent: Intent) -> StackStatus:
     return StackStatus(layout.name, gateway_url(settings.ports["gateway"]), supervisor, parts)
 
 
+def orphans(layout: Layout, state: StackState) -> list[PartStatus]:
+    """What runs in a stack whose files are lost, with nobody who knows what it should run."""
+    return [
+        PartStatus(
+            name=name,
+            health=Health.UNHEALTHY.value,
+            pid=identity.pid,
+            port=None,
+            restarts=0,
+            detail="it runs, but the stack's files are lost; `bankctl dev down` ends it",
+            data=None,
+            log=str(layout.log(name)),
+        )
+        for name, identity in state.identities().items()
+    ]
+
+
 def _own_part(
     layout: Layout, part: Part, state: StackState, reasons: Mapping[str, str | None], *, supervised: bool
 ) -> PartStatus:
@@ -71,8 +87,8 @@ def _own_part(
     alive = part.name in reasons
     if not supervised:
         health, detail = Health.STOPPED, None
-    elif alive and health is Health.HEALTHY and reasons[part.name]:
-        health, detail = Health.UNHEALTHY, reasons[part.name]
+    elif health is Health.HEALTHY and (not alive or reasons[part.name]):
+        health, detail = Health.UNHEALTHY, reasons.get(part.name) or "its process has ended"
     data = layout.data(part.name)
     return PartStatus(
         name=part.name,

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bankctl.errors import CliError
-from bankctl.local.identity import marked
+from bankctl.errors import CliError, ExitStatus
+from bankctl.local.identity import SUPERVISOR, marked
 from bankctl.local.plan import ALL_PARTS
 from bankctl.local.stack import Stack, Wishes
 from bankctl.local.status import StackStatus
@@ -63,7 +65,7 @@ def wait_for_another(stack: Stack, part: str, killed: int) -> None:
 
 def processes(stack: Stack) -> list[tuple[str, int]]:
     """What runs of the stack, found by the mark in its environment: not by what the stack says of itself."""
-    return [(part, identity.pid) for part, identity in marked(stack.settings.id)]
+    return [(found.part, found.identity.pid) for found in marked(stack.layout.mark)]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_every_part_is_healthy_and_says_where_it_is(stack: Stack) -> None:
 
 
 def test_nothing_listens_beyond_loopback_and_only_on_ports_that_were_chosen(stack: Stack) -> None:
-    pids = {pid for _, pid in processes(stack)} | {stack.status().supervisor_pid}
+    pids = {pid for _, pid in processes(stack)}
     sockets = [it for it in psutil.net_connections(kind="inet") if it.pid in pids]
     listening = [it.laddr for it in sockets if it.status == psutil.CONN_LISTEN]
 
@@ -250,6 +252,105 @@ def test_down_after_a_killed_supervisor_leaves_nothing_and_up_brings_the_data_ba
     assert_all_is_kept(stack)
 
 
+def read_json(file: Path) -> object:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda stack: stack.layout.state.unlink(),
+        lambda stack: stack.layout.state.write_text("{"),
+        lambda stack: stack.layout.state.write_text('{"supervisor": null, "parts": {}}'),
+        lambda stack: shutil.rmtree(stack.layout.state.parent),
+        lambda stack: stack.layout.settings.write_text("{"),
+    ],
+    ids=["lost", "broken", "emptied", "with its folder", "the stack's own"],
+)
+def test_a_supervisor_whose_files_are_lost_goes_on_and_writes_them_again(
+    stack: Stack, damage: Callable[[Stack], None]
+) -> None:
+    before, files = stack.status(), [stack.layout.state, stack.layout.intent, stack.layout.settings]
+    kept = [read_json(file) for file in files]
+    assert before.well
+
+    damage(stack)
+
+    wait_until(lambda: [read_json(file) for file in files] == kept, "the files as they were")
+    after = stack.status()
+    assert after.well
+    assert after.supervisor_pid == before.supervisor_pid
+    assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
+
+
+def test_a_stopped_supervisor_whose_files_are_lost_is_found_and_status_tells_what_runs(stack: Stack) -> None:
+    before = stack.status()
+    assert before.supervisor_pid is not None
+    os.kill(before.supervisor_pid, signal.SIGSTOP)
+    try:
+        stack.layout.state.unlink()
+
+        found = stack.status()
+
+        assert found.supervisor_pid == before.supervisor_pid
+        assert {part.name: part.pid for part in found.parts} == {part.name: part.pid for part in before.parts}
+    finally:
+        os.kill(before.supervisor_pid, signal.SIGCONT)
+    wait_until(lambda: stack.status() == before, "everything to be as it was")
+
+
+def test_a_supervisor_that_takes_over_needs_no_file(stack: Stack) -> None:
+    before = stack.status()
+    kill(before.supervisor_pid)
+    stack.layout.state.unlink()
+
+    after = stack.status()
+
+    assert after.supervisor_pid not in {None, before.supervisor_pid}
+    assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
+    wait_until(lambda: stack.status().well, "adopted parts healthy")
+
+
+@pytest.mark.parametrize("state", [None, "{"], ids=["lost", "broken"])
+def test_down_ends_a_stack_whose_state_file_is_lost_or_broken(stack: Stack, state: str | None) -> None:
+    supervisor = stack.status().supervisor_pid
+    assert supervisor is not None
+    # Stopped, it cannot write the file again: what `down` finds, it finds without the file.
+    os.kill(supervisor, signal.SIGSTOP)
+    stack.layout.state.unlink()
+    if state is not None:
+        stack.layout.state.write_text(state)
+
+    answer = command("down")
+
+    assert answer.returncode == 0, answer.stderr
+    assert processes(stack) == []
+    assert has_ended(supervisor)
+    stack.up()
+
+
+def test_of_two_that_start_the_stack_at_once_one_does_it(stack: Stack) -> None:
+    assert stack.down()
+    ups = [
+        subprocess.Popen(
+            [sys.executable, "-m", "bankctl.main", "dev", "up", "--stack", NAME],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=180)[1] for process in ups]
+
+    assert sorted(process.returncode for process in ups) == [0, ExitStatus.CONFLICT], told
+    assert any("another command is just changing the stack" in text for text in told)
+    assert Counter(part for part, _ in processes(stack)) == Counter([*ALL_PARTS, SUPERVISOR])
+    assert stack.status().well
+
+
 def test_down_leaves_nothing_running_and_status_says_so(stack: Stack) -> None:
     supervisor = stack.status().supervisor_pid
     assert supervisor is not None
@@ -276,7 +377,7 @@ def test_what_the_environment_gives_is_used_and_not_started(
             "mongod": "external",
             "user_api": "healthy",
         }
-        assert {part for part, _ in processes(given)} == {"user_api"}
+        assert {part for part, _ in processes(given)} == {SUPERVISOR, "user_api"}
         assert given.environment("user_api")["MONGO_URI"] == mongo_uri
     finally:
         given.reset()
@@ -303,9 +404,8 @@ def test_a_part_that_refuses_its_settings_is_named_with_its_own_words_and_nothin
 def test_deleting_the_folder_of_a_running_stack_ends_it(isolated: Path) -> None:
     doomed = Stack.load("doomed")
     doomed.up(wishes=Wishes(parts=("gateway",)))
-    stack_id = doomed.settings.id
 
     doomed.layout.settings.unlink()
 
-    wait_until(lambda: list(marked(stack_id)) == [], "the gateway to end")
+    wait_until(lambda: processes(doomed) == [], "the gateway to end")
     doomed.reset()

@@ -45,5 +45,5 @@ def test_processes_of_a_stack_are_found_by_their_mark() -> None:
         found = list(marked("stack-of-this-test"))
         child.kill()
 
-    assert [(part, identity.pid) for part, identity in found] == [("kafka", child.pid)]
+    assert [(it.part, it.identity.pid, it.leads) for it in found] == [("kafka", child.pid, False)]
     assert list(marked("another-stack")) == []

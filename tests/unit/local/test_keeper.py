@@ -38,7 +38,7 @@ async def keep(layout: Layout) -> AsyncIterator[Callable[[Part], Keeper]]:
     with ThreadPoolExecutor(8) as threads:
 
         def start(part: Part) -> Keeper:
-            keeper = Keeper(part, layout, "unit-test", threads, lambda: None)
+            keeper = Keeper(part, layout, threads, lambda: None)
             kept.append((keeper, asyncio.create_task(keeper.keep([]))))
             return keeper
 

@@ -1,12 +1,14 @@
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from bankctl.errors import CliError
 from bankctl.local import ports, preflight
+from bankctl.local.layout import Layout
 from bankctl.local.settings import DEFAULT_PORTS, Settings
-from bankctl.local.state import Intent, StackState
+from bankctl.local.state import Intent
 
 
 @pytest.fixture
@@ -15,6 +17,11 @@ def held_port() -> int:
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout("local", tmp_path / "stack")
 
 
 def test_a_port_in_use_is_named_with_its_process(held_port: int) -> None:
@@ -40,11 +47,13 @@ def test_chosen_ports_are_free_distinct_and_out_of_the_way() -> None:
     assert all(ports.is_free(port) and 20_000 <= port < 32_000 for port in chosen)
 
 
-def test_up_refuses_a_port_that_another_process_holds_and_says_what_to_do(held_port: int) -> None:
+def test_up_refuses_a_port_that_another_process_holds_and_says_what_to_do(
+    layout: Layout, held_port: int
+) -> None:
     settings = Settings("none", {**DEFAULT_PORTS, "gateway": held_port}, "s")
 
     with pytest.raises(CliError) as raised:
-        preflight.refuse_busy_ports(settings, Intent(("gateway",)), StackState(), up_command="bankctl dev up")
+        preflight.refuse_busy_ports(layout, settings, Intent(("gateway",)), up_command="bankctl dev up")
 
     assert raised.value.code == "port_in_use"
     assert f"pid {os.getpid()}" in raised.value.message
@@ -52,8 +61,8 @@ def test_up_refuses_a_port_that_another_process_holds_and_says_what_to_do(held_p
     assert "--port gateway=" in (raised.value.hint or "")
 
 
-def test_ports_of_parts_that_are_given_from_outside_do_not_matter(held_port: int) -> None:
+def test_ports_of_parts_that_are_given_from_outside_do_not_matter(layout: Layout, held_port: int) -> None:
     settings = Settings("none", {**DEFAULT_PORTS, "mongod": held_port}, "s")
     intent = Intent(("mongod",), external={"MONGO_URI": "mongodb://elsewhere"})
 
-    preflight.refuse_busy_ports(settings, intent, StackState(), up_command="bankctl dev up")
+    preflight.refuse_busy_ports(layout, settings, intent, up_command="bankctl dev up")
