@@ -13,6 +13,7 @@ from daemons.banking_api.domain.journal import JournalTransaction
 from daemons.banking_api.handlers import accounts, ledger, transactions
 from daemons.banking_api.handlers.keys import (
     ACCOUNTS_KEY,
+    BANK_ID_KEY,
     DIRECTORY_KEY,
     OUTBOX_KEY,
     PROVER_KEY,
@@ -40,7 +41,7 @@ from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_journal import MongoJournal
 from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
-from daemons.banking_api.storage.schema import ensure_schema
+from daemons.banking_api.storage.schema import ensure_bank_id, ensure_schema
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.contracts.kafka_accounts import TOPICS
 from daemons.contracts.permissions import Permission
@@ -115,6 +116,7 @@ def build(settings: BankingSettings) -> web.Application:
             stack.push_async_callback(client.close)
             await stack.enter_async_context(user_api)
             await wait_until_done(lambda: ensure_schema(database))
+            app[BANK_ID_KEY] = await wait_until_done(lambda: ensure_bank_id(database))
             await wait_until_done(audit.prepare)
             await wait_until_done(approval_store.prepare)
             producer = EventProducer(settings.kafka, client_id=DAEMON)

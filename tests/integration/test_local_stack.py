@@ -171,6 +171,15 @@ def test_public_routes_reach_their_daemons_with_the_headers_that_keep_browsers_s
     assert "strict-transport-security" not in headers
 
 
+def test_which_bank_it_is_may_be_cached_and_its_errors_may_not(stack: Stack) -> None:
+    status, headers, body = get(stack, "/bank")
+    assert (status, body["batch_limit"]) == (200, 500)
+    assert headers["cache-control"] == "public, max-age=60"
+
+    status, headers, _ = get(stack, "/bank/x")
+    assert (status, headers["cache-control"]) == (404, "no-store")
+
+
 @pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])
 def test_each_daemon_s_description_is_public(stack: Stack, daemon: str) -> None:
     status, _, body = get(stack, f"/openapi/{daemon}.json")

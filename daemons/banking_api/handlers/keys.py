@@ -1,5 +1,7 @@
 """Where handlers find the services in their application."""
 
+from uuid import UUID
+
 from aiohttp import web
 
 from daemons.banking_api.services.accounts import Accounts
@@ -12,6 +14,7 @@ from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxStore
 
+BANK_ID_KEY = web.AppKey("bank_id", UUID)
 ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
 OUTBOX_KEY = web.AppKey("outbox", OutboxStore)
 RELAY_KEY = web.AppKey("relay", Relay)

@@ -1,9 +1,16 @@
-"""Routes of the ledger as a whole."""
+"""Routes of the bank and its ledger as a whole."""
 
 from aiohttp import web
 
-from daemons.banking_api.handlers.keys import OUTBOX_KEY, PROVER_KEY, RELAY_KEY
-from daemons.banking_api.handlers.schemas import OutboxView, ProofLine, ProofView
+from daemons.banking_api.handlers.keys import BANK_ID_KEY, OUTBOX_KEY, PROVER_KEY, RELAY_KEY
+from daemons.banking_api.handlers.schemas import (
+    ATOMIC_LIMIT,
+    BATCH_LIMIT,
+    BankView,
+    OutboxView,
+    ProofLine,
+    ProofView,
+)
 from daemons.banking_api.handlers.views import outbox_view, proof_view
 from daemons.contracts.permissions import Permission
 from daemons.shared.clock import utc_now
@@ -13,6 +20,15 @@ from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
 routes = Routes("ledger")
+
+_BANK_MAY_BE_CACHED = "public, max-age=60"
+
+
+@routes.add("GET", "/bank", permission=Permission.PUBLIC, answer=BankView)
+async def show_bank(request: web.Request) -> web.Response:
+    """Tell which bank this is, by an id that stays when its address changes, and its limits."""
+    view = BankView(bank_id=str(request.app[BANK_ID_KEY]), batch_limit=BATCH_LIMIT, atomic_limit=ATOMIC_LIMIT)
+    return json_response(view, headers={"Cache-Control": _BANK_MAY_BE_CACHED})
 
 
 @routes.add(

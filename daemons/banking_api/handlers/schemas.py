@@ -21,6 +21,8 @@ from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import PageQuery
 
 BATCH_LIMIT = 500
+ATOMIC_LIMIT = 4000
+"""One transaction of so many rows takes well under a second, and its body fits the 1 MiB of the gateway."""
 
 
 def _check_account_number(text: str) -> str:
@@ -36,6 +38,14 @@ StatusName = Literal["active", "frozen", "closed"]
 KindName = Literal["transfer", "funding", "adjustment"]
 OutcomeName = Literal["completed", "failed"]
 BatchOutcome = Literal["completed", "failed", "refused", "unknown"]
+
+
+class BankView(WireModel):
+    """Which bank this is, whatever its address, and how many rows a batch, or an atomic one, may have."""
+
+    bank_id: UuidText
+    batch_limit: int
+    atomic_limit: int
 
 
 class OpenAccount(WireModel):

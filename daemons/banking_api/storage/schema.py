@@ -10,11 +10,19 @@ journal    one document per transaction, entries inside, and one per change of a
 outbox     events committed and not yet published (daemons.shared.outbox).
 turns      whose turn it is where several processes post, and notes of the last turns
            (daemons.banking_api.storage.ledger_turns).
+bank       one document: the bank's id, made with the database and never changed.
 """
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from contextlib import suppress
+from uuid import UUID
 
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database
+
+_BANK = "bank"
 
 HISTORY_INDEX = "account_history"
 HISTORY_FIELDS = ("entries.account", "entries.sequence", "entries.attempt")
@@ -49,3 +57,14 @@ async def ensure_schema(database: Database) -> None:
         await database.create_collection(name, check_exists=False)
     await database["journal"].create_indexes(_JOURNAL)
     await database["accounts"].create_indexes(_ACCOUNTS)
+
+
+async def ensure_bank_id(database: Database) -> UUID:
+    """Return the id that this bank has for good; the first process over a database makes it."""
+    with suppress(DuplicateKeyError):  # another process was quicker
+        await database[_BANK].update_one({"_id": _BANK}, {"$setOnInsert": {"bank_id": new_id()}}, upsert=True)
+    document = await database[_BANK].find_one({"_id": _BANK})
+    if document is None:
+        raise LookupError("the bank's id was removed from its database")
+    bank_id: UUID = document["bank_id"]
+    return bank_id

@@ -66,7 +66,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         response = problem_response(fault, request_id=request_id)
     if not response.prepared:
         response.headers[REQUEST_ID_HEADER] = request_id
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
     resource = request.match_info.route.resource
     REQUEST_SECONDS.labels(
         request.method, resource.canonical if resource else "unrouted", response.status
