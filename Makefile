@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 
+# Programs are compiled once and not at each start: tests start hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test faults bench check lint types contracts format docs lock clean soak
 
@@ -17,7 +20,7 @@ demo: setup ## the whole bank at work, on real parts, in about a minute
 	@$(BIN)/bankctl demo
 
 test: check ## lint, types, import contracts, and every test but the long campaigns
-	@$(BIN)/pytest -m "not campaign" --durations=20
+	@$(BIN)/pytest -m "not campaign" -n 3 --dist=loadgroup --no-loadscope-reorder --durations=20
 
 faults: setup ## the long campaigns: crash points, kills, replica set, Kafka away, state machine, planted bugs
 	@$(BIN)/pytest -m "campaign" --durations=20

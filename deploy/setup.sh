@@ -22,7 +22,7 @@ quiet=--quiet
 echo "setup: installing the pinned packages (about 250 MB the first time)" >&2
 "$VENV/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt ||
     fail "the installer could not be installed: is a Python package index reachable? (pip config list)"
-"$VENV/bin/uv" pip sync $quiet --python "$VENV/bin/python" --require-hashes --strict "$LOCK" requirements/bootstrap.txt ||
+"$VENV/bin/uv" pip sync $quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes --strict "$LOCK" requirements/bootstrap.txt ||
     fail "the pinned packages could not be installed: is a Python package index reachable? (pip config list)"
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation --editable . ||
     fail "the project itself could not be installed; the lines above say why"

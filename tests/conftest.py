@@ -1,7 +1,8 @@
-"""Fixtures that all tests may ask for, which tests are long campaigns, and the end of a run."""
+"""Fixtures that all tests may ask for, which tests are campaigns, who runs what, and the end of a run."""
 
 import faulthandler
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,38 @@ pytest_plugins = [
 ]
 
 _CAMPAIGNS = Path(__file__).parent / "faults"
+_COSTLY_SERVERS = {"stack": "stack", "kafka_broker": "kafka"}
+"""Fixtures that take long to start, and the group of the tests that use each; the longest group first."""
 _END_SECONDS = 120
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the campaigns by their folder; `make faults` runs what is marked, `make test` what is not."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the campaigns by their folder, and what one worker has to run.
+
+    `make faults` runs what is marked, `make test` what is not. Workers have servers of their own. All tests
+    that use a costly one belong to one worker, and so do the tests of a file, which share what it has made.
+    """
     for item in items:
         if item.path.is_relative_to(_CAMPAIGNS):
             item.add_marker("campaign")
+    if not hasattr(config, "workerinput"):
+        return
+    groups = _groups(items)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    ranks = {group: rank for rank, group in enumerate(_COSTLY_SERVERS.values())}
+    items.sort(key=lambda item: ranks.get(groups[item.path], len(ranks)))
+
+
+def _groups(items: list[pytest.Item]) -> dict[Path, str]:
+    fixtures: defaultdict[Path, set[str]] = defaultdict(set)
+    for item in items:
+        fixtures[item.path].update(getattr(item, "fixturenames", ()))
+    return {
+        path: next((group for server, group in _COSTLY_SERVERS.items() if server in used), path.stem)
+        for path, used in fixtures.items()
+    }
 
 
 def pytest_unconfigure() -> None:

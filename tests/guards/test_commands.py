@@ -11,7 +11,7 @@ from _pytest.mark.expression import Expression
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("test", "faults")
 # What may stand beside the choice of tests: none of it leaves a test out.
-CHOOSES_NOTHING = re.compile(r"-q|--durations=\d+|-n=?\d+|--dist=\w+|\$\(ARGS\)")
+CHOOSES_NOTHING = re.compile(r"-q|-n|\d+|--durations=\d+|--dist=\w+|--no-loadscope-reorder")
 
 
 def recipe(target: str) -> str:

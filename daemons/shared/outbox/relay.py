@@ -68,6 +68,7 @@ class Relay:
         self._removal: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._failure: str | None = None
+        self._publishing = False
         self._closing = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -84,7 +85,8 @@ class Relay:
         self._closing.set()
         self._wake.set()
         if self._running is not None:
-            await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
+            if self._publishing:
+                await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
             await end_task(self._running)
         try:
             await self._end_removal()
@@ -132,12 +134,20 @@ class Relay:
             await self._end_removal()
             return 0
         records = await self._encode(entries)
+        self._publishing = True
+        try:
+            return await self._publish(entries, records, events=sum(entry.events for entry in found))
+        finally:
+            self._publishing = False
+
+    async def _publish(
+        self, entries: Sequence[OutboxEntry], records: Sequence[OutgoingRecord], *, events: int
+    ) -> int:
         await self._producer.publish(records)
         await self._end_removal()
         self._reached = entries[-1].id
         self._begin_removal(entries)
         _published.inc(len(records))
-        events = sum(entry.events for entry in found)
         if events >= EVENTS_AT_ONCE:
             # There are more, and before these are removed the same would be found again.
             await self._end_removal()
