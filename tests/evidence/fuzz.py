@@ -45,7 +45,13 @@ _TOLD = ["access.refused", *(event.value for event in SecurityEvent)]
 _STATUS_SERVER_ERROR = 500
 _DONE = frozenset({200, 201, 202, 204})
 # Public routes need no caller, previews write nothing, and a batch answers for each row.
-_MAY_ANSWER = ("/users", "/auth/login", "/transactions/preview", "/transactions/batch")
+_MAY_ANSWER = (
+    "/users",
+    "/auth/login",
+    "/transactions/preview",
+    "/transactions/batch",
+    "/transactions/batch/preview",
+)
 
 
 @dataclass

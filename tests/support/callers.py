@@ -245,5 +245,6 @@ def _bodies(account: str, second: str, victim: Person) -> dict[tuple[str, str], 
         },
         ("POST", "/transactions/transfer"): transfer,
         ("POST", "/transactions/preview"): transfer,
+        ("POST", "/transactions/batch/preview"): {"transfers": [{**transfer, "idempotency_key": "p"}]},
         ("POST", "/transactions/batch"): {"transfers": [{**transfer, "idempotency_key": "k"}]},
     }

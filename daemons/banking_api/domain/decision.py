@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from daemons.banking_api.domain.account import AccountStatus, account_not_found
+from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.journal import (
     Entry,
     Failure,
@@ -134,41 +134,6 @@ def decide_group(
     if refused:
         decision.doubtful = _known_under(refused, decision)
     return decision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a command would do to its sender's account; `balance_after_minor` is None if it would fail."""
-
-    command: PostingCommand
-    failure: Failure | None
-    balance_minor: int
-    balance_after_minor: int | None
-    currency: str
-    from_owner: UUID | None
-    to_owner: UUID | None
-
-
-def preview_command(command: PostingCommand, accounts: Mapping[str, LedgerAccount]) -> Preview:
-    """Tell what the command would do; nothing is changed.
-
-    Raises:
-        NotFoundError: the sender's account is not the initiator's, so there is nothing to tell.
-    """
-    sender = accounts.get(command.from_account)
-    receiver = accounts.get(command.to_account)
-    if sender is None or sender.owner != command.sender_owner:
-        raise account_not_found(command.from_account)
-    failure = find_failure(command, sender, receiver)
-    return Preview(
-        command=command,
-        failure=failure,
-        balance_minor=sender.balance_minor,
-        balance_after_minor=None if failure else sender.balance_minor - command.amount_minor,
-        currency=sender.currency,
-        from_owner=sender.owner,
-        to_owner=receiver.owner if receiver else None,
-    )
 
 
 def find_failure(

@@ -56,21 +56,36 @@ def parse_money(amount: str, currency: str) -> Money:
     Raises:
         InvalidRequestError: naming the field `amount` or `currency`.
     """
+    minor = _parse_minor(amount, currency, field="amount")
+    if minor < 1:
+        raise _refused("amount", "must be more than zero")
+    return Money(minor, currency)
+
+
+def parse_signed(amount: str, currency: str, *, field: str) -> int:
+    """Return the minor units of an amount that may be negative or zero.
+
+    Raises:
+        InvalidRequestError: naming the field given, or `currency`.
+    """
+    size = _parse_minor(amount.removeprefix("-"), currency, field=field)
+    return -size if amount.startswith("-") else size
+
+
+def _parse_minor(amount: str, currency: str, *, field: str) -> int:
     exponent = exponent_of(currency)
     if exponent is None:
         raise _no_currency(currency)
     parts = _AMOUNT.fullmatch(amount)
     if parts is None:
-        raise _refused("amount", 'must be a decimal string such as "12.34"')
+        raise _refused(field, 'must be a decimal string such as "12.34"')
     whole, fraction = parts.groups("")
     if len(fraction) > exponent:
-        raise _refused("amount", f"{currency} has {exponent} decimals, {len(fraction)} were given")
+        raise _refused(field, f"{currency} has {exponent} decimals, {len(fraction)} were given")
     minor = int(whole + fraction.ljust(exponent, "0"))
-    if minor < 1:
-        raise _refused("amount", "must be more than zero")
     if minor > LARGEST_MINOR:
-        raise _refused("amount", f"is more than the largest amount, {format_minor(LARGEST_MINOR, currency)}")
-    return Money(minor, currency)
+        raise _refused(field, f"is more than the largest amount, {format_minor(LARGEST_MINOR, currency)}")
+    return minor
 
 
 def format_minor(minor: int, currency: str) -> str:

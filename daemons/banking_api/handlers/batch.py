@@ -64,6 +64,16 @@ async def begin_rows(
     return begun
 
 
+async def check_rows(rows: Sequence[dict[str, object]], caller: Caller) -> list[CheckedRow]:
+    """Check every row on its own, and let others have their turn in between."""
+    checked: list[CheckedRow] = []
+    for place, raw in enumerate(rows):
+        if place and place % _ROWS_AT_A_TIME == 0:
+            await asyncio.sleep(0)
+        checked.append(_check(place, raw, caller))
+    return checked
+
+
 def last_key_of(batch: TransferBatch) -> str:
     """Return the key by which another batch may follow this one; empty if the last row has none."""
     key = batch.transfers[-1].get("idempotency_key")

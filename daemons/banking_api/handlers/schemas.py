@@ -21,6 +21,7 @@ from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import PageQuery
 
 BATCH_LIMIT = 500
+CARRIED_LIMIT = 2 * BATCH_LIMIT
 ATOMIC_LIMIT = 4000
 """One transaction of so many rows takes well under a second, and its body fits the 1 MiB of the gateway."""
 
@@ -167,6 +168,18 @@ class TransferBatch(WireModel):
     after: RowKey | None = None
 
 
+class BatchPreview(WireModel):
+    """Rows of a batch to be looked at; nothing is paid.
+
+    `carried` is what the rows before these do to the caller's accounts: what the answer to them said.
+    """
+
+    transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=BATCH_LIMIT)]
+    carried: Annotated[
+        dict[AccountNumber, DecimalText], Field(default_factory=dict, max_length=CARRIED_LIMIT)
+    ]
+
+
 class TransactionView(WireModel):
     """A journal transaction; the bank's own side of it (outside, adjustments) is null."""
 
@@ -265,6 +278,38 @@ class PreviewView(WireModel):
     amount: MoneyView
     outcome: OutcomeName
     failure: FailureView | None
+
+
+class PreviewRowSender(WireModel):
+    """The paying side of a row; `balance_after` is null unless the row would be completed now."""
+
+    account_id: str
+    display_name: str | None
+    balance_after: MoneyView | None
+
+
+class PreviewRow(WireModel):
+    """What would become of one row; if its key was used before, what became of it then, and when.
+
+    A malformed row has no parties.
+    """
+
+    index: int
+    idempotency_key: str | None
+    outcome: Literal["completed", "failed", "refused"]
+    replayed: bool
+    sender: Annotated[PreviewRowSender | None, Field(alias="from")]
+    receiver: Annotated[CounterpartyView | None, Field(alias="to")]
+    transaction_id: UuidText | None
+    settled_at: Instant | None
+    problem: dict[str, object] | None
+
+
+class BatchPreviewView(WireModel):
+    """What would become of the rows, in their order; `carried` is to be sent with the rows behind them."""
+
+    results: list[PreviewRow]
+    carried: dict[str, DecimalText]
 
 
 class CurrencyProof(WireModel):

@@ -3,11 +3,13 @@
 from aiohttp import web
 
 from daemons.banking_api.domain.journal import TransactionStatus
-from daemons.banking_api.handlers.batch import begin_rows, last_key_of, results_of
+from daemons.banking_api.handlers.batch import begin_rows, check_rows, last_key_of, results_of
 from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, SUCCESSION_KEY, TRANSFERS_KEY
 from daemons.banking_api.handlers.orders import order_of
-from daemons.banking_api.handlers.preview import preview_view
+from daemons.banking_api.handlers.preview import batch_preview_view, preview_view
 from daemons.banking_api.handlers.schemas import (
+    BatchPreview,
+    BatchPreviewView,
     BatchResults,
     PreviewView,
     TransactionPage,
@@ -69,6 +71,26 @@ async def preview_transfer(request: web.Request) -> web.Response:
     order = order_of(await read_body(request, TransferRequest))
     preview = await request.app[TRANSFERS_KEY].preview(caller_of(request), order)
     return json_response(await preview_view(preview, request.app[DIRECTORY_KEY]))
+
+
+@routes.add(
+    "POST",
+    "/transactions/batch/preview",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=BatchPreview,
+    answer=BatchPreviewView,
+)
+async def preview_batch(request: web.Request) -> web.Response:
+    """Tell what a batch would do now, row by row, behind what earlier rows would have; nothing is written."""
+    body = await read_body(request, BatchPreview)
+    caller = caller_of(request)
+    checked = await check_rows(body.transfers, caller)
+    commands = [row.command for row in checked if row.command is not None]
+    preview = await request.app[TRANSFERS_KEY].preview_slice(caller, commands, body.carried)
+    view = await batch_preview_view(
+        checked, preview, request.app[DIRECTORY_KEY], request_id=request_id_of(request)
+    )
+    return json_response(view)
 
 
 @routes.add(

@@ -98,7 +98,7 @@ class Adjustments:
             await self._check_corrected(adjustment.corrects, adjustment.account_id)
         await self._accounts.ensure_adjustment_account(adjustment.money.currency)
         command = _command(adjustment, initiator=initiator, idempotency_key="check", act=None)
-        accounts = await self._ledger.read_accounts(command)
+        accounts = await self._ledger.read_accounts([command])
         failure = find_failure(command, accounts.get(command.from_account), accounts.get(command.to_account))
         if failure is not None:
             raise refusal(failure, None)

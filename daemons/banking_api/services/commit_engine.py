@@ -18,7 +18,7 @@ import prometheus_client
 import structlog
 from prometheus_client import Histogram
 
-from daemons.banking_api.domain.decision import GroupDecision, Outcome, Preview, decide_group, preview_command
+from daemons.banking_api.domain.decision import GroupDecision, Outcome, decide_group
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.services.gathering import Gathering, Group, Waiting
 from daemons.banking_api.services.succession import Batch, before_not_settled
@@ -82,10 +82,6 @@ class CommitEngine:
         # Cancelling this wait cancels the answer only; the commit is a task of its own.
         return await self.enqueue(command)
 
-    async def preview(self, command: PostingCommand) -> Preview:
-        """Tell what would become of the command now; write nothing."""
-        return preview_command(command, await self._ledger.read_accounts(command))
-
     def enqueue(self, command: PostingCommand, batch: Batch | None = None) -> asyncio.Future[Outcome]:
         """Let the command wait for its group, behind all that came before; see `post`.
 
@@ -96,11 +92,7 @@ class CommitEngine:
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
             )
         if command.idempotency_id in self._in_flight:
-            raise ConflictError(
-                "idempotency_key_in_use",
-                "A request with this Idempotency-Key is being settled; repeat it shortly for its answer.",
-                retry_after_seconds=1,
-            )
+            raise key_in_use()
         answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._in_flight.add(command.idempotency_id)
         if batch is not None:
@@ -236,6 +228,15 @@ class CommitEngine:
                 waiting.answer.set_exception(error)
                 # The caller may be gone: its error must not be reported as never retrieved.
                 waiting.answer.exception()
+
+
+def key_in_use() -> ConflictError:
+    """The error for a key under which a request is being settled."""
+    return ConflictError(
+        "idempotency_key_in_use",
+        "A request with this Idempotency-Key is being settled; repeat it shortly for its answer.",
+        retry_after_seconds=1,
+    )
 
 
 def _nobody() -> None:

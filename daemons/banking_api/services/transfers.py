@@ -1,14 +1,14 @@
 """Moving money: transfers by the owner of the sender's account, funding by operators."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.domain.account import account_not_found
-from daemons.banking_api.domain.decision import Outcome, Preview, decide_group
+from daemons.banking_api.domain.decision import Outcome, decide_group
 from daemons.banking_api.domain.journal import (
     BookingAct,
     JournalTransaction,
@@ -18,6 +18,7 @@ from daemons.banking_api.domain.journal import (
     settlement_account,
 )
 from daemons.banking_api.domain.money import Money
+from daemons.banking_api.domain.preview import Preview, SlicePreview, preview_command, preview_slice
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.services.witness import booking_entry
@@ -113,7 +114,27 @@ class Transfers:
         Raises:
             NotFoundError: the sender's account is not the caller's.
         """
-        return await self._engine.preview(transfer_command(caller, order, "preview"))
+        command = transfer_command(caller, order, "preview")
+        return preview_command(command, await self._ledger.read_accounts([command]))
+
+    async def preview_slice(
+        self, caller: Caller, commands: Sequence[PostingCommand], carried: Mapping[str, str]
+    ) -> SlicePreview:
+        """Tell what transfers would do now, one after another, behind what is carried; nothing is written.
+
+        Raises:
+            InvalidRequestError, ConflictError: see `preview_slice` of the domain.
+        """
+        accounts, stored = await self._ledger.read_accounts_and_stored(commands, also=carried)
+        return preview_slice(
+            commands,
+            owner=caller.user_id,
+            accounts=accounts,
+            stored=stored,
+            carried=carried,
+            new_id=self._new_id,
+            now=self._clock(),
+        )
 
     async def fund_account(
         self, actor: Actor, account_id: str, money: Money, *, reference: str | None, idempotency_key: str

@@ -11,7 +11,7 @@ committed in their order (`commit_order.py`).
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -204,10 +204,21 @@ class MongoLedger:
         """Write down what only this process knows well, so that the next one need not search for it."""
         await self._accounts.close()
 
-    async def read_accounts(self, command: PostingCommand) -> Accounts:
-        """Return the accounts a command names, as of one moment."""
+    async def read_accounts(self, commands: Sequence[PostingCommand]) -> Accounts:
+        """Return the accounts that commands name, as of one moment."""
         async with self._client.start_session(snapshot=True) as session:
-            return await self._accounts.exact(_named([command]), session)
+            return await self._accounts.exact(_named(commands), session)
+
+    async def read_accounts_and_stored(
+        self, commands: Sequence[PostingCommand], *, also: Iterable[str]
+    ) -> tuple[Accounts, Stored]:
+        """Return the accounts that commands name, others, and what is stored under the commands' keys.
+
+        All of it is as of one moment.
+        """
+        async with self._client.start_session(snapshot=True) as session:
+            accounts = await self._accounts.exact(_named(commands) | set(also), session)
+            return accounts, await self._read_stored(commands, session)
 
     async def _post(
         self, gather: Gather, decide: Decide, place: Place, attempts: _Attempts, session: Session

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemons.banking_api.domain.account import AccountStatus
-from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, decide_group, preview_command
+from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, decide_group
 from daemons.banking_api.domain.journal import PostingCommand, TransactionKind, TransactionStatus
 from daemons.banking_api.domain.money import LARGEST_MINOR
+from daemons.banking_api.domain.preview import preview_command
 from daemons.contracts.errors import NotFoundError
 
 ALICE, BOB = UUID(int=1), UUID(int=2)

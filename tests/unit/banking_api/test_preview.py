@@ -1,0 +1,155 @@
+"""Looking at rows slice by slice shows what looking at all of them shows, and no more than paying would."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count, pairwise
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemons.banking_api.domain.account import AccountStatus
+from daemons.banking_api.domain.decision import LedgerAccount
+from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
+from daemons.banking_api.domain.preview import SlicePreview, preview_slice
+from daemons.contracts.errors import ConflictError, InvalidRequestError
+
+ALICE, BOB = UUID(int=1), UUID(int=2)
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+OWNERS = {"A": ALICE, "B": ALICE, "C": ALICE, "X": BOB, "Y": BOB}
+CURRENCIES = {"A": "EUR", "B": "EUR", "C": "JPY", "X": "EUR", "Y": "JPY"}
+
+
+def accounts(balance: int = 100) -> dict[str, LedgerAccount]:
+    return {
+        id_: LedgerAccount(id_, owner, AccountStatus.ACTIVE, CURRENCIES[id_], balance, 7, may_overdraw=False)
+        for id_, owner in OWNERS.items()
+    }
+
+
+def command(sender: str, receiver: str, amount: int, *, key: str, currency: str = "EUR") -> PostingCommand:
+    return PostingCommand(
+        kind=TransactionKind.TRANSFER,
+        initiator=ALICE,
+        sender_owner=ALICE,
+        idempotency_key=key,
+        from_account=sender,
+        to_account=receiver,
+        amount_minor=amount,
+        currency=currency,
+        reference=None,
+    )
+
+
+def preview(
+    commands: Sequence[PostingCommand],
+    carried: Mapping[str, str] | None = None,
+    stored: Mapping[bytes, JournalTransaction] | None = None,
+    *,
+    balance: int = 100,
+) -> SlicePreview:
+    ids = count(1)
+    return preview_slice(
+        commands,
+        owner=ALICE,
+        accounts=accounts(balance),
+        stored=stored or {},
+        carried=carried or {},
+        new_id=lambda: UUID(int=next(ids)),
+        now=NOW,
+    )
+
+
+def shown(found: SlicePreview) -> list[tuple[str, str, int | None]]:
+    return [
+        (row.command.idempotency_key, str(row.outcome.transaction.failure), row.balance_after_minor)
+        for row in found.rows
+    ]
+
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from("ABCXY"), st.sampled_from("ABCXY"), st.integers(1, 70)), max_size=30
+)
+
+
+@given(ROWS, st.lists(st.integers(0, 30), max_size=3))
+def test_slices_show_what_the_whole_shows(rows: list[tuple[str, str, int]], cuts: list[int]) -> None:
+    commands = [
+        command(sender, receiver, amount, key=str(place), currency=CURRENCIES[sender])
+        for place, (sender, receiver, amount) in enumerate(rows)
+    ]
+    whole = preview(commands)
+    bounds = [0, *sorted(min(cut, len(commands)) for cut in cuts), len(commands)]
+    told: list[tuple[str, str, int | None]] = []
+    carried: dict[str, str] = {}
+    for start, end in pairwise(bounds):
+        part = preview(commands[start:end], carried)
+        told += shown(part)
+        carried = part.carried
+    assert told == shown(whole)
+    assert carried == whole.carried
+    assert set(carried) <= {"A", "B", "C"}
+
+
+def test_what_is_carried_is_signed_and_in_the_currency_of_the_account() -> None:
+    found = preview([command("A", "B", 30, key="1"), command("C", "Y", 5, key="2", currency="JPY")])
+    assert found.carried == {"A": "-0.30", "B": "0.30", "C": "-5"}
+
+
+@pytest.mark.parametrize(
+    ("carried", "field"),
+    [
+        ({"X": "-0.01"}, "carried.X"),
+        ({"Z": "-0.01"}, "carried.Z"),
+        ({"C": "-0.5"}, "carried.C"),
+        ({"A": "-0.001"}, "carried.A"),
+        ({"A": "--1"}, "carried.A"),
+        ({"A": "0.01"}, "carried"),
+        ({"A": "-0.50", "B": "0.51"}, "carried"),
+        ({"A": "-0.50", "C": "1"}, "carried"),
+    ],
+)
+def test_what_no_earlier_rows_can_have_done_is_refused(carried: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        preview([command("A", "X", 1, key="1")], carried)
+    assert refused.value.errors[0].field == field
+
+
+def test_what_the_accounts_no_longer_hold_is_out_of_date() -> None:
+    with pytest.raises(ConflictError) as refused:
+        preview([command("B", "X", 1, key="1")], {"A": "-1.01", "B": "1.01"})
+    assert refused.value.code == "preview_out_of_date"
+
+
+def test_whose_a_foreign_account_s_counterparty_is_is_not_told() -> None:
+    [row] = preview([command("X", "Y", 1, key="1")]).rows
+    assert row.outcome.transaction.failure is not None
+    assert (row.outcome.transaction.failure.code, row.from_owner, row.to_owner) == (
+        "account_not_found",
+        None,
+        None,
+    )
+    [row] = preview([command("A", "X", 1, key="1")]).rows
+    assert (row.from_owner, row.to_owner) == (ALICE, BOB)
+
+
+def test_a_known_key_tells_its_outcome_and_moves_nothing() -> None:
+    paid = command("A", "X", 40, key="1")
+    kept = preview([paid]).rows[0].outcome.transaction
+    stored = {paid.idempotency_id: kept}
+    found = preview([paid, command("A", "X", 41, key="1"), command("A", "X", 60, key="2")], stored=stored)
+    again, other, last = found.rows
+    assert (again.outcome.replayed, again.outcome.transaction, again.balance_after_minor) == (
+        True,
+        kept,
+        None,
+    )
+    assert (other.outcome.key_reused, other.to_owner) == (True, None)
+    assert last.balance_after_minor == 40
+    assert not any(row.key_in_use for row in found.rows)
+
+
+def test_a_key_that_stands_twice_in_the_slice_is_in_use() -> None:
+    found = preview([command("A", "X", 40, key="1"), command("A", "X", 40, key="1")])
+    assert [row.key_in_use for row in found.rows] == [False, True]
