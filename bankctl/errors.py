@@ -22,6 +22,7 @@ class ExitStatus(IntEnum):
     CONFLICT = 7
     UNREACHABLE = 8
     OUTCOME_UNKNOWN = 9
+    NOT_PRINTED = 10
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -37,8 +38,10 @@ EXIT_STATUS_MEANINGS: Mapping[ExitStatus, str] = {
     ExitStatus.CONFLICT: "the present state does not allow it, such as freezing a frozen account",
     ExitStatus.UNREACHABLE: "the bank cannot be reached or is overloaded; nothing was done, try again",
     ExitStatus.OUTCOME_UNKNOWN: "it may have happened; `bankctl transactions retry` settles it",
+    ExitStatus.NOT_PRINTED: "it was done, but its result could not be printed: stdout is closed or full, or "
+    "--query does not fit it; do not pay again",
     ExitStatus.INTERRUPTED: "interrupted with Ctrl-C",
-    ExitStatus.BROKEN_PIPE: "whoever read the output went away (as `head` does)",
+    ExitStatus.BROKEN_PIPE: "whoever read the output went away (as `head` does), and nothing was changed",
 }
 
 

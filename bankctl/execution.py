@@ -1,49 +1,82 @@
 """Runs one command line: parses it, calls the command, and turns every outcome into an exit status."""
 
 import os
-import sys
+import re
 import traceback
 from collections.abc import Sequence
 
 from typer import Abort, Exit, TyperException
 
-from bankctl import invocation
-from bankctl.errors import CliError, ExitStatus
+from bankctl import invocation, streams
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render import messages
 
 PROGRAM = "bankctl"
 COMPLETION_VARIABLE = "_BANKCTL_COMPLETE"
+# The parser takes these for options.
+_NEGATIVE = re.compile(r"-[0-9.,]+")
 
 
 def execute(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status; nothing escapes but SystemExit of completion."""
-    _prepare_streams()
-    run = invocation.reset()
-    _apply_early(run, arguments)
+    with streams.guarded():
+        run = invocation.reset()
+        _apply_early(run, arguments)
+        status = _status_of(list(arguments))
+        return _conclude(run) if status == ExitStatus.OK else status
+
+
+def _status_of(arguments: list[str]) -> int:
     try:
-        return _invoke(list(arguments))
+        _require_utf8(arguments)
+        return _invoke(arguments)
     except Exit as finished:
         return finished.exit_code
     except (KeyboardInterrupt, Abort, EOFError):
         messages.note("interrupted")
         return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes stdout at exit and would complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.BROKEN_PIPE
+    except streams.ReaderGoneError:
+        return ExitStatus.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line, never a traceback
-        problem = _explain(error)
+        problem = _explain(error, arguments)
         messages.show_error(problem)
         return problem.exit_status
 
 
-def _prepare_streams() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            # A terminal that cannot show a character must not turn a result into an error.
-            reconfigure(errors="backslashreplace")
+def _conclude(run: invocation.Invocation) -> int:
+    """The status of a command that did what was asked for: whether its result reached anybody."""
+    lost = streams.lost_output()
+    if isinstance(lost, BrokenPipeError) and not run.acted:
+        return ExitStatus.BROKEN_PIPE
+    if lost is not None:
+        why = f"the result could not be written to stdout: {lost.strerror}"
+    elif run.not_printed is not None:
+        why = f"the whole result was printed instead of a part of it: {run.not_printed}"
+    else:
+        return ExitStatus.OK
+    error = CliError(
+        f"it was done, but {why}" if run.acted else why,
+        exit_status=ExitStatus.NOT_PRINTED,
+        hint="do not run it again: the result stands above" if run.acted else None,
+        code="result_not_printed",
+    )
+    messages.show_error(error)
+    return error.exit_status
+
+
+def _require_utf8(arguments: Sequence[str]) -> None:
+    """Refuse arguments whose bytes are no text; Python stands them in by lone surrogates."""
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            raise usage_error(
+                f"argument {number} is not UTF-8: {shown}",
+                hint="set the terminal, or the script that made it, to UTF-8",
+                code="not_utf8",
+            ) from None
 
 
 def _apply_early(run: invocation.Invocation, arguments: Sequence[str]) -> None:
@@ -59,7 +92,7 @@ def _apply_early(run: invocation.Invocation, arguments: Sequence[str]) -> None:
             wanted = attached
         elif argument.startswith("-o"):
             wanted = argument[2:]
-        elif name == "--query":
+        elif name == "--query" or argument in {"-r", "--raw"}:
             wanted = OutputFormat.JSON
         elif argument == "--no-color":
             run.no_color = True
@@ -85,7 +118,7 @@ def _invoke(arguments: list[str]) -> int:
     return outcome if isinstance(outcome, int) else ExitStatus.OK
 
 
-def _usage_error(error: TyperException) -> CliError:
+def _usage_error(error: TyperException, arguments: Sequence[str]) -> CliError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     message = error.format_message().strip()
@@ -93,19 +126,26 @@ def _usage_error(error: TyperException) -> CliError:
         return CliError(
             f"{path} needs a subcommand",
             exit_status=ExitStatus.USAGE,
-            hint=f"{path} --help",
+            hint=f"`{path} --help`",
             code="usage",
             details={"commands": sorted(context.command.commands)} if context is not None else None,
         )
+    negative = next((item for item in arguments if _NEGATIVE.fullmatch(item)), None)
+    if negative is not None and type(error).__name__ == "NoSuchOption":
+        return usage_error(
+            f"{negative} is negative: amounts and numbers are positive",
+            hint=f"`{path} --help`",
+            code="negative_number",
+        )
     message = " ".join(message.split())
-    return CliError(message, exit_status=ExitStatus.USAGE, hint=f"{path} --help", code="usage")
+    return CliError(message, exit_status=ExitStatus.USAGE, hint=f"`{path} --help`", code="usage")
 
 
-def _explain(error: Exception) -> CliError:
+def _explain(error: Exception, arguments: Sequence[str]) -> CliError:
     if isinstance(error, CliError):
         return error
     if isinstance(error, TyperException):
-        return _usage_error(error)
+        return _usage_error(error, arguments)
     debugging = invocation.current().debug
     if debugging:
         traceback.print_exc()

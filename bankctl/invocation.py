@@ -27,11 +27,16 @@ class Invocation:
     profile: str | None = None
     output: OutputFormat = OutputFormat.TABLE
     query: str | None = None
+    raw: bool = False
     yes: bool = False
     no_input: bool = False
     quiet: bool = False
     debug: bool = False
     no_color: bool = False
+    acted: bool = False
+    """Whether the bank has done something by now that asking again would do again."""
+    not_printed: str | None = None
+    """Why a result of what was done could not be printed as asked for."""
 
     @property
     def machine_readable(self) -> bool:

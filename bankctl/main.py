@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bankctl import __version__
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
-    if list(arguments) == ["--version"]:
-        sys.stdout.write(f"bankctl {__version__}\n")
-        return 0
+    if list(arguments) == ["--version"] and sys.stdout is not None:
+        with suppress(OSError):
+            sys.stdout.write(f"bankctl {__version__}\n")
+            sys.stdout.flush()
+            return 0
     from bankctl.execution import execute  # noqa: PLC0415  # loads typer
 
     return execute(arguments)

@@ -12,8 +12,8 @@ from bankctl import __version__, invocation
 from bankctl.invocation import OutputFormat
 
 EPILOG = (
-    "Global options (--profile, -o/--output, --query, --yes, --no-input, --quiet, --debug, --no-color) "
-    "work before and after the command; `bankctl --help` explains them."
+    "Global options (--profile, -o/--output, --query, -r/--raw, --yes, --no-input, --quiet, --debug, "
+    "--no-color) work before and after the command; `bankctl --help` explains them."
 )
 
 
@@ -21,8 +21,13 @@ def _setter(name: str) -> Callable[[Any], Any]:
     def store(value: Any) -> Any:
         # Absent options come as None or False and must not undo what stood before the subcommand.
         if value is not None and value is not False:
+            if name == "query":
+                # Only --query needs it.
+                from bankctl.render.query import check_query  # noqa: PLC0415
+
+                check_query(value)
             setattr(invocation.current(), name, value)
-            if name == "query" and invocation.current().output is not OutputFormat.JSONL:
+            if name in {"query", "raw"} and invocation.current().output is not OutputFormat.JSONL:
                 invocation.current().output = OutputFormat.JSON
         return value
 
@@ -65,6 +70,12 @@ def _declare(
             metavar="JMESPATH",
         ),
     ] = None,
+    raw: Annotated[
+        bool,
+        _option(
+            "raw", "--raw", "-r", help_text="Print strings without quotes, one a line; goes with --query."
+        ),
+    ] = False,
     yes: Annotated[
         bool,
         _option("yes", "--yes", "-y", help_text="Agree beforehand to what would be asked (BANKCTL_YES=1)."),

@@ -43,13 +43,27 @@ digit is found before anything is sent.""",
 Results go to stdout, everything else to stderr. A terminal gets tables and colour, a
 pipe plain aligned text that is never wrapped.
 
--o json    everything the bank answered, indented
--o jsonl   the same, one item a line
--o csv     the columns of the table, with a header
---query    JMESPath (https://jmespath.org) on the JSON: bankctl accounts list --query "[].balance.amount"
+-o json      everything the bank answered, indented
+-o jsonl     the same, one item a line
+-o csv       the columns of the table, with a header
+--query      JMESPath (https://jmespath.org) on the JSON; -r prints strings without quotes, one a line:
+             bankctl accounts list --query "[].balance.amount" -r
 
 With -o json and jsonl errors are JSON too: one line on stderr with code, detail, hint,
-exit_status and request_id.""",
+exit_status and request_id.
+
+A --query that can never work is refused before anything is sent. If what was asked for
+was done and its result cannot be printed, because stdout is closed or full or the query
+does not fit the result, the whole result is shown (on stderr if need be) and the exit
+status is 10. A secret that is shown once goes to the terminal then, if there is one.
+
+CSV and -r are UTF-8 whatever the locale, JSON escapes what the encoding does not have.
+In CSV an absent value is an empty field and an empty text is "". A text that a
+spreadsheet would run (it begins with = + - @, a tab or a line break) has an apostrophe
+in front, as has one that begins with an apostrophe; plain numbers stay as they are.
+
+On a terminal times are local, with the offset in the hour that comes twice in autumn.
+A table that is too wide leaves out its lesser columns, and says which.""",
     "paying-files": """\
 bankctl transfer --file orders.csv
 

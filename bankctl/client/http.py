@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bankctl import __version__
+from bankctl import __version__, invocation
 from bankctl.client.credentials import Credentials
 from bankctl.client.failures import (
     AttemptFailedError,
@@ -105,6 +105,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         repeatable: bool | None = None,
+        acts: bool | None = None,
         decode: Callable[[bytes], Any] = json.loads,
     ) -> Answer:
         """Send one request, again with the same key if the line is cut, and return the answer.
@@ -117,6 +118,7 @@ class Transport:
             headers: of this request, beside those that all have.
             idempotency_key: makes a request that moves money safe to repeat.
             repeatable: whether doing it twice is as good as once; by default GETs and requests with a key.
+            acts: whether it changes anything at the bank; by default all but GETs.
             decode: reads the JSON of the answer; ValueError if it is none.
 
         Raises:
@@ -132,12 +134,15 @@ class Transport:
         used = self.credentials.cookie
         sending = _Sending(method, path, sent, body, params, decode, repeatable)
         try:
-            return self._send(sending)
+            answer = self._send(sending)
         except CliError as error:
             # Whoever is told to sign in has not been served, so sending it again does it once.
             if error.code not in _WITHOUT_SESSION or not self._renewed(used):
                 raise
-        return self._send(sending)
+            answer = self._send(sending)
+        if method != "GET" if acts is None else acts:
+            invocation.current().acted = True
+        return answer
 
     def exchange(self, refresh_header: Mapping[str, str]) -> Answer:
         """Exchange the refresh cookie for new cookies, which `credentials` then holds.

@@ -18,7 +18,7 @@ class Transactions:
     def preview(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What the transfer would do; writes nothing, so it may be repeated."""
         found: dict[str, Any] = self._http.request(
-            "POST", "/transactions/preview", body=dict(request), repeatable=True
+            "POST", "/transactions/preview", body=dict(request), repeatable=True, acts=False
         ).data
         return found
 

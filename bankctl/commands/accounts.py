@@ -38,25 +38,25 @@ All = Annotated[bool, typer.Option("--all", help="Show all, however many there a
 
 ACCOUNT_COLUMNS = [
     Column("id", "Account"),
-    Column("name", "Name"),
-    Column("type", "Type"),
+    Column("name", "Name", cut=True),
+    Column("type", "Type", rank=1),
     Column("status", "Status"),
     Column("balance.amount", "Balance", "right"),
     Column("balance.currency", "Currency"),
-    Column("opened_at", "Opened"),
+    Column("opened_at", "Opened", rank=2),
 ]
 DETAIL_COLUMNS = [*ACCOUNT_COLUMNS, Column("owner_id", "Owner"), Column("status_reason", "Reason")]
 _STATEMENT_COLUMNS = [
     Column("created_at", "Time"),
-    Column("kind", "Kind"),
+    Column("kind", "Kind", rank=5),
     Column("status", "Status"),
     Column("amount", "Amount", "right"),
-    Column("currency", "Currency"),
-    Column("balance_after", "Balance after", "right"),
-    Column("counterparty.display_name", "With"),
-    Column("counterparty.account_id", "Account"),
-    Column("reference", "Reference"),
-    Column("failure.code", "Failure"),
+    Column("currency", "Currency", rank=2),
+    Column("balance_after", "Balance after", "right", rank=1),
+    Column("counterparty.display_name", "With", cut=True),
+    Column("counterparty.account_id", "Account", rank=4),
+    Column("reference", "Reference", cut=True),
+    Column("failure.code", "Failure", rank=3),
 ]
 
 

@@ -37,12 +37,12 @@ app.add_typer(dead_letters.app, name="dead-letters")
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]
 _USER_COLUMNS = [
-    Column("id", "User"),
-    Column("email", "E-mail"),
-    Column("display_name", "Name"),
+    Column("id", "User", rank=2),
+    Column("email", "E-mail", cut=True),
+    Column("display_name", "Name", cut=True),
     Column("role", "Role"),
     Column("locked", "Locked"),
-    Column("created_at", "Since"),
+    Column("created_at", "Since", rank=1),
 ]
 _OUTBOX_COLUMNS = [
     Column("pending_events", "Events that wait"),
@@ -113,7 +113,7 @@ def accounts(
         found = bank.accounts.list(
             scope="all", status=status, owner_id=owner, limit=None if everything else limit
         )
-        columns = [*ACCOUNT_COLUMNS, Column("owner_id", "Owner")]
+        columns = [*ACCOUNT_COLUMNS, Column("owner_id", "Owner", rank=3)]
         emit(found, columns=columns, title="Accounts of all users")
 
 

@@ -28,12 +28,12 @@ _Request = Annotated[str, typer.Argument(metavar="REQUEST", help="The request's 
 _COLUMNS = [
     Column("id", "Request"),
     Column("act", "Act"),
-    Column("target.id", "Whom"),
-    Column("parameters.amount", "Amount", "right"),
-    Column("reason", "Why"),
-    Column("requested_by.display_name", "Asked by"),
+    Column("target.id", "Whom", cut=True, rank=3),
+    Column("parameters.amount", "Amount", "right", rank=1),
+    Column("reason", "Why", cut=True, rank=4),
+    Column("requested_by.display_name", "Asked by", cut=True, rank=2),
     Column("status", "Status"),
-    Column("expires_at", "Until"),
+    Column("expires_at", "Until", rank=5),
 ]
 _DETAILS = [
     *_COLUMNS,

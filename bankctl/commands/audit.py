@@ -49,11 +49,11 @@ _COLUMNS = [
     Column("trail", "Trail"),
     Column("seq", "No.", "right"),
     Column("at", "Time"),
-    Column("actor.display_name", "Who"),
+    Column("actor.display_name", "Who", cut=True),
     Column("action", "Act"),
-    Column("target.id", "Whom"),
-    Column("reason", "Why"),
-    Column("address", "From"),
+    Column("target.id", "Whom", cut=True),
+    Column("reason", "Why", rank=1, cut=True),
+    Column("address", "From", rank=2, cut=True),
 ]
 _DETAILS = [
     *_COLUMNS,

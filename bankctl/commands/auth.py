@@ -70,11 +70,11 @@ def sessions(
             columns=[
                 Column("id", "Session"),
                 Column("current", "This one"),
-                Column("device", "Device"),
-                Column("address", "Address"),
-                Column("created_at", "Began"),
+                Column("device", "Device", rank=1, cut=True),
+                Column("address", "Address", rank=2, cut=True),
+                Column("created_at", "Began", rank=4),
                 Column("last_seen_at", "Last seen"),
-                Column("expires_at", "Ends"),
+                Column("expires_at", "Ends", rank=3),
             ],
             title="Sessions",
         )

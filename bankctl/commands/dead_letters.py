@@ -30,12 +30,12 @@ _Topic = Annotated[
 ]
 _COLUMNS = [
     Column("id", "Letter"),
-    Column("received_at", "Since"),
-    Column("topic", "Topic"),
-    Column("partition", "Part.", "right"),
-    Column("offset", "Offset", "right"),
+    Column("received_at", "Since", rank=2),
+    Column("topic", "Topic", rank=1),
+    Column("partition", "Part.", "right", rank=3),
+    Column("offset", "Offset", "right", rank=3),
     Column("status", "Status"),
-    Column("reason", "Why"),
+    Column("reason", "Why", cut=True),
 ]
 _REPLAY = [
     Column("last_replay.result", "Result"),

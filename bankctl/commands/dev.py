@@ -1,7 +1,6 @@
 """dev up, down, status, logs, reset, env, create-operator: a whole bank on this machine."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -21,8 +20,9 @@ from bankctl.local.stack import Stack, Wishes
 from bankctl.local.status import StackStatus
 from bankctl.render import messages
 from bankctl.render.column import Column
-from bankctl.render.output import emit, emit_text
-from bankctl.render.text import clean, dump_json
+from bankctl.render.output import emit, emit_event, emit_line, emit_text
+from bankctl.render.text import clean
+from bankctl.streams import end_with_reader
 
 app = typer.Typer(
     help="""A whole bank on this machine: MongoDB, Kafka, the gateway and the three daemons, without Docker.
@@ -38,10 +38,10 @@ Examples:
 _PART_COLUMNS = [
     Column("name", "Part"),
     Column("health", "Health"),
-    Column("pid", "Pid", "right"),
-    Column("port", "Port", "right"),
-    Column("restarts", "Restarts", "right"),
-    Column("data", "Data"),
+    Column("pid", "Pid", "right", rank=2),
+    Column("port", "Port", "right", rank=1),
+    Column("restarts", "Restarts", "right", rank=3),
+    Column("data", "Data", rank=4),
     Column("detail", "Detail"),
 ]
 
@@ -189,8 +189,9 @@ def logs(
     for entry in found:
         _write_line(entry, named=part is None)
     if follower:
-        for name, line in follower:
-            _write_line({"part": name, "line": line}, named=part is None)
+        with end_with_reader():
+            for name, line in follower:
+                _write_line({"part": name, "line": line}, named=part is None)
 
 
 @app.command()
@@ -289,8 +290,7 @@ def _option(stack: str) -> str:
 
 def _write_line(entry: dict[str, str], *, named: bool) -> None:
     if invocation.current().machine_readable:
-        sys.stdout.write(dump_json(entry) + "\n")
+        emit_event(entry)
     else:
         prefix = f"{entry['part']}: " if named else ""
-        sys.stdout.write(prefix + clean(entry["line"]) + "\n")
-    sys.stdout.flush()
+        emit_line(prefix + clean(entry["line"]))

@@ -1,6 +1,5 @@
 """events tail, history, types."""
 
-import sys
 from enum import StrEnum
 from itertools import islice
 from typing import Annotated
@@ -17,7 +16,8 @@ from bankctl.money import parse_account
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.event_line import event_line, event_row
-from bankctl.render.output import emit, emit_event
+from bankctl.render.output import emit, emit_event, emit_line
+from bankctl.streams import end_with_reader
 
 app = typer.Typer(
     help="""Follow what happens in the bank (support staff).
@@ -73,7 +73,8 @@ def tail(
       bankctl events tail --since-start --count 100 -o json > events.jsonl
 
     A lost line is taken up again where it broke off, nothing twice and nothing left out. If the bank stays
-    away for longer than --wait it exits 8, if the session ended 4, after Ctrl-C 130.
+    away for longer than --wait it exits 8, if the session ended 4, after Ctrl-C 130. It ends as well when the
+    program that reads its output ends.
     """
     if after is not None and since_start:
         raise usage_error("--after and --since-start exclude each other")
@@ -91,12 +92,13 @@ def tail(
         position = 0 if since_start else bank.events.latest_position() if after is None else after
         following = Following(types_wanted, number, position, wait)
         told = follow(bank.events, following, on_lost=_say_lost, on_lagging=_say_lagging)
-        for event in islice(told, count):
-            if as_json:
-                emit_event(event)
-            else:
-                sys.stdout.write(event_line(event) + "\n")
-                sys.stdout.flush()
+        messages.note(f"following events after position {position}; Ctrl-C ends it")
+        with end_with_reader():
+            for event in islice(told, count):
+                if as_json:
+                    emit_event(event)
+                else:
+                    emit_line(event_line(event))
 
 
 @app.command()
@@ -126,13 +128,13 @@ def history(
         emit(
             [event_row(event) for event in found],
             columns=[
-                Column("position", "Position", "right"),
+                Column("position", "Position", "right", rank=1),
                 Column("time", "Time"),
-                Column("type", "Type"),
+                Column("type", "Type", cut=True),
                 Column("amount", "Amount", "right"),
-                Column("from", "From"),
-                Column("to", "To"),
-                Column("note", "Note"),
+                Column("from", "From", cut=True),
+                Column("to", "To", cut=True),
+                Column("note", "Note", rank=2, cut=True),
             ],
             title="Events",
         )

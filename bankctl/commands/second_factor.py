@@ -41,7 +41,7 @@ def enroll(*, password_stdin: PasswordStdin = False) -> None:
         interactive = run.interactive and not password_stdin and not run.machine_readable
         if interactive:
             show_qr_code(begun["otpauth_uri"])
-        emit(begun, columns=["secret", "otpauth_uri"])
+        emit(begun, columns=["secret", "otpauth_uri"], shown_once=True)
         if interactive:
             _confirm(bank, read_code(from_stdin=False))
         else:
@@ -92,7 +92,8 @@ def show_qr_code(text: str) -> None:
 
 def _confirm(bank: BankClient, code: str) -> None:
     found = bank.auth.confirm_totp(code=code)
-    emit([{"recovery_code": one} for one in found["recovery_codes"]] if _as_table() else found)
+    codes = [{"recovery_code": one} for one in found["recovery_codes"]]
+    emit(codes if _as_table() else found, shown_once=True)
     messages.success("the second factor counts from now on")
     messages.note(
         "keep the recovery codes where your phone is not; each works once, and they are not shown again"

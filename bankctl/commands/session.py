@@ -150,8 +150,11 @@ def _identity(bank: BankClient, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def remaining(expires_at: str) -> str:
-    """How long until an RFC 3339 instant, in hours and minutes."""
-    seconds = (datetime.fromisoformat(expires_at) - datetime.now(UTC)).total_seconds()
+    """How long until an RFC 3339 instant, in hours and minutes; unknown if it is none."""
+    try:
+        seconds = (datetime.fromisoformat(expires_at) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return "unknown"
     if seconds <= 0:
         return "ended"
     hours, minutes = divmod(int(seconds) // 60, 60)

@@ -49,8 +49,12 @@ def create(
     with open_bank() as bank:
         password = read_password(from_stdin=password_stdin)
         made = bank.auth.create_key(password=password, name=name, scopes=scope, days=days)
-    emit({"token": made["token"], **made["key"]}, columns=["token", "id", "name", "scopes", "expires_at"])
-    messages.note("the token is not shown again; `bankctl auth token revoke ID` ends it")
+    emit(
+        {"token": made["token"], **made["key"]},
+        columns=["token", "id", "name", "scopes", "expires_at"],
+        shown_once=True,
+    )
+    messages.note(f"the token is not shown again; `bankctl auth token revoke {made['key']['id']}` ends it")
 
 
 @app.command("list")
@@ -65,10 +69,10 @@ def list_keys() -> None:
             bank.auth.keys(),
             columns=[
                 Column("id", "Key"),
-                Column("name", "Name"),
-                Column("scopes", "May"),
+                Column("name", "Name", cut=True),
+                Column("scopes", "May", cut=True, rank=1),
                 Column("expires_at", "Ends"),
-                Column("last_used_at", "Last used"),
+                Column("last_used_at", "Last used", rank=2),
             ],
             title="API keys",
         )

@@ -18,15 +18,15 @@ from bankctl.render.text import clean
 from bankctl.transferring import begin_transfer
 
 TRANSACTION_COLUMNS = [
-    Column("id", "Transaction"),
+    Column("id", "Transaction", rank=1),
     Column("status", "Status"),
-    Column("kind", "Kind"),
+    Column("kind", "Kind", rank=5),
     Column("amount.amount", "Amount", "right"),
-    Column("amount.currency", "Currency"),
-    Column("from_account", "From"),
+    Column("amount.currency", "Currency", rank=2),
+    Column("from_account", "From", rank=3),
     Column("to_account", "To"),
-    Column("reference", "Reference"),
-    Column("failure.code", "Failure"),
+    Column("reference", "Reference", cut=True),
+    Column("failure.code", "Failure", rank=4),
     Column("created_at", "Time"),
 ]
 _PREVIEW_COLUMNS = [

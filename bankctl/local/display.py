@@ -66,11 +66,12 @@ class LiveProgress:
 
     def __init__(self) -> None:
         # Only terminals need rich.
-        from rich.console import Console  # noqa: PLC0415
         from rich.live import Live  # noqa: PLC0415
 
+        from bankctl.render.table import console  # noqa: PLC0415
+
         self._began = time.monotonic()
-        self._console = Console(stderr=True, no_color=not invocation.current().colored(sys.stderr))
+        self._console = console(stderr=True)
         self._live = Live(console=self._console, transient=True, refresh_per_second=8)
         self._open = ExitStack()
         self._showing = False

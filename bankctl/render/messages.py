@@ -6,7 +6,7 @@ from typing import Any
 from bankctl import invocation
 from bankctl.errors import CliError
 from bankctl.invocation import OutputFormat
-from bankctl.render.text import clean, clean_lines, dump_json
+from bankctl.render.text import clean, clean_lines, displayable_json, dump_json
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
 
@@ -49,7 +49,7 @@ def debug(text: object) -> None:
 def show_error(error: CliError) -> None:
     """Say what happened, the next command to try, and the request id: JSON if the results are JSON."""
     if invocation.current().output in {OutputFormat.JSON, OutputFormat.JSONL}:
-        _write(dump_json(error_document(error)))
+        _write(displayable_json(dump_json(error_document(error)), sys.stderr))
         return
     _write(f"{styled('Error:', 'red', sys.stderr)} {clean_lines(error.message)}")
     for field in error.details.get("errors", []):

@@ -2,7 +2,10 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
+
+from bankctl.streams import holds_unicode
 
 # C0 and C1 control characters, line separators, bidirectional overrides and isolates, lone surrogates:
 # all of them can move the cursor, hide text or break the encoding.
@@ -30,3 +33,28 @@ def dump_json(data: Any, *, indent: int | None = None) -> str:
     """`data` as JSON whose unsafe characters are escaped, so that printing it is safe and loses nothing."""
     text = json.dumps(data, ensure_ascii=False, indent=indent, default=str)
     return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
+def displayable(text: str, stream: Any) -> str:
+    """`text` with an escape, as Python has them, for each character that the stream's encoding has not."""
+    if text.isascii() or holds_unicode(stream):
+        return text
+    return text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+
+
+def displayable_json(text: str, stream: Any) -> str:
+    """JSON that means the same with only the characters that the stream's encoding has."""
+    if text.isascii() or holds_unicode(stream):
+        return text
+    return "".join(
+        character if _fits(character, stream.encoding) else json.dumps(character)[1:-1] for character in text
+    )
+
+
+@lru_cache(maxsize=1024)
+def _fits(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

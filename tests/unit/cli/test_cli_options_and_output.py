@@ -14,7 +14,7 @@ import pytest
 from bankctl.client.failures import AttemptFailedError, Certainty, refused
 from bankctl.errors import ExitStatus
 from bankctl.render.column import Column
-from bankctl.render.table import print_table
+from bankctl.render.table import table_text
 from bankctl.render.text import clean, dump_json
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, Bank, ProblemError, Request
@@ -90,7 +90,7 @@ def test_messages_never_mix_with_results(ann: Cli) -> None:
 
 def test_a_query_that_is_none_is_a_usage_error(ann: Cli) -> None:
     outcome = ann("accounts", "list", "--query", "[?")
-    assert (outcome.status, outcome.problem["code"]) == (2, "usage")
+    assert (outcome.status, outcome.problem["code"]) == (2, "invalid_query")
 
 
 @pytest.mark.parametrize(
@@ -254,12 +254,9 @@ def test_cleaning_drops_whole_sequences_and_keeps_the_text() -> None:
     assert json.loads(dump_json({"a": HOSTILE})) == {"a": HOSTILE}
 
 
-def test_markup_survives_a_table_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_markup_survives_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    print_table([["[/] [red]x", "5"]], [Column("name", "Name"), Column("n", "N")], "Title [/]")
-    out = capsys.readouterr().out
+    out = table_text([["[/] [red]x", "5"]], [Column("name", "Name"), Column("n", "N")], "Title [/]")
     assert "[/] [red]x" in out
     assert "Title [/]" in out
 

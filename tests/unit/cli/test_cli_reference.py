@@ -72,7 +72,7 @@ def test_every_topic_is_printed(cli: Cli) -> None:
     for topic in TOPICS:
         assert cli("help", topic).status == 0
     codes = {row["status"] for row in cli("help", "exit-codes", "-o", "json").json}
-    assert codes == {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130, 141}
+    assert codes == {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130, 141}
 
 
 def test_the_version_is_that_of_the_package(cli: Cli) -> None:

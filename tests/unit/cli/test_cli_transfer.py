@@ -58,7 +58,7 @@ def test_a_transfer_moves_money_and_leaves_nothing_behind(ann: Cli, bank: Bank, 
         ([ANN, BOB, "1", "--idempotency-key", "ü"], "invalid_key"),
         ([ANN, BOB, "1", "--idempotency-key", "a b"], "invalid_key"),
         ([ANN, BOB], "usage"),
-        ([ANN, BOB, "-1"], "usage"),
+        ([ANN, BOB, "-1"], "negative_number"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_is_sent(
