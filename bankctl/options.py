@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,15 +184,19 @@ class _PlainCoercion:
         if self.annotation is bool:
             raise typer.BadParameter(self._expectation(value), ctx=ctx, param=param)
         try:
-            return self.annotation(value)
+            found = self.annotation(value)
         except ValueError as error:
             raise typer.BadParameter(self._expectation(value), ctx=ctx, param=param) from error
+        # All such numbers are lengths of time.
+        if self.annotation is float and not 0 <= found < inf:
+            raise typer.BadParameter(self._expectation(value), ctx=ctx, param=param)
+        return found
 
     def _expectation(self, value: Any) -> str:
         if issubclass(self.annotation, Enum):
             choices = ", ".join(repr(str(choice.value)) for choice in self.annotation)
             return f"{value!r} is not one of {choices}"
-        kinds = {int: "whole number", float: "number", bool: "flag"}
+        kinds = {int: "whole number", float: "number of seconds", bool: "flag"}
         return f"{value!r} is no {kinds.get(self.annotation, 'value')}"
 
 

@@ -23,10 +23,13 @@ _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class PendingTransfer:
-    """A transfer or funding on its way: to which bank, by whom, and exactly what was asked."""
+    """A transfer or funding on its way: to which bank, by whom, and exactly what was asked.
+
+    The bank is known by its own id, so that the transfer is found again when the bank's address has changed.
+    """
 
     key: str
-    url: str
+    bank_id: str
     user_id: str
     path: str
     request: Mapping[str, Any]
@@ -58,14 +61,14 @@ def check_key(key: str) -> str:
 
 
 def write_pending(
-    key: str, *, url: str, user_id: str, path: str, request: Mapping[str, Any]
+    key: str, *, bank_id: str, user_id: str, path: str, request: Mapping[str, Any]
 ) -> PendingTransfer:
     """Keep a transfer before it is sent; on return it is on the disk.
 
     Raises:
         CliError: the key is already that of another transfer on its way.
     """
-    pending = PendingTransfer(key, url, user_id, path, dict(request), datetime.now(UTC).isoformat())
+    pending = PendingTransfer(key, bank_id, user_id, path, dict(request), datetime.now(UTC).isoformat())
     earlier = load_pending(key)
     if earlier is not None and replace(earlier, written_at=pending.written_at) != pending:
         raise usage_error(
@@ -83,10 +86,10 @@ def load_pending(key: str) -> PendingTransfer | None:
     return _read(pending_file(key))
 
 
-def list_pending(*, url: str, user_id: str) -> list[PendingTransfer]:
+def list_pending(*, bank_id: str, user_id: str) -> list[PendingTransfer]:
     """The transfers on their way of one user at one bank, oldest first."""
     found = [_read(path) for path in pending_directory().glob("*.json")]
-    mine = [item for item in found if item is not None and (item.url, item.user_id) == (url, user_id)]
+    mine = [item for item in found if item is not None and (item.bank_id, item.user_id) == (bank_id, user_id)]
     return sorted(mine, key=lambda item: item.written_at)
 
 

@@ -27,7 +27,7 @@ class StoredSession:
     """A session as it is kept between runs; `expires_at` is RFC 3339 in UTC as the bank gave it.
 
     `cookie_expires_at` is when the access cookie ends and the refresh cookie is needed, in seconds since the
-    epoch by this machine's clock.
+    epoch by this machine's clock. `bank_id` is the bank's own id, once it was asked.
     """
 
     url: str
@@ -39,6 +39,7 @@ class StoredSession:
     expires_at: str
     refresh_cookie: str | None = field(default=None, repr=False)
     cookie_expires_at: float | None = None
+    bank_id: str | None = None
 
 
 def session_file(profile: Profile) -> Path:

@@ -26,7 +26,8 @@ HTTPS_PROXY       a proxy on the way to the bank; never used for this machine it
 config.toml               profiles: url and certificate of each bank
 sessions/PROFILE.json     the session (mode 0600 in a folder 0700; refused if others can read it)
 pending/KEY.json          transfers whose outcome is not known yet; `bankctl transactions retry`
-transfers/*.jsonl         the outcome of each row of files that were paid
+transfers/RUN-*.jsonl     the outcome of each row of a run of payments
+transfers/files/          which files were paid under which run
 
 `bankctl doctor` shows the folders they are in; BANKCTL_HOME puts them elsewhere.""",
     "money": """\
@@ -69,16 +70,32 @@ bankctl transfer --file orders.csv
 
 The first line names the columns from, to, amount, currency and reference, in any order;
 reference may be missing, and other columns (such as order_id) are carried into the
-results. Every row is checked first; one that is broken is reported with its line and
-stops no other. Two equal rows are two payments.
+results. Cells are separated by commas, semicolons, tabs or bars, or as a first line
+such as sep=; says; the encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+In files without commas between cells 12,50 means 12.50; 1,234 may mean two things and
+is refused. The whole file is read before the first payment: if a row does not end,
+nothing is paid, for where the next one begins cannot be told.
 
-Each row's idempotency key follows from the bank, the user, the content of the file, the
-name given with --run and the line. So the same file pays each row once, however often
-it is run and on whichever machine; change --run to pay it anew, such as --run 2026-12.
-A row that failed is settled too: put it into a file of its own.
+A row that is broken is reported with its line and stops no other. Rows that were not
+paid go to orders.failed.csv with all of their cells and the reason. Mend them there or
+in the file itself, and pay that.
+
+Rows belong to a run. It is named by the file's name without .csv or .failed.csv, or by
+--run NAME. Within it a row is known by what it asks for and by its occurrence among
+equal rows, so two equal rows are two payments; or by --key-column order_id alone. What
+was paid is not paid again, however often, at whichever address of the bank and on
+whichever machine the command is run; what is new is paid; what failed is tried anew.
+
+  the same file again           goes on where it stopped, and pays nothing twice
+  rows mended or added          the new ones are paid, the paid ones skipped and counted
+  most of a changed file looks  it asks on a terminal; a script must say --resume (skip
+  paid, or a row like a paid    those, pay the others) or --run NAME (pay all of them as
+  one has another number        another run), else it exits 7 and pays nothing
+  the next month's file         give it a name of its own, or --run 2026-12
 
 If the bank stays away for longer than --wait the run stops with exit 8 or 9; the same
-command goes on there.""",
+command goes on there. Each run is paid by one command at a time. --file - reads standard
+input, which has no name: say --run NAME.""",
     "retries": """\
 Before a transfer is sent, its idempotency key and its request are written to the disk.
 If the line is cut, it is sent again with the same key, three times in all; the bank

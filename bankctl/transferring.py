@@ -15,7 +15,7 @@ _UNSETTLED = frozenset({ExitStatus.OUTCOME_UNKNOWN, ExitStatus.UNEXPECTED})
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The bank's answer; `replayed` if it had carried the transfer out before."""
+    """The bank's answer; `replayed` if it had carried the transfer out before this command."""
 
     transaction: dict[str, Any]
     replayed: bool
@@ -35,7 +35,7 @@ def begin_transfer(
     session = bank.require_session()
     # The same key given again: the transfer kept under it may have been sent already.
     again = load_pending(key) is not None
-    pending = write_pending(key, url=bank.profile.url, user_id=session.user_id, path=path, request=request)
+    pending = write_pending(key, bank_id=bank.bank_id, user_id=session.user_id, path=path, request=request)
     return finish_transfer(bank, pending, again=again)
 
 
@@ -65,7 +65,9 @@ def finish_transfer(bank: BankClient, pending: PendingTransfer, *, again: bool =
         messages.warn(f"this may have been paid; settle it with: bankctl transactions retry {pending.key}")
         raise
     remove_pending(pending.key)
-    return Settled(answer.data, answer.headers.get("Idempotent-Replayed") == "true")
+    # After a cut line a replay may be what this command did; then it is not called an earlier payment.
+    replayed = answer.headers.get("Idempotent-Replayed") == "true" and not answer.doubted
+    return Settled(answer.data, replayed)
 
 
 def _unsettled(error: CliError, key: str) -> CliError:

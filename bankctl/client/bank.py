@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from bankctl import invocation
@@ -11,6 +12,7 @@ from bankctl.client.accounts import Accounts
 from bankctl.client.approvals import Approvals
 from bankctl.client.audit import Audit
 from bankctl.client.auth import Auth
+from bankctl.client.banks import BankIdentity, ask_identity
 from bankctl.client.credentials import Credentials
 from bankctl.client.dead_letters import DeadLetters
 from bankctl.client.events import Events
@@ -93,6 +95,44 @@ class BankClient:
         with session_lock(self.profile):
             save_session(self.profile, self.session)
         return self.session
+
+    def identity(self) -> BankIdentity:
+        """Ask the bank who it is.
+
+        Raises:
+            CliError: it is another one than the session was begun at.
+        """
+        found = ask_identity(self.http)
+        session = self.require_session()
+        if session.bank_id is not None and session.bank_id != found.bank_id:
+            raise CliError(
+                f"the bank at {self.profile.url} is not the one that you logged in to",
+                exit_status=ExitStatus.NOT_LOGGED_IN,
+                hint="bankctl login --email YOU@EXAMPLE",
+                code="another_bank",
+            )
+        if session.bank_id is None:
+            self._keep_bank_id(session, found.bank_id)
+        return found
+
+    @property
+    def bank_id(self) -> str:
+        """The bank's own id; it is asked once and kept with the session, which no other bank accepts.
+
+        Raises:
+            CliError: nobody is logged in, or the bank cannot be asked.
+        """
+        return self.require_session().bank_id or self.identity().bank_id
+
+    def _keep_bank_id(self, session: StoredSession, bank_id: str) -> None:
+        self.session = replace(session, bank_id=bank_id)
+        if self.http.credentials.api_key is not None:
+            return
+        with session_lock(self.profile):
+            kept = load_session(self.profile)
+            # Somebody else may have logged in meanwhile.
+            if kept is not None and kept.user_id == session.user_id:
+                save_session(self.profile, replace(kept, bank_id=bank_id))
 
     def end_session(self) -> None:
         """Forget the session that has just ended at the bank."""

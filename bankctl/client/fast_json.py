@@ -21,7 +21,8 @@ def encode_lines(values: Iterable[Any]) -> bytes:
     try:
         return b"".join([orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE) for value in kept])
     except orjson.JSONEncodeError:
-        return "".join(f"{json.dumps(value, ensure_ascii=True)}\n" for value in kept).encode()
+        compact = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+        return "".join(f"{compact.encode(value)}\n" for value in kept).encode()
 
 
 def decode(text: bytes) -> Any:
@@ -33,3 +34,15 @@ def decode(text: bytes) -> Any:
     import orjson  # noqa: PLC0415
 
     return orjson.loads(text)
+
+
+def decode_any(text: bytes) -> Any:
+    """The value of a JSON text that `encode_lines` wrote, lone surrogates and all.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return decode(text)
+    except ValueError:
+        return json.loads(text)

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,11 +39,15 @@ _WITHOUT_SESSION = frozenset({"not_signed_in", "session_ended"})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer: its status, its JSON (None if empty) and its headers."""
+    """A successful answer: its status, its JSON (None if empty) and its headers.
+
+    `doubted` if the request was sent before and the line was cut: this may be the outcome of that one.
+    """
 
     status: int
     data: Any
     headers: Mapping[str, str]
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class Transport:
     def _send(self, sending: _Sending) -> Answer:
         failures: list[AttemptFailedError] = []
         try:
-            return self._send_until_answered(sending, failures)
+            answer = self._send_until_answered(sending, failures)
         except AttemptFailedError as failure:
             doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in (*failures, failure))
             settled = (
@@ -165,6 +169,8 @@ class Transport:
             if sending.method != "GET" and doubted and not settled:
                 raise outcome_unknown(failure.error) from failure
             raise failure.error from failure
+        doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in failures)
+        return replace(answer, doubted=True) if doubted else answer
 
     def _send_until_answered(self, sending: _Sending, failures: list[AttemptFailedError]) -> Answer:
         """Send once, and again while the failure allows it; those that do are noted in `failures`.

@@ -27,25 +27,42 @@ class Transactions:
         return self._http.request("POST", path, body=dict(request), idempotency_key=idempotency_key)
 
     def batch(
-        self, transfers: Sequence[Mapping[str, Any]], *, after: str | None = None
-    ) -> list[dict[str, Any]]:
+        self, transfers: Sequence[Mapping[str, Any]], *, after: str | None = None, atomic: bool = False
+    ) -> Answer:
         """Transfer many, each with its own key; each has its own outcome, and of its transaction the id.
 
         `after` is the last key of a batch that was sent before and is not answered yet: nothing of this one
-        is done unless all of that one is settled.
+        is done unless all of that one is settled. If `atomic`, all are paid or none is.
         """
         body: dict[str, Any] = {"transfers": transfers}
         if after is not None:
             body["after"] = after
-        results: list[dict[str, Any]] = self._http.request(
+        if atomic:
+            body["atomic"] = True
+        return self._http.request(
             "POST",
             "/transactions/batch",
             body=fast_json.encode(body),
             headers={"Prefer": "return=minimal"},
             decode=fast_json.decode,
             repeatable=True,
-        ).data["results"]
-        return results
+        )
+
+    def preview_batch(
+        self, transfers: Sequence[Mapping[str, Any]], *, carried: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What a batch would do now; writes nothing.
+
+        `carried` is what the slices before this one would do to accounts, as the last answer had it.
+        """
+        found: dict[str, Any] = self._http.request(
+            "POST",
+            "/transactions/batch/preview",
+            body=fast_json.encode({"transfers": transfers, "carried": carried}),
+            decode=fast_json.decode,
+            repeatable=True,
+        ).data
+        return found
 
     def show(self, transaction_id: str) -> dict[str, Any]:
         """One TransactionView."""

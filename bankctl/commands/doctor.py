@@ -116,7 +116,7 @@ def _bank(profile: Profile, session: StoredSession | None) -> Iterator[Finding]:
             yield Finding("session", "warning", "nobody is logged in", "bankctl login --email YOU@EXAMPLE")
         else:
             yield _attempt("session", lambda: _session(bank))
-            yield _pending(profile, session)
+            yield _attempt("transfers", lambda: _pending(bank))
     finally:
         bank.close()
 
@@ -155,8 +155,8 @@ def _session(bank: BankClient) -> Finding:
     return Finding("session", "ok", f"{user['email']}, {user['role']}, until {ends}")
 
 
-def _pending(profile: Profile, session: StoredSession) -> Finding:
-    waiting = list_pending(url=profile.url, user_id=session.user_id)
+def _pending(bank: BankClient) -> Finding:
+    waiting = list_pending(bank_id=bank.bank_id, user_id=bank.require_session().user_id)
     if not waiting:
         return Finding("transfers", "ok", "none whose outcome is not known")
     return Finding(

@@ -114,7 +114,7 @@ def retry(
 
 def _chosen(bank: BankClient, key: str | None, *, everything: bool) -> list[PendingTransfer]:
     session = bank.require_session()
-    waiting = list_pending(url=bank.profile.url, user_id=session.user_id)
+    waiting = list_pending(bank_id=bank.bank_id, user_id=session.user_id)
     if key is not None:
         found = load_pending(key)
         if found is None or found not in waiting:

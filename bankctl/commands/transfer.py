@@ -1,6 +1,7 @@
 """transfer FROM TO AMOUNT, and transfer --file."""
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,17 +57,28 @@ def transfer(
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this payment.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="CSV", help="Pay every row of a file.")
+        Path | None,
+        typer.Option("--file", metavar="CSV", help="Pay every row of a file; - is standard input."),
     ] = None,
     run: Annotated[
-        str, typer.Option("--run", metavar="NAME", help="With --file: pays the same file anew.")
-    ] = "",
+        str | None, typer.Option("--run", metavar="NAME", help="The run's name. Default: the file's name.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip rows of a changed file that were paid, and pay the others.")
+    ] = False,
+    key_column: Annotated[
+        str | None,
+        typer.Option("--key-column", metavar="COLUMN", help="The column that tells the rows apart."),
+    ] = None,
     results: Annotated[
-        Path | None, typer.Option("--results", metavar="PATH", help="With --file: where outcomes are kept.")
+        Path | None, typer.Option("--results", metavar="PATH", help="Where the rows' outcomes are kept.")
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", help="With --file: patience with a lost bank.")
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            "--wait", metavar="SECONDS", help="With --file: patience with a lost bank. Default: 60."
+        ),
+    ] = None,
 ) -> None:
     """Pay an amount from your account to another.
 
@@ -74,22 +86,40 @@ def transfer(
       bankctl transfer 4000000006 1234567894 12.50 --reference lunch
       bankctl transfer 4000000006 1234567894 12.50 --dry-run
       bankctl transfer --file orders.csv
+      bankctl transfer --file orders.csv --run 2026-12 --key-column order_id
 
     On a terminal it shows both names and the balance after, and asks; scripts say --yes. The payment is on
     disk before it is sent: if the line is cut, `bankctl transactions retry` finishes it without paying twice.
 
     A file has the columns from, to, amount, currency, reference in any order; more columns are carried into
-    the results. The same file pays each row once, however often and wherever it is run; --run march pays
-    it anew. A broken row stops no other.
+    the results. Each row is paid once within the file's run, also if other rows are mended or added; --run
+    march pays all of them anew. A broken row stops no other. See `bankctl help paying-files`.
     """
+    single = {
+        "FROM": sender,
+        "TO": receiver,
+        "AMOUNT": amount,
+        "--currency": currency,
+        "--reference": reference,
+        "--idempotency-key": idempotency_key,
+        "--dry-run": dry_run,
+    }
+    of_file = {
+        "--run": run,
+        "--resume": resume,
+        "--key-column": key_column,
+        "--results": results,
+        "--wait": wait,
+    }
     if file is not None:
-        if sender or receiver or amount or dry_run or idempotency_key:
-            raise usage_error("--file takes no FROM, TO, AMOUNT, --dry-run or --idempotency-key")
+        _refuse_with(single, "goes with a single transfer, not with --file")
         # Single payments need none of it.
-        from bankctl.transfers.command import pay_file  # noqa: PLC0415
+        from bankctl.transfers.command import FileOptions, pay_file  # noqa: PLC0415
 
-        pay_file(file, run_name=run, results=results, wait_seconds=wait)
+        waits = {} if wait is None else {"wait_seconds": wait}
+        pay_file(file, FileOptions(run=run, key_column=key_column, resume=resume, results=results, **waits))
         return
+    _refuse_with(of_file, "goes with --file only")
     if sender is None or receiver is None or amount is None:
         raise usage_error("FROM, TO and AMOUNT are needed, or --file", hint="bankctl transfer --help")
     request: dict[str, Any] = {
@@ -119,6 +149,12 @@ def transfer(
     if settled.transaction["status"] != "completed":
         raise failed_transaction(settled.transaction)
     messages.success("already paid before, nothing was paid now" if settled.replayed else "paid")
+
+
+def _refuse_with(options: Mapping[str, object], why: str) -> None:
+    given = [name for name, value in options.items() if value is not None and value is not False]
+    if given:
+        raise usage_error(f"{' and '.join(given)} {why}", hint="bankctl transfer --help", code="usage")
 
 
 def failed_transaction(transaction: dict[str, Any]) -> CliError:

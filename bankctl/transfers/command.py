@@ -1,26 +1,39 @@
 """transfer --file: from the file to the summary."""
 
 import gc
-import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bankctl import invocation, paths, prompts
-from bankctl.client.bank import open_bank
+from bankctl import invocation, prompts
+from bankctl.client.bank import BankClient, open_bank
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import progress_bar, progress_is_shown
-from bankctl.transfers.payment_file import PaymentFile
-from bankctl.transfers.payment_run import PaymentRun, pay
-from bankctl.transfers.results import ResultsFile, Summary, default_results_path
+from bankctl.transfers.payment_file import PaymentFile, is_stream
+from bankctl.transfers.payment_run import Attempt, PaymentRun
+from bankctl.transfers.results import (
+    PaidFiles,
+    ResultsFile,
+    RunIdentity,
+    Summary,
+    default_results_path,
+    run_lock,
+)
+from bankctl.transfers.row_keys import RowKeys
+from bankctl.transfers.survey import Survey, told_times
+from bankctl.transfers.unpaid_rows import UnpaidRows, plain_name
 
-_RUN_NAME = re.compile(r"[A-Za-z0-9._-]{0,40}")
+_LONGEST_RUN_NAME = 200
 _LONGEST_TABLE = 50
+_ROWS_LOOKED_AT = 100
 _ALLOCATIONS_BEFORE_A_LOOK = 50_000
 _UNPAID_COLUMNS = [
     Column("line", "Line", "right"),
@@ -33,6 +46,17 @@ _UNPAID_COLUMNS = [
     Column("problem.code", "Code"),
     Column("problem.detail", "Why"),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How a file is to be paid; `run` names the run, else the file's name does."""
+
+    run: str | None = None
+    key_column: str | None = None
+    resume: bool = False
+    results: Path | None = None
+    wait_seconds: float = 60.0
 
 
 @contextmanager
@@ -49,41 +73,190 @@ def _few_looks_for_cycles() -> Iterator[None]:
 
 
 @_few_looks_for_cycles()
-def pay_file(file: Path, *, run_name: str, results: Path | None, wait_seconds: float) -> None:
+def pay_file(file: Path, options: FileOptions) -> None:
     """Pay every row of a file once, and print what became of them.
 
     Raises:
-        CliError: REJECTED if a row was not paid; otherwise why the run stopped before the end.
+        CliError: REJECTED if a row was not paid; CONFLICT if somebody must say whether rows that look paid
+            are to be paid anew; otherwise why the run stopped before the end.
     """
-    if not _RUN_NAME.fullmatch(run_name):
-        raise usage_error("--run takes up to 40 letters, digits, '.', '_' and '-'", code="invalid_run")
+    run_name = _run_name(file, options.run)
     prompts.require_consent()
-    payments = PaymentFile(file)
-    with open_bank() as bank:
-        session = bank.require_session()
-        identity = {
-            "url": bank.profile.url,
-            "user_id": session.user_id,
-            "sha256": payments.digest,
-            "name": run_name,
-        }
-        path = results or default_results_path(paths.state_dir(), identity)
-        kept = ResultsFile(path, identity=identity)
-        kept.load()
+    with PaymentFile(file, key_column=options.key_column) as payments, open_bank() as bank:
+        identity = RunIdentity(
+            bank_id=bank.identity().bank_id,
+            user_id=bank.require_session().user_id,
+            name=run_name,
+            known_by=payments.columns.key_column or "",
+        )
+        with run_lock(identity):
+            results = ResultsFile(options.results or default_results_path(identity), identity=identity)
+            results.load()
+            unpaid_rows = UnpaidRows(payments, results.path)
+            summary = _Payment(bank, payments, results, options).pay()
+        _report(summary, results=results, unpaid_rows=unpaid_rows, paid_at=_time_of_replays(bank, summary))
+
+
+def _run_name(file: Path, given: str | None) -> str:
+    if given is None:
+        if is_stream(file):
+            raise usage_error(
+                "rows that do not come from a file with a name need one for their run, which tells whether "
+                "they were paid before",
+                hint="add --run NAME",
+                code="run_needed",
+            )
+        return unicodedata.normalize("NFC", plain_name(file))
+    if (
+        not 0 < len(given) <= _LONGEST_RUN_NAME
+        or not given.isprintable()
+        or not given.strip()
+        or "/" in given
+    ):
+        raise usage_error(
+            f"--run takes a name of up to {_LONGEST_RUN_NAME} characters without '/'", code="invalid_run"
+        )
+    return unicodedata.normalize("NFC", given)
+
+
+class _Payment:
+    """One command that pays a file: what is asked before, and how."""
+
+    def __init__(
+        self, bank: BankClient, payments: PaymentFile, results: ResultsFile, options: FileOptions
+    ) -> None:
+        self._bank = bank
+        self._payments = payments
+        self._results = results
+        self._options = options
+        self._paid_files = PaidFiles(results.identity, payments.digest)
+
+    def pay(self) -> Summary:
         total = 0
-        if prompts.will_ask() or progress_is_shown():
-            overview, orders = payments.look_over()
-            total = overview.rows
-        else:
-            orders = payments.orders()
-        if kept.settled:
-            messages.note(f"going on with {file.name}: what was settled before is skipped")
-        elif prompts.will_ask():
-            prompts.confirm(f"As {session.display_name}, make {overview} from {file.name}?")
-        run = PaymentRun(orders, payments.digest, run_name, wait_seconds)
-        with progress_bar(f"Paying {file.name}", total=total) as advance, _resumable():
-            summary = pay(bank, run, kept, advance)
-    _report(summary, run_name=run_name, path=path)
+        if self._results.is_new and self._options.run is None and not self._options.resume:
+            self._refuse_copy()
+            self._refuse_unknown_run()
+        if prompts.will_ask() or progress_is_shown() or not self._results.is_new:
+            survey = Survey(self._payments.orders(), self._keys(), self._results)
+            total = survey.rows
+            self._decide(survey)
+        self._results.begin(sha256=self._payments.digest, name=self._payments.name)
+        self._paid_files.remember(self._results.identity.name)
+        with progress_bar(f"Paying {self._payments.path.name}", total=total) as advance, _resumable():
+            run = PaymentRun(
+                self._bank, self._results, wait_seconds=self._options.wait_seconds, advance=advance
+            )
+            return run.pay(self._payments.orders(), self._keys())
+
+    def _keys(self) -> RowKeys:
+        identity = self._results.identity
+        return RowKeys(bank_id=identity.bank_id, user_id=identity.user_id, run_name=identity.name)
+
+    def _refuse_copy(self) -> None:
+        """Refuse a file that was paid under another name, unless somebody says that it is another run."""
+        name = self._paid_files.run_name()
+        if name not in {None, self._results.identity.name}:
+            raise CliError(
+                f"exactly this content was paid before, as run {name!r}; nothing was paid now",
+                exit_status=ExitStatus.CONFLICT,
+                hint=f"--run {_quoted(str(name))} goes on with that run and pays nothing twice; "
+                f"--run NAME with another name pays all of it anew",
+                code="file_paid_in_another_run",
+            )
+
+    def _refuse_unknown_run(self) -> None:
+        """Refuse a file of which the bank knows most rows and this machine nothing, unless somebody decides.
+
+        It may be the file of an earlier run at another machine, or another file of that name.
+        """
+        keys = self._keys()
+        sound = (order for order in self._payments.orders() if not order.faults)
+        first = [Attempt(order, keys.row(order), 1).transfer for order in islice(sound, _ROWS_LOOKED_AT)]
+        if not first:
+            return
+        results = self._bank.transactions.preview_batch(first, carried={})["results"]
+        paid = [row for row in results if row["replayed"] and row["outcome"] == "completed"]
+        if len(paid) * 2 <= len(first):
+            return
+        times = told_times(sorted(row["settled_at"] for row in paid))
+        name = self._results.identity.name
+        known = (
+            f"{len(paid)} of the first {len(first)} rows were paid {times} in run {name}, of which this "
+            "machine has no record"
+        )
+        if prompts.will_ask():
+            messages.warn(f"{known}; they are not paid again")
+            return
+        raise CliError(
+            f"{known}. Nothing was paid now",
+            exit_status=ExitStatus.CONFLICT,
+            hint="--resume goes on with that run and pays only what was not paid; --run NAME pays all rows, "
+            "as another run",
+            code="run_unknown_here",
+        )
+
+    def _decide(self, survey: Survey) -> None:
+        """Say what was paid before, and ask what has to be asked.
+
+        Raises:
+            CliError: somebody must decide, and nobody can be asked; or the person said no.
+        """
+        known, options = self._payments.digest in self._results.digests, self._options
+        decided = known or options.resume or options.run is not None
+        name = self._results.identity.name
+        if survey.needs_decision and not decided and not prompts.will_ask():
+            raise _undecided(survey, name)
+        if survey.paid:
+            say = messages.note if known else messages.warn
+            say(f"run {name}: {survey.paid_before} and not paid again; --run NAME would pay them anew")
+        if not prompts.will_ask() or not survey.to_pay.sound:
+            return
+        if survey.doubtful and not decided:
+            messages.warn(_doubts(survey))
+        if known:
+            # It was confirmed when it began.
+            return
+        person = self._bank.require_session().display_name
+        prompts.confirm(f"As {person}, make {survey.to_pay} from {self._payments.path.name}?")
+
+
+def _undecided(survey: Survey, name: str) -> CliError:
+    doubts = f"; {_doubts(survey)}" if survey.doubtful else ""
+    return CliError(
+        f"{survey.paid_before}, and the file has changed since{doubts}. Nothing was paid now",
+        exit_status=ExitStatus.CONFLICT,
+        hint=f"--resume goes on with run {name}: it skips those and pays the others "
+        f"({survey.to_pay}); --run NAME pays all rows, as another run",
+        code="file_changed",
+    )
+
+
+def _doubts(survey: Survey) -> str:
+    lines = ", ".join(str(line) for line in survey.doubtful[:5])
+    more = len(survey.doubtful) - 5
+    which = f"line {lines}" if len(survey.doubtful) == 1 else f"lines {lines}"
+    if more > 0:
+        which = f"{which} and {more} more"
+    asks = "asks for a payment that was" if len(survey.doubtful) == 1 else "ask for payments that were"
+    return f"{which} {asks} made, with another number or note"
+
+
+def _quoted(name: str) -> str:
+    # Only a message needs it.
+    import shlex  # noqa: PLC0415
+
+    return shlex.quote(name)
+
+
+def _time_of_replays(bank: BankClient, summary: Summary) -> str:
+    """When one of the rows was paid that only the bank remembers; empty if there is none."""
+    if summary.replayed_transaction is None:
+        return ""
+    try:
+        found = bank.transactions.show(summary.replayed_transaction)
+    except CliError:
+        return "before"
+    return told_times([str(found["created_at"])])
 
 
 @contextmanager
@@ -95,28 +268,49 @@ def _resumable() -> Iterator[None]:
         raise
 
 
-def _report(summary: Summary, *, run_name: str, path: Path) -> None:
+def _report(summary: Summary, *, results: ResultsFile, unpaid_rows: UnpaidRows, paid_at: str) -> None:
     document = summary.document()
-    unpaid = summary.unpaid
+    unpaid = sorted(summary.unpaid, key=lambda record: int(record["line"]))
+    unpaid_rows.write(unpaid)
+    shown = [{name: value for name, value in record.items() if name != "cells"} for record in unpaid]
     output, query = invocation.current().output, invocation.current().query
     if output is OutputFormat.CSV and query is None:
-        emit(unpaid, columns=_UNPAID_COLUMNS)
+        emit(shown, columns=_UNPAID_COLUMNS)
     elif output is not OutputFormat.TABLE or query is not None:
-        emit({"summary": document, "failed_rows": unpaid, "run": run_name, "results_file": str(path)})
-    else:
-        if unpaid:
-            emit(unpaid[:_LONGEST_TABLE], columns=_UNPAID_COLUMNS, title="Not paid")
-        if len(unpaid) > _LONGEST_TABLE:
-            messages.note(f"and {len(unpaid) - _LONGEST_TABLE} more: {path}")
-        emit(_summary_rows(document), columns=_summary_columns(document))
-    messages.note(f"each row's outcome: {path}")
-    if unpaid:
-        raise CliError(
-            f"{len(unpaid)} of {document['rows']} rows were not paid",
-            exit_status=ExitStatus.REJECTED,
-            code="rows_not_paid",
-            hint="put those rows into a file of their own to pay them; the others are paid",
+        emit(
+            {
+                "summary": document,
+                "failed_rows": shown,
+                "run": results.identity.name,
+                "results_file": str(results.path),
+                "failed_rows_file": str(unpaid_rows.path) if unpaid else None,
+            }
         )
+    else:
+        if shown:
+            emit(shown[:_LONGEST_TABLE], columns=_UNPAID_COLUMNS, title="Not paid")
+        if len(shown) > _LONGEST_TABLE:
+            messages.note(f"and {len(shown) - _LONGEST_TABLE} more: {unpaid_rows.path}")
+        emit(_summary_rows(document), columns=_summary_columns(document))
+    if summary.counts["replayed"]:
+        messages.warn(
+            f"{summary.counts['replayed']} of {document['rows']} rows were paid {paid_at}, as the bank "
+            "says, and not paid again; --run NAME would pay them anew"
+        )
+    messages.note(f"each row's outcome: {results.path}")
+    if unpaid:
+        raise _not_paid(summary, len(unpaid), document["rows"], unpaid_rows)
+
+
+def _not_paid(summary: Summary, unpaid: int, rows: int, unpaid_rows: UnpaidRows) -> CliError:
+    others = "; the others are paid" if summary.paid_now or summary.paid_before else "; no row was paid"
+    many = f"{unpaid} of {rows} rows were" if rows > 1 else "the one row was"
+    return CliError(
+        f"{many} not paid{others if unpaid < rows or rows > 1 else ''}",
+        exit_status=ExitStatus.REJECTED,
+        code="rows_not_paid",
+        hint=f"mend them in {unpaid_rows.path}, or in the file itself, and pay that: nothing is paid twice",
+    )
 
 
 def _summary_columns(document: dict[str, Any]) -> list[Column]:
@@ -124,12 +318,16 @@ def _summary_columns(document: dict[str, Any]) -> list[Column]:
     return [Column("outcome", "Outcome"), Column("rows", "Rows", "right"), *currencies]
 
 
+_TOLD = {"paid": "paid", "skipped": "paid before", "replayed": "paid before, says the bank"}
+
+
 def _summary_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
-            "outcome": outcome,
+            "outcome": _TOLD.get(outcome, outcome),
             "rows": document[outcome],
             "amounts": {code: sums.get(outcome) for code, sums in document["amounts"].items()},
         }
-        for outcome in ("paid", "skipped", "failed", "refused")
+        for outcome in ("paid", "skipped", "replayed", "failed", "refused")
+        if document[outcome] or outcome == "paid"
     ]

@@ -1,4 +1,4 @@
-"""Brings one batch to the bank, patient with a bank that is away for a while, and never before its turn."""
+"""Delivers one batch, patient with a bank that is away for a while, and never before its turn."""
 
 import time
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from bankctl.client.bank import BankClient
 from bankctl.errors import CliError, ExitStatus
 from bankctl.render import messages
-from bankctl.transfers.courier import Answers, Errand
+from bankctl.transfers.sending import Answers, Batch, SentBatch
 
 OUTCOMES = frozenset({"completed", "failed", "refused"})
 # A bank of several processes may not know the batch that another process has at work.
@@ -24,41 +24,46 @@ _UNSETTLED_CODES = frozenset({"idempotency_key_in_use", _MUST_WAIT})
 class Delivery:
     """Sends batches, each behind the one before it; used by several threads at once."""
 
-    def __init__(self, bank: BankClient, wait_seconds: float) -> None:
+    def __init__(self, bank: BankClient, wait_seconds: float, *, atomic: bool = False) -> None:
         self._bank = bank
         self._wait_seconds = wait_seconds
+        self._atomic = atomic
         self._refusals = 0
 
-    def deliver(self, errand: Errand) -> Answers:
+    def deliver(self, sent: SentBatch) -> Answers:
         """Send a batch, again and again while the bank is away: the keys make it pay once.
 
         Raises:
             CliError: the bank stayed away for too long, or refused the batch; or the batch before has failed.
         """
-        behind = errand.behind
+        behind = sent.behind
         if behind is not None and (behind.is_done or self._refusals >= _REFUSALS_BEFORE_WAITING):
             behind.answers()
             behind = None
+        doubted = False
         if behind is not None:
             try:
-                return self._send(errand.batch, behind)
-            except _MustWaitError:
-                # Nothing of this batch was done; whatever ended the one before it ends the run.
+                return self._send(sent.batch, behind, doubted=False)
+            except _MustWaitError as refused:
+                # This time nothing of the batch was done; whatever ended the one before it ends the run.
+                doubted = refused.doubted
                 behind.answers()
-        return self._send(errand.batch, None)
+        return self._send(sent.batch, None, doubted=doubted)
 
-    def _send(self, batch: Sequence[dict[str, Any]], behind: Errand | None) -> Answers:
+    def _send(self, batch: Batch, behind: SentBatch | None, *, doubted: bool) -> Answers:
         after = None if behind is None else str(behind.batch[-1]["idempotency_key"])
         deadline = time.monotonic() + self._wait_seconds
-        pause_seconds, doubted = 0.2, False
+        pause_seconds = 0.2
         while True:
             try:
-                answers = self._bank.transactions.batch(batch, after=after)
+                answer = self._bank.transactions.batch(batch, after=after, atomic=self._atomic)
+                doubted = doubted or answer.doubted
+                answers: Answers = answer.data["results"]
                 _refuse_unsettled(answers)
             except CliError as error:
                 if after is not None and error.code == _MUST_WAIT:
                     self._refusals += 1
-                    raise _MustWaitError from error
+                    raise _MustWaitError(doubted=doubted) from error
                 doubted = doubted or error.exit_status is ExitStatus.OUTCOME_UNKNOWN
                 passing = error.exit_status in _PASSING and error.code not in _NOT_PASSING_CODES
                 if not passing or time.monotonic() + pause_seconds > deadline:
@@ -70,11 +75,16 @@ class Delivery:
             else:
                 if after is not None:
                     self._refusals = 0
-                return answers
+                # What is replayed then may be what this command did, and is not called an earlier payment.
+                return [{**result, "replayed": False} for result in answers] if doubted else answers
 
 
 class _MustWaitError(Exception):
-    """The bank does not know that the batch before is settled."""
+    """The bank does not know that the batch before is settled; `doubted` if an earlier attempt was cut."""
+
+    def __init__(self, *, doubted: bool) -> None:
+        super().__init__()
+        self.doubted = doubted
 
 
 def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:

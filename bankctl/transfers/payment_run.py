@@ -6,16 +6,19 @@ next one is read.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bankctl.client.bank import BankClient
-from bankctl.transfers.courier import Answers, Courier, Errand
+from bankctl.errors import CliError
 from bankctl.transfers.delivery import Delivery
-from bankctl.transfers.orders import Order, RowKeys
+from bankctl.transfers.orders import Order
 from bankctl.transfers.results import Result, ResultsFile, Summary
+from bankctl.transfers.row_keys import RowKeys, attempt_key, content_of
+from bankctl.transfers.sending import Answers, BatchSender, SentBatch
+from bankctl.transfers.survey import request_of, told_times
 
 ROWS_PER_BATCH = 500
 BATCHES_AT_ONCE = 3
@@ -28,132 +31,217 @@ _RESULTS = {
     "failed": Result.FAILED.value,
     "refused": Result.REFUSED.value,
 }
+_PAID, _REFUSED = Result.PAID.value, Result.REFUSED.value
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRun:
-    """One file, paid under one name by one user at one bank."""
+class Attempt:
+    """A row with its identity, to be paid under the key of one attempt."""
 
-    orders: Iterable[Order]
-    digest: str
-    run_name: str
-    wait_seconds: float
+    __slots__ = ("key", "number", "order", "row")
 
-    def keys(self, *, url: str, user_id: str) -> RowKeys:
-        """The idempotency keys of its rows."""
-        return RowKeys(url=url, user_id=user_id, digest=self.digest, run_name=self.run_name)
+    def __init__(self, order: Order, row: str, number: int) -> None:
+        self.order, self.row, self.number = order, row, number
+        self.key = attempt_key(row, number)
+
+    @property
+    def transfer(self) -> dict[str, Any]:
+        """The row as it is sent."""
+        return {"idempotency_key": self.key, **self.order.request}
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Rows that go to the bank together, with their keys, and broken ones that stand among them."""
+    """Rows that go to the bank together, and others that stand among them and are not sent."""
 
-    sound: list[Order]
-    keys: list[str]
-    broken: list[Order]
+    attempts: list[Attempt] = field(default_factory=list)
+    unsent: list[tuple[Order, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def transfers(self) -> list[dict[str, Any]]:
         """The rows as they are sent."""
-        return [
-            {"idempotency_key": key, **order.request}
-            for key, order in zip(self.keys, self.sound, strict=True)
-        ]
-
-    def records(self, answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The outcomes of all its rows, in the file's order."""
-        records = [_broken_row(order) for order in self.broken]
-        by_index = {answer["index"]: answer for answer in answers}
-        for index, (key, order) in enumerate(zip(self.keys, self.sound, strict=True)):
-            records.append(_settled_row(order, key, by_index[index]))
-        if self.broken:
-            records.sort(key=itemgetter("line"))
-        return records
+        return [attempt.transfer for attempt in self.attempts]
 
 
-def pay(bank: BankClient, run: PaymentRun, results: ResultsFile, advance: Callable[[int], None]) -> Summary:
-    """Pay every row that is not settled yet; `advance` is told how many rows are behind us.
+Settled = tuple[Order, dict[str, Any]]
+"""A row with the record of its outcome."""
 
-    Raises:
-        CliError: the bank stayed away for longer than the run waits, or refused the run as a whole. What
-            is settled is kept in the results.
+
+def unsettled(
+    orders: Iterable[Order],
+    keys: RowKeys,
+    results: ResultsFile,
+    on_paid: Callable[[Order, dict[str, Any]], None],
+) -> Iterator[Attempt | Settled]:
+    """The rows that are still to be paid, each with its next attempt, and those that cannot be sent.
+
+    `on_paid` is told of each row that was paid before.
     """
-    summary = Summary()
-    keys = run.keys(url=bank.profile.url, user_id=bank.require_session().user_id)
-    courier = Courier(Delivery(bank, run.wait_seconds).deliver, at_once=BATCHES_AT_ONCE)
-    under_way: deque[tuple[_Batch, Errand]] = deque()
-
-    def keep(batch: _Batch, answers: Answers) -> None:
-        records = batch.records(answers)
-        results.add(records)
-        for record in records:
-            summary.add(record, earlier=False)
-        advance(len(records))
-
-    for batch in _batches(_unsettled(run.orders, results, summary, advance), keys):
-        if len(under_way) < BATCHES_AT_ONCE:
-            under_way.append((batch, courier.send(batch.transfers)))
-            continue
-        oldest, errand = under_way.popleft()
-        answers = errand.answers()
-        # The bank has its next batch before we keep what came of the last.
-        under_way.append((batch, courier.send(batch.transfers)))
-        keep(oldest, answers)
-    for oldest, errand in under_way:
-        keep(oldest, errand.answers())
-    return summary
-
-
-def _batches(orders: Iterator[Order], keys: RowKeys) -> Iterator[_Batch]:
-    """Cut the rows into batches that the bank accepts, by number and by size."""
-    batch, size = _Batch([], [], []), 0
+    known = results.rows
     for order in orders:
         if order.faults:
-            batch.broken.append(order)
+            yield order, broken_row(order)
+            continue
+        row = keys.row(order)
+        record = known.get(row) if known else None
+        if record is None:
+            yield Attempt(order, row, 1)
+        elif record["result"] != _PAID:
+            # A failed attempt that the bank keeps has used up its key.
+            yield Attempt(order, row, record["attempt"] + (record["transaction_id"] is not None))
+        elif order.key is not None and content_of(request_of(record)) != content_of(order.request):
+            yield order, _paid_otherwise(order, record)
         else:
-            batch.sound.append(order)
-            batch.keys.append(keys.key(order.line))
-        size += _ROW_BYTES + _BYTES_PER_CHARACTER * len(order.request.get("reference", ""))
-        if len(batch.sound) + len(batch.broken) >= ROWS_PER_BATCH or size >= _BATCH_BYTES:
+            on_paid(order, record)
+
+
+class PaymentRun:
+    """One file, paid by one user at one bank; what becomes of its rows goes into results and summary."""
+
+    def __init__(
+        self,
+        bank: BankClient,
+        results: ResultsFile,
+        *,
+        wait_seconds: float,
+        atomic_limit: int = 0,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Pay all rows or none if there is an `atomic_limit`, which is how many the bank takes then."""
+        self.summary = Summary()
+        self._results = results
+        self._advance = advance
+        self._atomic_limit = atomic_limit
+        delivery = Delivery(bank, wait_seconds, atomic=bool(atomic_limit))
+        self._sender = BatchSender(delivery.deliver, at_once=BATCHES_AT_ONCE)
+        self._under_way: deque[tuple[_Batch, SentBatch]] = deque()
+        self._again: list[Attempt] = []
+        """Rows of which the bank has kept a failed attempt that this machine did not know of."""
+
+    def pay(self, orders: Iterable[Order], keys: RowKeys) -> Summary:
+        """Pay every row that was not paid before.
+
+        Raises:
+            CliError: the bank stayed away for longer than the run waits, or refused the run as a whole, or
+                the file cannot be read on. What is settled is kept in the results.
+        """
+        self._pay(unsettled(orders, keys, self._results, self._skip))
+        while again := self._again:
+            self._again = []
+            self._pay(iter(again))
+        return self.summary
+
+    def _skip(self, order: Order, record: dict[str, Any]) -> None:
+        self.summary.add(record, earlier=True, cells=order.cells)
+        self._advance(1)
+
+    def _pay(self, rows: Iterator[Attempt | Settled]) -> None:
+        try:
+            for batch in self._batches(rows):
+                # The bank has its next batch before we keep what came of the oldest.
+                self._under_way.append((batch, self._sender.send(batch.transfers)))
+                if len(self._under_way) > BATCHES_AT_ONCE:
+                    self._keep_oldest()
+        except CliError:
+            # If it is the file that cannot be read on, what was sent before is kept all the same.
+            self._keep_all()
+            raise
+        self._keep_all()
+
+    def _keep_all(self) -> None:
+        while self._under_way:
+            self._keep_oldest()
+
+    def _batches(self, rows: Iterator[Attempt | Settled]) -> Iterator[_Batch]:
+        """Cut the rows into batches that the bank accepts, by number and by size."""
+        rows_most = self._atomic_limit or ROWS_PER_BATCH
+        bytes_most = _BATCH_BYTES if not self._atomic_limit else float("inf")
+        batch, size = _Batch(), 0
+        for row in rows:
+            if isinstance(row, Attempt):
+                batch.attempts.append(row)
+                reference = row.order.request.get("reference")
+                size += _ROW_BYTES + (_BYTES_PER_CHARACTER * len(reference) if reference else 0)
+            else:
+                batch.unsent.append(row)
+                size += _ROW_BYTES
+            if len(batch.attempts) + len(batch.unsent) >= rows_most or size >= bytes_most:
+                yield batch
+                batch, size = _Batch(), 0
+        if batch.attempts or batch.unsent:
             yield batch
-            batch, size = _Batch([], [], []), 0
-    if batch.sound or batch.broken:
-        yield batch
+
+    def _keep_oldest(self) -> None:
+        batch, sent = self._under_way[0]
+        answers = sent.answers()
+        self._under_way.popleft()
+        settled = self._settled(batch, answers)
+        self._results.add([record for _, record in settled])
+        for order, record in settled:
+            self.summary.add(record, earlier=False, cells=order.cells)
+        self._advance(len(settled))
+
+    def _settled(self, batch: _Batch, answers: Answers) -> list[Settled]:
+        """The outcomes of a batch, in the file's order, but for rows that are tried once more."""
+        settled = list(batch.unsent)
+        by_index = {answer["index"]: answer for answer in answers}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        for index, attempt in enumerate(batch.attempts):
+            answer = by_index[index]
+            kept_failure = answer["outcome"] == "failed" and answer.get("replayed")
+            if kept_failure and answer.get("transaction_id") is not None:
+                self._again.append(Attempt(attempt.order, attempt.row, attempt.number + 1))
+            else:
+                settled.append((attempt.order, _settled_row(attempt, answer, now)))
+        if self._again and self._atomic_limit:
+            # All or none: the others were not paid either, and go along with it.
+            renewed = {attempt.row: attempt for attempt in self._again}
+            self._again = [renewed.get(attempt.row, attempt) for attempt in batch.attempts]
+            return []
+        if batch.unsent:
+            settled.sort(key=lambda row: row[0].line)
+        return settled
 
 
-def _unsettled(
-    orders: Iterable[Order], results: ResultsFile, summary: Summary, advance: Callable[[int], None]
-) -> Iterator[Order]:
-    for order in orders:
-        record = results.settled.get(order.line)
-        # A row that was never sent is looked at again: this version may know better.
-        if record is None or not record.get("idempotency_key"):
-            yield order
-        else:
-            summary.add(record, earlier=True)
-            advance(1)
+def broken_row(order: Order) -> dict[str, Any]:
+    """The record of a row that cannot be sent."""
+    return {
+        **_record(order, _REFUSED),
+        "problem": {"code": "invalid_row", "detail": "; ".join(order.faults)},
+    }
 
 
-def _broken_row(order: Order) -> dict[str, Any]:
-    record = _record(order, _RESULTS["refused"], None)
-    record["problem"] = {"code": "invalid_row", "detail": "; ".join(order.faults)}
-    return record
+def _paid_otherwise(order: Order, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a row whose key column says that it was paid, with another content."""
+    settled_at = record["settled_at"]
+    detail = (
+        f"{order.key} was paid {told_times([settled_at] if settled_at else [])} with {record['amount']} "
+        f"{record['currency']} from {record['from']} to {record['to']}, which is not what the row says now"
+    )
+    return {**_record(order, _REFUSED), "problem": {"code": "paid_otherwise", "detail": detail}}
 
 
-def _settled_row(order: Order, key: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    record = _record(order, _RESULTS[answer["outcome"]], key)
+def _settled_row(attempt: Attempt, answer: Mapping[str, Any], now: str) -> dict[str, Any]:
+    replayed = bool(answer.get("replayed"))
+    record = _record(attempt.order, _RESULTS[answer["outcome"]])
+    record["row"] = attempt.row
+    record["attempt"] = attempt.number
+    record["idempotency_key"] = attempt.key
     record["transaction_id"] = answer.get("transaction_id")
     record["problem"] = answer.get("problem")
-    record["replayed"] = bool(answer.get("replayed"))
+    record["replayed"] = replayed
+    # When an earlier command paid it, only the bank knows.
+    record["settled_at"] = None if replayed else now
     return record
 
 
-def _record(order: Order, result: str, key: str | None) -> dict[str, Any]:
+def _record(order: Order, result: str) -> dict[str, Any]:
     asked = order.request.get
     return {
         "line": order.line,
         "result": result,
-        "idempotency_key": key,
+        "row": None,
+        "attempt": 0,
+        "idempotency_key": None,
         "from": asked("from_account", ""),
         "to": asked("to_account", ""),
         "amount": asked("amount", ""),
@@ -162,4 +250,5 @@ def _record(order: Order, result: str, key: str | None) -> dict[str, Any]:
         "extra": order.extra,
         "transaction_id": None,
         "problem": None,
+        "settled_at": None,
     }

@@ -1,14 +1,23 @@
 """The results file of a file of transfers, watched while the command line writes it."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from tests.support.terminal import Running
 from tests.support.waiting import eventually
 
 
 def settled_rows(results: Path) -> int:
-    """Rows whose outcome is on the disk; the first line says whose results they are."""
-    return max(results.read_bytes().count(b"\n") - 1, 0) if results.exists() else 0
+    """Rows whose outcome is on the disk."""
+    return len(kept_rows(results)) if results.exists() else 0
+
+
+def kept_rows(results: Path) -> list[dict[str, Any]]:
+    """The rows of a run's results, without lines that say whose they are and which file was paid."""
+    lines = results.read_bytes().splitlines(keepends=True)
+    whole = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [record for record in whole if "line" in record]
 
 
 async def until_settled(results: Path, rows: int, paying: Running) -> None:

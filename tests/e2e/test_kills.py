@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.lists import pages
-from tests.e2e.results import settled_rows, until_settled
+from tests.e2e.results import kept_rows, until_settled
 from tests.support.person import Person
 from tests.support.stack import LocalStack
 from tests.support.waiting import eventually
@@ -178,5 +178,4 @@ def payment_file(folder: Path, accounts: tuple[str, str]) -> tuple[tuple[str, ..
 
 def paid_transactions(results: Path) -> list[str]:
     """The transactions that the bank has said are completed, as far as the results say so."""
-    whole = results.read_text().splitlines()[1 : settled_rows(results) + 1]
-    return [row["transaction_id"] for row in map(json.loads, whole) if row["result"] == "paid"]
+    return [row["transaction_id"] for row in kept_rows(results) if row["result"] == "paid"]

@@ -54,6 +54,13 @@ def check(model: type[BaseModel], document: Any) -> None:
             {"transfers": [{**TRANSFER, "idempotency_key": "k", "amount": amount} for amount in ("1", "9")]},
             banking.BatchResults,
         ),
+        (
+            "POST",
+            "/transactions/batch/preview",
+            {"transfers": [{**TRANSFER, "idempotency_key": "k", "amount": "1"}], "carried": {}},
+            banking.BatchPreviewView,
+        ),
+        ("GET", "/bank", None, banking.BankView),
         ("GET", "/ledger/proof", None, banking.ProofView),
         ("GET", "/ledger/outbox", None, banking.OutboxView),
         ("GET", "/events/proof", None, notifier.EventProofView),

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 ANN, BOB = "4000000006", "1234567894"
 NOW = "2026-11-23T05:34:42.123Z"
 KEY = "bk_" + "k" * 43
+BANK_ID = "6a3f1f3e-5f0c-4c55-9d53-0a4c1b8f7c11"
 USER = "0190a1b2-0000-7000-8000-000000000001"
 
 
@@ -58,6 +59,7 @@ class Bank:
         self.hooks: list[Hook] = []
         self.after_hooks: list[Hook] = []
         self.role = "admin"
+        self.bank_id = BANK_ID
         self.names = {ANN: "Ann Lee", BOB: "Bob [/] Ray"}
         self.balances = {ANN: Decimal("1000.00"), BOB: Decimal("0.00")}
         self.settled: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = {}
@@ -121,6 +123,11 @@ class Bank:
             ("POST", "/users"): lambda r: (201, {**self._user(), "email": r.body["email"]}, {}),
             ("POST", "/auth/login"): self._login,
             ("POST", "/auth/refresh"): self._refresh,
+            ("GET", "/bank"): lambda _: (
+                200,
+                {"bank_id": self.bank_id, "batch_limit": 500, "atomic_limit": 4000},
+                {},
+            ),
             **{
                 ("GET", f"/openapi/{name}.json"): lambda _: (200, {"info": {"version": "0.1.0"}}, {})
                 for name in ("user_api", "banking_api", "notifier")
@@ -154,6 +161,7 @@ class Bank:
             ("POST", "/transactions/preview"): lambda r: (200, self._preview(r.body), {}),
             ("POST", "/transactions/transfer"): self._transfer,
             ("POST", "/transactions/batch"): self._take_batch,
+            ("POST", "/transactions/batch/preview"): lambda r: (200, self._preview_batch(r.body), {}),
             ("GET", "/ledger/proof"): self._prove_ledger,
             ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
@@ -169,6 +177,11 @@ class Bank:
             return routes[route](request)
         if request.path.startswith("/accounts/"):
             return self._account_route(request)
+        if request.method == "GET" and request.path.startswith("/transactions/"):
+            wanted = request.path.removeprefix("/transactions/")
+            found = [kept for _, _, kept in self.settled.values() if kept["id"] == wanted]
+            if found:
+                return 200, found[0], {}
         raise ProblemError(404, "route_not_found", "not_found", "no such route")
 
     def _user(self) -> dict[str, Any]:
@@ -361,6 +374,40 @@ class Bank:
                 }
             )
         return results
+
+    def _preview_batch(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Decide each row on the balances and on what is carried; no key is used."""
+        carried = {account: Decimal(change) for account, change in body["carried"].items()}
+        results = []
+        for index, row in enumerate(body["transfers"]):
+            kept = self.settled.get(row["idempotency_key"])
+            sender, receiver, amount = row["from_account"], row["to_account"], Decimal(row["amount"])
+            after = self.balances.get(sender, Decimal(0)) + carried.get(sender, 0) - amount
+            problem = None if after >= 0 else {"code": "insufficient_funds", "detail": "not that much there"}
+            if kept is not None:
+                problem = kept[1]
+            elif problem is None:
+                carried[sender] = carried.get(sender, Decimal(0)) - amount
+                carried[receiver] = carried.get(receiver, Decimal(0)) + amount
+            money = {"amount": str(after), "currency": "EUR"}
+            results.append(
+                {
+                    "index": index,
+                    "idempotency_key": row["idempotency_key"],
+                    "outcome": "completed" if problem is None else "failed",
+                    "replayed": kept is not None,
+                    "from": {
+                        "account_id": sender,
+                        "display_name": self.names.get(sender),
+                        "balance_after": money if problem is None and kept is None else None,
+                    },
+                    "to": {"account_id": receiver, "display_name": self.names.get(receiver)},
+                    "transaction_id": kept[2]["id"] if kept is not None else None,
+                    "settled_at": NOW if kept is not None else None,
+                    "problem": problem,
+                }
+            )
+        return {"results": results, "carried": {account: str(change) for account, change in carried.items()}}
 
     def _prove_ledger(self, request: Request) -> Answer:
         if self.proof_lines is None or "application/x-ndjson" not in request.headers["Accept"]:

@@ -88,7 +88,9 @@ def test_the_key_and_the_request_are_on_disk_when_the_request_arrives(
 def test_after_a_cut_line_the_same_key_is_sent_again_and_pays_once(ann: Cli, bank: Bank, home: Path) -> None:
     bank.once(TRANSFER, cut, after=True)
     outcome = ann("transfer", ANN, BOB, "5", "-o", "json")
-    assert (outcome.status, outcome.json["replayed"]) == (0, True)
+    # The bank calls the second one a replay; to the person this command paid, and did not pay before.
+    assert (outcome.status, outcome.json["replayed"]) == (0, False)
+    assert outcome.err.strip() == "✓ paid"
     first, second = bank.sent(TRANSFER)
     assert first.key == second.key
     assert first.body == second.body

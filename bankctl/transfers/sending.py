@@ -1,4 +1,4 @@
-"""Takes batches to the bank while the program goes on, a few at once, and brings back what came of each."""
+"""Sends batches while the program goes on, a few at once, and returns what came of each."""
 
 import queue
 import threading
@@ -11,11 +11,11 @@ Answers = list[dict[str, Any]]
 
 
 @dataclass(slots=True)
-class Errand:
+class SentBatch:
     """One batch on its way, behind another or behind none."""
 
     batch: Batch
-    behind: "Errand | None"
+    behind: "SentBatch | None"
     _ended: threading.Event = field(default_factory=threading.Event)
     _answers: Answers | BaseException | None = None
 
@@ -25,7 +25,7 @@ class Errand:
         return self._ended.is_set()
 
     def end(self, answers: Answers | BaseException) -> None:
-        """Tell what came of it."""
+        """Note what came of it."""
         self._answers, self.behind = answers, None
         self._ended.set()
 
@@ -41,10 +41,10 @@ class Errand:
         return self._answers or []
 
 
-Send = Callable[[Errand], Answers]
+Send = Callable[[SentBatch], Answers]
 
 
-class Courier:
+class BatchSender:
     """Threads that end with the program: whoever presses Ctrl-C does not wait for what is under way.
 
     What was under way then is settled by the next run, for its rows keep their keys.
@@ -53,28 +53,28 @@ class Courier:
     def __init__(self, send: Send, *, at_once: int) -> None:
         self._send = send
         self._at_once = at_once
-        self._errands: queue.SimpleQueue[Errand] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[SentBatch] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._last: Errand | None = None
+        self._last: SentBatch | None = None
 
-    def send(self, batch: Batch) -> Errand:
-        """Take a batch along, behind the one before; of an empty one there is nothing to bring back."""
-        errand = Errand(batch, self._last)
+    def send(self, batch: Batch) -> SentBatch:
+        """Send a batch behind the one before; of an empty one nothing is sent."""
+        sent = SentBatch(batch, self._last)
         if not batch:
-            errand.end([])
-            return errand
+            sent.end([])
+            return sent
         if len(self._threads) < self._at_once:
-            thread = threading.Thread(target=self._run, name="courier", daemon=True)
+            thread = threading.Thread(target=self._run, name="batch-sender", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._last = errand
-        self._errands.put(errand)
-        return errand
+        self._last = sent
+        self._queue.put(sent)
+        return sent
 
     def _run(self) -> None:
         while True:
-            errand = self._errands.get()
+            sent = self._queue.get()
             try:
-                errand.end(self._send(errand))
+                sent.end(self._send(sent))
             except BaseException as error:  # noqa: BLE001 - it is raised where the answers are waited for
-                errand.end(error)
+                sent.end(error)
