@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
+    "tests.support.driver_connections",
     "tests.support.mongo",
     "tests.support.kafka",
     "tests.support.notifier",
     "tests.support.bank",
+    "tests.faults.report",
 ]
 
 _CAMPAIGNS = Path(__file__).parent / "faults"
@@ -33,10 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     groups = _groups(items)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
     ranks = {group: rank for rank, group in enumerate(_COSTLY_SERVERS.values())}
-    items.sort(key=lambda item: ranks.get(groups[item.path], len(ranks)))
+    alone = {item for item in items if item.get_closest_marker("xdist_group") is not None}
+    for item in set(items) - alone:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    # Tests that stand alone come last: they fill what is left of the workers' time.
+    items.sort(key=lambda item: len(ranks) + 1 if item in alone else ranks.get(groups[item.path], len(ranks)))
 
 
 def _groups(items: list[pytest.Item]) -> dict[Path, str]:

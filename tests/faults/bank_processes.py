@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -14,17 +15,24 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+from confluent_kafka import KafkaError, Message, Producer
 
 from bankctl.local import ports
+from daemons.contracts.events import EventType
 from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
 from tests.faults.planting import chosen_bug
 from tests.faults.processes import ServerProcess
-from tests.support.waiting import patience
+from tests.support.waiting import PATIENCE_SECONDS, patience
 
 PASSWORD = "copper-lantern-42"
 COOKIE = "__Host-bankctl"
 NO_BROKER = "127.0.0.1:9"
+_LIBRARY_LOG = logging.getLogger("kafka")
+
+
+Place = tuple[str, int, int]
+"""Where a record stands: topic, partition, offset."""
 
 
 @dataclass
@@ -125,6 +133,7 @@ class FaultBank:
         self.daemons: dict[str, ServerProcess] = {}
         self.urls: dict[str, str] = {}
         self.operator: Person
+        self.poisoned: list[Place] = []
         self.http: aiohttp.ClientSession
         self._secret = f"a secret of the tests, long enough, {uuid4().hex}"
         self._suffix = uuid4().hex[:6]
@@ -255,6 +264,15 @@ class FaultBank:
         answer = await self.operator.call("POST", f"/accounts/{account}/fund", body, key=str(uuid4()))
         assert answer.status == 201, answer
 
+    async def poison(self, count: int) -> None:
+        """Publish records that nobody can read, among the events; each must become one dead letter."""
+        self.poisoned += await asyncio.to_thread(_publish_poison, self.broker, count)
+
+    async def dead_letters(self, notifier: str = "notifier") -> list[Place]:
+        """Return where the records stand that the notifier has set aside."""
+        letters = await self.operator.pages("/dead-letters", at=self.urls[notifier])
+        return [(letter["topic"], letter["partition"], letter["offset"]) for letter in letters]
+
     async def ledger_proof(self) -> dict[str, Any]:
         return dict((await self._proof("/ledger/proof", self.banking_api)).body)
 
@@ -266,6 +284,21 @@ class FaultBank:
         if answer.status != 200:
             raise ConnectionError(f"{path}: {answer.status} {answer.body}")
         return answer
+
+
+def _publish_poison(broker: str, count: int) -> list[Place]:
+    places: list[Place] = []
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        assert error is None, error
+        places.append((str(message.topic()), int(message.partition()), int(message.offset())))
+
+    producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True}, logger=_LIBRARY_LOG)
+    for number in range(count):
+        producer.produce(EventType.TRANSACTION_COMPLETED.value, b"poison %d" % number, on_delivery=note)
+    producer.flush(PATIENCE_SECONDS)
+    assert len(places) == count, f"{len(places)} of {count} poisoned records were taken"
+    return places
 
 
 @asynccontextmanager

@@ -8,23 +8,9 @@ import pytest_asyncio
 from tests.faults.bank_processes import FaultBank, running_bank, running_servers
 from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
-from tests.faults.tally import Tallies
+from tests.support.stack import stack
 
-_TALLIES = pytest.StashKey[Tallies]()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tallies = config.stash.get(_TALLIES, Tallies())
-    if tallies.rows:
-        terminalreporter.section("faults injected: nothing lost, nothing twice")
-        for line in tallies.lines():
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture(scope="session")
-def tallies(pytestconfig: pytest.Config) -> Tallies:
-    """Takes a row for each kind of fault; shown at the end of the run."""
-    return pytestconfig.stash.setdefault(_TALLIES, Tallies())
+__all__ = ["stack"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

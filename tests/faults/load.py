@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import aiohttp
 
+from tests.faults import report
 from tests.faults.bank_processes import FaultBank, Person
 from tests.faults.told import Operation, Verdict
 from tests.support.waiting import patience
@@ -113,22 +114,22 @@ async def attempt(operation: Operation, timeout_seconds: float = 12.0, *, at: st
 
 
 async def new_load(
-    bank: FaultBank, *, people: int = 2, accounts_each: int = ACCOUNTS_PER_PERSON, seed: int = 1
+    bank: FaultBank, *, people: int = 2, accounts_each: int = ACCOUNTS_PER_PERSON, seed: int | None = None
 ) -> Load:
-    """People with funded accounts, and a load over them that has not started."""
+    """People with funded accounts, and a load over them that has not started; drawn from the run's seed."""
     payers = [await bank.register(name) for name in ("alice", "bob", "carol", "dave")[:people]]
     accounts: dict[str, list[str]] = {}
     for payer in payers:
         accounts[payer.user_id] = [await payer.open_account() for _ in range(accounts_each)]
         for account in accounts[payer.user_id]:
             await bank.fund(account, OPENING_MINOR)
-    return Load(bank, payers, accounts, seed)
+    return Load(bank, payers, accounts, report.seed() if seed is None else seed)
 
 
 @asynccontextmanager
-async def running_load(bank: FaultBank, *, seed: int = 1, **how: float) -> AsyncIterator[Load]:
+async def running_load(bank: FaultBank, **how: float) -> AsyncIterator[Load]:
     """A load that runs while the block does."""
-    load = await new_load(bank, seed=seed)
+    load = await new_load(bank)
     load.start(**how)  # type: ignore[arg-type]
     try:
         yield load

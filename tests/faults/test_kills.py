@@ -1,6 +1,5 @@
 """kill -9 of everything, under load."""
 
-import random
 import time
 
 from tests.faults.bank_processes import FaultBank, another
@@ -8,7 +7,7 @@ from tests.faults.invariants import assert_nothing_lost_nothing_twice, watched
 from tests.faults.kafka_server import KafkaServer
 from tests.faults.load import running_load
 from tests.faults.mongo_server import MongoServer
-from tests.faults.tally import Tallies
+from tests.faults.report import TallyRecorder, dice
 
 VICTIMS_IN_EACH_ROUND = (2, 3, 2, 3, 2, 3, 2, 3)
 BETWEEN_KILLS = 8
@@ -16,17 +15,17 @@ AWAY_SECONDS = 30
 DAEMONS = ("banking_api", "user_api", "notifier")
 
 
-async def test_killed_daemons_lose_nothing(fault_bank: FaultBank, tallies: Tallies) -> None:
-    dice = random.Random(7)  # noqa: S311 - the same victims every time
+async def test_killed_daemons_lose_nothing(fault_bank: FaultBank, tallies: TallyRecorder) -> None:
+    drawn = dice("killed daemons")
     async with another(fault_bank, "notifier"):
-        async with watched(fault_bank) as watch, running_load(fault_bank) as load:
+        async with watched(fault_bank), running_load(fault_bank) as load:
             for victims in VICTIMS_IN_EACH_ROUND:
                 await load.until_settled(BETWEEN_KILLS)
-                for victim in dice.sample(DAEMONS, k=victims):
+                await fault_bank.poison(1)
+                for victim in drawn.sample(DAEMONS, k=victims):
                     fault_bank.daemons[victim].kill()
                     fault_bank.daemons[victim].start()
             await load.until_settled(BETWEEN_KILLS)
-        assert watch.proofs > 0
         # The other notifier takes over what the killed one had.
         fault_bank.daemons["notifier"].kill()
         await fault_bank.until_ready("banking_api", "user_api")
@@ -35,7 +34,7 @@ async def test_killed_daemons_lose_nothing(fault_bank: FaultBank, tallies: Talli
 
 
 async def test_a_killed_mongod_loses_nothing(
-    fault_bank: FaultBank, mongo: MongoServer, tallies: Tallies
+    fault_bank: FaultBank, mongo: MongoServer, tallies: TallyRecorder
 ) -> None:
     async with watched(fault_bank), running_load(fault_bank) as load:
         for _ in range(3):
@@ -48,11 +47,12 @@ async def test_a_killed_mongod_loses_nothing(
 
 
 async def test_a_paused_a_killed_and_an_absent_kafka_lose_nothing(
-    fault_bank: FaultBank, kafka: KafkaServer, tallies: Tallies
+    fault_bank: FaultBank, kafka: KafkaServer, tallies: TallyRecorder
 ) -> None:
     async with watched(fault_bank), running_load(fault_bank) as load:
         for _ in range(2):
             await load.until_settled(BETWEEN_KILLS)
+            await fault_bank.poison(2)
             kafka.pause()
             await load.until_settled(BETWEEN_KILLS)
             kafka.resume()

@@ -37,6 +37,10 @@ class PartProcess:
         """Let it accept requests and do nothing with them."""
         os.kill(self.pid, signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def has_unread_bytes(self) -> bool:
         """Whether a request has arrived that the process has not read (Linux tells by its socket table)."""
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -67,6 +71,10 @@ class LocalStack:
         found: dict[str, Any] = outcome.json
         return found
 
+    async def is_healthy(self) -> bool:
+        """Whether every part serves."""
+        return bool((await self.status())["healthy"])
+
     async def part(self, name: str) -> PartProcess:
         """The process that runs a part now."""
         found = next(part for part in (await self.status())["parts"] if part["name"] == name)
@@ -76,8 +84,7 @@ class LocalStack:
         """Wait until another process does the work of the killed one, and everything serves again."""
 
         async def replaced() -> bool:
-            now = await self.status()
-            return bool(now["healthy"]) and (await self.part(killed.name)).pid != killed.pid
+            return await self.is_healthy() and (await self.part(killed.name)).pid != killed.pid
 
         await eventually(replaced)
 

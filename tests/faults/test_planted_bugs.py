@@ -1,0 +1,17 @@
+"""Each planted bug is caught by the test that has to catch it, and for the right reason."""
+
+import re
+
+import pytest
+
+from tests.faults.planted_bugs import BUGS
+from tests.soak.planted import CATCHES, run
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("bug", [pytest.param(bug, marks=pytest.mark.xdist_group(bug)) for bug in BUGS])
+def test_the_suite_catches(bug: str) -> None:
+    """That its test passes without the bug is seen where that test itself is run."""
+    found = run(bug)
+    assert found.failed, f"not caught by {CATCHES[bug].test}: {found.said}"
+    assert re.search(CATCHES[bug].because, found.said), found.said
