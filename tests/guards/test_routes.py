@@ -11,6 +11,7 @@ from openapi_spec_validator import validate
 from bankctl.audit_export import CHAINS
 from bankctl.client.audit import TRAILS
 from bankctl.commands.audit import Trail
+from daemons.banking_api.handlers.schemas import ATOMIC_BODY_BYTES
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.openapi import describe
 from daemons.shared.http.routes import ROUTES_KEY
@@ -72,6 +73,14 @@ def test_the_gateway_leads_every_route_to_its_daemon_and_internal_ones_nowhere()
                 if any(fnmatchcase(path, pattern) for pattern in patterns)
             }
             assert led_to == (set() if path.startswith("/internal/") else {daemon}), route.path
+
+
+def test_the_gateway_lets_through_the_largest_body_that_a_route_takes() -> None:
+    routes = (Path(__file__).parents[2] / "bankctl" / "local" / "routes.caddy").read_text(encoding="utf-8")
+    sizes = [int(size) * 1024**2 for size in re.findall(r"max_size (\d+)MiB", routes)]
+    sizes += [int(size) for size in re.findall(r"Content-Length}\) > (\d+)", routes)]
+    taken = [route.maximum_body_bytes or 0 for app in DAEMONS.values() for route in app[ROUTES_KEY]]
+    assert max(sizes) >= max(taken) == ATOMIC_BODY_BYTES
 
 
 def test_every_daemon_keeps_a_trail_and_the_command_line_knows_them_all() -> None:

@@ -48,6 +48,8 @@ are not routed. Each daemon serves its OpenAPI 3.1 document, through the gateway
   get the stored answer, with `Idempotent-Replayed: true`; another request under the same key is refused.
 - **Prefer:** `return=minimal` (RFC 7240) with a batch: each row's answer has the id of its transaction
   and not the whole of it.
+- **Batches** have up to 500 rows, and with `"atomic": true`, by which all rows are paid or none, up to 4,000
+  (docs/adr/0022); `GET /bank` tells both numbers. A body has up to 256 KiB, that of a batch 1 MiB.
 - **Errors** are RFC 9457 `application/problem+json` with a stable `code`, a `category`, the `request_id`, and
   for malformed requests `errors` with each field at fault.
 - **Rates:** who sends too much gets 429 `rate_limited` with `Retry-After`, `RateLimit-Policy` and `RateLimit`

@@ -10,7 +10,7 @@ from pymongo.read_concern import ReadConcern
 
 from daemons.banking_api.domain import account as rules
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
-from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_group
+from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_atomic_group, decide_group
 from daemons.banking_api.domain.journal import BookingAct, PostingCommand, TransactionKind, settlement_account
 from daemons.banking_api.services.proof import Proof, prove_ledger
 from daemons.banking_api.storage.account_history import AccountHistory
@@ -70,6 +70,16 @@ class LedgerProcess:
             lambda group, accounts, stored: decide_group(
                 group, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
             ),
+        )
+
+    async def post_atomic(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
+        """Post all of a group or nothing."""
+        return await self.ledger.post(
+            lambda: commands,
+            lambda group, accounts, stored: decide_atomic_group(
+                group, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
+            ),
+            look_for_keys=True,
         )
 
     async def pay(self, sender: str, receiver: str, minor: int, *, key: str = "") -> str:

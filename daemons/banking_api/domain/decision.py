@@ -19,8 +19,11 @@ from daemons.banking_api.domain.journal import (
     JournalTransaction,
     PostingCommand,
     TransactionKind,
+    key_reused,
+    refusal,
 )
 from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
+from daemons.contracts.errors import BankError, RejectedError
 
 
 @dataclass(slots=True)
@@ -68,6 +71,16 @@ class GroupDecision:
     changed: dict[str, LedgerAccount] = field(default_factory=dict)
     doubtful: dict[str, int] = field(default_factory=dict)
     """The accounts that refusals rest on, with the sequence each was known under when the group began."""
+    nothing_posted: list[Outcome | BankError] = field(default_factory=list)
+    """In place of outcomes, of an atomic group that is refused: what each command is told."""
+
+
+class NothingPostedError(Exception):
+    """An atomic group was refused; `told` is what each of its commands is told."""
+
+    def __init__(self, told: Sequence[Outcome | BankError]) -> None:
+        super().__init__("an atomic group was refused")
+        self.told = told
 
 
 def decide_group(
@@ -134,6 +147,64 @@ def decide_group(
     if refused:
         decision.doubtful = _known_under(refused, decision)
     return decision
+
+
+def decide_atomic_group(
+    commands: Sequence[PostingCommand],
+    *,
+    accounts: Mapping[str, LedgerAccount],
+    stored: Mapping[bytes, JournalTransaction],
+    new_id: Callable[[], UUID],
+    now: datetime,
+) -> GroupDecision:
+    """Decide commands of which all are posted or none, as `decide_group` does.
+
+    They are posted if no rule refuses any of them and no key is known; if all keys are known for the same
+    requests, that is the same group once more. Otherwise nothing is to be written and no key is used up:
+    `nothing_posted` tells those at fault their reasons, and those posted earlier what became of them then.
+    """
+    known_under = {account.id: account.sequence for account in accounts.values()}
+    decision = decide_group(commands, accounts=accounts, stored=stored, new_id=new_id, now=now)
+    known = [command.idempotency_id in stored for command in commands]
+    if any(outcome.key_reused for outcome in decision.outcomes):
+        possible = False
+    elif any(known):
+        possible = all(known)
+    else:
+        possible = all(outcome.transaction.failure is None for outcome in decision.outcomes)
+    if possible:
+        return decision
+    others = _partly_known() if any(known) else atomic_refused()
+    told = [
+        _told_of_refusal(outcome, others, is_known=is_known)
+        for outcome, is_known in zip(decision.outcomes, known, strict=True)
+    ]
+    return GroupDecision(doubtful=known_under, nothing_posted=told)
+
+
+def _told_of_refusal(outcome: Outcome, others: BankError, *, is_known: bool) -> Outcome | BankError:
+    if outcome.key_reused:
+        return key_reused()
+    if is_known:
+        return outcome
+    failure = outcome.transaction.failure
+    return others if failure is None else refusal(failure, None)
+
+
+def atomic_refused() -> RejectedError:
+    """The error for what nothing is wrong with but that others of its atomic batch were refused."""
+    return RejectedError(
+        "atomic_batch_refused",
+        "Nothing of this batch was done, because other rows of it were refused; no key was used up.",
+    )
+
+
+def _partly_known() -> RejectedError:
+    return RejectedError(
+        "atomic_batch_partly_known",
+        "Nothing of this batch was done now: other rows of it were sent before under the same keys. Send the "
+        "new ones in a batch of their own.",
+    )
 
 
 def find_failure(

@@ -154,6 +154,14 @@ def is_system_account(account_id: str) -> bool:
     return account_id.startswith(_SYSTEM_PREFIXES)
 
 
+def key_reused() -> RejectedError:
+    """The error for a key that was used before for another request."""
+    return RejectedError(
+        "idempotency_key_reused",
+        "This Idempotency-Key was used before for another request; use a new key for a new request.",
+    )
+
+
 def refusal(failure: Failure, transaction_id: UUID | None) -> BankError:
     """Return the error that tells the initiator of a failure."""
     details = {} if transaction_id is None else {"transaction_id": str(transaction_id)}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from daemons.banking_api.domain.decision import Outcome
+from daemons.banking_api.domain.decision import Outcome, atomic_refused
 from daemons.banking_api.domain.journal import PostingCommand, refusal
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.schemas import BatchOutcome, BatchRow, TransferBatch
@@ -14,7 +14,7 @@ from daemons.banking_api.services.transfers import Begun, Transfers, transfer_co
 from daemons.contracts.errors import BankError, Category, ConflictError, InvalidRequestError
 from daemons.shared.auth.callers import Caller
 from daemons.shared.http.problems import problem_of
-from daemons.shared.http.requests import check_model
+from daemons.shared.http.requests import check_model, invalid_field
 from daemons.shared.ids import text_of
 
 _ROWS_AT_A_TIME = 50
@@ -62,6 +62,39 @@ async def begin_rows(
     begun += _begin(checked, transfers, turn.batch)
     turn.begun()
     return begun
+
+
+async def begin_atomic_rows(
+    batch: TransferBatch, caller: Caller, transfers: Transfers, turn: Turn
+) -> list[BegunRow]:
+    """Begin all rows together; if one is malformed none is begun, and the others are refused with it.
+
+    Raises:
+        ConflictError: the batch before is not settled; nothing was begun.
+    """
+    checked = _without_doubles(await check_rows(batch.transfers, caller))
+    await turn.come()
+    commands = [row.command for row in checked if row.command is not None]
+    if len(commands) < len(checked):
+        turn.begun()
+        return [(row, None if row.command is None else atomic_refused()) for row in checked]
+    begun = transfers.begin_atomic(commands, turn.batch)
+    turn.begun()
+    return list(zip(checked, begun, strict=True))
+
+
+def _without_doubles(rows: Sequence[CheckedRow]) -> list[CheckedRow]:
+    """Take rows whose key stands at an earlier row as malformed."""
+    first: dict[str, int] = {}
+    checked: list[CheckedRow] = []
+    for row in rows:
+        place = first.setdefault(row.idempotency_key, row.place)
+        if row.command is not None and place != row.place:
+            fault = invalid_field("idempotency_key", f"stands at row {place} already")
+            checked.append(row._replace(command=None, fault=fault))
+        else:
+            checked.append(row)
+    return checked
 
 
 async def check_rows(rows: Sequence[dict[str, object]], caller: Caller) -> list[CheckedRow]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from daemons.banking_api.domain.journal import refusal
+from daemons.banking_api.domain.journal import key_reused, refusal
 from daemons.banking_api.domain.money import Money
 from daemons.banking_api.domain.preview import Preview, PreviewedRow, SlicePreview
 from daemons.banking_api.handlers.batch import CheckedRow
@@ -17,7 +17,6 @@ from daemons.banking_api.handlers.schemas import (
 )
 from daemons.banking_api.handlers.views import failure_view
 from daemons.banking_api.services.commit_engine import key_in_use
-from daemons.banking_api.services.transfers import key_reused
 from daemons.banking_api.storage.user_directory import UserDirectory
 from daemons.contracts.errors import BankError
 from daemons.shared.http.problems import problem_of

@@ -23,7 +23,8 @@ from daemons.shared.http.pages import PageQuery
 BATCH_LIMIT = 500
 CARRIED_LIMIT = 2 * BATCH_LIMIT
 ATOMIC_LIMIT = 4000
-"""One transaction of so many rows takes well under a second, and its body fits the 1 MiB of the gateway."""
+"""One database transaction writes so many rows; docs/adr/0022."""
+ATOMIC_BODY_BYTES = 1024 * 1024
 
 
 def _check_account_number(text: str) -> str:
@@ -158,14 +159,24 @@ class BatchRow(TransferRequest):
 
 
 class TransferBatch(WireModel):
-    """Many transfers; each row is checked and settled on its own.
+    """Many transfers; each row is checked and settled on its own, or with `atomic` all of them or none.
 
     `after` is the key of the last row of a batch that was sent before: nothing of this one is done unless all
     of that is settled.
     """
 
-    transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=BATCH_LIMIT)]
+    atomic: bool = False
+    transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=ATOMIC_LIMIT)]
     after: RowKey | None = None
+
+    @field_validator("transfers")
+    @classmethod
+    def _not_too_many(
+        cls, transfers: list[dict[str, object]], info: ValidationInfo
+    ) -> list[dict[str, object]]:
+        if len(transfers) > BATCH_LIMIT and not info.data.get("atomic"):
+            raise ValueError(f"a batch has at most {BATCH_LIMIT} rows, an atomic one {ATOMIC_LIMIT}")
+        return transfers
 
 
 class BatchPreview(WireModel):
@@ -212,6 +223,8 @@ class TransactionQuery(PageQuery):
 
 class BatchResult(WireModel):
     """What became of one row: completed; failed (kept, a rule refused); refused (not kept); unknown.
+
+    No row of an atomic batch fails: those that would are refused with their reasons, all others with them.
 
     `transaction` is null if the caller prefers `return=minimal`; its id is not.
     """

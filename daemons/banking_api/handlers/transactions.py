@@ -3,11 +3,18 @@
 from aiohttp import web
 
 from daemons.banking_api.domain.journal import TransactionStatus
-from daemons.banking_api.handlers.batch import begin_rows, check_rows, last_key_of, results_of
+from daemons.banking_api.handlers.batch import (
+    begin_atomic_rows,
+    begin_rows,
+    check_rows,
+    last_key_of,
+    results_of,
+)
 from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, SUCCESSION_KEY, TRANSFERS_KEY
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.preview import batch_preview_view, preview_view
 from daemons.banking_api.handlers.schemas import (
+    ATOMIC_BODY_BYTES,
     BatchPreview,
     BatchPreviewView,
     BatchResults,
@@ -100,15 +107,17 @@ async def preview_batch(request: web.Request) -> web.Response:
     body=TransferBatch,
     answer=BatchResults,
     minimal_on_request=True,
+    maximum_body_bytes=ATOMIC_BODY_BYTES,
 )
 async def transfer_batch(request: web.Request) -> web.Response:
-    """Move money for many rows, each with its own key and outcome; `after` begins it behind another batch."""
+    """Move money for many rows, each on its own or all or none; `after` begins it behind another batch."""
     minimal = prefers_minimal(request)
     body = await read_body(request, TransferBatch)
     caller, transfers = caller_of(request), request.app[TRANSFERS_KEY]
     succession = request.app[SUCCESSION_KEY]
     with succession.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
-        begun = await begin_rows(body, caller, transfers, turn)
+        begin = begin_atomic_rows if body.atomic else begin_rows
+        begun = await begin(body, caller, transfers, turn)
         outcomes = await transfers.end(waiting for _, waiting in begun)
         turn.check(outcomes)
     results = await results_of(begun, outcomes, request_id=request_id_of(request), minimal=minimal)

@@ -18,7 +18,13 @@ import prometheus_client
 import structlog
 from prometheus_client import Histogram
 
-from daemons.banking_api.domain.decision import GroupDecision, Outcome, decide_group
+from daemons.banking_api.domain.decision import (
+    GroupDecision,
+    NothingPostedError,
+    Outcome,
+    decide_atomic_group,
+    decide_group,
+)
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.services.gathering import Gathering, Group, Waiting
 from daemons.banking_api.services.succession import Batch, before_not_settled
@@ -87,17 +93,41 @@ class CommitEngine:
 
         One of a batch fails with a ConflictError if the batch before turns out not to be settled.
         """
+        self._refuse_if_overloaded()
+        if command.idempotency_id in self._in_flight:
+            raise key_in_use()
+        return self._let_wait(command, batch)
+
+    def enqueue_atomic(
+        self, commands: Sequence[PostingCommand], batch: Batch | None = None
+    ) -> list[asyncio.Future[Outcome]]:
+        """Let commands wait that are posted all or none, in a group of their own; see `enqueue`.
+
+        If they are refused, each fails with its own reason, and those posted before tell what became of them.
+        """
+        self._refuse_if_overloaded()
+        ids = {command.idempotency_id for command in commands}
+        if len(ids) < len(commands) or not ids.isdisjoint(self._in_flight):
+            raise key_in_use()
+        return [
+            self._let_wait(command, batch, atomic_size=0 if place else len(commands))
+            for place, command in enumerate(commands)
+        ]
+
+    def _refuse_if_overloaded(self) -> None:
         if self._closing or len(self._gathering) >= WAITING_LIMIT:
             raise TransientError(
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
             )
-        if command.idempotency_id in self._in_flight:
-            raise key_in_use()
+
+    def _let_wait(
+        self, command: PostingCommand, batch: Batch | None, *, atomic_size: int = 0
+    ) -> asyncio.Future[Outcome]:
         answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._in_flight.add(command.idempotency_id)
         if batch is not None:
             batch.join()
-        self._gathering.add(Waiting(command, answer, batch))
+        self._gathering.add(Waiting(command, answer, batch, atomic_size))
         self._look_soon()
         return answer
 
@@ -132,7 +162,7 @@ class CommitEngine:
 
     def _commit(self, group: Group) -> None:
         place = self._ledger.take_place()
-        settling = self._settle(group.members, place, partial(self._join, group))
+        settling = self._settle(group.members, place, partial(self._join, group), atomic=group.atomic)
         commit = asyncio.create_task(settling, name="commit")
         self._commits[commit] = group
 
@@ -149,21 +179,28 @@ class CommitEngine:
         if self._ledger.groups_at_once == 1:
             self._gathering.extend(group)
 
-    async def _settle(self, members: list[Waiting], place: Place, join: Callable[[], None]) -> None:
+    async def _settle(
+        self, members: list[Waiting], place: Place, join: Callable[[], None], *, atomic: bool
+    ) -> None:
         def commands() -> list[PostingCommand]:
             join()
             self._refuse_what_must_not_begin(members)
             return [waiting.command for waiting in members]
 
         try:
-            outcomes = await self._ledger.post(commands, self._decide, place)
+            decide = self._decide_atomic if atomic else self._decide
+            outcomes = await self._ledger.post(commands, decide, place, look_for_keys=atomic)
+        except NothingPostedError as refused:
+            self._refuse(members, refused.told)
         except BankError as error:
             self._fail(members, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request gets an answer
-            await self._isolate(members, place, error)
+            await self._isolate(members, place, error, atomic=atomic)
         else:
             posted = [found.transaction for found in outcomes if not (found.replayed or found.key_reused)]
             self._answer(members, outcomes)
+            if members:
+                _group_size.observe(len(members))
             self._count(posted)
             self._committed(posted)
 
@@ -174,17 +211,24 @@ class CommitEngine:
             commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
         )
 
-    async def _isolate(self, members: list[Waiting], place: Place, error: Exception) -> None:
+    def _decide_atomic(
+        self, commands: Sequence[PostingCommand], accounts: Accounts, stored: Stored
+    ) -> GroupDecision:
+        return decide_atomic_group(
+            commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
+        )
+
+    async def _isolate(self, members: list[Waiting], place: Place, error: Exception, *, atomic: bool) -> None:
         """Halve a group that cannot be written until the command at fault stands alone: only that fails."""
         if not members:
             return
-        if len(members) == 1:
+        if len(members) == 1 or atomic:
             _log.error("command cannot be posted", exc_info=error)
             self._fail(members, BankError("internal", "This request cannot be posted; nothing was changed."))
             return
         middle = len(members) // 2
         for half in (members[:middle], members[middle:]):
-            await self._settle(half, place, _nobody)
+            await self._settle(half, place, _nobody, atomic=False)
 
     def _answer(self, members: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
         for waiting, outcome in zip(members, outcomes, strict=True):
@@ -193,8 +237,14 @@ class CommitEngine:
                 waiting.batch.end(None)
             if not waiting.answer.done():
                 waiting.answer.set_result(outcome)
-        if members:
-            _group_size.observe(len(members))
+
+    def _refuse(self, members: Sequence[Waiting], told: Sequence[Outcome | BankError]) -> None:
+        """Answer an atomic batch of which nothing was posted."""
+        for waiting, one in zip(members, told, strict=True):
+            if isinstance(one, BankError):
+                self._fail([waiting], one)
+            else:
+                self._answer([waiting], [one])
 
     @staticmethod
     def _count(posted: Sequence[JournalTransaction]) -> None:

@@ -5,6 +5,7 @@ Only what touches an account that is reserved for a while is held back, and what
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from daemons.banking_api.domain.decision import Outcome
@@ -23,13 +24,16 @@ class Waiting:
     command: PostingCommand
     answer: asyncio.Future[Outcome]
     batch: Batch | None = None
+    atomic_size: int = 0
+    """Of the first command of an atomic batch, how many it has: those behind it in the line."""
 
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Commands that are committed together."""
+    """Commands that are committed together; an atomic batch is a group of its own."""
 
     members: list[Waiting] = field(default_factory=list)
+    atomic: bool = False
 
     def touches(self, account: str) -> bool:
         """Whether a command of the group may change the account."""
@@ -86,24 +90,46 @@ class Gathering:
 
         Nothing joins it while others run: they may have come later, and what joins would overtake them.
         """
-        if self._running == {group}:
+        if self._running == {group} and not group.atomic:
             self._fill(group)
 
     def _fill(self, group: Group) -> None:
-        members, blocked = group.members, self._blocked
-        while self._waiting and len(members) < GROUP_LIMIT:
+        members = group.members
+        while self._waiting and len(members) < GROUP_LIMIT and not group.atomic:
+            size = self._waiting[0].atomic_size
+            if size:
+                if members:
+                    break
+                whole = [self._waiting.popleft() for _ in range(size)]
+                if any(self._must_be_held(waiting) for waiting in whole):
+                    self._hold(whole)
+                else:
+                    members += whole
+                    group.atomic = True
+                continue
             waiting = self._waiting.popleft()
-            sender, receiver = waiting.command.from_account, waiting.command.to_account
-            if sender in blocked or receiver in blocked or self._follows_a_held_one(waiting.batch):
-                # Whoever touches its accounts later must wait behind it, and so must batches that follow.
-                self._held.append(waiting)
-                blocked.update((sender, receiver))
-                if waiting.batch is not None:
-                    self._held_batches.add(waiting.batch)
+            if self._blocked and self._must_be_held(waiting):
+                self._hold([waiting])
             else:
                 members.append(waiting)
         if members:
             self._running.add(group)
+
+    def _must_be_held(self, waiting: Waiting) -> bool:
+        blocked, command = self._blocked, waiting.command
+        return (
+            command.from_account in blocked
+            or command.to_account in blocked
+            or self._follows_a_held_one(waiting.batch)
+        )
+
+    def _hold(self, some: Sequence[Waiting]) -> None:
+        """Whoever touches their accounts later must wait behind them, and so must batches that follow."""
+        for waiting in some:
+            self._held.append(waiting)
+            self._blocked.update((waiting.command.from_account, waiting.command.to_account))
+            if waiting.batch is not None:
+                self._held_batches.add(waiting.batch)
 
     def end(self, group: Group) -> None:
         """Forget a group that runs no longer."""
@@ -132,5 +158,7 @@ class Gathering:
         """A free database is used at once; a busy one for a group about as large as those that run."""
         if not self._running:
             return bool(self._waiting)
-        average = sum(len(running.members) for running in self._running) // len(self._running)
+        # An atomic batch may be longer than any group that others could gather.
+        sizes = [min(len(running.members), GROUP_LIMIT) for running in self._running]
+        average = sum(sizes) // len(sizes)
         return len(self._running) < at_once and len(self._waiting) >= max(OVERLAP_FROM, average)

@@ -14,6 +14,7 @@ from daemons.banking_api.domain.journal import (
     JournalTransaction,
     PostingCommand,
     TransactionKind,
+    key_reused,
     refusal,
     settlement_account,
 )
@@ -24,7 +25,7 @@ from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.services.witness import booking_entry
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
-from daemons.contracts.errors import BankError, RejectedError
+from daemons.contracts.errors import BankError
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.audit.record import Actor
 from daemons.shared.audit.trail import log_act
@@ -92,6 +93,14 @@ class Transfers:
         except BankError as error:
             batch.heed(error)
             return error
+
+    def begin_atomic(self, commands: Sequence[PostingCommand], batch: Batch) -> list[Begun]:
+        """Let transfers wait for a commit that does all of them or none; see `begin`."""
+        try:
+            return list(self._engine.enqueue_atomic(commands, batch))
+        except BankError as error:
+            batch.heed(error)
+            return [error] * len(commands)
 
     async def end(self, begun: Iterable[Begun | None]) -> list[Outcome | BankError | None]:
         """Wait for transfers that were begun; refusals are returned, and None for what never was."""
@@ -229,14 +238,6 @@ class Transfers:
         if currency not in self._settlement_currencies:
             await self._accounts.ensure_settlement_account(currency)
             self._settlement_currencies.add(currency)
-
-
-def key_reused() -> RejectedError:
-    """The error for a key that was used before for another request."""
-    return RejectedError(
-        "idempotency_key_reused",
-        "This Idempotency-Key was used before for another request; use a new key for a new request.",
-    )
 
 
 def transfer_command(caller: Caller, order: TransferOrder, idempotency_key: str) -> PostingCommand:

@@ -19,7 +19,12 @@ from uuid import UUID
 import pymongo
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, Outcome
+from daemons.banking_api.domain.decision import (
+    GroupDecision,
+    LedgerAccount,
+    NothingPostedError,
+    Outcome,
+)
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
 from daemons.banking_api.storage.commit_order import CommitOrder, Place, UndoneError
 from daemons.banking_api.storage.journal_documents import from_document, to_document
@@ -124,28 +129,35 @@ class MongoLedger:
         """Take the place behind all groups so far; whoever takes it leaves it when the group is over."""
         return self._order.join()
 
-    async def post(self, gather: Gather, decide: Decide, place: Place | None = None) -> list[Outcome]:
+    async def post(
+        self, gather: Gather, decide: Decide, place: Place | None = None, *, look_for_keys: bool = False
+    ) -> list[Outcome]:
         """Decide and write a group, all or nothing; the outcomes are in the order of its commands.
 
         Args:
             gather: returns the commands.
             decide: decides them.
             place: where the group stands among others; by default behind all of them.
+            look_for_keys: whether what is stored must be read at once, because a refusal would write nothing
+                that could meet it.
 
         Raises:
             TransientError: nothing was written.
+            NothingPostedError: it was decided so; nothing was written.
             OutcomeUnknownError: it may have been written, and could not be read back.
         """
+        attempts = _Attempts(look_for_keys=look_for_keys)
         if place is not None:
-            return await self._post_in(place, gather, decide)
+            return _outcomes(await self._post_in(place, gather, decide, attempts))
         place = self.take_place()
         try:
-            return await self._post_in(place, gather, decide)
+            return _outcomes(await self._post_in(place, gather, decide, attempts))
         finally:
             place.leave()
 
-    async def _post_in(self, place: Place, gather: Gather, decide: Decide) -> list[Outcome]:
-        attempts = _Attempts()
+    async def _post_in(
+        self, place: Place, gather: Gather, decide: Decide, attempts: _Attempts
+    ) -> GroupDecision:
         attempt = partial(self._post, gather, decide, place, attempts)
         try:
             if self._writers.newcomers:
@@ -168,7 +180,7 @@ class MongoLedger:
                 else:
                     self._settled.add(_keys(attempts.commands))
                     await self._keep(posted, place)
-                    return posted.decision.outcomes
+                    return posted.decision
         except OutcomeUnknownError:
             place.give_up()
             return await self._read_back(attempts)
@@ -246,7 +258,7 @@ class MongoLedger:
         await place.until_those_before_are_committed()
         if time.monotonic() - attempts.begun > TRANSACTION_TIMEOUT_SECONDS - _TIME_TO_COMMIT_SECONDS:
             raise UndoneError
-        await self._tell_witness(commands, decision.outcomes, session)
+        await self._tell_witness(commands, decision, session)
         return _Posted(decision, turn)
 
     async def _take_turn(self, attempts: _Attempts, session: Session) -> _Turn:
@@ -266,13 +278,13 @@ class MongoLedger:
             await self._outbox.add(told, events=len(documents), session=session, id_=entry_id)
 
     async def _tell_witness(
-        self, commands: Sequence[PostingCommand], outcomes: Sequence[Outcome], session: Session
+        self, commands: Sequence[PostingCommand], decision: GroupDecision, session: Session
     ) -> None:
-        if self._witness is None:
+        if self._witness is None or decision.nothing_posted:
             return
         acts = [
             (command, outcome.transaction)
-            for command, outcome in zip(commands, outcomes, strict=True)
+            for command, outcome in zip(commands, decision.outcomes, strict=True)
             if command.act is not None and not outcome.replayed and not outcome.key_reused
         ]
         if acts:
@@ -301,7 +313,7 @@ class MongoLedger:
         found = [from_document(document) async for document in cursor]
         return {transaction.idempotency_id: transaction for transaction in found}
 
-    async def _read_back(self, attempts: _Attempts) -> list[Outcome]:
+    async def _read_back(self, attempts: _Attempts) -> GroupDecision:
         """After an unknown commit: what is stored was done; what is not may still come: it stays unknown."""
         commands, posted = attempts.commands, {transaction.id for transaction in attempts.posted}
         try:
@@ -311,7 +323,9 @@ class MongoLedger:
             raise outcome_unknown() from error
         if any(command.idempotency_id not in stored for command in commands):
             raise outcome_unknown()
-        return [_settled(command, stored[command.idempotency_id], posted) for command in commands]
+        return GroupDecision(
+            [_settled(command, stored[command.idempotency_id], posted) for command in commands]
+        )
 
 
 def outcome_unknown() -> OutcomeUnknownError:
@@ -321,6 +335,12 @@ def outcome_unknown() -> OutcomeUnknownError:
         "It is not known whether this was posted; repeat it with the same Idempotency-Key, it is safe.",
         retry_after_seconds=1,
     )
+
+
+def _outcomes(decision: GroupDecision) -> list[Outcome]:
+    if decision.nothing_posted:
+        raise NothingPostedError(decision.nothing_posted)
+    return decision.outcomes
 
 
 def _busy() -> TransientError:

@@ -133,6 +133,11 @@ def prefers_minimal(request: web.Request) -> bool:
     )
 
 
+def invalid_field(field: str, message: str) -> InvalidRequestError:
+    """Return the error for one field that no model can check."""
+    return _invalid_request([FieldError(field, message)])
+
+
 def _invalid_request(faults: list[FieldError]) -> InvalidRequestError:
     first = faults[0]
     return InvalidRequestError(

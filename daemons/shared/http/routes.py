@@ -63,6 +63,9 @@ class Route:
     minimal_on_request: bool
     """Whether a caller may prefer an answer that has less (`prefers_minimal`)."""
 
+    maximum_body_bytes: int | None
+    """None for what every route takes."""
+
     media_type: str
 
 
@@ -93,6 +96,7 @@ class Routes:
         other_forms: Mapping[str, type[BaseModel]] | None = None,
         idempotency_key: IdempotencyKey = IdempotencyKey.UNUSED,
         minimal_on_request: bool = False,
+        maximum_body_bytes: int | None = None,
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler as an operation; its docstring's first line is the summary."""
@@ -114,6 +118,7 @@ class Routes:
                 other_forms=other_forms or {},
                 idempotency_key=idempotency_key,
                 minimal_on_request=minimal_on_request,
+                maximum_body_bytes=maximum_body_bytes,
                 media_type=media_type,
             )
             self._routes.append(route)
@@ -130,6 +135,8 @@ def register(app: web.Application, rates: RateLimits) -> None:
 
 def _guarded(route: Route, rates: RateLimits) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
+        if route.maximum_body_bytes is not None:
+            request = request.clone(client_max_size=route.maximum_body_bytes)
         if route.permission is Permission.SERVICE:
             request.app[SERVICE_TOKENS_KEY].verify(request.headers.get(SERVICE_TOKEN_HEADER))
             return await route.handler(request)

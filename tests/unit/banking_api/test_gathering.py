@@ -14,7 +14,14 @@ from daemons.banking_api.services.succession import Batch
 LANES = 4
 
 
-def waiting(number: int, sender: str = "A", receiver: str = "B", batch: Batch | None = None) -> Waiting:
+def waiting(
+    number: int,
+    sender: str = "A",
+    receiver: str = "B",
+    batch: Batch | None = None,
+    *,
+    atomic_size: int = 0,
+) -> Waiting:
     command = PostingCommand(
         kind=TransactionKind.TRANSFER,
         initiator=UUID(int=1),
@@ -28,7 +35,7 @@ def waiting(number: int, sender: str = "A", receiver: str = "B", batch: Batch | 
     )
     loop = asyncio.new_event_loop()
     try:
-        return Waiting(command, loop.create_future(), batch)
+        return Waiting(command, loop.create_future(), batch, atomic_size)
     finally:
         loop.close()
 
@@ -195,3 +202,61 @@ def test_accounts_keep_their_order_also_where_they_are_reserved(  # noqa: C901 -
         begin()
     assert gathering.idle
     assert begun == arrived
+
+
+def test_an_atomic_batch_is_a_group_of_its_own_however_long_it_is() -> None:
+    gathering = Gathering()
+    gathering.add(waiting(0))
+    size = GROUP_LIMIT + 10
+    for number in range(1, size + 1):
+        gathering.add(waiting(number, atomic_size=size if number == 1 else 0))
+    gathering.add(waiting(size + 1))
+    groups = []
+    while (group := gathering.begin(at_once=LANES)) is not None:
+        groups.append(group)
+        gathering.end(group)
+    assert [(group.atomic, len(group.members)) for group in groups] == [(False, 1), (True, size), (False, 1)]
+    assert [key for group in groups for key in keys(group)] == [str(number) for number in range(size + 2)]
+
+
+def test_nothing_joins_an_atomic_batch() -> None:
+    gathering = Gathering()
+    gathering.add(waiting(0, atomic_size=2))
+    gathering.add(waiting(1))
+    group = gathering.begin(at_once=1)
+    assert group is not None
+    gathering.add(waiting(2))
+    gathering.extend(group)
+    assert keys(group) == ["0", "1"]
+
+
+def test_an_atomic_batch_waits_whole_for_the_account_of_one_of_its_rows() -> None:
+    gathering = Gathering()
+    reservation = gathering.reserve("frozen")
+    gathering.add(waiting(0, "a", "b", atomic_size=3))
+    gathering.add(waiting(1, "c", "frozen"))
+    gathering.add(waiting(2, "d", "e"))
+    gathering.add(waiting(3, "x", "y"))
+    gathering.add(waiting(4, "x", "d"))
+    group = gathering.begin(at_once=LANES)
+    assert group is not None
+    assert keys(group) == ["3"]
+    gathering.end(group)
+    assert gathering.begin(at_once=LANES) is None
+    gathering.release(reservation)
+    group = gathering.begin(at_once=LANES)
+    assert group is not None
+    assert keys(group) == ["0", "1", "2"]
+    gathering.end(group)
+    assert keys(gathering.begin(at_once=LANES)) == ["4"]
+
+
+def test_others_overlap_a_long_atomic_batch_in_groups_that_may_exist() -> None:
+    gathering = Gathering()
+    for number in range(4 * GROUP_LIMIT):
+        gathering.add(waiting(number, atomic_size=0 if number else 4 * GROUP_LIMIT))
+    assert len(keys(gathering.begin(at_once=LANES))) == 4 * GROUP_LIMIT
+    for number in range(GROUP_LIMIT):
+        assert gathering.begin(at_once=LANES) is None
+        gathering.add(waiting(number))
+    assert len(keys(gathering.begin(at_once=LANES))) == GROUP_LIMIT
