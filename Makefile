@@ -9,7 +9,7 @@ LOCK := requirements/lock.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults bench check lint types contracts format docs lock clean soak
+.PHONY: mutants help setup demo test faults bench check lint types contracts format docs lock clean soak
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ bench: setup ## the speed table, on real parts; ARGS="--quick", see docs/perform
 
 soak: setup ## random faults under load: make soak SEED=7 HOURS=8
 	@$(BIN)/python -m tests.soak.run $(if $(SEED),--seed $(SEED)) --hours $(or $(HOURS),1)
+
+mutants: setup ## small faults in the code that costs money or rights, which the tests must notice; ARGS="--help"
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 check: setup ## the checks that need no server
 	@$(MAKE) --no-print-directory -j3 lint types contracts

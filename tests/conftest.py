@@ -1,6 +1,7 @@
 """Fixtures that all tests may ask for, which tests are campaigns, who runs what, and the end of a run."""
 
 import faulthandler
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -55,4 +56,7 @@ def _groups(items: list[pytest.Item]) -> dict[Path, str]:
 
 def pytest_unconfigure() -> None:
     """Let a run that does not end after its last line say what it waits for, and fail."""
+    if "MUTANT_UNDER_TEST" in os.environ:
+        # The mutation tester outlives each of its runs of pytest.
+        return
     faulthandler.dump_traceback_later(_END_SECONDS, exit=True, file=sys.__stderr__)

@@ -1,6 +1,7 @@
 """A real MongoDB for tests: one mongod per run, in a replica set because transactions need one."""
 
 import contextlib
+import os
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,9 @@ from daemons.shared.mongo import Client
 from daemons.shared.mongo_admin import initiate
 from tests.support.ending import stop
 
+GIVEN_SERVER = "BANKCTL_TESTS_MONGO_URI"
+"""Names a server that outlives the run; `make mutants` starts one for its thousands of short runs."""
+
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 20
 
@@ -22,6 +26,9 @@ _STOP_TIMEOUT_SECONDS = 20
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URI of the run's own mongod, primary of its replica set; it starts once and stops with the run."""
+    if given := os.environ.get(GIVEN_SERVER):
+        yield given
+        return
     folder = tmp_path_factory.mktemp("mongo")
     with running_mongod(folder) as address:
         yield address

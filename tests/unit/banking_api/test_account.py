@@ -31,12 +31,22 @@ def test_freezing_keeps_the_reason_and_the_money() -> None:
     )
 
 
-def test_unfreezing_makes_it_active() -> None:
-    assert rules.unfreeze(FROZEN, "cleared").status is AccountStatus.ACTIVE
+def test_unfreezing_makes_it_active_and_keeps_the_reason() -> None:
+    assert rules.unfreeze(FROZEN, "cleared") == replace(ACTIVE, status_reason="cleared")
 
 
-def test_an_empty_account_can_be_closed() -> None:
-    assert rules.close(ACTIVE, None).status is AccountStatus.CLOSED
+def test_an_empty_account_can_be_closed_with_a_reason_or_without() -> None:
+    assert rules.close(ACTIVE, None) == CLOSED
+    assert rules.close(ACTIVE, "moved abroad") == replace(CLOSED, status_reason="moved abroad")
+
+
+def test_an_account_that_is_not_found_names_what_was_asked_for() -> None:
+    error = rules.account_not_found("1000000009")
+    assert (error.code, error.message) == ("account_not_found", "You have no account 1000000009.")
+
+
+def test_a_type_is_changed_and_nothing_else() -> None:
+    assert rules.change_type(ACTIVE, AccountType.SAVINGS) == replace(ACTIVE, type=AccountType.SAVINGS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, decide_group
-from daemons.banking_api.domain.journal import PostingCommand, TransactionKind, TransactionStatus
+from daemons.banking_api.domain.journal import Entry, PostingCommand, TransactionKind, TransactionStatus
 from daemons.banking_api.domain.money import LARGEST_MINOR
 from daemons.banking_api.domain.preview import preview_command
 from daemons.contracts.errors import NotFoundError
@@ -257,3 +257,112 @@ def test_what_is_corrected_is_part_of_the_request() -> None:
         correction(debit=True, corrects=id_).fingerprint for id_ in (None, UUID(int=1), UUID(int=2))
     }
     assert len(fingerprints) == 3
+
+
+def test_a_transaction_says_whose_accounts_what_for_and_when() -> None:
+    asked = replace(command(30), reference="rent")
+    [made] = decide([asked], [account(), account("B", owner=BOB)]).transactions
+    assert (made.id, made.kind, made.created_at) == (UUID(int=1), TransactionKind.TRANSFER, NOW)
+    assert (made.initiator, made.from_owner, made.to_owner) == (ALICE, ALICE, BOB)
+    assert (made.from_account, made.to_account) == ("A", "B")
+    assert (made.amount_minor, made.currency, made.reference) == (30, "EUR", "rent")
+    assert (made.idempotency_id, made.fingerprint) == (asked.idempotency_id, asked.fingerprint)
+    assert made.attempt is None
+
+
+def test_who_owns_what_is_kept_of_a_failed_one_too() -> None:
+    [made] = decide([command(101)], [account(), account("B", owner=BOB)]).transactions
+    assert (made.from_owner, made.to_owner) == (ALICE, BOB)
+    [made] = decide([command(receiver="nowhere")], [account()]).transactions
+    assert (made.from_owner, made.to_owner) == (ALICE, None)
+
+
+def known(found: LedgerAccount, sequence: int) -> LedgerAccount:
+    return replace(found, sequence=sequence)
+
+
+def test_a_failed_transfer_stands_in_its_initiators_history_as_it_was_then() -> None:
+    decision = decide(
+        [command(60, key="1"), command(60, key="2")],
+        [known(account(), 4), known(account("B", owner=BOB), 7)],
+    )
+    assert decision.transactions[0].attempt is None
+    assert decision.transactions[1].attempt == Entry("A", 0, 40, 5)
+
+
+def test_an_attempt_on_somebody_elses_account_stands_nowhere() -> None:
+    [made] = decide([command()], [account(owner=BOB), account("B")]).transactions
+    assert made.attempt is None
+    [made] = decide([command(sender="nowhere")], [account("B")]).transactions
+    assert made.attempt is None
+
+
+def booked(*, debit: bool) -> PostingCommand:
+    own = "settlement:EUR"
+    sender, receiver = ("A", own) if debit else (own, "A")
+    return replace(
+        command(10, sender=sender, receiver=receiver, by=BOB), kind=TransactionKind.FUNDING, sender_owner=None
+    )
+
+
+def test_what_staff_tried_to_book_stands_in_the_customers_history() -> None:
+    bank = LedgerAccount("settlement:EUR", None, AccountStatus.ACTIVE, "EUR", 0, 9, may_overdraw=True)
+    frozen = known(account(status=AccountStatus.FROZEN), 3)
+    for debit in (True, False):
+        [made] = decide([booked(debit=debit)], [bank, frozen]).transactions
+        assert made.failure is not None
+        assert made.attempt == Entry("A", 0, 100, 3)
+    [made] = decide([replace(booked(debit=False), to_account="nowhere")], [bank]).transactions
+    assert made.attempt is None
+
+
+def test_refusals_rest_on_accounts_as_they_were_known_before_the_group() -> None:
+    decision = decide(
+        [command(60, key="1"), command(60, key="2"), command(500, sender="B", by=BOB, receiver="C", key="3")],
+        [known(account(), 4), known(account("B", owner=BOB), 7), known(account("C"), 1)],
+    )
+    assert [made.failure is None for made in decision.transactions] == [True, False, False]
+    assert decision.doubtful == {"A": 4, "B": 7, "C": 1}
+    assert decide([command()], [account(), account("B")]).doubtful == {}
+
+
+def test_a_preview_of_what_would_fail_says_why_and_no_balance_after() -> None:
+    preview = preview_command(command(101), {"A": account(), "B": account("B", owner=BOB)})
+    assert preview.failure is not None
+    assert (preview.failure.code, preview.balance_after_minor) == ("insufficient_funds", None)
+    assert (preview.balance_minor, preview.currency) == (100, "EUR")
+    assert (preview.from_owner, preview.to_owner) == (ALICE, BOB)
+
+
+def test_a_lack_of_funds_says_what_there_is() -> None:
+    [made] = decide([command(101)], [account(), account("B")]).transactions
+    assert made.failure is not None
+    assert made.failure.detail == "Account A holds 1.00 EUR."
+
+
+@pytest.mark.parametrize(
+    ("amount", "sender", "receiver", "passes"),
+    [
+        (10, 100, LARGEST_MINOR - 10, True),
+        (10, 100, LARGEST_MINOR - 9, False),
+    ],
+)
+def test_a_balance_may_reach_its_limit_and_not_pass_it(
+    amount: int, sender: int, receiver: int, passes: bool
+) -> None:
+    decision = decide([command(amount)], [account(balance=sender), account("B", balance=receiver)])
+    assert (decision.transactions[0].failure is None) is passes
+
+
+@pytest.mark.parametrize(("owed", "passes"), [(LARGEST_MINOR - 10, True), (LARGEST_MINOR - 9, False)])
+def test_the_banks_own_balance_may_reach_its_limit_and_not_pass_it(owed: int, passes: bool) -> None:
+    own = LedgerAccount(OWN, None, AccountStatus.ACTIVE, "EUR", -owed, 0, may_overdraw=True)
+    decision = decide([correction(debit=False)], [own, account(balance=0)])
+    assert (decision.transactions[0].failure is None) is passes
+
+
+@pytest.mark.parametrize(("debit", "missing"), [(True, "A"), (False, "A")])
+def test_a_correction_names_the_account_that_is_missing(debit: bool, missing: str) -> None:
+    [made] = corrected(correction(debit=debit), None).transactions
+    assert made.failure is not None
+    assert made.failure.detail == f"There is no account {missing}."

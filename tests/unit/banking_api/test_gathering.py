@@ -51,6 +51,21 @@ def test_a_lone_command_goes_at_once() -> None:
     assert keys(gathering.begin(at_once=LANES)) == ["1"]
 
 
+def test_what_waits_and_what_is_held_back_is_counted_together() -> None:
+    gathering = Gathering()
+    gathering.reserve("A")
+    gathering.add(waiting(1))
+    gathering.add(waiting(2, "C", "D"))
+    gathering.begin(at_once=LANES)
+    gathering.add(waiting(3, "C", "D"))
+    assert len(gathering) == 2
+
+
+def test_a_group_touches_both_sides_of_its_commands_and_no_others() -> None:
+    group = Group([waiting(1, "A", "B"), waiting(2, "C", "D")])
+    assert [group.touches(account) for account in "ABCDE"] == [True, True, True, True, False]
+
+
 def test_what_waits_goes_in_groups_beside_the_running_one_once_enough_wait() -> None:
     gathering = Gathering()
     gathering.add(waiting(0))

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.domain.money import LARGEST_MINOR, Money, exponent_of, format_minor, parse_money
+from daemons.banking_api.domain.money import (
+    LARGEST_MINOR,
+    Money,
+    check_currency,
+    exponent_of,
+    format_minor,
+    parse_money,
+)
 from daemons.contracts.errors import InvalidRequestError
 
 
@@ -48,8 +55,38 @@ def test_amounts_are_read_to_the_minor_unit(amount: str, currency: str, minor: i
 def test_other_amounts_are_refused_with_the_field(amount: str, currency: str, field: str, says: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         parse_money(amount, currency)
-    assert refused.value.errors[0].field == field
-    assert says in refused.value.errors[0].message
+    [fault] = refused.value.errors
+    assert fault.field == field
+    assert says in fault.message
+    assert refused.value.code == "invalid_request"
+    assert refused.value.message == f"The request is malformed: {field}: {fault.message}."
+
+
+def test_the_largest_amount_is_named_in_the_currency_that_was_asked_for() -> None:
+    with pytest.raises(InvalidRequestError, match=r"largest amount, 9223372036854775\.807\."):
+        parse_money("9223372036854775.808", "IQD")
+
+
+@pytest.mark.parametrize("currency", ["EUR", "JPY"])
+def test_a_currency_in_use_is_taken(currency: str) -> None:
+    assert check_currency(currency) == currency
+
+
+@pytest.mark.parametrize("currency", ["XAU", "QQQ", "eur", ""])
+def test_no_other_currency_is_taken(currency: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        check_currency(currency)
+    [fault] = refused.value.errors
+    assert (fault.field, currency in fault.message) == ("currency", True)
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "amount"),
+    [(1234, "EUR", "12.34"), (-5, "EUR", "-0.05"), (0, "EUR", "0.00"), (500, "JPY", "500")],
+)
+def test_the_form_on_the_wire_has_all_decimals(minor: int, currency: str, amount: str) -> None:
+    view = Money(minor, currency).view()
+    assert (view.amount, view.currency) == (amount, currency)
 
 
 @given(st.integers(1, LARGEST_MINOR), st.sampled_from(["EUR", "JPY", "IQD", "CZK", "CLF"]))

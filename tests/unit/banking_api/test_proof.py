@@ -1,6 +1,8 @@
 """The proof of the books: it holds for true ones in whatever order they are read, and finds each fault."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -17,9 +19,10 @@ from daemons.banking_api.domain.journal import (
     TransactionKind,
     settlement_account,
 )
-from daemons.banking_api.services.proof import Proof, prove_ledger
+from daemons.banking_api.services.proof import MISMATCHES_REPORTED, LedgerProver, Proof, prove_ledger
 from daemons.banking_api.storage.journal_documents import AccountChange
-from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, Posting, StoredAccount
+from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, Posting, SnapshotOpener, StoredAccount
+from daemons.shared.progress import Progress
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 BANK = settlement_account("EUR")
@@ -32,6 +35,10 @@ class Books:
 
     written: list[StoredAccount]
     records: list[Record]
+    unexplained: UUID | None = None
+    """A failed transaction that is stored without its failure."""
+    explained: UUID | None = None
+    """A completed transaction that is stored with a failure beside its entries."""
 
     async def accounts(self) -> AsyncIterator[StoredAccount]:
         for account in self.written:
@@ -42,18 +49,23 @@ class Books:
 
     async def journal(self) -> AsyncIterator[list[Posting]]:
         for start in range(0, len(self.records), 2):
-            yield [posting_of(record) for record in self.records[start : start + 2]]
+            yield [self._posting(record) for record in self.records[start : start + 2]]
+
+    def _posting(self, record: Record) -> Posting:
+        posting = posting_of(record)
+        has_failure = (posting.has_failure and record.id != self.unexplained) or record.id == self.explained
+        return posting._replace(has_failure=has_failure)
 
     async def journal_size(self) -> int:
         return len(self.records)
 
     async def outbox_pending(self) -> int:
-        return 0
+        return 7
 
 
-async def prove(books: Books) -> Proof:
+async def prove(books: Books, progress: Progress | None = None) -> Proof:
     # All that a proof asks of a snapshot.
-    return await prove_ledger(cast("LedgerSnapshot", books))
+    return await prove_ledger(cast("LedgerSnapshot", books), progress)
 
 
 async def problems(books: Books) -> list[str]:
@@ -222,15 +234,56 @@ FAULTS = {
         lambda books: Books(books.written, [*books.records[:-1], met(books, Entry("A", 0, 66, 5))]),
         "A: a failed attempt met the balance 66 at 5, its entries sum to 65",
     ),
+    "one of two attempts that met another balance": (
+        lambda books: Books(books.written, [*books.records, met(books, Entry("A", 0, 66, 5))]),
+        "A: a failed attempt met the balance 66 at 5, its entries sum to 65",
+    ),
     "an attempt beyond the entries": (
         lambda books: Books(books.written, [*books.records[:-1], met(books, Entry("A", 0, 65, 7))]),
         "A: a failed attempt stands at 7, beyond its entries",
+    ),
+    "a transaction that makes money": (
+        lambda books: with_entry(books, "B", 1, Entry("B", 31, 31, 1)),
+        f"{UUID(int=1)}: its entries do not sum to zero",
+    ),
+    "a completed transaction without entries": (
+        lambda books: Books(books.written, [*books.records, transaction(9, "A", "B", 1, ())]),
+        f"{UUID(int=9)}: its status does not fit its entries",
+    ),
+    "a failed transaction that moved money": (
+        lambda books: with_failure(books, 1, Failure("insufficient_funds", "no")),
+        f"{UUID(int=1)}: its status does not fit its entries",
+    ),
+    "a failed transaction without a reason": (
+        lambda books: Books(books.written, books.records, unexplained=books.records[-1].id),
+        f"{UUID(int=5)}: its status does not fit its entries",
+    ),
+    "a completed transaction with a reason": (
+        lambda books: Books(books.written, books.records, explained=books.records[0].id),
+        f"{UUID(int=0)}: its status does not fit its entries",
+    ),
+    "a customer below zero": (
+        lambda books: overdrawn(),
+        "D: balance -5 is below zero",
     ),
     "an account that is gone": (
         lambda books: Books([found for found in books.written if found.id != "C"], books.records),
         "C: has entries and no account",
     ),
 }
+
+
+def with_failure(books: Books, number: int, failure: Failure) -> Books:
+    record = books.records[number]
+    assert isinstance(record, JournalTransaction)
+    changed = record._replace(failure=failure)
+    return Books(books.written, [*books.records[:number], changed, *books.records[number + 1 :]])
+
+
+def overdrawn() -> Books:
+    writer = some_books()
+    writer.move("D", "A", 5)
+    return writer.books()
 
 
 def twice(books: Books) -> list[Record]:
@@ -246,10 +299,107 @@ def met(books: Books, attempt: Entry) -> JournalTransaction:
 
 
 async def test_true_books_hold() -> None:
-    proof = await prove(some_books().books())
-    assert (proof.holds, proof.mismatches, proof.accounts) == (True, [], 4)
-    assert (proof.completed, proof.failed) == (4, 1)
-    assert proof.currencies["EUR"].sum_minor == 0
+    writer = some_books()
+    writer.refuse("B", "A", 1000)
+    proof = await prove(writer.books())
+    assert (proof.holds, proof.mismatches, proof.mismatch_count, proof.accounts) == (True, [], 0, 4)
+    assert (proof.completed, proof.failed, proof.outbox_pending) == (4, 2, 7)
+    assert list(proof.currencies) == ["EUR"]
+    total = proof.currencies["EUR"]
+    assert (total.sum_minor, total.accounts, total.entries) == (0, 4, 8)
+
+
+async def test_balances_that_do_not_sum_to_zero_are_found_even_if_nothing_else_is_wrong() -> None:
+    """One side of a movement in another currency: each account by itself is true."""
+    writer = some_books()
+    books = writer.books()
+    books.written = [replace(found, currency="USD") if found.id == "C" else found for found in books.written]
+    proof = await prove(books)
+    assert (proof.mismatches, proof.holds) == ([], False)
+    sums = {currency: total.sum_minor for currency, total in proof.currencies.items()}
+    assert sums == {"EUR": -10, "USD": 10}
+
+
+async def test_a_customers_account_at_zero_and_a_bank_below_it_are_fine() -> None:
+    writer = Writer()
+    writer.move(BANK, "A", 5)
+    writer.move("A", BANK, 5)
+    writer.move(BANK, "B", 5)
+    assert await problems(writer.books()) == []
+
+
+async def test_all_contradictions_are_counted_and_the_first_are_shown() -> None:
+    writer = Writer()
+    for number in range(MISMATCHES_REPORTED + 3):
+        writer.change(f"{number:03}")
+    books = writer.books()
+    books.written = []
+    proof = await prove(books)
+    assert proof.mismatch_count == MISMATCHES_REPORTED + 3
+    assert [found.id for found in proof.mismatches] == [f"{n:03}" for n in range(MISMATCHES_REPORTED)]
+
+
+async def test_progress_tells_each_phase_and_what_of_it_is_done() -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    class Watched(Progress):
+        def enter(self, phase: str, *, total: int) -> None:
+            seen.append((self.phase, self.done, self.total))
+            super().enter(phase, total=total)
+
+    progress = Watched()
+    await prove(some_books().books(), progress)
+    assert seen == [("waiting", 0, 0), ("accounts", 4, 4), ("journal", 6, 6), ("sums", 4, 4)]
+    assert (progress.phase, progress.total) == ("outbox", 1)
+
+
+async def test_a_long_proof_lets_others_have_their_turn() -> None:
+    """In each phase, after every fifty of what it goes through."""
+    writer = Writer()
+    for number in range(200):
+        writer.change(f"{number:03}")
+    progress, phases = Progress(), set()
+
+    async def watch() -> None:
+        while True:
+            phases.add((progress.phase, progress.done))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    await prove(writer.books(), progress)
+    watching.cancel()
+    assert {(phase, done) for phase, done in phases if phase in {"accounts", "sums"}} >= {
+        (phase, done) for phase in ("accounts", "sums") for done in (50, 100, 150, 200)
+    }
+    assert ("accounts", 51) not in phases
+
+
+async def test_a_number_that_was_followed_already_is_torn_even_if_it_is_the_last() -> None:
+    writer = Writer()
+    writer.change("A")
+    books = writer.books()
+    books.records.append(AccountChange(UUID(int=9), "frozen", Entry("A", 0, 0, 1), NOW))
+    assert "A: its sequence 1 has gaps over 2 entries" in await problems(books)
+
+
+async def test_a_proof_waits_for_the_one_before_it() -> None:
+    """Both read everything: together they would take the memory and the time of two."""
+    open_now, most = 0, 0
+
+    class Opener:
+        @asynccontextmanager
+        async def open(self) -> AsyncIterator[Books]:
+            nonlocal open_now, most
+            open_now += 1
+            most = max(most, open_now)
+            yield some_books().books()
+            open_now -= 1
+
+    prover = LedgerProver(cast("SnapshotOpener", Opener()))
+    progress = Progress()
+    proofs = await asyncio.gather(prover.prove(progress), prover.prove(Progress()))
+    assert [proof.holds for proof in proofs] == [True, True]
+    assert (most, progress.phase) == (1, "outbox")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

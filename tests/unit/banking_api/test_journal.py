@@ -1,0 +1,95 @@
+"""What a command is known by, and what its initiator is told of a failure."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from daemons.banking_api.domain.journal import (
+    Failure,
+    PostingCommand,
+    TransactionKind,
+    adjustment_account,
+    is_system_account,
+    refusal,
+    settlement_account,
+)
+from daemons.contracts.errors import NotFoundError, RejectedError
+
+COMMAND = PostingCommand(
+    kind=TransactionKind.TRANSFER,
+    initiator=UUID(int=1),
+    sender_owner=UUID(int=1),
+    idempotency_key="k",
+    from_account="A",
+    to_account="B",
+    amount_minor=10,
+    currency="EUR",
+    reference=None,
+)
+
+
+def other(**changed: object) -> PostingCommand:
+    return replace(COMMAND, **changed)  # type: ignore[arg-type]
+
+
+def test_each_thing_that_is_asked_for_is_part_of_the_fingerprint() -> None:
+    requests = [
+        COMMAND,
+        other(kind=TransactionKind.FUNDING),
+        other(from_account="C"),
+        other(to_account="C"),
+        other(amount_minor=11),
+        other(currency="USD"),
+        other(reference=""),
+        other(reference="rent"),
+        other(reference="XXXX"),
+        other(corrects=UUID(int=7)),
+        other(corrects=UUID(int=8)),
+        # Fields that only differ in where one ends and the next begins.
+        other(from_account="A\x00B", to_account=""),
+        other(reference="=rent"),
+        other(reference=f"\x00{UUID(int=7)}"),
+    ]
+    assert len({request.fingerprint for request in requests}) == len(requests)
+
+
+def test_who_asks_and_under_which_key_is_no_part_of_it() -> None:
+    same = other(initiator=UUID(int=2), sender_owner=UUID(int=2), idempotency_key="other")
+    assert same.fingerprint == COMMAND.fingerprint
+
+
+def test_a_key_belongs_to_its_initiator() -> None:
+    ids = {COMMAND.idempotency_id, other(initiator=UUID(int=2)).idempotency_id}
+    ids.add(other(idempotency_key="l").idempotency_id)
+    assert len(ids) == 3
+    assert other(amount_minor=11).idempotency_id == COMMAND.idempotency_id
+
+
+def test_both_have_sixteen_bytes_as_the_index_and_the_documents_expect() -> None:
+    assert (len(COMMAND.idempotency_id), len(COMMAND.fingerprint)) == (16, 16)
+    # Stored documents hold them: a changed recipe would pay every kept request once more.
+    assert COMMAND.idempotency_id.hex() == "2ea6f34171d16d8c2d539a9c1d2c72bc"
+    assert COMMAND.fingerprint.hex() == "0ded6c454f7d596e748df70bf94d1c71"
+    assert (
+        other(reference="rent", corrects=UUID(int=7)).fingerprint.hex() == "ddb3ea922fe721b4ccbd550f61d6c3a6"
+    )
+
+
+def test_the_banks_own_accounts_are_told_from_customers() -> None:
+    assert settlement_account("EUR") == "settlement:EUR"
+    assert adjustment_account("EUR") == "adjustment:EUR"
+    assert is_system_account(settlement_account("EUR"))
+    assert is_system_account(adjustment_account("EUR"))
+    assert not is_system_account("1000000009")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("account_not_found", NotFoundError), ("insufficient_funds", RejectedError)]
+)
+def test_a_refusal_tells_the_code_the_reason_and_the_kept_attempt(code: str, kind: type) -> None:
+    error = refusal(Failure(code, "Why it was refused."), UUID(int=9))
+    assert type(error) is kind
+    assert (error.code, error.message) == (code, "Why it was refused.")
+    assert error.details == {"transaction_id": str(UUID(int=9))}
+    assert refusal(Failure(code, "no"), None).details == {}
