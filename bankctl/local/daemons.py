@@ -11,7 +11,12 @@ DAEMONS = ("user_api", "banking_api", "notifier")
 
 
 def daemon_environment(
-    daemon: str, numbers: Mapping[str, int], *, mongo_uri: str, kafka: Mapping[str, str], jwt_secret: str
+    daemon: str,
+    numbers: Mapping[str, int],
+    *,
+    mongo_uri: str,
+    kafka: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> dict[str, str]:
     """All a daemon needs to run, as environment variables."""
     return {
@@ -20,7 +25,7 @@ def daemon_environment(
         "MONGO_URI": mongo_uri,
         "MONGO_DATABASE": daemon,
         **kafka,
-        "JWT_SECRET": jwt_secret,
+        **secrets,
         # A bank on one's own machine is for trying out; production asks its staff for a second factor.
         "TOTP_REQUIRED_ROLES": os.environ.get("TOTP_REQUIRED_ROLES", ""),
         "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",

@@ -9,6 +9,7 @@ from bankctl.local.layout import Layout
 from bankctl.local.mongod import mongod_part, uri
 from bankctl.local.part import Part
 from bankctl.local.ports import LOOPBACK
+from bankctl.local.service_keys import public_key_of
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent
 
@@ -32,8 +33,18 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
         settings.ports,
         mongo_uri=external.get("MONGO_URI") or uri(settings.ports["mongod"]),
         kafka=_kafka_environment(settings, external),
-        jwt_secret=external.get("JWT_SECRET") or settings.jwt_secret,
+        secrets=_secrets(settings, external, daemon),
     )
+
+
+def _secrets(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
+    """What proves who a daemon is: none has what another one signs or seals with (docs/adr/0005)."""
+    if daemon in settings.service_keys:
+        return {"SERVICE_KEY": settings.service_keys[daemon]}
+    public_keys = {
+        f"{name.upper()}_PUBLIC_KEYS": public_key_of(key) for name, key in settings.service_keys.items()
+    }
+    return {"JWT_SECRET": external.get("JWT_SECRET") or settings.jwt_secret, **public_keys}
 
 
 def _kafka_environment(settings: Settings, external: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.files import write_private
 from bankctl.local import ports
 from bankctl.local.layout import Layout
+from bankctl.local.service_keys import CALLING_DAEMONS, make_key
 
 DEFAULT_PORTS: Mapping[str, int] = {
     "gateway": 8443,
@@ -39,6 +40,8 @@ class Settings:
     id: str
     ports: dict[str, int]
     jwt_secret: str
+    service_keys: dict[str, str]
+    """The private key of each daemon that calls another; what user_api has of it is the public key."""
 
     def __repr__(self) -> str:
         return f"Settings(id={self.id!r}, ports={self.ports!r})"
@@ -53,7 +56,10 @@ def load(layout: Layout) -> Settings | None:
     try:
         kept = json.loads(layout.settings.read_text())
         return Settings(
-            kept["id"], {name: int(kept["ports"][name]) for name in DEFAULT_PORTS}, kept["jwt_secret"]
+            kept["id"],
+            {name: int(kept["ports"][name]) for name in DEFAULT_PORTS},
+            kept["jwt_secret"],
+            {name: kept["service_keys"][name] for name in CALLING_DAEMONS},
         )
     except FileNotFoundError:
         return None
@@ -90,7 +96,9 @@ def choose(
                 hint=f"give PART=NUMBER with a part of {', '.join(DEFAULT_PORTS)}",
                 code="invalid_port",
             )
-    settings = kept or Settings(str(uuid.uuid4()), {}, secrets.token_urlsafe(48))
+    settings = kept or Settings(
+        str(uuid.uuid4()), {}, secrets.token_urlsafe(48), {name: make_key() for name in CALLING_DAEMONS}
+    )
     if choice is None and kept is None and layout.name != DEFAULT_STACK:
         choice = PortChoice.AUTO
     chosen = dict(kept.ports) if kept and choice is not PortChoice.DEFAULT else dict(DEFAULT_PORTS)

@@ -52,7 +52,6 @@ from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
-from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
@@ -71,7 +70,7 @@ _log = structlog.get_logger()
 
 def build(settings: BankingSettings) -> web.Application:
     """Wire the daemon; nothing is connected before the application starts."""
-    service_tokens = ServiceTokens(settings.jwt_secret.get_secret_value(), name=DAEMON)
+    service_tokens = settings.service_tokens(DAEMON)
     client = connect(settings.mongo_uri, daemon=DAEMON)
     database = client[settings.mongo_database]
     user_api = httpx.AsyncClient(
@@ -88,7 +87,6 @@ def build(settings: BankingSettings) -> web.Application:
     app = build_app(
         DAEMON,
         settings,
-        service_tokens=service_tokens,
         # Not Kafka: transfers go on without it, their events wait in the outbox.
         probes={"mongodb": lambda: ping(database)},
         routes=[

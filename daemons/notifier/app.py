@@ -34,7 +34,6 @@ from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
-from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.health import Probe
@@ -58,13 +57,11 @@ def build_notifier(settings: NotifierSettings, *, clock: Clock = utc_now) -> web
         settings: What the environment says.
         clock: The time of administrative acts and refusals.
     """
-    secret = settings.jwt_secret.get_secret_value()
-    service_tokens = ServiceTokens(secret, name=DAEMON)
+    service_tokens = settings.service_tokens(DAEMON)
     probes: dict[str, Probe] = {}
     app = build_app(
         DAEMON,
         settings,
-        service_tokens=service_tokens,
         probes=probes,
         routes=[events.routes, notifications.routes, dead_letters.routes, audit_routes("events")],
     )

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from daemons.shared.auth.keys import read_private_key
+from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.http.rates import Rate
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
 
@@ -41,19 +43,13 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
 
 
 class StoreSettings(BaseSettings):
-    """What is needed to reach a daemon's own database and to sign or check tokens."""
+    """What is needed to reach a daemon's own database."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     mongo_uri: str
-    jwt_secret: SecretStr
     log_level: str = "info"
     log_format: str = "json"
-
-    @field_validator("jwt_secret")
-    @classmethod
-    def _long_enough(cls, secret: SecretStr) -> SecretStr:
-        return check_secret(secret)
 
 
 class DaemonSettings(StoreSettings):
@@ -128,6 +124,18 @@ class PeerSettings(DaemonSettings, KafkaSettings):
     """A daemon that asks user_api about sessions and takes part in Kafka."""
 
     user_api_url: AnyHttpUrl
+    service_key: SecretStr
+    """The private key that proves to the other daemons which one this is (docs/adr/0005)."""
+
+    @field_validator("service_key")
+    @classmethod
+    def _private_key(cls, text: SecretStr) -> SecretStr:
+        read_private_key(text.get_secret_value())
+        return text
+
+    def service_tokens(self, name: str) -> ServiceTokenSigner:
+        """Return what signs this daemon's calls to the others."""
+        return ServiceTokenSigner(name, read_private_key(self.service_key.get_secret_value()))
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:

@@ -15,7 +15,7 @@ from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import derive, session_signing_key
-from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.service_tokens import ServiceTokenVerifier
 from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
@@ -49,7 +49,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         settings: What the environment says.
         clock: The time by which sessions and tokens are judged.
     """
-    secret, *previous = settings.secrets
+    secret = settings.secrets[0]
     signing_key, *previous_keys = map(session_signing_key, settings.secrets)
     client = connect(settings.mongo_uri, daemon=NAME)
     database = client[settings.mongo_database]
@@ -97,7 +97,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
     app = build_app(
         NAME,
         settings,
-        service_tokens=ServiceTokens(secret, name=NAME, previous=next(iter(previous), None)),
+        service_tokens=ServiceTokenVerifier(NAME, settings.calling_daemons),
         probes={"mongodb": partial(ping, database)},
         routes=[
             users.routes,

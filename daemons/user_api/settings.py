@@ -3,10 +3,12 @@
 from datetime import timedelta
 from typing import Annotated
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, SecretStr, field_validator
 
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.auth.keys import read_public_keys
 from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
 from daemons.user_api.domain.backoff import BackOff, SignInLimits
 from daemons.user_api.domain.session import SessionLimits
@@ -26,6 +28,9 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     session_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12
     session_idle_minutes: Annotated[float, Field(ge=2)] = 60
     access_token_minutes: Annotated[float, Field(gt=0, le=15)] = 10
+    jwt_secret: SecretStr
+    """What signs sessions and seals second factors; no other daemon has it."""
+
     jwt_secret_previous: SecretStr | None = None
     """The secret before this one: what was signed under it stays valid, nothing new is."""
 
@@ -37,6 +42,30 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     address_longest_pause_seconds: Annotated[float, Field(ge=1)] = 60
     refusals_recorded_per_minute: Annotated[int, Field(ge=1)] = 60
     """How many refused guesses a minute each process records; the next record counts the rest."""
+
+    banking_api_public_keys: str = ""
+    """The public keys of the daemons that may call this one, each with those that it had before, separated by
+    commas: two while `SERVICE_KEY` is being replaced there, none if that daemon does not run."""
+    notifier_public_keys: str = ""
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        return check_secret(secret)
+
+    @field_validator("banking_api_public_keys", "notifier_public_keys")
+    @classmethod
+    def _public_keys(cls, text: str) -> str:
+        read_public_keys(text)
+        return text
+
+    @property
+    def calling_daemons(self) -> dict[str, list[Ed25519PublicKey]]:
+        """The public keys of each daemon that may call this one."""
+        return {
+            "banking_api": read_public_keys(self.banking_api_public_keys),
+            "notifier": read_public_keys(self.notifier_public_keys),
+        }
 
     @field_validator("jwt_secret_previous")
     @classmethod

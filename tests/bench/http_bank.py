@@ -18,6 +18,7 @@ from tests.bench.ledger import BenchLedger, create_ledger
 from tests.bench.load_plan import LoadPlan, LoadReport, Payer
 from tests.bench.load_process import run_load
 from tests.bench.samples import Round
+from tests.support.daemon_keys import secret_variables
 from tests.support.waiting import eventually
 
 PASSWORD = "copper-lantern-42"
@@ -45,7 +46,7 @@ class HttpBank:
 
     async def start(self, client: Client) -> None:
         """Start user_api, register everybody, and fund their accounts."""
-        environment = self._environment(f"{self._name}_users")
+        environment = self._environment("user_api", f"{self._name}_users")
         log = self._log("user_api")
         self.user_api = self._stack.enter_context(running_daemon("daemons.user_api", environment, log=log))
         for number in range(PAYERS):
@@ -64,12 +65,12 @@ class HttpBank:
 
     def daemon(self, module: str = "daemons.banking_api") -> AbstractContextManager[DaemonProcess]:
         """Run another daemon over the same ledger."""
-        environment = self._peer_environment(self.database)
+        environment = self._peer_environment("banking_api", self.database)
         return running_daemon(module, environment, log=self._log(module))
 
     def notifier(self) -> AbstractContextManager[DaemonProcess]:
         """Run a notifier."""
-        environment, log = self._peer_environment(self.notifier_database), self._log("notifier")
+        environment, log = self._peer_environment("notifier", self.notifier_database), self._log("notifier")
         return running_daemon("daemons.notifier", environment, log=log)
 
     @property
@@ -151,17 +152,17 @@ class HttpBank:
         answer.raise_for_status()
         return answer
 
-    def _environment(self, database: str) -> dict[str, str]:
+    def _environment(self, daemon: str, database: str) -> dict[str, str]:
         return {
             "HOST": ports.LOOPBACK,
             "MONGO_URI": self._mongo_uri,
             "MONGO_DATABASE": database,
-            "JWT_SECRET": _SECRET,
+            **secret_variables(daemon, _SECRET),
         }
 
-    def _peer_environment(self, database: str) -> dict[str, str]:
+    def _peer_environment(self, daemon: str, database: str) -> dict[str, str]:
         return {
-            **self._environment(database),
+            **self._environment(daemon, database),
             "KAFKA_BROKER": self.kafka_broker,
             "USER_API_URL": self.user_api.url,
         }

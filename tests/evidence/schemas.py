@@ -25,11 +25,12 @@ import structlog
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 
-from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER
 from tests.evidence.exercised import exercised
 from tests.evidence.expendable import Expendables
 from tests.support.bank import Person
 from tests.support.callers import Callers, sign_in_again
+from tests.support.daemon_keys import calls_of
 from tests.support.mongo import running_mongod
 from tests.support.whole_bank import UNLIMITED, WholeBank, running_whole_bank
 
@@ -100,7 +101,7 @@ async def exercise(
         (route.method, route.path): expendables.of(route) for name, route in exercised() if name == daemon
     }
     ordinary = {"X-Requested-With": "tests", **callers.person("admin").headers}
-    service = ServiceTokens(whole.secret, name="notifier").header_for(daemon)
+    service = calls_of("notifier").header_for(daemon)
 
     def run() -> None:
         schema = schemathesis.openapi.from_dict(document)

@@ -23,6 +23,7 @@ from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
 from tests.faults.planting import chosen_bug
 from tests.faults.processes import ServerProcess
+from tests.support.daemon_keys import secret_variables
 from tests.support.waiting import PATIENCE_SECONDS, patience
 
 PASSWORD = "copper-lantern-42"
@@ -164,7 +165,7 @@ class FaultBank:
             "PORT": str(port),
             "MONGO_URI": mongo_uri or self.mongo_uri,
             "MONGO_DATABASE": f"{kind}_{self._suffix}",
-            "JWT_SECRET": self._secret,
+            **secret_variables(kind, self._secret),
             "KAFKA_BROKER": broker or self.broker,
             "ACCESS_TOKEN_MINUTES": "15",
             # The operator here is a program.
@@ -243,7 +244,6 @@ class FaultBank:
             **os.environ,
             "MONGO_URI": self.mongo_uri,
             "MONGO_DATABASE": f"user_api_{self._suffix}",
-            "JWT_SECRET": self._secret,
         }
         done = await asyncio.to_thread(
             subprocess.run,

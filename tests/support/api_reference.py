@@ -20,6 +20,7 @@ from daemons.shared.http.problems import STATUS_OF_CATEGORY, STATUS_OF_CODE
 from daemons.shared.http.routes import ROUTES_KEY, IdempotencyKey, Route
 from daemons.user_api import app as user_api
 from daemons.user_api.settings import UserApiSettings
+from tests.support.daemon_keys import secret_settings
 
 ROOT = Path(__file__).parents[2]
 CATEGORIES = {
@@ -62,13 +63,13 @@ def applications() -> dict[str, web.Application]:
     common: dict[str, Any] = {
         "port": 1,
         "mongo_uri": "mongodb://127.0.0.1:1/?replicaSet=none",
-        "jwt_secret": "a secret of the tests, longer than thirty-two bytes",
     }
     peer = {**common, "kafka_broker": "127.0.0.1:9", "user_api_url": "http://127.0.0.1:1"}
+    settings = {name: secret_settings(name, "s" * 32) for name in ("user_api", "banking_api", "notifier")}
     return {
-        "user_api": user_api.build(UserApiSettings(**common)),
-        "banking_api": banking_api.build(BankingSettings(**peer)),
-        "notifier": notifier.build_notifier(NotifierSettings(**peer)),
+        "user_api": user_api.build(UserApiSettings(**common, **settings["user_api"])),
+        "banking_api": banking_api.build(BankingSettings(**peer, **settings["banking_api"])),
+        "notifier": notifier.build_notifier(NotifierSettings(**peer, **settings["notifier"])),
     }
 
 

@@ -19,6 +19,7 @@ from daemons.banking_api.settings import BankingSettings
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
 from daemons.user_api.settings import UserApiSettings
+from tests.support.daemon_keys import secret_settings
 
 CLOSED_PORT = "127.0.0.1:9"
 PASSWORD = "copper-lantern-42"
@@ -153,10 +154,12 @@ async def running_bank(
 ) -> AsyncIterator[Bank]:
     """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
     suffix = suffix or uuid4().hex[:8]
-    common: dict[str, Any] = {"mongo_uri": mongo_uri, "jwt_secret": secret_of(suffix), "port": 1}
+    common: dict[str, Any] = {"mongo_uri": mongo_uri, "port": 1}
+    secrets: dict[str, Any] = secret_settings("user_api", secret_of(suffix))
+    peer: dict[str, Any] = secret_settings("banking_api", "")
     async with AsyncExitStack() as stack:
         user_settings = UserApiSettings(
-            mongo_database=f"users_{suffix}", totp_required_roles="", **common, **(users or {})
+            mongo_database=f"users_{suffix}", totp_required_roles="", **common, **secrets, **(users or {})
         )
         user_api = await _serve(stack, user_app.build(user_settings))
         settings = BankingSettings(
@@ -164,6 +167,7 @@ async def running_bank(
             kafka_broker=kafka_broker,
             user_api_url=user_api,
             **common,
+            **peer,
             **(banking or {}),
         )
         banking_api = await _serve(stack, banking_app.build(settings))
@@ -181,7 +185,7 @@ async def running_bank(
 
 
 def secret_of(suffix: str) -> str:
-    """Return the daemons' secret of one run."""
+    """Return the secret of user_api in one run."""
     return f"a secret of the tests, long enough, {suffix}"
 
 

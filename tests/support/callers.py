@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from daemons.contracts.permissions import GRANTS, Permission, Role
 from daemons.shared.auth.keys import session_signing_key
-from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER
 from daemons.shared.auth.session_tokens import AUDIENCE, ISSUER, SESSION_COOKIE, SessionSigner
 from daemons.shared.clock import utc_now
 from daemons.shared.http.routes import ROUTES_KEY, Route
 from tests.support.api_reference import applications
 from tests.support.bank import PASSWORD, Bank, Person
+from tests.support.daemon_keys import calls_of
 from tests.support.whole_bank import WholeBank
 
 Headers = Mapping[str, str]
@@ -114,9 +115,7 @@ class Callers:
             headers = {"typ": _TYPE, "kid": kid}
             return _cookie(jwt.encode({**claims, **changed}, secret, algorithm=algorithm, headers=headers))
 
-        daemon = {
-            name: ServiceTokens(self.whole.secret, name="banking_api").header_for(name) for name in AUDIENCE
-        }
+        daemon = {name: calls_of("banking_api").header_for(name) for name in AUDIENCE}
         service = daemon["user_api"][SERVICE_TOKEN_HEADER].removeprefix("Bearer ")
         past = utc_now() - timedelta(seconds=30)
         self._headers = {

@@ -20,18 +20,22 @@ import yaml
 from bankctl.local import kafka_jars, ports
 from bankctl.local.kafka import find_java
 from bankctl.local.progress import Silence
+from bankctl.local.service_keys import CALLING_DAEMONS, make_key, public_key_of
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
 from tests.support.ending import stop
 
 COMPOSE = Path(__file__).parents[2] / "compose.yaml"
+_SERVICE_KEYS = {name: make_key() for name in CALLING_DAEMONS}
 SECRETS = {
-    name: f"{name.lower()}-of-the-tests"
+    name: f"{name.lower()}-of-the-tests-and-long-enough"
     for name in (
         *("JWT_SECRET", "MONGO_ROOT_PASSWORD", "KAFKA_ROOT_PASSWORD", "BANK_HOST"),
         *(f"MONGO_{daemon}_PASSWORD" for daemon in ("USER_API", "BANKING_API", "NOTIFIER")),
         *(f"KAFKA_{daemon}_PASSWORD" for daemon in ("BANKING_API", "NOTIFIER")),
     )
 }
+SECRETS |= {f"{name.upper()}_SERVICE_KEY": key for name, key in _SERVICE_KEYS.items()}
+SECRETS |= {f"{name.upper()}_PUBLIC_KEYS": public_key_of(key) for name, key in _SERVICE_KEYS.items()}
 _WRAPPER = "kafka.docker.KafkaDockerWrapper"
 _CLUSTER = "5L6g3nShT-eMCtK--X86sw"
 _LOGGING = """\

@@ -25,12 +25,13 @@ from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.notifier.storage.schema import prepare_schema
 from daemons.shared.audit.trail import MongoAuditTrail
-from daemons.shared.auth.keys import session_signing_key
-from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
+from daemons.shared.auth.keys import read_public_keys, session_signing_key
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database, connect
+from tests.support.daemon_keys import PUBLIC_KEYS, secret_settings, secret_variables
 from tests.support.waiting import PATIENCE_SECONDS, eventually, patience
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
@@ -42,7 +43,9 @@ class PlayedUserApi:
 
     def __init__(self) -> None:
         self._signer = SessionSigner(session_signing_key(SECRET))
-        self._tokens = ServiceTokens(SECRET, name="user_api")
+        self._tokens = ServiceTokenVerifier(
+            "user_api", {"notifier": read_public_keys(PUBLIC_KEYS["notifier_public_keys"])}
+        )
         self._sessions: dict[str, dict[str, Any]] = {}
         self.app = web.Application()
         self.app.router.add_get("/internal/keys", self._keys)
@@ -192,10 +195,10 @@ async def running_here(
         NotifierSettings(
             mongo_uri=mongo_uri,
             mongo_database=database,
-            jwt_secret=SECRET,
             kafka_broker=broker,
             user_api_url=users_url,
             port=1,
+            **secret_settings("notifier", SECRET),
             **settings,
         ),
         clock=clock,
@@ -217,7 +220,7 @@ def notifier_process(
         "PORT": str(port),
         "MONGO_URI": mongo_uri,
         "MONGO_DATABASE": database,
-        "JWT_SECRET": SECRET,
+        **secret_variables("notifier", SECRET),
         "KAFKA_BROKER": broker,
         "USER_API_URL": users_url,
         **{name.upper(): value for name, value in settings.items()},

@@ -15,7 +15,6 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.auth.session_tokens import REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import utc_now
 from daemons.user_api.app import build
@@ -23,6 +22,7 @@ from daemons.user_api.handlers.parts import PARTS_KEY
 from daemons.user_api.services.change_role import change_role
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.settings import UserApiSettings
+from tests.support.daemon_keys import calls_of, secret_settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 PASSWORD = "nine quiet herons"
@@ -70,7 +70,7 @@ class UserApi:
         self.parts: Parts = app[PARTS_KEY]
         self.settings = settings
         self.secret = settings.jwt_secret.get_secret_value()
-        self.service_tokens = ServiceTokens(self.secret, name="banking_api")
+        self.service_tokens = calls_of("banking_api")
 
     async def call(
         self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
@@ -158,10 +158,8 @@ async def running_user_api(
 ) -> AsyncIterator[UserApi]:
     """Run the daemon in this process."""
     # Staff of most tests sign in by password alone.
-    settings = {"totp_required_roles": "", **settings}
-    given = UserApiSettings(
-        mongo_uri=mongo_uri, mongo_database=database_name, jwt_secret=secret, port=1, **settings
-    )
+    settings = {"totp_required_roles": "", **secret_settings("user_api", secret), **settings}
+    given = UserApiSettings(mongo_uri=mongo_uri, mongo_database=database_name, port=1, **settings)
     app = build(given, clock=clock or MovableClock())
     async with TestServer(app) as server:
         base_url = str(server.make_url("/"))

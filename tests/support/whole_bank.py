@@ -11,6 +11,7 @@ from daemons.notifier.app import build_notifier
 from daemons.notifier.settings import NotifierSettings
 from daemons.shared.mongo import Database
 from tests.support.bank import CLOSED_PORT, Bank, running_bank, secret_of
+from tests.support.daemon_keys import PRIVATE_KEYS
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,11 @@ async def running_whole_bank(
         bank = await stack.enter_async_context(
             running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=limits, users=limits)
         )
-        secret = secret_of(bank.suffix)
         notifier = build_notifier(
             NotifierSettings(
                 mongo_uri=mongo_uri,
                 mongo_database=f"notifier_{bank.suffix}",
-                jwt_secret=secret,  # type: ignore[arg-type]  # pydantic makes the secret of it
+                service_key=PRIVATE_KEYS["notifier"],  # type: ignore[arg-type]  # pydantic makes the secret of it
                 kafka_broker=CLOSED_PORT,
                 user_api_url=bank.user_api,  # type: ignore[arg-type]  # and the URL
                 port=1,
@@ -69,4 +69,4 @@ async def running_whole_bank(
             "banking_api": bank.banking_api,
             "notifier": f"http://127.0.0.1:{server.port}",
         }
-        yield WholeBank(bank, origins, secret)
+        yield WholeBank(bank, origins, secret_of(bank.suffix))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from daemons.contracts.errors import TransientError
 from daemons.contracts.internal import FetchedUsers, FetchUsers
 from daemons.shared.auth.remote_sessions import USER_API
-from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.service_tokens import ServiceTokenSigner
 
 REMEMBER_SECONDS = 60.0
 _BATCH = 500
@@ -23,7 +23,7 @@ class UserDirectory:
     def __init__(
         self,
         client: httpx.AsyncClient,
-        service_tokens: ServiceTokens,
+        service_tokens: ServiceTokenSigner,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client

@@ -4,15 +4,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from uuid import UUID
 
 import httpx
+import structlog
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.internal import VerifiedApiKey, VerifiedSession, VerifyApiKey, VerifySession
 from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
-from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.auth.session_tokens import (
     SessionClaims,
     SessionVerifier,
@@ -29,6 +31,7 @@ KEYS_FRESH_SECONDS = 60.0
 """How long published keys are believed: one that user_api has withdrawn verifies nothing after this."""
 _KEYS_PAUSE_SECONDS = 1.0
 _CACHE_LIMIT = 10_000
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class RemoteSessions:
         client: httpx.AsyncClient,
         *,
         audience: str,
-        service_tokens: ServiceTokens,
+        service_tokens: ServiceTokenSigner,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Clock = utc_now,
     ) -> None:
@@ -57,6 +60,7 @@ class RemoteSessions:
         self._clock = clock
         self._verifier = SessionVerifier(audience, {})
         self._keys_fetched_at = float("-inf")
+        self._refused = False
         self._verified: dict[str, _Verified] = {}
         self._asking: dict[str, asyncio.Task[Caller]] = {}
 
@@ -150,12 +154,19 @@ class RemoteSessions:
         headers = {"Content-Type": "application/json", **self._service_tokens.header_for(USER_API)}
         try:
             response = await self._client.request(method, path, content=body, headers=headers)
+            self._tell_of_refusal(refused=response.status_code == HTTPStatus.UNAUTHORIZED)
             response.raise_for_status()
         except httpx.HTTPError:
             raise TransientError(
                 "unavailable", "Sign-in cannot be checked at the moment; try again.", retry_after_seconds=1
             ) from None
         return response.content
+
+    def _tell_of_refusal(self, *, refused: bool) -> None:
+        # Once, not at each request: callers learn only that sign-in cannot be checked.
+        if refused and not self._refused:
+            _log.error("user_api does not know the public key that belongs to this daemon's SERVICE_KEY")
+        self._refused = refused
 
 
 def _caller(answer: VerifiedSession, credential_id: UUID, *, key_digest: str | None = None) -> Caller:

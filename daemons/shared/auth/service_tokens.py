@@ -1,39 +1,32 @@
-"""Service tokens: short-lived proof that a call comes from another daemon of the same bank.
+"""Service tokens: short-lived proof of which daemon of the bank calls.
 
-Every daemon has `JWT_SECRET` and derives this key from it; it is another key, another algorithm and another
-type than the sessions', so neither can stand in for the other.
+Each calling daemon signs with a key of its own. A daemon that is called has the public keys of its callers
+only, so it cannot call in their names, and none of them can call in the name of another.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
-import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from daemons.contracts.errors import UnauthenticatedError
-from daemons.shared.auth.keys import derive
-from daemons.shared.auth.session_tokens import TIMES_UNCHECKED, check_times
+from daemons.shared.auth import signed_tokens
+from daemons.shared.auth.keys import key_id
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 
 SERVICE_TOKEN_HEADER = "Authorization"  # noqa: S105 - the name of a header
-_ALGORITHM = "HS256"
 _TYPE = "service+jwt"
 _LIFETIME = timedelta(seconds=60)
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "jti"]
 
 
-class ServiceTokens:
-    """Makes and checks the service tokens of one daemon, `name`.
+class ServiceTokenSigner:
+    """Makes the service tokens of one daemon, `name`."""
 
-    Tokens of the `previous` secret are still taken, so that daemons can be given a new one in turn.
-    """
-
-    def __init__(
-        self, secret: str, *, name: str, previous: str | None = None, clock: Clock = utc_now
-    ) -> None:
-        secrets = [secret] if previous is None else [secret, previous]
-        self._keys = [derive(one, "service-tokens") for one in secrets]
+    def __init__(self, name: str, key: Ed25519PrivateKey, *, clock: Clock = utc_now) -> None:
         self._name = name
+        self._key = key
         self._clock = clock
 
     def header_for(self, callee: str) -> dict[str, str]:
@@ -47,37 +40,47 @@ class ServiceTokens:
             "exp": now + _LIFETIME,
             "jti": str(new_id()),
         }
-        token = jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM, headers={"typ": _TYPE})
+        token = signed_tokens.sign(claims, self._key, typ=_TYPE)
         return {SERVICE_TOKEN_HEADER: f"Bearer {token}"}
+
+
+class ServiceTokenVerifier:
+    """Checks the tokens of those who call the daemon `name`.
+
+    `callers` has the public keys of each; a daemon has two while its key is being replaced.
+    """
+
+    def __init__(
+        self, name: str, callers: Mapping[str, Sequence[Ed25519PublicKey]], *, clock: Clock = utc_now
+    ) -> None:
+        self._name = name
+        self._keys = {key_id(key): (caller, key) for caller, keys in callers.items() for key in keys}
+        self._clock = clock
 
     def verify(self, header: str | None) -> str:
         """Return the calling daemon's name.
 
         Raises:
-            UnauthenticatedError: there is no token, or none meant for this daemon.
+            UnauthenticatedError: there is no token, or none of a known daemon that is meant for this one.
         """
         scheme, _, token = (header or "").partition(" ")
-        if scheme == "Bearer":
-            for key in self._keys:
-                claims = self._claims_of(token, key)
-                if claims is not None:
-                    return str(claims["iss"])
-        raise UnauthenticatedError(
-            "not_signed_in", "This route is for other daemons and needs a service token."
-        )
-
-    def _claims_of(self, token: str, key: bytes) -> dict[str, Any] | None:
+        known = self._keys.get(signed_tokens.named_key(token, typ=_TYPE) or "")
+        if scheme != "Bearer" or known is None:
+            raise _not_a_daemon()
+        caller, key = known
         try:
-            if jwt.get_unverified_header(token).get("typ") != _TYPE:
-                return None
-            claims: dict[str, Any] = jwt.decode(
+            signed_tokens.read(
                 token,
                 key,
-                algorithms=[_ALGORITHM],
                 audience=self._name,
-                options={"require": _REQUIRED_CLAIMS, **TIMES_UNCHECKED},
+                issuer=caller,
+                required=_REQUIRED_CLAIMS,
+                now=self._clock(),
             )
-            check_times(claims, self._clock())
-        except (jwt.InvalidTokenError, TypeError):
-            return None
-        return claims
+        except signed_tokens.InvalidTokenError:
+            raise _not_a_daemon() from None
+        return caller
+
+
+def _not_a_daemon() -> UnauthenticatedError:
+    return UnauthenticatedError("not_signed_in", "This route is for other daemons and needs a service token.")

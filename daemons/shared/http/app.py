@@ -8,7 +8,7 @@ from importlib.metadata import version
 import uvloop
 from aiohttp import web
 
-from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.service_tokens import ServiceTokenVerifier
 from daemons.shared.garbage import collect_less_often
 from daemons.shared.http import health
 from daemons.shared.http.boundary import boundary
@@ -27,9 +27,9 @@ def build_app(
     daemon: str,
     settings: DaemonSettings,
     *,
-    service_tokens: ServiceTokens,
     probes: Mapping[str, health.Probe],
     routes: Iterable[Iterable[Route]],
+    service_tokens: ServiceTokenVerifier | None = None,
     monotonic: Monotonic = time.monotonic,
 ) -> web.Application:
     """Make the application of one daemon: its routes behind guards, and the routes for its operators.
@@ -39,7 +39,8 @@ def build_app(
     app = web.Application(middlewares=[boundary], client_max_size=MAXIMUM_BODY_BYTES)
     declared: list[Route] = [route for group in routes for route in group]
     app[ROUTES_KEY] = declared
-    app[SERVICE_TOKENS_KEY] = service_tokens
+    # Without callers among the other daemons none is let in.
+    app[SERVICE_TOKENS_KEY] = service_tokens or ServiceTokenVerifier(daemon, {})
     app[health.PROBES_KEY] = probes
     register(
         app,

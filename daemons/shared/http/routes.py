@@ -16,7 +16,7 @@ from daemons.contracts.permissions import ADMINISTRATIVE, Permission, is_granted
 from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.auth.api_keys import api_key_in
 from daemons.shared.auth.callers import Authenticator, Caller
-from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokens
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
 from daemons.shared.http.origin import actor_of, address_of
 from daemons.shared.http.rates import RateLimits
@@ -25,7 +25,7 @@ from daemons.shared.http.requests import CALLER_KEY
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 AUTHENTICATOR_KEY = web.AppKey("authenticator", Authenticator)
-SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokens)
+SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokenVerifier)
 REFUSALS_KEY = web.AppKey("refusals", RefusalWitness)
 """Set by every daemon of ours; an application without an audit trail refuses unrecorded."""
 

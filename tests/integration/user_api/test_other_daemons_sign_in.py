@@ -8,9 +8,9 @@ import pytest
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.contracts.permissions import Permission, Role
 from daemons.shared.auth.remote_sessions import FRESH_SECONDS, KEYS_FRESH_SECONDS, RemoteSessions
-from daemons.shared.auth.service_tokens import ServiceTokens
 from tests.support.bank import PASSWORD as BANK_PASSWORD
 from tests.support.bank import Bank
+from tests.support.daemon_keys import calls_of
 from tests.support.user_api import SECRET, MovableClock, Person, UserApi, running_user_api
 from tests.support.waiting import eventually
 
@@ -29,7 +29,7 @@ class Seconds:
 
 
 def other_daemon(api: UserApi, monotonic: Seconds, **more: MovableClock) -> RemoteSessions:
-    tokens = ServiceTokens(SECRET, name="banking_api")
+    tokens = calls_of("banking_api")
     return RemoteSessions(
         api.http, audience="banking_api", service_tokens=tokens, monotonic=monotonic, **more
     )
@@ -133,12 +133,10 @@ async def test_a_new_key_is_picked_up_without_a_restart_and_a_withdrawn_one_drop
         sessions._client = api.http  # the same daemon, started anew at another port
         monotonic.now += FRESH_SECONDS
         new = await api.sign_in(old.email)
-        # The other daemon still has the old secret; user_api takes its service tokens meanwhile.
         assert await refusal(sessions, new) is None
         assert await refusal(sessions, old) is None
     async with running_user_api(mongo_uri, database_name, secret=NEW_SECRET) as api:
         sessions._client = api.http
-        sessions._service_tokens = ServiceTokens(NEW_SECRET, name="banking_api")
         monotonic.now += KEYS_FRESH_SECONDS
         assert await refusal(sessions, new) is None
         assert await refusal(sessions, old) == "not_signed_in"

@@ -8,17 +8,18 @@ import httpx
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from daemons.contracts.permissions import Permission, Role
 from daemons.shared.auth.callers import Caller
-from daemons.shared.auth.service_tokens import ServiceTokens
+from daemons.shared.auth.service_tokens import ServiceTokenSigner, ServiceTokenVerifier
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
 from daemons.shared.http.app import build_app
 from daemons.shared.http.requests import caller_of
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, Routes
 from daemons.shared.settings import DaemonSettings
 
-SECRET = "a secret of the tests, longer than thirty-two bytes"
+OTHER_DAEMON = Ed25519PrivateKey.generate()
 PEOPLE = UUID(int=7)
 BURST = 5
 routes = Routes("tests")
@@ -77,7 +78,6 @@ class Daemon:
     async def running(self) -> AsyncIterator["Daemon"]:
         settings = DaemonSettings(
             mongo_uri="m",
-            jwt_secret=SECRET,  # type: ignore[arg-type]  # pydantic makes the secret of it
             port=1,
             caller_requests_per_second=0.5,
             caller_requests_burst=BURST,
@@ -87,7 +87,7 @@ class Daemon:
         app = build_app(
             "tests",
             settings,
-            service_tokens=ServiceTokens(SECRET, name="tests"),
+            service_tokens=ServiceTokenVerifier("tests", {"other": [OTHER_DAEMON.public_key()]}),
             probes={},
             routes=[routes],
             monotonic=lambda: self.now,
@@ -175,7 +175,7 @@ async def test_who_is_nobody_is_counted_by_address(daemon: Daemon) -> None:
 
 
 async def test_operators_and_other_daemons_are_not_counted(daemon: Daemon) -> None:
-    header = ServiceTokens(SECRET, name="other").header_for("tests")
+    header = ServiceTokenSigner("other", OTHER_DAEMON).header_for("tests")
     await daemon.statuses(BURST + 1, "nobody")
     for _ in range(3 * BURST):
         assert (await daemon.http.get("/internal/x", headers=header)).status_code == 200

@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import OKPAlgorithm
 
-from daemons.shared.auth.keys import derive, session_signing_key
-from daemons.shared.auth.service_tokens import ServiceTokens
+from bankctl.local.service_keys import make_key
+from daemons.shared.auth.keys import key_id, read_private_key, session_signing_key
 from daemons.shared.clock import utc_now
+from tests.support.daemon_keys import PRIVATE_KEYS, calls_of
 from tests.support.user_api import SECRET, Person, UserApi
 
 KEY = session_signing_key(SECRET)
@@ -115,8 +116,8 @@ async def test_other_keys_and_algorithms_are_refused(user_api: UserApi) -> None:
     forged = {
         "unsigned": jwt.encode(claims, None, algorithm="none", headers=hmac_header),
         "public key as a secret": jwt.encode(claims, public, algorithm="HS256", headers=hmac_header),
-        "the services' key": jwt.encode(
-            claims, derive(SECRET, "service-tokens"), algorithm="HS256", headers=hmac_header
+        "a service's key": jwt.encode(
+            claims, read_private_key(PRIVATE_KEYS["notifier"]), algorithm="EdDSA", headers=header
         ),
         "a key of one's own": jwt.encode(
             claims, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers=header | jwk
@@ -159,23 +160,39 @@ async def test_a_session_token_counts_in_the_cookie_only(user_api: UserApi) -> N
 async def test_internal_routes_are_for_daemons_with_their_own_token(user_api: UserApi) -> None:
     person = await user_api.person()
     now = utc_now()
-    key = derive(SECRET, "service-tokens")
-    header, claims = {"typ": "service+jwt"}, {"iss": "x", "sub": "x", "aud": "user_api", "jti": "x"}
+    past, ahead = now - timedelta(hours=1), now + timedelta(seconds=20)
+    key = read_private_key(PRIVATE_KEYS["banking_api"])
+    header = {"typ": "service+jwt", "kid": key_id(key.public_key())}
+    claims = {"iss": "banking_api", "sub": "banking_api", "aud": "user_api", "jti": "x", "iat": now}
+    claims["exp"] = now + timedelta(seconds=60)
+
+    def signed(
+        changed: dict[str, Any], *, by: Any = key, algorithm: str | None = "EdDSA", **headers: str
+    ) -> str:
+        kept = {name: value for name, value in {**claims, **changed}.items() if value is not None}
+        return "Bearer " + jwt.encode(kept, by, algorithm=algorithm, headers={**header, **headers})
+
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     refused = [
         "",
         f"Bearer {person.token}",
-        ServiceTokens(SECRET + "x", name="banking_api").header_for("user_api")["Authorization"],
-        ServiceTokens(SECRET, name="banking_api").header_for("notifier")["Authorization"],
-        ServiceTokens(SECRET, name="x", clock=lambda: now - timedelta(hours=1)).header_for("user_api")[
-            "Authorization"
-        ],
-        "Bearer " + jwt.encode({**claims, "iat": now}, key, algorithm="HS256", headers=header),
-        "Bearer " + jwt.encode({**claims, "iat": now, "exp": now + timedelta(1)}, key, algorithm="HS256"),
-        "Bearer "
-        + jwt.encode(
-            {**claims, "iat": now, "exp": now + timedelta(1)}, None, algorithm="none", headers=header
-        ),
+        calls_of("banking_api", key=make_key()).header_for("user_api")["Authorization"],
+        calls_of("banking_api").header_for("notifier")["Authorization"],
+        calls_of("notifier", key=PRIVATE_KEYS["banking_api"]).header_for("user_api")["Authorization"],
+        calls_of("banking_api", clock=lambda: past).header_for("user_api")["Authorization"],
+        calls_of("banking_api", clock=lambda: ahead).header_for("user_api")["Authorization"],
+        signed({}).replace("Bearer", "Basic"),
+        signed({}, typ="session+jwt"),
+        signed({}, typ="JWT"),
+        signed({}, kid="unknown"),
+        signed({}, crit="exp"),
+        signed({}, by=None, algorithm="none"),
+        signed({}, by=public, algorithm="HS256"),
+        signed({}, by=KEY),
+        *(signed({claim: None}) for claim in claims),
     ]
+    answer = await user_api.http.get("/internal/keys", headers={"Authorization": signed({})})
+    assert answer.status_code == 200
     for method, path, body in INTERNAL:
         for authorization in refused:
             answer = await user_api.call(method, path, body, token=person.token, Authorization=authorization)
@@ -189,9 +206,7 @@ async def test_internal_routes_are_for_daemons_with_their_own_token(user_api: Us
 async def test_the_clock_of_a_daemon_may_differ_by_as_much_as_that_of_a_session(
     user_api: UserApi, ahead_seconds: int, status: int
 ) -> None:
-    calling = ServiceTokens(
-        SECRET, name="notifier", clock=lambda: utc_now() + timedelta(seconds=ahead_seconds)
-    )
+    calling = calls_of("notifier", clock=lambda: utc_now() + timedelta(seconds=ahead_seconds))
     answer = await user_api.http.get("/internal/keys", headers=calling.header_for("user_api"))
     assert answer.status_code == status
 

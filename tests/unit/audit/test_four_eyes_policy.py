@@ -3,6 +3,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
+from bankctl.local.service_keys import make_key
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
 
@@ -17,7 +18,7 @@ def test_the_policy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     for name, value in {
         "PORT": "1",
         "MONGO_URI": "mongodb://127.0.0.1:1",
-        "JWT_SECRET": "x" * 32,
+        "SERVICE_KEY": make_key(),
         "KAFKA_BROKER": "127.0.0.1:9",
         "USER_API_URL": "http://127.0.0.1:1",
         "FOUR_EYES_ACTIONS": "unfreeze, fund",

@@ -1,9 +1,12 @@
 """What the local stack tells its daemons of the servers that they are to use."""
 
+from bankctl.local.daemons import DAEMONS
 from bankctl.local.plan import environment
+from bankctl.local.service_keys import CALLING_DAEMONS, make_key, public_key_of
 from bankctl.local.settings import DEFAULT_PORTS, Settings
 
-SETTINGS = Settings(id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32)
+KEYS = {name: make_key() for name in CALLING_DAEMONS}
+SETTINGS = Settings(id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32, service_keys=KEYS)
 ACCOUNT = {"KAFKA_SECURITY": "sasl_ssl", "KAFKA_USERNAME": "bank", "KAFKA_PASSWORD": "quiet-heron"}
 
 
@@ -25,3 +28,16 @@ def test_the_stacks_own_kafka_has_no_accounts_whatever_the_environment_says() ->
         "KAFKA_USERNAME": "",
         "KAFKA_PASSWORD": "",
     }
+
+
+def test_each_daemon_is_given_its_own_secret_and_the_public_keys_of_its_callers() -> None:
+    given = {name: environment(SETTINGS, {"JWT_SECRET": "t" * 32}, name) for name in DAEMONS}
+    secrets = {*SETTINGS.service_keys.values(), "s" * 32, "t" * 32}
+
+    assert {name: secrets & set(environment.values()) for name, environment in given.items()} == {
+        "user_api": {"t" * 32},
+        "banking_api": {SETTINGS.service_keys["banking_api"]},
+        "notifier": {SETTINGS.service_keys["notifier"]},
+    }
+    for name in CALLING_DAEMONS:
+        assert given["user_api"][f"{name.upper()}_PUBLIC_KEYS"] == public_key_of(given[name]["SERVICE_KEY"])

@@ -52,7 +52,10 @@ def test_secrets_are_for_the_owner_alone_and_are_not_shown(layout: Layout) -> No
     assert stat.S_IMODE(layout.settings.stat().st_mode) == 0o600
     assert stat.S_IMODE(layout.root.stat().st_mode) == 0o700
     assert len(chosen.jwt_secret) >= 64
-    assert chosen.jwt_secret not in repr(chosen)
+    assert settings.load(layout) == chosen
+    assert len(set(chosen.service_keys.values())) == 2
+    secrets = (chosen.jwt_secret, *chosen.service_keys.values())
+    assert not [secret for secret in secrets if secret in repr(chosen)]
 
 
 def test_a_damaged_file_is_named_with_what_to_do(layout: Layout) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
+from bankctl.local.service_keys import make_key
 from daemons.shared.settings import KafkaSettings, PeerSettings, load_settings
 
 GOOD = {
     "MONGO_URI": "mongodb://127.0.0.1/?replicaSet=rs0",
-    "JWT_SECRET": "s" * 32,
+    "SERVICE_KEY": make_key(),
     "PORT": "8101",
     "KAFKA_BROKER": "kafka:9092",
     "USER_API_URL": "http://user_api:8000",

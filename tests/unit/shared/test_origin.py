@@ -39,4 +39,4 @@ def test_networks_are_read_or_refused() -> None:
     assert parse_networks("10.89.7.0/24, fd00::/64") == [ip_network("10.89.7.0/24"), ip_network("fd00::/64")]
     assert parse_networks("") == []
     with pytest.raises(ValidationError, match="gateway_networks"):
-        DaemonSettings(mongo_uri="m", jwt_secret="x" * 32, port=1, gateway_networks="10.89.7.1/24")  # type: ignore[arg-type]
+        DaemonSettings(mongo_uri="m", port=1, gateway_networks="10.89.7.1/24")  # type: ignore[arg-type]

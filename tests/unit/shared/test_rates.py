@@ -22,7 +22,7 @@ class MovableSeconds:
 
 
 def settings(**given_settings: float) -> DaemonSettings:
-    return DaemonSettings(mongo_uri="m", jwt_secret="x" * 32, port=1, **given_settings)  # type: ignore[arg-type]
+    return DaemonSettings(mongo_uri="m", port=1, **given_settings)  # type: ignore[arg-type]
 
 
 def test_a_burst_is_let_in_and_then_what_the_rate_says() -> None:

@@ -1,7 +1,12 @@
-import pytest
+from base64 import b64encode
 
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from bankctl.local.service_keys import make_key, public_key_of
 from daemons.contracts.permissions import Role
-from daemons.shared.settings import load_settings
+from daemons.shared.settings import PeerSettings, load_settings
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
 
 GOOD = {"MONGO_URI": "mongodb://127.0.0.1/?replicaSet=rs0", "JWT_SECRET": "s" * 32, "PORT": "8101"}
@@ -88,3 +93,39 @@ def test_operators_and_admins_need_a_second_factor_unless_told_otherwise(
 def test_the_shell_needs_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORT")
     assert load_settings(UserStoreSettings).mongo_database == "user_api"
+
+
+@pytest.mark.parametrize("fault", ["", "short", "c2hvcnQ=", "the public key", "another kind of key"])
+def test_a_service_key_that_is_none_is_refused_with_how_to_make_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    other_kind = generate_private_key(SECP256R1()).private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+    made = {
+        "the public key": public_key_of(make_key()),
+        "another kind of key": b64encode(other_kind).decode(),
+    }
+    for name, value in {"KAFKA_BROKER": "k:1", "USER_API_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SERVICE_KEY", made.get(fault, fault))
+    with pytest.raises(SystemExit):
+        load_settings(PeerSettings)
+    said = capsys.readouterr().err
+    assert "SERVICE_KEY" in said
+    assert "openssl genpkey -algorithm ed25519" in said
+    assert not fault or fault not in said
+
+
+@pytest.mark.parametrize("wrong", ["short", "a private key", "a public key and something else"])
+def test_public_keys_that_are_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    private = make_key()
+    made = {"a private key": private, "a public key and something else": f"{public_key_of(private)},x"}
+    monkeypatch.setenv("NOTIFIER_PUBLIC_KEYS", made.get(wrong, wrong))
+    with pytest.raises(SystemExit):
+        load_settings(UserApiSettings)
+    said = capsys.readouterr().err
+    assert "NOTIFIER_PUBLIC_KEYS" in said
+    assert private not in said

@@ -1,0 +1,27 @@
+"""What the daemons of the tests prove themselves with: key pairs that are made anew for each run."""
+
+from bankctl.local.service_keys import CALLING_DAEMONS, make_key, public_key_of
+from daemons.shared.auth.keys import read_private_key
+from daemons.shared.auth.service_tokens import ServiceTokenSigner
+from daemons.shared.clock import Clock, utc_now
+
+PRIVATE_KEYS = {name: make_key() for name in CALLING_DAEMONS}
+PUBLIC_KEYS = {f"{name}_public_keys": public_key_of(key) for name, key in PRIVATE_KEYS.items()}
+"""The settings by which user_api knows them."""
+
+
+def secret_settings(daemon: str, jwt_secret: str) -> dict[str, str]:
+    """Return the settings that hold a daemon's secrets and the keys it verifies with."""
+    if daemon in PRIVATE_KEYS:
+        return {"service_key": PRIVATE_KEYS[daemon]}
+    return {"jwt_secret": jwt_secret, **PUBLIC_KEYS}
+
+
+def secret_variables(daemon: str, jwt_secret: str) -> dict[str, str]:
+    """Return the same as environment variables."""
+    return {name.upper(): value for name, value in secret_settings(daemon, jwt_secret).items()}
+
+
+def calls_of(daemon: str, *, key: str | None = None, clock: Clock = utc_now) -> ServiceTokenSigner:
+    """Return what signs the calls of a daemon, with its own key unless another is given."""
+    return ServiceTokenSigner(daemon, read_private_key(key or PRIVATE_KEYS[daemon]), clock=clock)
