@@ -136,7 +136,8 @@ def fund(
       bankctl admin fund 4000000006 100.00 --reference "cash deposit"
 
     If its outcome is not known (exit 9), `bankctl transactions retry` settles it without crediting twice.
-    Where the bank asks for a second person it waits for `bankctl admin approvals`, and exits 0.
+    Nobody credits an account of their own. Beyond what one person may credit alone in a day it waits for
+    `bankctl admin approvals`, and exits 0.
     """
     number, sum_paid = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
@@ -239,13 +240,12 @@ def set_role(
     *,
     reason: Reason,
 ) -> None:
-    """Give a user another role (administrators); their sessions end.
+    """Give a user another role (administrators); their sessions and API keys end.
 
     Examples:
       bankctl admin set-role bob@example.com support --reason "joined the desk"
 
-    Where the bank asks for a second person to make an admin it waits for `bankctl admin approvals`, and
-    exits 0.
+    Where the bank asks for a second person it waits for `bankctl admin approvals`, and exits 0.
     """
     with open_bank() as bank:
         answer = bank.users.set_role(_user_id(bank, user), role=role, reason=reason)
@@ -257,14 +257,19 @@ def set_role(
 
 @app.command()
 def lock(user: User, *, reason: Reason) -> None:
-    """Lock a user out (administrators); their sessions end.
+    """Lock a user out (administrators); their sessions and API keys end.
 
     Examples:
       bankctl admin lock bob@example.com --reason "lost laptop"
+
+    One of the staff is locked by two where the bank asks for that: it waits for `bankctl admin approvals`,
+    and exits 0.
     """
     with open_bank() as bank:
-        found = bank.users.set_locked(_user_id(bank, user), locked=True, reason=reason)
-        emit(found, columns=_USER_COLUMNS)
+        answer = bank.users.set_locked(_user_id(bank, user), locked=True, reason=reason)
+    if approvals.shows_waiting(answer):
+        return
+    emit(answer, columns=_USER_COLUMNS)
     messages.success(f"{user} is locked out")
 
 
@@ -274,10 +279,15 @@ def unlock(user: User, *, reason: Reason) -> None:
 
     Examples:
       bankctl admin unlock bob@example.com --reason "laptop found"
+
+    One of the staff is let in again by two where the bank asks for that: it waits for `bankctl admin
+    approvals`, and exits 0.
     """
     with open_bank() as bank:
-        found = bank.users.set_locked(_user_id(bank, user), locked=False, reason=reason)
-        emit(found, columns=_USER_COLUMNS)
+        answer = bank.users.set_locked(_user_id(bank, user), locked=False, reason=reason)
+    if approvals.shows_waiting(answer):
+        return
+    emit(answer, columns=_USER_COLUMNS)
     messages.success(f"{user} may log in again")
 
 

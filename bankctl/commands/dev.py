@@ -104,7 +104,8 @@ def up(
       MONGO_URI=mongodb://127.0.0.1:27017/?replicaSet=rs0 bankctl dev up
 
     MONGO_URI and KAFKA_BROKER in the environment are used instead of starting MongoDB or Kafka. The first
-    start fetches Kafka (45 MB). Afterwards the profile named like the stack talks to this bank.
+    start fetches Kafka (45 MB). Afterwards the profile named like the stack talks to this bank. What waits
+    for a second person there: FOUR_EYES_ACTIONS (or none), FOUR_EYES_FUND_LIMITS; see docs/local-stack.md.
     """
     local = Stack.load(stack)
     wishes = Wishes(SERVERS if servers_only else ALL_PARTS, ports, _numbers(port or []))
@@ -116,6 +117,8 @@ def up(
         messages.note(f"these profiles talk to the new port from now on: {', '.join(moved)}")
     status_now = local.status()
     _show(status_now)
+    if started.changed and not servers_only:
+        messages.note(_two_people(stack))
     if started.changed:
         messages.success(f"the bank serves at {started.url} after {started.seconds:.1f} s")
     else:
@@ -272,6 +275,14 @@ def _show(found: StackStatus) -> None:
         emit(document)
     else:
         emit(document["parts"], columns=_PART_COLUMNS, title=f"{found.name}  {found.url or ''}".strip())
+
+
+def _two_people(stack: str) -> str:
+    return (
+        "roles, locks of staff, unfreezing, and funding beyond a daily limit wait for a second person; to "
+        f"try it alone, be two: `bankctl dev create-operator{_option(stack)}` again, `bankctl config copy "
+        f"{stack} second`, `bankctl login --profile second`, and approve with `--profile second`"
+    )
 
 
 def _numbers(given: Sequence[str]) -> dict[str, int]:

@@ -1,12 +1,13 @@
 """auth token create, list, revoke."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from bankctl.client.bank import open_bank
-from bankctl.errors import usage_error
-from bankctl.prompts import read_password
+from bankctl.errors import CliError, usage_error
+from bankctl.prompts import read_code, read_password
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
@@ -42,13 +43,21 @@ def create(
     Scopes are permissions of your role: use_own_accounts; for staff also read_any_account, read_users,
     read_events, read_dead_letters, prove_ledger, freeze_accounts, fund_accounts, adjust_accounts,
     manage_any_account, replay_dead_letters, manage_users. A key never does more than you may at the time.
-    Put it into BANKCTL_TOKEN, not into an option, which others can see.
+    Put it into BANKCTL_TOKEN, not into an option, which others can see. With a second factor a fresh code is
+    asked for too; with --password-stdin it is the second line. All your keys end when you change your
+    password or end all your sessions, and when your role changes.
     """
     if not scope:
         raise usage_error("say what the key may do", hint="--scope use_own_accounts", code="scope_needed")
     with open_bank() as bank:
         password = read_password(from_stdin=password_stdin)
-        made = bank.auth.create_key(password=password, name=name, scopes=scope, days=days)
+        make = partial(bank.auth.create_key, password=password, name=name, scopes=scope, days=days)
+        try:
+            made = make()
+        except CliError as error:
+            if error.code != "totp_required":
+                raise
+            made = make(code=read_code(from_stdin=password_stdin))
     emit(
         {"token": made["token"], **made["key"]},
         columns=["token", "id", "name", "scopes", "expires_at"],

@@ -17,6 +17,7 @@ def daemon_environment(
     mongo_uri: str,
     kafka: Mapping[str, str],
     secrets: Mapping[str, str],
+    policy: Mapping[str, str],
 ) -> dict[str, str]:
     """All a daemon needs to run, as environment variables."""
     return {
@@ -26,6 +27,7 @@ def daemon_environment(
         "MONGO_DATABASE": daemon,
         **kafka,
         **secrets,
+        **policy,
         # A bank on one's own machine is for trying out; production asks its staff for a second factor.
         "TOTP_REQUIRED_ROLES": os.environ.get("TOTP_REQUIRED_ROLES", ""),
         "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",

@@ -17,6 +17,8 @@ SERVERS = ("mongod", "kafka", "gateway")
 ALL_PARTS = (*SERVERS, *DAEMONS)
 # What the environment gives instead of a part of our own.
 INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
+POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_FUND_LIMITS")
+"""What waits for a second person; without them as the daemons have it by default."""
 _WITHOUT_ACCOUNT: Mapping[str, str] = {
     "KAFKA_SECURITY": "plaintext",
     "KAFKA_MECHANISM": "SCRAM-SHA-512",
@@ -34,6 +36,7 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
         mongo_uri=external.get("MONGO_URI") or uri(settings.ports["mongod"]),
         kafka=_kafka_environment(settings, external),
         secrets=_secrets(settings, external, daemon),
+        policy={name: external[name] for name in POLICY_VARIABLES if name in external},
     )
 
 

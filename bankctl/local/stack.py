@@ -12,7 +12,7 @@ from bankctl.local import settings as stack_settings
 from bankctl.local.gateway import gateway_url
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health
-from bankctl.local.plan import ALL_PARTS, environment
+from bankctl.local.plan import ALL_PARTS, POLICY_VARIABLES, environment
 from bankctl.local.progress import Progress, Silence
 from bankctl.local.settings import PortChoice, Settings
 from bankctl.local.state import Intent, StackState
@@ -21,6 +21,7 @@ from bankctl.local.status import StackStatus, look, orphans
 EXTERNAL_VARIABLES = (
     *("MONGO_URI", "KAFKA_BROKER", "JWT_SECRET"),
     *("KAFKA_SECURITY", "KAFKA_MECHANISM", "KAFKA_USERNAME", "KAFKA_PASSWORD"),
+    *POLICY_VARIABLES,
 )
 
 
@@ -190,7 +191,7 @@ class Stack:
         same_servers = intent is not None and dict(intent.external) == dict(external)
         if wanted != kept or not (same_parts and same_servers):
             raise CliError(
-                f"the stack '{self.name}' runs with other parts, ports, MONGO_URI, KAFKA_BROKER or secret",
+                f"the stack '{self.name}' runs with other parts, ports, servers, secret or policy",
                 exit_status=ExitStatus.CONFLICT,
                 hint=f"stop it first: {control.command(self.layout, 'down')}",
                 code="stack_differs",

@@ -39,6 +39,7 @@ from daemons.banking_api.storage.just_committed import JustCommitted
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
+from daemons.banking_api.storage.mongo_fundings_alone import MongoFundingsAlone
 from daemons.banking_api.storage.mongo_journal import MongoJournal
 from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
 from daemons.banking_api.storage.schema import ensure_bank_id, ensure_schema
@@ -82,7 +83,7 @@ def build(settings: BankingSettings) -> web.Application:
     directory = UserDirectory(user_api, service_tokens)
     audit = MongoAuditTrail(database, chain=DAEMON)
     approval_store = MongoApprovals(database)
-    approvals = Approvals(client, approval_store, audit, clock=utc_now)
+    approvals = Approvals(client, approval_store, audit, standings=directory.standings, clock=utc_now)
 
     app = build_app(
         DAEMON,
@@ -132,7 +133,13 @@ def build(settings: BankingSettings) -> web.Application:
 
             # Last in, first out: the engine settles what waits while relay and producer still run.
             ledger_store, engine = await stack.enter_async_context(
-                running_ledger(client, database, outbox, committed, witness=BookingWitness(audit, approvals))
+                running_ledger(
+                    client,
+                    database,
+                    outbox,
+                    committed,
+                    witness=BookingWitness(audit, approvals, MongoFundingsAlone(database)),
+                )
             )
             app[ACCOUNTS_KEY] = Accounts(
                 account_store,

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from daemons.contracts.permissions import Permission, Role
-from daemons.contracts.wire import UuidText, WireModel
+from daemons.contracts.wire import Instant, UuidText, WireModel
 
 
 class VerifySession(WireModel):
@@ -55,3 +55,18 @@ class FetchedUsers(WireModel):
     """The users found; ids that are unknown are simply missing."""
 
     users: list[UserSummary]
+
+
+class UserStanding(WireModel):
+    """What a request for approval needs to know of who made it."""
+
+    id: UuidText
+    role: Annotated[Role, Field(strict=False)]
+    locked: bool
+    rights_lost_at: Instant | None
+
+
+class FetchedStandings(WireModel):
+    """How the users stand now; ids that are unknown are simply missing."""
+
+    users: list[UserStanding]

@@ -24,9 +24,11 @@ from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
 from daemons.user_api.handlers import api_keys, auth, internal, second_factor, users
 from daemons.user_api.handlers.parts import PARTS_KEY
-from daemons.user_api.services.change_role import grant_approved
+from daemons.user_api.services.change_role import give_approved_role
+from daemons.user_api.services.lock_user import lock_approved
 from daemons.user_api.services.own_sessions import OwnSessions
 from daemons.user_api.services.parts import Parts
+from daemons.user_api.services.requesters import Requesters
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
@@ -55,8 +57,10 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
     database = client[settings.mongo_database]
     audit = MongoAuditTrail(database, chain=NAME)
     approval_store = MongoApprovals(database)
+    users_store = MongoUsers(client, database)
+    requesters = Requesters(users_store)
     parts = Parts(
-        users=MongoUsers(client, database),
+        users=users_store,
         sessions=MongoSessions(client, database),
         refresh_tokens=MongoRefreshTokens(database),
         refresh_keys=[derive(one, "refresh-tokens") for one in settings.secrets],
@@ -65,7 +69,14 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         common_passwords=common_passwords(),
         limits=settings.session_limits,
         audit=audit,
-        approvals=Approvals(client, approval_store, audit, clock=clock),
+        approvals=Approvals(
+            client,
+            approval_store,
+            audit,
+            standings=requesters.standings,
+            hold_requester=requesters.hold,
+            clock=clock,
+        ),
         four_eyes=settings,
         attempts=MongoAttempts(database),
         attempts_key=derive(secret, "sign-in-attempts"),
@@ -108,7 +119,13 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
             *staff_routes,
         ],
     )
-    parts.approvals.carry_out_by({GuardedAct.GRANT_ADMIN: partial(grant_approved, parts)})
+    parts.approvals.carry_out_by(
+        {
+            GuardedAct.CHANGE_ROLE: partial(give_approved_role, parts),
+            GuardedAct.LOCK_STAFF: partial(lock_approved, parts),
+            GuardedAct.UNLOCK_STAFF: partial(lock_approved, parts),
+        }
+    )
     app[PARTS_KEY] = parts
     app[AUDIT_KEY] = audit
     app[REFUSALS_KEY] = RefusalWitness(audit, clock=clock)

@@ -18,8 +18,8 @@ from tests.support.whole_bank import running_whole_bank
 _HEAD = """# Who is let in where
 
 Asked of the real daemons by `python -m tests.evidence.caller_matrix > docs/caller-matrix.md`; a test asks
-again and fails when the table of permissions (`daemons/contracts/permissions.py`) or this page says something
-else.
+again and fails when the list that is written by hand (`tests/support/may_call.py`) or this page says
+something else.
 
 Each cell is the status of a well-formed request. 401 and 403 are the guards' refusals; a star marks one that
 comes from the handler (a wrong password, a wrong code). Other 4xx mean that the caller was let in, and the

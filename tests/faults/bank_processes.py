@@ -170,6 +170,7 @@ class FaultBank:
             "ACCESS_TOKEN_MINUTES": "15",
             # The operator here is a program.
             "TOTP_REQUIRED_ROLES": "",
+            "FOUR_EYES_ACTIONS": "none",
         }
         if kind != "user_api":
             environment["USER_API_URL"] = self.user_api

@@ -1,4 +1,4 @@
-"""Every route answers every kind of caller as the table of permissions says (docs/caller-matrix.md)."""
+"""Every route answers every kind of caller as the written list says (docs/caller-matrix.md)."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.evidence.caller_matrix import as_markdown
 from tests.support.callers import KINDS, Callers, routes, verdict_of
+from tests.support.may_call import MAY_CALL
 from tests.support.whole_bank import running_whole_bank
 
 # Routes on something of the owner's: to another user they answer as if it did not exist.
@@ -30,12 +31,16 @@ async def answers(mongo_uri: str) -> AsyncIterator[dict[tuple[str, str, str], tu
 Answers = dict[tuple[str, str, str], tuple[int, str]]
 
 
-async def test_every_route_lets_in_whom_the_permissions_say_and_nobody_else(answers: Answers) -> None:
+def test_the_list_has_every_route_and_no_other() -> None:
+    assert set(MAY_CALL) == {f"{route.method} {route.path}" for _, route in routes()}
+
+
+async def test_every_route_lets_in_whom_the_list_says_and_nobody_else(answers: Answers) -> None:
     wrong = []
     for _, route in routes():
         for kind in KINDS:
             status, code = answers[route.method, route.path, kind.name]
-            found, expected = verdict_of(status, code), kind.expected(route.permission)
+            found, expected = verdict_of(status, code), kind.expected(route)
             # Without a refresh token there is nobody to go on, whoever else the caller is.
             refused = (route.path, code) == ("/auth/refresh", "not_signed_in")
             if status >= 500 or (found != expected and not refused):

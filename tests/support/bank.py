@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from daemons.banking_api import app as banking_app
 from daemons.banking_api.settings import BankingSettings
+from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
 from daemons.user_api.settings import UserApiSettings
@@ -154,21 +155,20 @@ async def running_bank(
 ) -> AsyncIterator[Bank]:
     """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
     suffix = suffix or uuid4().hex[:8]
-    common: dict[str, Any] = {"mongo_uri": mongo_uri, "port": 1}
+    # Most tests are about something else than who else has to agree.
+    common: dict[str, Any] = {"mongo_uri": mongo_uri, "port": 1, "four_eyes_actions": NO_ACTS}
     secrets: dict[str, Any] = secret_settings("user_api", secret_of(suffix))
     peer: dict[str, Any] = secret_settings("banking_api", "")
     async with AsyncExitStack() as stack:
         user_settings = UserApiSettings(
-            mongo_database=f"users_{suffix}", totp_required_roles="", **common, **secrets, **(users or {})
+            mongo_database=f"users_{suffix}", totp_required_roles="", **{**common, **secrets, **(users or {})}
         )
         user_api = await _serve(stack, user_app.build(user_settings))
         settings = BankingSettings(
             mongo_database=f"ledger_{suffix}",
             kafka_broker=kafka_broker,
             user_api_url=user_api,
-            **common,
-            **peer,
-            **(banking or {}),
+            **{**common, **peer, **(banking or {})},
         )
         banking_api = await _serve(stack, banking_app.build(settings))
         client = await stack.enter_async_context(connect(mongo_uri, daemon="tests"))

@@ -35,8 +35,8 @@ class Chain:
 
 async def ledger_chain(bank: Bank) -> Chain:
     """That of accounts and money, which fundings make longer."""
-    olga = await bank.person("Olga", "operator")
-    account = await olga.open_account()
+    olga, alice = await bank.person("Olga", "operator"), await bank.person()
+    account = await alice.open_account()
     return Chain(
         bank.ledger, lambda: olga.fund(account, "1.00"), lambda rest: olga.get(f"/audit/ledger{rest}")
     )

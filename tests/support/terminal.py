@@ -93,11 +93,11 @@ class Running:
 class Terminal:
     """Runs commands with a BANKCTL_HOME of its own, without a terminal and without options from outside."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         # Its commands are a script's, which agrees beforehand to what it does.
-        self._environment = {**inherited, "BANKCTL_HOME": str(home), "BANKCTL_YES": "1"}
+        self._environment = {**inherited, "BANKCTL_HOME": str(home), "BANKCTL_YES": "1", **environment}
 
     async def attempt(self, *arguments: str, stdin: str = "") -> Outcome:
         """Run a command to its end, however it ends."""

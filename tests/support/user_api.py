@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import jwt
 import pymongo
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
+from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.audit.record import SHELL
 from daemons.shared.auth.session_tokens import REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import utc_now
@@ -48,9 +50,15 @@ class Person:
     id: str
     email: str
     password: str
-    session_id: str
+    session: str
+    """The public name of the session."""
     token: str
     refresh_token: str = ""
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session, which is in its tokens alone."""
+        return str(jwt.decode(self.token, options={"verify_signature": False})["sid"])
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
         return await self.api.call(method, path, body, token=self.token, **headers)
@@ -157,8 +165,13 @@ async def running_user_api(
     **settings: Any,
 ) -> AsyncIterator[UserApi]:
     """Run the daemon in this process."""
-    # Staff of most tests sign in by password alone.
-    settings = {"totp_required_roles": "", **secret_settings("user_api", secret), **settings}
+    # Staff of most tests sign in by password alone, and act alone.
+    settings = {
+        "totp_required_roles": "",
+        "four_eyes_actions": NO_ACTS,
+        **secret_settings("user_api", secret),
+        **settings,
+    }
     given = UserApiSettings(mongo_uri=mongo_uri, mongo_database=database_name, port=1, **settings)
     app = build(given, clock=clock or MovableClock())
     async with TestServer(app) as server:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from daemons.contracts.errors import ConflictError, NotFoundError
+from daemons.contracts.errors import ConflictError, ForbiddenError, NotFoundError
 
 
 class AccountType(StrEnum):
@@ -87,6 +87,18 @@ def close(account: Account, reason: str | None) -> Account:
             "account_not_empty", f"Account {account.id} still holds money; transfer it away first."
         )
     return replace(account, status=AccountStatus.CLOSED, status_reason=reason)
+
+
+def check_not_own(account: Account, user_id: UUID | None) -> None:
+    """Go on only if the account is somebody else's: staff use no power of theirs on an account of their own.
+
+    Raises:
+        ForbiddenError: `own_account`.
+    """
+    if account.owner == user_id:
+        raise ForbiddenError(
+            "own_account", f"Account {account.id} is your own; somebody else must act on it."
+        )
 
 
 def account_not_found(account_id: str) -> NotFoundError:

@@ -33,10 +33,14 @@ class TransactionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookingAct:
-    """Who books by hand, and whose request it was if that took two: what the audit tells of it."""
+    """Who books by hand, and whose request it was if that took two: what the audit tells of it.
+
+    `alone_limit_minor` is what the actor may fund alone within a day; None where that is not bounded.
+    """
 
     actor: Actor
     approval: Approval | None = None
+    alone_limit_minor: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Money: an integer of minor units and an ISO 4217 code. Never a float."""
 
 import re
+from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
@@ -86,6 +87,11 @@ def _parse_minor(amount: str, currency: str, *, field: str) -> int:
     if minor > LARGEST_MINOR:
         raise _refused(field, f"is more than the largest amount, {format_minor(LARGEST_MINOR, currency)}")
     return minor
+
+
+def whole_minor(amount: Decimal, currency: str) -> int:
+    """Return a policy's amount of major units in minor ones; what the currency cannot express is left out."""
+    return int(amount.scaleb(exponent_of(currency) or 0))
 
 
 def format_minor(minor: int, currency: str) -> str:

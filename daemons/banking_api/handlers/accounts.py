@@ -156,7 +156,7 @@ async def unfreeze_account(request: web.Request) -> web.Response:
     account_id = request.match_info["id"]
     done = await request.app[SECOND_PERSON_KEY].unfreeze(actor_of(request), account_id, body.reason)
     if isinstance(done, Approval):
-        return waiting_response(request, done, area=APPROVALS_AREA)
+        return await waiting_response(request, done, area=APPROVALS_AREA)
     return json_response(account_view(done))
 
 
@@ -215,7 +215,7 @@ async def fund_account(request: web.Request) -> web.Response:
         idempotency_key=key,
     )
     if isinstance(done, Approval):
-        return waiting_response(request, done, area=APPROVALS_AREA)
+        return await waiting_response(request, done, area=APPROVALS_AREA)
     return settled_response(done)
 
 
@@ -242,5 +242,5 @@ async def adjust_account(request: web.Request) -> web.Response:
     )
     done = await request.app[SECOND_PERSON_KEY].adjust(actor_of(request), adjustment, idempotency_key=key)
     if isinstance(done, Approval):
-        return waiting_response(request, done, area=APPROVALS_AREA)
+        return await waiting_response(request, done, area=APPROVALS_AREA)
     return settled_response(done)

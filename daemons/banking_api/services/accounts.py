@@ -15,7 +15,7 @@ from daemons.banking_api.storage.journal_documents import AccountChange
 from daemons.banking_api.storage.mongo_accounts import Change, MongoAccounts, Tell
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
-from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.approval import Approval, approval_outdated
 from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
 
@@ -97,7 +97,11 @@ class Accounts:
     async def freeze(self, actor: Actor, account_id: str, reason: str) -> Account:
         """Stop all money on an account; the route asks for the permission."""
         return await self._change(
-            actor, "freeze", account_id, change=lambda account: rules.freeze(account, reason), reason=reason
+            actor,
+            "freeze",
+            account_id,
+            change=lambda account: rules.freeze(_not_own(account, actor), reason),
+            reason=reason,
         )
 
     async def unfreeze(
@@ -106,27 +110,35 @@ class Accounts:
         """Let money move again; the route asks for the permission.
 
         With an approval, which the actor has given, it is marked as carried out in the same transaction.
+
+        Raises:
+            ForbiddenError: `own_account`.
+            ConflictError: it is not frozen, or has changed since the approval was asked for.
         """
+
+        def change(account: Account) -> Account:
+            # Frozen anew, or corrected meanwhile: the request was about an account that is no more.
+            if approval is not None and approval.parameters["sequence"] != account.sequence:
+                raise approval_outdated(f"Account {account.id}")
+            return rules.unfreeze(_not_own(account, actor), reason)
+
         return await self._change(
-            actor,
-            "unfreeze",
-            account_id,
-            change=lambda account: rules.unfreeze(account, reason),
-            reason=reason,
-            approval=approval,
+            actor, "unfreeze", account_id, change=change, reason=reason, approval=approval
         )
 
-    async def check_unfreezable(self, account_id: str, reason: str) -> None:
-        """Go on only if the account could be unfrozen now.
+    async def check_unfreezable(self, actor: Actor, account_id: str, reason: str) -> Account:
+        """Return the account if it could be unfrozen now.
 
         Raises:
             NotFoundError: there is no such account.
+            ForbiddenError: `own_account`.
             ConflictError: it is not frozen.
         """
         account = await self._store.find(account_id, owner=None)
         if account is None:
             raise account_not_found(account_id)
-        rules.unfreeze(account, reason)
+        rules.unfreeze(_not_own(account, actor), reason)
+        return account
 
     async def change_type(
         self, caller: Caller, actor: Actor, account_id: str, new_type: AccountType
@@ -190,6 +202,11 @@ class Accounts:
         return lambda account: tell_of_account(
             account, change=change, reason=reason, by=by, event_id=event_id, at=at
         )
+
+
+def _not_own(account: Account, actor: Actor) -> Account:
+    rules.check_not_own(account, actor.user_id)
+    return account
 
 
 def _scope(caller: Caller, permission: Permission) -> UUID | None:

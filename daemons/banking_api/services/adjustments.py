@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from daemons.banking_api.domain.account import account_not_found
+from daemons.banking_api.domain.account import account_not_found, check_not_own
 from daemons.banking_api.domain.decision import decide_group, find_failure
 from daemons.banking_api.domain.journal import (
     BookingAct,
@@ -90,10 +90,10 @@ class Adjustments:
 
         Raises:
             NotFoundError: there is no such account, or no such transaction to correct.
+            ForbiddenError: `own_account`.
             RejectedError: a rule refuses, or what is corrected moved nothing on this account.
         """
-        if await self._accounts.find(adjustment.account_id, owner=None) is None:
-            raise account_not_found(adjustment.account_id)
+        await self._check_not_own(adjustment.account_id, initiator)
         if adjustment.corrects is not None:
             await self._check_corrected(adjustment.corrects, adjustment.account_id)
         await self._accounts.ensure_adjustment_account(adjustment.money.currency)
@@ -109,12 +109,14 @@ class Adjustments:
         It is a group of its own: a request that is decided at the same moment refuses this command only.
 
         Raises:
+            ForbiddenError: `own_account`, the actor's.
             ConflictError: the request was decided meanwhile; nothing was booked.
             RejectedError: a rule refuses; the attempt is kept and the request decided.
         """
         if approval.idempotency_key is None:
             raise ValueError("a request to adjust has an idempotency key")
         adjustment = Adjustment.from_parameters(approval.target_id, approval.parameters)
+        await self._check_not_own(adjustment.account_id, actor.user_id)
         await self._accounts.ensure_adjustment_account(adjustment.money.currency)
         command = _command(
             adjustment,
@@ -142,6 +144,12 @@ class Adjustments:
         if transaction.failure is not None:
             raise refusal(transaction.failure, transaction.id)
         return Settled(transaction, replayed=True)
+
+    async def _check_not_own(self, account_id: str, user_id: UUID | None) -> None:
+        account = await self._accounts.find(account_id, owner=None)
+        if account is None:
+            raise account_not_found(account_id)
+        check_not_own(account, user_id)
 
     async def _check_corrected(self, transaction_id: UUID, account_id: str) -> None:
         corrected = await self._journal.find(transaction_id, visible_to=None)

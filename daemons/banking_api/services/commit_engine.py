@@ -88,6 +88,18 @@ class CommitEngine:
         # Cancelling this wait cancels the answer only; the commit is a task of its own.
         return await self.enqueue(command)
 
+    async def post_alone(self, command: PostingCommand) -> Outcome:
+        """Post the command as a group of its own: what refuses it as an act refuses nothing beside it.
+
+        Raises:
+            BankError: as `post`, and what the witness of acts raises; nothing was written then.
+        """
+        [outcome] = await self._ledger.post(lambda: [command], self._decide)
+        posted = [] if outcome.replayed or outcome.key_reused else [outcome.transaction]
+        self._count(posted)
+        self._committed(posted)
+        return outcome
+
     def enqueue(self, command: PostingCommand, batch: Batch | None = None) -> asyncio.Future[Outcome]:
         """Let the command wait for its group, behind all that came before; see `post`.
 

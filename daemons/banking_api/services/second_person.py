@@ -1,13 +1,15 @@
 """Acts for which the policy may ask for a second person: unfreezing, funding, adjusting (docs/adr/0010)."""
 
-from decimal import Decimal
+from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from daemons.banking_api.domain.account import Account
-from daemons.banking_api.domain.money import Money, format_minor, parse_money
+from daemons.banking_api.domain.money import Money, format_minor, parse_money, whole_minor
 from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.adjustments import Adjustment, Adjustments
 from daemons.banking_api.services.transfers import Settled, Transfers
+from daemons.banking_api.storage.mongo_fundings_alone import BeyondAloneLimitError
 from daemons.contracts.errors import ConflictError
 from daemons.shared.approvals.approval import Approval, ApprovalStatus
 from daemons.shared.approvals.approvals import Approvals
@@ -50,9 +52,13 @@ class SecondPerson:
         """
         if not self._policy.needs_second_person(GuardedAct.UNFREEZE):
             return await self._accounts.unfreeze(actor, account_id, reason)
-        await self._accounts.check_unfreezable(account_id, reason)
+        account = await self._accounts.check_unfreezable(actor, account_id, reason)
         return await self._approvals.request(
-            actor, GuardedAct.UNFREEZE, target=(_ACCOUNT, account_id), reason=reason, parameters={}
+            actor,
+            GuardedAct.UNFREEZE,
+            target=(_ACCOUNT, account_id),
+            reason=reason,
+            parameters={"frozen_because": account.status_reason, "sequence": account.sequence},
         )
 
     async def fund(
@@ -60,22 +66,33 @@ class SecondPerson:
     ) -> Settled | Approval:
         """Fund an account, or return the request that waits for a second person.
 
-        The same key again returns the same request, and once that was approved its transaction.
+        What one person may fund alone is counted where it is booked, in the same transaction. The same key
+        again returns the same request, and once that was approved its transaction.
 
         Raises:
             NotFoundError: there is no such account.
+            ForbiddenError: `own_account`.
             RejectedError: a rule refuses, or the key was used for another request.
         """
-        amount = Decimal(format_minor(money.minor, money.currency))
-        if self._policy.needs_second_person(GuardedAct.FUND, amount=amount):
-            request = await self._request_funding(
-                actor, account_id, money, reference=reference, key=idempotency_key
-            )
-            if self._approvals.status(request) is not ApprovalStatus.APPROVED:
-                return request
-        return await self._transfers.fund_account(
-            actor, account_id, money, reference=reference, idempotency_key=idempotency_key
+        fund = partial(
+            self._transfers.fund_account,
+            actor,
+            account_id,
+            money,
+            reference=reference,
+            idempotency_key=idempotency_key,
         )
+        limit = self._policy.fund_limit(money.currency)
+        if limit is None:
+            return await fund()
+        limit_minor = whole_minor(limit, money.currency)
+        if money.minor <= limit_minor and not await self._is_requested(actor, idempotency_key):
+            with suppress(BeyondAloneLimitError):
+                return await fund(alone_limit_minor=limit_minor)
+        request = await self._request_funding(
+            actor, account_id, money, reference=reference, key=idempotency_key
+        )
+        return await fund() if request.stored_status is ApprovalStatus.APPROVED else request
 
     async def adjust(
         self, actor: Actor, adjustment: Adjustment, *, idempotency_key: str
@@ -88,7 +105,7 @@ class SecondPerson:
         """
         if actor.user_id is None:
             raise ValueError("accounts are adjusted by somebody's hand only")
-        if await self._approvals.find_by_key(actor.user_id, idempotency_key) is None:
+        if not await self._is_requested(actor, idempotency_key):
             await self._adjustments.check(adjustment, initiator=actor.user_id)
         request = await self._approvals.request(
             actor,
@@ -103,10 +120,15 @@ class SecondPerson:
             return request
         return await self._adjustments.settled(UUID(outcome["transaction_id"]))
 
+    async def _is_requested(self, actor: Actor, idempotency_key: str) -> bool:
+        if actor.user_id is None:
+            raise ValueError("a second person is asked by somebody")
+        return await self._approvals.find_by_key(actor.user_id, idempotency_key) is not None
+
     async def _request_funding(
         self, actor: Actor, account_id: str, money: Money, *, reference: str | None, key: str
     ) -> Approval:
-        await self._transfers.check_fundable(account_id)
+        await self._transfers.check_fundable(actor, account_id)
         return await self._approvals.request(
             actor,
             GuardedAct.FUND,

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from daemons.banking_api.domain.account import account_not_found
-from daemons.banking_api.domain.decision import Outcome, decide_group
+from daemons.banking_api.domain.account import account_not_found, check_not_own
+from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import (
     BookingAct,
     JournalTransaction,
@@ -146,23 +146,34 @@ class Transfers:
         )
 
     async def fund_account(
-        self, actor: Actor, account_id: str, money: Money, *, reference: str | None, idempotency_key: str
+        self,
+        actor: Actor,
+        account_id: str,
+        money: Money,
+        *,
+        reference: str | None,
+        idempotency_key: str,
+        alone_limit_minor: int | None = None,
     ) -> Settled:
         """Book money that has come in from outside the bank; the route asks for the permission.
+
+        With a limit it is a group of its own: beyond that limit it is refused, and nothing beside it.
 
         Raises:
             NotFoundError: there is no such account.
             RejectedError: it is frozen, closed, or kept in another currency.
+            BeyondAloneLimitError: the actor would have funded more than the limit today; nothing was written.
         """
         command = await self._funding(
-            BookingAct(actor=actor),
+            BookingAct(actor=actor, alone_limit_minor=alone_limit_minor),
             account_id,
             money,
             initiator=actor.user_id,
             reference=reference,
             idempotency_key=idempotency_key,
         )
-        return booked(command, await self._engine.post(command))
+        post = self._engine.post if alone_limit_minor is None else self._engine.post_alone
+        return booked(command, await post(command))
 
     async def fund_approved(
         self,
@@ -190,22 +201,19 @@ class Transfers:
             reference=reference,
             idempotency_key=idempotency_key,
         )
-        [outcome] = await self._ledger.post(
-            lambda: [command],
-            lambda commands, accounts, stored: decide_group(
-                commands, accounts=accounts, stored=stored, new_id=self._new_id, now=self._clock()
-            ),
-        )
-        return booked(command, outcome)
+        return booked(command, await self._engine.post_alone(command))
 
-    async def check_fundable(self, account_id: str) -> None:
-        """Go on only if there is such an account.
+    async def check_fundable(self, actor: Actor, account_id: str) -> None:
+        """Go on only if there is such an account, and it is not the actor's own.
 
         Raises:
             NotFoundError: there is none.
+            ForbiddenError: `own_account`.
         """
-        if await self._accounts.find(account_id, owner=None) is None:
+        account = await self._accounts.find(account_id, owner=None)
+        if account is None:
             raise account_not_found(account_id)
+        check_not_own(account, actor.user_id)
 
     async def _funding(
         self,
@@ -219,7 +227,7 @@ class Transfers:
     ) -> PostingCommand:
         if initiator is None:
             raise ValueError("accounts are funded by somebody's hand only")
-        await self.check_fundable(account_id)
+        await self.check_fundable(act.actor, account_id)
         await self._ensure_settlement_account(money.currency)
         return PostingCommand(
             kind=TransactionKind.FUNDING,

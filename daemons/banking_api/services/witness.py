@@ -12,6 +12,7 @@ from daemons.banking_api.domain.journal import (
     TransactionKind,
 )
 from daemons.banking_api.domain.money import format_minor
+from daemons.banking_api.storage.mongo_fundings_alone import MongoFundingsAlone
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.testimony import Testimony
@@ -58,18 +59,27 @@ class AccountWitness:
 class BookingWitness:
     """Writes of each funding and adjustment that a group posts, in that group's transaction."""
 
-    def __init__(self, audit: MongoAuditTrail, approvals: Approvals) -> None:
+    def __init__(
+        self, audit: MongoAuditTrail, approvals: Approvals, fundings_alone: MongoFundingsAlone
+    ) -> None:
         self._audit = audit
         self._approvals = approvals
+        self._fundings_alone = fundings_alone
 
     async def __call__(
         self, posted: Sequence[tuple[PostingCommand, JournalTransaction]], session: Session
     ) -> None:
-        """Write the records of newly posted commands; see `MongoLedger`."""
+        """Write the records of newly posted commands; see `MongoLedger`.
+
+        Raises:
+            ConflictError: the request was decided, or withdrawn, meanwhile.
+            BeyondAloneLimitError: somebody would have funded more than one person may.
+        """
         entries: list[AuditEntry] = []
         for command, transaction in posted:
             if command.act is None:
                 continue
+            await self._count_funding(command.act, transaction, session)
             entries.append(booking_entry(command.act, transaction))
             if command.act.approval is not None:
                 outcome = {"transaction_id": str(transaction.id), "status": transaction.status.value}
@@ -77,6 +87,20 @@ class BookingWitness:
                     command.act.approval, command.act.actor, outcome=outcome, session=session
                 )
         await self._audit.append(entries, session=session)
+
+    async def _count_funding(
+        self, act: BookingAct, transaction: JournalTransaction, session: Session
+    ) -> None:
+        if act.alone_limit_minor is None or transaction.failure is not None:
+            return
+        await self._fundings_alone.add(
+            transaction.initiator,
+            transaction.amount_minor,
+            transaction.currency,
+            limit_minor=act.alone_limit_minor,
+            at=transaction.created_at,
+            session=session,
+        )
 
 
 _ACTIONS = {TransactionKind.FUNDING: "fund", TransactionKind.ADJUSTMENT: "adjust"}

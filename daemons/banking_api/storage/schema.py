@@ -8,6 +8,8 @@ journal    one document per transaction, entries inside, and one per change of a
            since finds the number taken (docs/adr/0011). In it a failed attempt stands behind the entry it
            met, told apart by `attempt`.
 outbox     events committed and not yet published (daemons.shared.outbox).
+fundings_alone  what each person has funded alone on a day, per currency
+           (daemons.banking_api.storage.mongo_fundings_alone).
 turns      whose turn it is where several processes post, and notes of the last turns
            (daemons.banking_api.storage.ledger_turns).
 bank       one document: the bank's id, made with the database and never changed.
@@ -48,15 +50,17 @@ _ACCOUNTS = [
         name="opened_once",
     ),
 ]
+_FUNDINGS_ALONE = [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0, name="sweep")]
 
 
 async def ensure_schema(database: Database) -> None:
     """Create what is missing. Collections too: a transaction should not have to."""
     existing = set(await database.list_collection_names())
-    for name in {"accounts", "journal", "outbox", "turns"} - existing:
+    for name in {"accounts", "journal", "outbox", "turns", "fundings_alone"} - existing:
         await database.create_collection(name, check_exists=False)
     await database["journal"].create_indexes(_JOURNAL)
     await database["accounts"].create_indexes(_ACCOUNTS)
+    await database["fundings_alone"].create_indexes(_FUNDINGS_ALONE)
 
 
 async def ensure_bank_id(database: Database) -> UUID:

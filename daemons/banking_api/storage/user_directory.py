@@ -1,20 +1,24 @@
-"""Users' names, asked of user_api in batches and remembered for a minute."""
+"""What user_api knows of users: names, in batches and remembered for a minute, and how they stand now."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
 from uuid import UUID
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from daemons.contracts.errors import TransientError
-from daemons.contracts.internal import FetchedUsers, FetchUsers
+from daemons.contracts.internal import FetchedStandings, FetchedUsers, FetchUsers
+from daemons.shared.approvals.approval import Standing
 from daemons.shared.auth.remote_sessions import USER_API
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
 
 REMEMBER_SECONDS = 60.0
 _BATCH = 500
 _MEMORY_LIMIT = 50_000
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 class UserDirectory:
@@ -47,17 +51,32 @@ class UserDirectory:
             await self._fetch(missing[start : start + _BATCH], now + REMEMBER_SECONDS)
         return {user_id: self._names[user_id][0] for user_id in wanted}
 
+    async def standings(self, user_ids: Collection[UUID]) -> dict[UUID, Standing]:
+        """Return how users stand at this moment; those who are no users any more are missing.
+
+        Raises:
+            TransientError: user_api does not answer.
+        """
+        found = await self._ask("/internal/users/standings", user_ids, FetchedStandings)
+        return {
+            UUID(user.id): Standing(role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
+            for user in found.users
+        }
+
     async def _fetch(self, user_ids: list[UUID], remember_until: float) -> None:
+        found = await self._ask("/internal/users/batch", user_ids, FetchedUsers)
+        names = {UUID(user.id): user.display_name for user in found.users}
+        for user_id in user_ids:
+            self._names[user_id] = (names.get(user_id), remember_until)
+
+    async def _ask(self, path: str, user_ids: Collection[UUID], answer: type[AnswerT]) -> AnswerT:
         body = FetchUsers(ids=[str(user_id) for user_id in user_ids]).model_dump_json()
         headers = {"Content-Type": "application/json", **self._service_tokens.header_for(USER_API)}
         try:
-            response = await self._client.post("/internal/users/batch", content=body, headers=headers)
+            response = await self._client.post(path, content=body, headers=headers)
             response.raise_for_status()
-            found = FetchedUsers.model_validate_json(response.content)
+            return answer.model_validate_json(response.content)
         except (httpx.HTTPError, ValidationError) as error:
             raise TransientError(
                 "unavailable", f"user_api does not answer ({type(error).__name__}).", retry_after_seconds=1
             ) from error
-        names = {UUID(user.id): user.display_name for user in found.users}
-        for user_id in user_ids:
-            self._names[user_id] = (names.get(user_id), remember_until)

@@ -1,5 +1,6 @@
 """Requests for a second person's approval."""
 
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -7,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from daemons.contracts.errors import ConflictError, ForbiddenError, NotFoundError
+from daemons.contracts.permissions import Role, is_granted
 from daemons.contracts.wire import format_instant
 from daemons.shared.approvals.policy import GuardedAct
 
@@ -17,12 +19,16 @@ Fields = dict[str, Any]
 
 
 class ApprovalStatus(StrEnum):
-    """Only a pending request can be decided; approved means carried out, both at once."""
+    """Only a pending request can be decided; approved means carried out, both at once.
+
+    Expired and withdrawn ones are kept as pending: time, and what became of who asked, say the rest.
+    """
 
     PENDING = "pending"
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,28 @@ class Decision:
     at: datetime
     reason: str | None
     outcome: Fields | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How somebody who has asked stands now; `rights_lost_at` is the last time a lock or a role took any."""
+
+    role: Role
+    locked: bool
+    rights_lost_at: datetime | None
+
+
+Standings = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, Standing]]]
+"""Returns how these users stand; those who are no users any more are missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A request and its status now; `why_withdrawn` tells what became of who asked."""
+
+    approval: "Approval"
+    status: ApprovalStatus
+    why_withdrawn: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +87,23 @@ class Approval:
             return ApprovalStatus.EXPIRED
         return self.stored_status
 
-    def check_decidable(self, now: datetime) -> None:
-        """Go on only if the request still waits.
+    def judged(self, now: datetime, requester: Standing | None) -> Judged:
+        """Return the status now; a request dies with the right to make it, and does not come back with it."""
+        status = self.status(now)
+        why = self._why_withdrawn(requester) if status is ApprovalStatus.PENDING else None
+        return Judged(approval=self, status=ApprovalStatus.WITHDRAWN if why else status, why_withdrawn=why)
 
-        Raises:
-            ConflictError: `approval_decided` or `approval_expired`.
-        """
-        match self.status(now):
-            case ApprovalStatus.PENDING:
-                return
-            case ApprovalStatus.EXPIRED:
-                raise ConflictError("approval_expired", "This request has expired; it must be made anew.")
-            case _:
-                raise approval_decided()
+    def _why_withdrawn(self, requester: Standing | None) -> str | None:
+        if requester is None:
+            return "who asked is no user any more"
+        if requester.locked:
+            return "who asked is locked"
+        if not is_granted(requester.role, self.act.permission):
+            return f"who asked is {requester.role.value} now and may not do this"
+        lost_at = requester.rights_lost_at
+        if lost_at is not None and lost_at >= self.requested_at:
+            return "who asked was locked or had another role since"
+        return None
 
     def check_second_person(self, user_id: UUID | None) -> None:
         """Go on only if it is somebody else who approves.
@@ -89,6 +121,35 @@ class Approval:
             "requested_by": self.requested_by,
             "requested_at": format_instant(self.requested_at),
         }
+
+
+def check_decidable(judged: Judged) -> None:
+    """Go on only if the request still waits.
+
+    Raises:
+        ConflictError: `approval_decided`, `approval_expired` or `approval_withdrawn`.
+    """
+    match judged.status:
+        case ApprovalStatus.PENDING:
+            return
+        case ApprovalStatus.EXPIRED:
+            raise ConflictError("approval_expired", "This request has expired; it must be made anew.")
+        case ApprovalStatus.WITHDRAWN:
+            raise approval_withdrawn(judged.why_withdrawn)
+        case _:
+            raise approval_decided()
+
+
+def approval_withdrawn(why: str | None) -> ConflictError:
+    """The error for a request whose requester has lost the right to make it."""
+    return ConflictError("approval_withdrawn", f"This request counts no longer: {why}.")
+
+
+def approval_outdated(what: str) -> ConflictError:
+    """The error for a request about something that has changed since it was made."""
+    return ConflictError(
+        "approval_outdated", f"{what} has changed since this was asked for; it must be asked anew."
+    )
 
 
 def approval_decided() -> ConflictError:

@@ -1,6 +1,6 @@
 """Requesting, approving and rejecting: the same for every daemon; carrying out an act is the daemon's own."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,10 @@ from daemons.shared.approvals.approval import (
     Approval,
     ApprovalStatus,
     Decision,
+    Judged,
+    Standings,
     approval_not_found,
+    check_decidable,
 )
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.approvals.store import MongoApprovals
@@ -28,17 +31,28 @@ CarryOut = Callable[[Approval, Actor], Awaitable[None]]
 
 It must call `Approvals.mark_approved` in the transaction of the act, so that both happen or neither.
 """
+HoldRequester = Callable[[Approval, Session], Awaitable[None]]
+"""Refuses within the transaction of the act if the requester has lost the right to ask meanwhile."""
 
 
 class Approvals:
     """The requests of one daemon."""
 
     def __init__(
-        self, client: Client, store: MongoApprovals, audit: MongoAuditTrail, *, clock: Clock
+        self,
+        client: Client,
+        store: MongoApprovals,
+        audit: MongoAuditTrail,
+        *,
+        standings: Standings,
+        hold_requester: HoldRequester | None = None,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._store = store
         self._audit = audit
+        self._standings = standings
+        self._hold_requester = hold_requester
         self._clock = clock
         self._carry_out: dict[GuardedAct, CarryOut] = {}
 
@@ -109,24 +123,33 @@ class Approvals:
         return found
 
     async def page(self, *, status: ApprovalStatus | None, before: UUID | None, limit: int) -> list[Approval]:
-        """Return requests, newest first."""
+        """Return requests, newest first; with a status, those that `judge` may find to have it."""
         return await self._store.page(status=status, now=self._clock(), before=before, limit=limit)
 
-    def status(self, approval: Approval) -> ApprovalStatus:
-        """Return a request's status now."""
-        return approval.status(self._clock())
+    async def judge(self, approvals: Sequence[Approval]) -> list[Judged]:
+        """Return the requests with their status now.
+
+        Raises:
+            TransientError: it cannot be told how those who asked stand.
+        """
+        now = self._clock()
+        waiting = {one.requester_id for one in approvals if one.status(now) is ApprovalStatus.PENDING}
+        standings = await self._standings(waiting) if waiting else {}
+        return [approval.judged(now, standings.get(approval.requester_id)) for approval in approvals]
 
     async def approve(self, by: Actor, approval_id: UUID) -> Approval:
         """Carry out what was requested, exactly once, however many approve at the same time.
 
         Raises:
             NotFoundError: `approval_not_found`.
-            ForbiddenError: `own_request`.
-            ConflictError: `approval_decided`, `approval_expired`, or the act is not possible any more.
+            ForbiddenError: `own_request`, `own_account`.
+            ConflictError: `approval_decided`, `approval_expired`, `approval_withdrawn`, `approval_outdated`,
+                or the act is not possible any more.
         """
         approval = await self.fetch(approval_id)
         approval.check_second_person(by.user_id)
-        approval.check_decidable(self._clock())
+        [judged] = await self.judge([approval])
+        check_decidable(judged)
         await self._carry_out[approval.act](approval, by)
         return await self.fetch(approval_id)
 
@@ -136,8 +159,10 @@ class Approvals:
         """Mark the request as approved in the transaction of the act.
 
         Raises:
-            ConflictError: `approval_decided`; the transaction must not go on.
+            ConflictError: `approval_decided`, `approval_withdrawn`; the transaction must not go on.
         """
+        if self._hold_requester is not None:
+            await self._hold_requester(approval, session)
         decision = Decision(by=by.person(), at=self._clock(), reason=None, outcome=outcome)
         await self._store.decide(approval.id, ApprovalStatus.APPROVED, decision, session=session)
 
@@ -146,11 +171,12 @@ class Approvals:
 
         Raises:
             NotFoundError: `approval_not_found`.
-            ConflictError: `approval_decided`, `approval_expired`.
+            ConflictError: `approval_decided`, `approval_expired`, `approval_withdrawn`.
         """
         approval = await self.fetch(approval_id)
         now = self._clock()
-        approval.check_decidable(now)
+        [judged] = await self.judge([approval])
+        check_decidable(judged)
         decision = Decision(by=by.person(), at=now, reason=reason, outcome=None)
         entry = self._entry(approval, by, "rejected", reason=reason, at=now)
 

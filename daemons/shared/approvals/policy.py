@@ -1,40 +1,91 @@
-"""Which acts need a second person: adjustments always, others as the settings say."""
+"""Which acts wait for a second person, and what one person may fund alone: one policy, from the settings.
 
+docs/adr/0010 argues it.
+"""
+
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator
 from pydantic_settings import NoDecode
+
+from daemons.contracts.permissions import Permission
 
 
 class GuardedAct(StrEnum):
-    """The acts that a policy can put behind a second person."""
+    """The acts that wait for a second person."""
 
     UNFREEZE = "unfreeze"
     FUND = "fund"
-    GRANT_ADMIN = "grant_admin"
+    CHANGE_ROLE = "change_role"
+    LOCK_STAFF = "lock_staff"
+    UNLOCK_STAFF = "unlock_staff"
     ADJUST = "adjust"
 
+    @property
+    def permission(self) -> Permission:
+        """What asking for the act needs, and still needs when it is approved."""
+        return _PERMISSIONS[self]
 
+
+_PERMISSIONS = {
+    GuardedAct.UNFREEZE: Permission.FREEZE_ACCOUNTS,
+    GuardedAct.FUND: Permission.FUND_ACCOUNTS,
+    GuardedAct.CHANGE_ROLE: Permission.MANAGE_USERS,
+    GuardedAct.LOCK_STAFF: Permission.MANAGE_USERS,
+    GuardedAct.UNLOCK_STAFF: Permission.MANAGE_USERS,
+    GuardedAct.ADJUST: Permission.ADJUST_ACCOUNTS,
+}
 ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST})
 """What nobody does alone, whatever the settings say (docs/adr/0016)."""
+NO_ACTS = "none"
+FUND_LIMITS = "EUR=1000,USD=1000,GBP=1000,CHF=1000,JPY=150000"
+_LIMIT = re.compile(r"([A-Z]{3})=([0-9]+(?:\.[0-9]+)?)")
 
 
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+def _read_acts(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    named = [part.strip() for part in value.split(",") if part.strip()]
+    # An unset variable that a compose file passes on as an empty one must not lift the policy.
+    return [] if named == [NO_ACTS] else named or list(GuardedAct)
+
+
+def _read_limits(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    limits: dict[str, Decimal] = {}
+    for part in filter(None, map(str.strip, value.split(","))):
+        found = _LIMIT.fullmatch(part)
+        if found is None or found[1] in limits:
+            raise ValueError(f"lists CURRENCY=AMOUNT, separated by commas, each currency once; not {part!r}")
+        limits[found[1]] = Decimal(found[2])
+    return limits
 
 
 class FourEyesSettings(BaseModel):
-    """`FOUR_EYES_ACTIONS=unfreeze,fund,grant_admin` and `FOUR_EYES_FUND_THRESHOLD=1000`.
+    """`FOUR_EYES_ACTIONS=unfreeze,fund` (unless said: all; or `none`), `FOUR_EYES_FUND_LIMITS=EUR=1000`.
 
-    The threshold counts in major units of whatever currency is funded: up to it one person may act alone.
+    A limit is what one person may fund alone in that currency within a day (UTC), in its major units; in a
+    currency that has none, every funding waits.
     """
 
-    four_eyes_actions: Annotated[frozenset[GuardedAct], NoDecode, BeforeValidator(_split)] = frozenset()
-    four_eyes_fund_threshold: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    four_eyes_actions: Annotated[frozenset[GuardedAct], NoDecode, BeforeValidator(_read_acts)] = frozenset(
+        GuardedAct
+    )
+    four_eyes_fund_limits: Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(_read_limits)] = (
+        _read_limits(FUND_LIMITS)
+    )
 
-    def needs_second_person(self, act: GuardedAct, *, amount: Decimal | None = None) -> bool:
-        """Tell whether the policy puts this act behind a second person; `amount` is for funding."""
-        below = amount is not None and amount <= self.four_eyes_fund_threshold
-        return act in ALWAYS_GUARDED or (act in self.four_eyes_actions and not below)
+    def needs_second_person(self, act: GuardedAct) -> bool:
+        """Tell whether the policy puts this act behind a second person; `fund_limit` is for funding."""
+        return act in ALWAYS_GUARDED or act in self.four_eyes_actions
+
+    def fund_limit(self, currency: str) -> Decimal | None:
+        """Return what one person may fund alone within a day; None for any amount."""
+        if not self.needs_second_person(GuardedAct.FUND):
+            return None
+        return self.four_eyes_fund_limits.get(currency, Decimal(0))

@@ -28,27 +28,28 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
         """List acts that wait for a second person, or did, newest first."""
         query = read_query(request, ApprovalQuery)
         # One more than asked tells whether another page follows.
-        found = await request.app[APPROVALS_KEY].page(
-            status=ApprovalStatus(query.status) if query.status else None,
-            before=decode_id_cursor(query.cursor),
-            limit=query.limit + 1,
+        wanted = ApprovalStatus(query.status) if query.status else None
+        approvals = request.app[APPROVALS_KEY]
+        found = await approvals.page(
+            status=wanted, before=decode_id_cursor(query.cursor), limit=query.limit + 1
         )
         shown = found[: query.limit]
         cursor = encode_cursor(shown[-1].id.bytes) if len(found) > query.limit else None
-        items = [_view(request, approval) for approval in shown]
+        judged = await approvals.judge(shown)
+        items = [ApprovalView.of(one) for one in judged if wanted in {None, one.status}]
         return json_response(ApprovalPage(items=items, next_cursor=cursor))
 
     @routes.add("GET", f"{path}/{{id}}", permission=read, answer=ApprovalView)
     async def show_approval(request: web.Request) -> web.Response:
         """Show an act that waits for a second person, or did."""
         approval = await request.app[APPROVALS_KEY].fetch(_approval_id(request))
-        return json_response(_view(request, approval))
+        return json_response(await _view(request, approval))
 
     @routes.add("POST", f"{path}/{{id}}/approve", permission=decide, answer=ApprovalView)
     async def approve(request: web.Request) -> web.Response:
         """Approve another person's request: it is carried out at once."""
         approval = await request.app[APPROVALS_KEY].approve(actor_of(request), _approval_id(request))
-        return json_response(_view(request, approval))
+        return json_response(await _view(request, approval))
 
     @routes.add("POST", f"{path}/{{id}}/reject", permission=decide, body=Rejection, answer=ApprovalView)
     async def reject(request: web.Request) -> web.Response:
@@ -56,19 +57,20 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
         approval_id = _approval_id(request)
         body = await read_body(request, Rejection)
         approval = await request.app[APPROVALS_KEY].reject(actor_of(request), approval_id, reason=body.reason)
-        return json_response(_view(request, approval))
+        return json_response(await _view(request, approval))
 
     return routes
 
 
-def waiting_response(request: web.Request, approval: Approval, *, area: str) -> web.Response:
+async def waiting_response(request: web.Request, approval: Approval, *, area: str) -> web.Response:
     """Answer that the act waits for a second person, and where it waits."""
     location = f"/approvals/{area}/{approval.id}"
-    return json_response(_view(request, approval), status=ACCEPTED, headers={"Location": location})
+    return json_response(await _view(request, approval), status=ACCEPTED, headers={"Location": location})
 
 
-def _view(request: web.Request, approval: Approval) -> ApprovalView:
-    return ApprovalView.of(approval, request.app[APPROVALS_KEY].status(approval))
+async def _view(request: web.Request, approval: Approval) -> ApprovalView:
+    [judged] = await request.app[APPROVALS_KEY].judge([approval])
+    return ApprovalView.of(judged)
 
 
 def _approval_id(request: web.Request) -> UUID:

@@ -58,8 +58,9 @@ class MongoApprovals:
         query: Document = {}
         if status is ApprovalStatus.EXPIRED:
             query = {"status": ApprovalStatus.PENDING.value, "expires_at": {"$lte": now}}
-        elif status is ApprovalStatus.PENDING:
-            query = {"status": status.value, "expires_at": {"$gt": now}}
+        elif status in {ApprovalStatus.PENDING, ApprovalStatus.WITHDRAWN}:
+            # Which of the two they are is not written down here: it depends on who asked.
+            query = {"status": ApprovalStatus.PENDING.value, "expires_at": {"$gt": now}}
         elif status is not None:
             query = {"status": status.value}
         if before is not None:

@@ -3,11 +3,11 @@
 from typing import Any, Literal
 
 from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
-from daemons.shared.approvals.approval import Approval, ApprovalStatus
+from daemons.shared.approvals.approval import Judged
 from daemons.shared.audit.views import PersonView, TargetView
 from daemons.shared.http.pages import PageQuery
 
-StatusName = Literal["pending", "approved", "rejected", "expired"]
+StatusName = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
 
 
 class ApprovalView(WireModel):
@@ -25,25 +25,26 @@ class ApprovalView(WireModel):
     decided_by: PersonView | None
     decided_at: Instant | None
     decision_reason: str | None
+    """Why it was rejected, or what became of who asked if it is withdrawn."""
     outcome: dict[str, Any] | None
 
     @classmethod
-    def of(cls, approval: Approval, status: ApprovalStatus) -> "ApprovalView":
+    def of(cls, judged: Judged) -> "ApprovalView":
         """Show a request with its status now."""
-        decision = approval.decision
+        approval, decision = judged.approval, judged.approval.decision
         return cls(
             id=str(approval.id),
             act=approval.act.value,
             target=TargetView(kind=approval.target_kind, id=approval.target_id),
             reason=approval.reason,
             parameters=approval.parameters,
-            status=status.value,
+            status=judged.status.value,
             requested_by=PersonView.model_validate(approval.requested_by),
             requested_at=approval.requested_at,
             expires_at=approval.expires_at,
             decided_by=None if decision is None else PersonView.model_validate(decision.by),
             decided_at=None if decision is None else decision.at,
-            decision_reason=None if decision is None else decision.reason,
+            decision_reason=judged.why_withdrawn if decision is None else decision.reason,
             outcome=None if decision is None else decision.outcome,
         )
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from daemons.contracts.errors import NotFoundError
 
+_HANDLES = UUID("5a3f0a52-1d0c-4a57-9f43-0b8f7f6e2c11")
 SEEN_RESOLUTION = timedelta(minutes=1)
 """How exactly the last use is kept: one write a minute, not one per request."""
 
@@ -31,6 +32,11 @@ class Session:
     address: str
     device: str
 
+    @property
+    def handle(self) -> UUID:
+        """The name by which the session is shown and recorded."""
+        return handle_of(self.id)
+
     def lives(self, now: datetime, limits: SessionLimits) -> bool:
         """Tell whether it is neither too old nor unused for too long."""
         return now < self.expires_at and now < self.last_seen_at + limits.idle
@@ -38,6 +44,11 @@ class Session:
     def last_use_is_stale(self, now: datetime) -> bool:
         """Tell whether the kept time of last use should be renewed."""
         return now >= self.last_seen_at + SEEN_RESOLUTION
+
+
+def handle_of(session_id: UUID) -> UUID:
+    """Return the public name of a session: its id is in its tokens alone, and cannot be had from this."""
+    return uuid5(_HANDLES, session_id.hex)
 
 
 def session_not_found() -> NotFoundError:

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from daemons.contracts.errors import ConflictError, NotFoundError, RejectedError
-from daemons.contracts.permissions import Role
+from daemons.contracts.permissions import GRANTS, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,25 +21,34 @@ class User:
     password_hash: str = field(repr=False)
     version: int = 1
     second_factor: bool = False
+    rights_lost_at: datetime | None = None
+    """When a lock or another role last took a right: what they had asked for until then counts no longer."""
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the role gives any power over others."""
+        return self.role is not Role.USER
 
 
-def with_role(user: User, role: Role, *, actor_id: UUID | None) -> User:
+def with_role(user: User, role: Role, *, actor_id: UUID | None, at: datetime) -> User:
     """Give the user a role; the one they have already changes nothing.
 
     Args:
         user: Whose role it is.
         role: The new role.
         actor_id: The acting admin; None is the server's own shell.
+        at: When this is done.
 
     Raises:
         RejectedError: `self_lockout`, an admin would give up the role by their own hand.
     """
     if user.role is not role and user.id == actor_id:
         raise RejectedError("self_lockout", "You cannot change your own role; another admin can.")
-    return replace(user, role=role)
+    loses = GRANTS[user.role] - GRANTS[role]
+    return replace(user, role=role, rights_lost_at=at if loses else user.rights_lost_at)
 
 
-def locked(user: User, *, actor_id: UUID | None) -> User:
+def locked(user: User, *, actor_id: UUID | None, at: datetime) -> User:
     """Keep the user from signing in.
 
     Raises:
@@ -47,7 +56,7 @@ def locked(user: User, *, actor_id: UUID | None) -> User:
     """
     if user.id == actor_id:
         raise RejectedError("self_lockout", "You cannot lock yourself out; another admin can.")
-    return replace(user, locked=True)
+    return user if user.locked else replace(user, locked=True, rights_lost_at=at)
 
 
 def unlocked(user: User) -> User:

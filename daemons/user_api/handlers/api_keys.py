@@ -32,6 +32,7 @@ async def create(request: web.Request) -> web.Response:
         parts_of(request),
         caller_of(request),
         password=body.password,
+        code=body.totp,
         name=body.name,
         scopes=body.scopes,
         lifetime=timedelta(days=body.expires_in_days),

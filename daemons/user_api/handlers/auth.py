@@ -7,7 +7,7 @@ from daemons.shared.auth.session_tokens import REFRESH_COOKIE, not_signed_in, se
 from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
-from daemons.user_api.domain.session import Session, session_not_found
+from daemons.user_api.domain.session import Session, handle_of, session_not_found
 from daemons.user_api.domain.user import User
 from daemons.user_api.handlers.origin import device_of, origin_of
 from daemons.user_api.handlers.parts import parts_of
@@ -63,7 +63,7 @@ async def refresh(request: web.Request) -> web.Response:
 async def logout(request: web.Request) -> web.Response:
     """Sign out: end this session."""
     caller = caller_of(request)
-    await end_session(parts_of(request), caller, caller.session_id, origin=origin_of(request))
+    await end_session(parts_of(request), caller, handle_of(caller.session_id), origin=origin_of(request))
     response = no_content()
     clear_session_cookies(response)
     return response
@@ -92,7 +92,7 @@ async def show_sessions(request: web.Request) -> web.Response:
     "DELETE", "/auth/sessions", permission=Permission.MANAGE_OWN_ACCESS, query=SessionEnding, status=204
 )
 async def revoke_all_sessions(request: web.Request) -> web.Response:
-    """End all own sessions, or all but the one that asks."""
+    """End all own sessions, or all but the one that asks, and all own API keys."""
     caller, query = caller_of(request), read_query(request, SessionEnding)
     kept = caller.session_id if query.keep_current else None
     await end_all_sessions(parts_of(request), caller, kept=kept, origin=origin_of(request))
@@ -105,8 +105,8 @@ async def revoke_all_sessions(request: web.Request) -> web.Response:
 @routes.add("DELETE", "/auth/sessions/{id}", permission=Permission.MANAGE_OWN_ACCESS, status=204)
 async def revoke_session(request: web.Request) -> web.Response:
     """End one of the own sessions."""
-    session_id = read_uuid(request, "id", missing=session_not_found())
-    await end_session(parts_of(request), caller_of(request), session_id, origin=origin_of(request))
+    handle = read_uuid(request, "id", missing=session_not_found())
+    await end_session(parts_of(request), caller_of(request), handle, origin=origin_of(request))
     return no_content()
 
 
@@ -114,7 +114,7 @@ async def revoke_session(request: web.Request) -> web.Response:
     "POST", "/auth/change-password", permission=Permission.MANAGE_OWN_ACCESS, body=PasswordChange, status=204
 )
 async def replace_password(request: web.Request) -> web.Response:
-    """Change the own password; ends the other sessions unless told not to."""
+    """Change the own password; ends API keys, and the other sessions unless told not to."""
     body = await read_body(request, PasswordChange)
     await change_password(
         parts_of(request),

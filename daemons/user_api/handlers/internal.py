@@ -5,8 +5,10 @@ from uuid import UUID
 from aiohttp import web
 
 from daemons.contracts.internal import (
+    FetchedStandings,
     FetchedUsers,
     FetchUsers,
+    UserStanding,
     UserSummary,
     VerifiedApiKey,
     VerifiedSession,
@@ -97,6 +99,24 @@ async def fetch_users(request: web.Request) -> web.Response:
     body = await read_body(request, FetchUsers)
     users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
     return json_response(FetchedUsers(users=[_summary(user) for user in users]))
+
+
+@routes.add(
+    "POST",
+    "/internal/users/standings",
+    permission=Permission.SERVICE,
+    body=FetchUsers,
+    answer=FetchedStandings,
+)
+async def fetch_standings(request: web.Request) -> web.Response:
+    """Tell another daemon how users stand who have asked for something; unknown ids are missing."""
+    body = await read_body(request, FetchUsers)
+    users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
+    standings = [
+        UserStanding(id=str(user.id), role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
+        for user in users
+    ]
+    return json_response(FetchedStandings(users=standings))
 
 
 def _listed(scopes: frozenset[Permission] | None) -> list[Permission] | None:

@@ -101,7 +101,7 @@ class UserList(WireModel):
 
 
 class SessionView(WireModel):
-    """A session as its user sees it; `current` is the one that asks."""
+    """A session as its user sees it; `current` is the one that asks. `id` is the session's public name."""
 
     id: UuidText
     created_at: Instant
@@ -115,7 +115,7 @@ class SessionView(WireModel):
     def of(cls, session: Session, *, current: bool) -> "SessionView":
         """Show a session."""
         return cls(
-            id=str(session.id),
+            id=str(session.handle),
             created_at=session.created_at,
             last_seen_at=session.last_seen_at,
             expires_at=session.expires_at,
@@ -195,8 +195,12 @@ class RecoveryCodes(WireModel):
 
 
 class ApiKeyRequest(PasswordAgain):
-    """A key for a script: what it is for, what it may do, and for how many days."""
+    """A key for a script: what it is for, what it may do, and for how many days.
 
+    `totp` is a fresh code, for those who have a second factor.
+    """
+
+    totp: Code | None = None
     name: Name
     scopes: Annotated[list[Annotated[Permission, Field(strict=False)]], Field(min_length=1, max_length=20)]
     expires_in_days: Annotated[int, Field(ge=1, le=MAXIMUM_KEY_DAYS)] = 90

@@ -10,7 +10,7 @@ from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of, origin_of
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
-from daemons.user_api.domain.user import user_not_found
+from daemons.user_api.domain.user import User, user_not_found
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import (
     LockChange,
@@ -75,30 +75,46 @@ async def show_user(request: web.Request) -> web.Response:
     other_answers={ACCEPTED: ApprovalView},
 )
 async def set_role(request: web.Request) -> web.Response:
-    """Give a user another role and end their sessions; making an admin may wait for a second person."""
+    """Give a user another role and end their sessions and API keys; it may wait for a second person."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, RoleChange)
     done = await give_role(parts_of(request), user_id, body.role, actor=actor_of(request), reason=body.reason)
-    if isinstance(done, Approval):
-        return waiting_response(request, done, area=APPROVALS_AREA)
-    return json_response(UserView.of(done))
-
-
-@routes.add("PATCH", "/users/{id}/lock", permission=Permission.MANAGE_USERS, body=LockChange, answer=UserView)
-async def lock(request: web.Request) -> web.Response:
-    """Lock a user out; ends their sessions."""
-    user_id = read_uuid(request, "id", missing=user_not_found())
-    body = await read_body(request, LockChange)
-    user = await lock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
-    return json_response(UserView.of(user))
+    return await _done_or_waiting(request, done)
 
 
 @routes.add(
-    "PATCH", "/users/{id}/unlock", permission=Permission.MANAGE_USERS, body=LockChange, answer=UserView
+    "PATCH",
+    "/users/{id}/lock",
+    permission=Permission.MANAGE_USERS,
+    body=LockChange,
+    answer=UserView,
+    other_answers={ACCEPTED: ApprovalView},
 )
-async def unlock(request: web.Request) -> web.Response:
-    """Let a locked user sign in again."""
+async def lock(request: web.Request) -> web.Response:
+    """Lock a user out and end their sessions and API keys; of staff it may wait for a second person."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
-    user = await unlock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
-    return json_response(UserView.of(user))
+    done = await lock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
+    return await _done_or_waiting(request, done)
+
+
+@routes.add(
+    "PATCH",
+    "/users/{id}/unlock",
+    permission=Permission.MANAGE_USERS,
+    body=LockChange,
+    answer=UserView,
+    other_answers={ACCEPTED: ApprovalView},
+)
+async def unlock(request: web.Request) -> web.Response:
+    """Let a locked user sign in again; of staff it may wait for a second person."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, LockChange)
+    done = await unlock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
+    return await _done_or_waiting(request, done)
+
+
+async def _done_or_waiting(request: web.Request, done: User | Approval) -> web.Response:
+    if isinstance(done, Approval):
+        return await waiting_response(request, done, area=APPROVALS_AREA)
+    return json_response(UserView.of(done))

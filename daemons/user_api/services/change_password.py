@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 async def change_password(
     parts: Parts, caller: Caller, *, current: str, new: str, end_other_sessions: bool, origin: Origin
 ) -> None:
-    """Change the caller's password; the session that asks goes on, the others end if so wished.
+    """Change the caller's password; API keys end, the session that asks goes on, others end if so wished.
 
     Raises:
         UnauthenticatedError: `invalid_credentials`, the current password is wrong.
@@ -65,4 +65,4 @@ async def change_password(
             kept_session=caller.session_id,
             alongside=alongside,
         )
-    _log.info("password changed", user_id=str(user.id), ended_sessions=change.ended_sessions)
+    _log.info("password changed", user_id=str(user.id), ended_sessions=change.ended.sessions)

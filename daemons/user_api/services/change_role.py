@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 
 from daemons.contracts.permissions import Role
-from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.approval import Approval, approval_outdated
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.audit.record import Actor
@@ -25,7 +25,7 @@ async def change_role(
     reason: str,
     approved: tuple[Approvals, Approval] | None = None,
 ) -> User:
-    """Give the user a role and end their sessions, so that no session outlives the role it was begun in.
+    """Give the user a role and end their access, so that nothing outlives the role it was begun in.
 
     Args:
         registry: The users.
@@ -38,14 +38,20 @@ async def change_role(
     Raises:
         NotFoundError: `user_not_found`.
         RejectedError: `self_lockout`.
-        ConflictError: `approval_decided`; somebody else was quicker.
+        ConflictError: `approval_decided`, `approval_withdrawn`, or `approval_outdated`: the user has another
+            role than when it was asked for.
         TransientError: `unavailable`.
     """
     testimony = witnessed(registry, actor, "change_role", user_id, reason=reason, approved=approved)
+    now = registry.clock()
+
+    def decide(user: User) -> User:
+        if approved is not None and approved[1].parameters["role_before"] != user.role.value:
+            raise approval_outdated("The user's role")
+        return with_role(user, role, actor_id=actor.user_id, at=now)
+
     async with registry.audit.turn():
-        change = await registry.users.change(
-            user_id, lambda user: with_role(user, role, actor_id=actor.user_id), alongside=testimony.write
-        )
+        change = await registry.users.change(user_id, decide, alongside=testimony.write)
     testimony.log()
     _log.info(
         "role changed",
@@ -53,7 +59,8 @@ async def change_role(
         actor_id=str(actor.user_id) if actor.user_id else "shell",
         before=change.before.role.value,
         after=change.after.role.value,
-        ended_sessions=change.ended_sessions,
+        ended_sessions=change.ended.sessions,
+        ended_api_keys=change.ended.api_keys,
         reason=reason,
     )
     return change.after
@@ -62,27 +69,28 @@ async def change_role(
 async def give_role(parts: Parts, user_id: UUID, role: Role, *, actor: Actor, reason: str) -> User | Approval:
     """Give the user a role, or return the request that waits for a second person (docs/adr/0010).
 
+    Every role but that of a user is power over others, so any change of role gives some or takes some.
+
     Raises:
         NotFoundError, RejectedError, TransientError: as `change_role`.
     """
-    if role is Role.ADMIN and parts.four_eyes.needs_second_person(GuardedAct.GRANT_ADMIN):
+    if parts.four_eyes.needs_second_person(GuardedAct.CHANGE_ROLE):
         user = await parts.users.find(user_id)
         if user is None:
             raise user_not_found()
-        if with_role(user, role, actor_id=actor.user_id) != user:
-            parameters = {"role": role.value}
+        if with_role(user, role, actor_id=actor.user_id, at=parts.clock()) != user:
             return await parts.approvals.request(
                 actor,
-                GuardedAct.GRANT_ADMIN,
+                GuardedAct.CHANGE_ROLE,
                 target=(USER, str(user_id)),
                 reason=reason,
-                parameters=parameters,
+                parameters={"role_before": user.role.value, "role": role.value},
             )
     return await change_role(parts, user_id, role, actor=actor, reason=reason)
 
 
-async def grant_approved(parts: Parts, approval: Approval, by: Actor) -> None:
-    """Carry out a request to make somebody an admin, in the second person's name."""
+async def give_approved_role(parts: Parts, approval: Approval, by: Actor) -> None:
+    """Carry out a request to give somebody a role, in the second person's name."""
     await change_role(
         parts,
         UUID(approval.target_id),

@@ -17,7 +17,7 @@ from daemons.shared.auth.callers import Caller
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Session
 from daemons.user_api.domain.api_key import ApiKey, api_key_not_found, check_scopes, too_many_api_keys
-from daemons.user_api.services.confirm_password import confirm_password
+from daemons.user_api.services.confirm_password import confirm_password, confirm_second_factor
 from daemons.user_api.services.look_up_users import find_user
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.witness import SecurityEvent, acting, event_of
@@ -39,22 +39,25 @@ async def create_api_key(
     caller: Caller,
     *,
     password: str,
+    code: str | None,
     name: str,
     scopes: Collection[Permission],
     lifetime: timedelta,
     origin: Origin,
 ) -> NewKey:
-    """Make a key for some of what the caller may do; the password is asked again.
+    """Make a key for some of what the caller may do; password and second factor are asked again.
 
     Raises:
         InvalidRequestError: `invalid_request`, the caller's role does not hold a scope.
-        UnauthenticatedError: `invalid_credentials`.
+        UnauthenticatedError: `invalid_credentials`; `totp_required`, `invalid_totp`.
         ConflictError: `too_many_api_keys`.
         TransientError: `rate_limited`, `overloaded` or `unavailable`.
     """
     user = await find_user(parts, caller.user_id)
     bounds = check_scopes(scopes, user.role)
     await confirm_password(parts, user, password, origin=origin)
+    if user.second_factor:
+        await confirm_second_factor(parts, user, code, origin=origin)
     now = parts.clock()
     key = ApiKey(
         id=new_id(), user_id=user.id, name=name, scopes=bounds, created_at=now, expires_at=now + lifetime
@@ -62,7 +65,9 @@ async def create_api_key(
     text = API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
     entry = event_of(parts, acting(caller, origin), SecurityEvent.CREATE_API_KEY, user.id, after=_state(key))
     async with parts.audit.turn():
-        made = await parts.api_keys.insert(key, api_key_digest(text), alongside=parts.audit.recording(entry))
+        made = await parts.api_keys.insert(
+            key, api_key_digest(text), user=user, alongside=parts.audit.recording(entry)
+        )
     if not made:
         raise too_many_api_keys()
     _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))

@@ -19,11 +19,10 @@ from daemons.user_api.domain.second_factor import (
     totp_already_active,
     totp_not_active,
 )
-from daemons.user_api.services.confirm_password import confirm_password
+from daemons.user_api.services.confirm_password import confirm_password, confirm_second_factor
 from daemons.user_api.services.count_attempt import counted_attempt
 from daemons.user_api.services.look_up_users import find_user
 from daemons.user_api.services.parts import Parts
-from daemons.user_api.services.prove_second_factor import prove_second_factor
 from daemons.user_api.services.witness import SecurityEvent, acting, event_of
 
 _log = structlog.get_logger()
@@ -116,11 +115,7 @@ async def remove_second_factor(
     if not user.second_factor:
         raise totp_not_active()
     await confirm_password(parts, user, password, origin=origin)
-    refusal = SecurityEvent.CONFIRMATION_REFUSED
-    async with counted_attempt(
-        parts, account=user.email, origin=origin, refusal=refusal, user=user, forgets=True
-    ):
-        await prove_second_factor(parts, user, code, origin=origin)
+    await confirm_second_factor(parts, user, code, origin=origin)
     entry = event_of(
         parts,
         acting(caller, origin),

@@ -37,7 +37,7 @@ async def refresh_session(parts: Parts, token: str, *, origin: Origin) -> SignIn
     _log.info(
         "session refreshed",
         user_id=str(user.id),
-        session_id=str(session.id),
+        session=str(session.handle),
         address=origin.address,
         request_id=origin.request_id,
     )
@@ -75,6 +75,6 @@ async def _reused(parts: Parts, session: Session, user: User, origin: Origin) ->
         await parts.audit.append([entry], session=transaction)
 
     async with parts.audit.turn():
-        await parts.sessions.end(session.id, user_id=user.id, alongside=alongside)
-    _log.warning("refresh token reused", user_id=str(user.id), session_id=str(session.id))
+        await parts.sessions.end(session.handle, user_id=user.id, alongside=alongside)
+    _log.warning("refresh token reused", user_id=str(user.id), session=str(session.handle))
     return session_ended()

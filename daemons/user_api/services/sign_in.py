@@ -77,7 +77,7 @@ async def sign_in(
         )
     if not begun:
         raise TransientError("unavailable", "The user was just changed; try again.", retry_after_seconds=1)
-    _log.info("signed in", user_id=str(user.id), session_id=str(session.id), address=origin.address)
+    _log.info("signed in", user_id=str(user.id), session=str(session.handle), address=origin.address)
     return issue_tokens(parts, user, session, refresh_token=refresh_token)
 
 

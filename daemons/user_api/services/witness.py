@@ -73,7 +73,7 @@ def event_of(
 
 def session_state(session: Session) -> dict[str, Any]:
     """Return what the audit keeps of a session."""
-    return {"session_id": str(session.id), "device": session.device, "address": session.address}
+    return {"session": str(session.handle), "device": session.device, "address": session.address}
 
 
 def witnessed(

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
+from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
 from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.api_key import MAXIMUM_KEYS, ApiKey
@@ -21,14 +22,25 @@ class MongoApiKeys:
         self._keys = database[API_KEYS]
         self._users = database[USERS]
 
-    async def insert(self, key: ApiKey, digest: str, *, alongside: Alongside) -> bool:
-        """Add a key, and what `alongside` writes, unless its user has as many as allowed."""
+    async def insert(self, key: ApiKey, digest: str, *, user: User, alongside: Alongside) -> bool:
+        """Add a key, and what `alongside` writes, unless its user has as many as allowed.
+
+        Raises:
+            TransientError: the user was locked or changed since `user` was read.
+        """
 
         async def body(session: Session) -> bool:
-            # Writing to the user makes two that are made at once conflict, so that both are counted.
-            await self._users.update_one(
-                {"_id": key.user_id}, {"$set": {"key_made_at": key.created_at}}, session=session
+            # Writing to the user makes two that are made at once conflict, so that both are counted; and no
+            # key slips past a lock or a new password that ends the others.
+            touched = await self._users.update_one(
+                {"_id": key.user_id, "version": user.version, "locked": False},
+                {"$set": {"key_made_at": key.created_at}},
+                session=session,
             )
+            if not touched.matched_count:
+                raise TransientError(
+                    "unavailable", "The user was just changed; try again.", retry_after_seconds=1
+                )
             living = {"user_id": key.user_id, "expires_at": {"$gt": key.created_at}}
             if await self._keys.count_documents(living, session=session) >= MAXIMUM_KEYS:
                 return False

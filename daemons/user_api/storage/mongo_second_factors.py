@@ -8,8 +8,9 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.second_factor import SecondFactor
+from daemons.user_api.storage.access import MongoAccess
 from daemons.user_api.storage.faults import unavailable_on_fault
-from daemons.user_api.storage.schema import SECOND_FACTORS, SESSIONS, USERS
+from daemons.user_api.storage.schema import SECOND_FACTORS, USERS
 from daemons.user_api.storage.sealing import Sealer
 
 _log = structlog.get_logger()
@@ -22,7 +23,7 @@ class MongoSecondFactors:
         self._client = client
         self._factors = database[SECOND_FACTORS]
         self._users = database[USERS]
-        self._sessions = database[SESSIONS]
+        self._access = MongoAccess(database)
 
     async def begin(self, factor: SecondFactor, *, alongside: Alongside) -> bool:
         """Keep an unconfirmed factor in place of an earlier one; False if one is confirmed already."""
@@ -68,7 +69,7 @@ class MongoSecondFactors:
         kept_session: UUID,
         alongside: Alongside,
     ) -> bool:
-        """Make the factor count from now on, and end the sessions that were begun without it."""
+        """Make the factor count from now on, and end the access that was begun without it."""
 
         async def body(session: Session) -> bool:
             confirmed = await self._factors.update_one(
@@ -85,7 +86,7 @@ class MongoSecondFactors:
         return await run_transaction(self._client, body)
 
     async def remove(self, user_id: UUID, *, kept_session: UUID | None, alongside: Alongside) -> bool:
-        """Remove the factor and end the user's other sessions; False if there was none."""
+        """Remove the factor and end the user's other access; False if there was none."""
 
         async def body(session: Session) -> bool:
             removed = await self._factors.delete_one({"_id": user_id}, session=session)
@@ -155,4 +156,4 @@ class MongoSecondFactors:
         await self._users.update_one(
             {"_id": user_id}, {"$set": {"second_factor": has_factor}, "$inc": {"version": 1}}, session=session
         )
-        await self._sessions.delete_many({"user_id": user_id, "_id": {"$ne": kept_session}}, session=session)
+        await self._access.end(user_id, kept_session=kept_session, session=session)

@@ -10,6 +10,7 @@ from daemons.shared.mongo import Session as DatabaseSession
 from daemons.user_api.domain.refresh_token import RefreshToken
 from daemons.user_api.domain.session import Session
 from daemons.user_api.domain.user import User
+from daemons.user_api.storage.access import NOTHING_ENDED, Ended, MongoAccess
 from daemons.user_api.storage.faults import unavailable_on_fault
 from daemons.user_api.storage.mongo_refresh_tokens import to_document
 from daemons.user_api.storage.mongo_users import user_of
@@ -25,6 +26,7 @@ class MongoSessions:
         self._client = client
         self._users = database[USERS]
         self._sessions = database[SESSIONS]
+        self._access = MongoAccess(database)
         self._refresh_tokens = database[REFRESH_TOKENS]
 
     async def begin(
@@ -82,7 +84,7 @@ class MongoSessions:
 
     async def end(
         self,
-        session_id: UUID,
+        handle: UUID,
         *,
         user_id: UUID,
         alongside: Callable[[Session, DatabaseSession], Awaitable[None]],
@@ -94,7 +96,7 @@ class MongoSessions:
 
         async def body(transaction: DatabaseSession) -> bool:
             ended = await self._sessions.find_one_and_delete(
-                {"_id": session_id, "user_id": user_id}, session=transaction
+                {"handle": handle, "user_id": user_id}, session=transaction
             )
             if ended is None:
                 return False
@@ -108,20 +110,20 @@ class MongoSessions:
         *,
         user_id: UUID,
         kept: UUID | None,
-        alongside: Callable[[int, DatabaseSession], Awaitable[None]],
-    ) -> int:
-        """End the user's sessions but for the one that is kept; returns how many.
+        alongside: Callable[[Ended, DatabaseSession], Awaitable[None]],
+    ) -> Ended:
+        """End the user's API keys and sessions but for the one that is kept; returns how many.
 
-        `alongside` gets that number, unless it is none, and writes what must be written with it.
+        `alongside` gets those numbers, unless both are none, and writes what must be written with them.
         """
 
-        async def body(transaction: DatabaseSession) -> int:
-            ended = await self._sessions.delete_many(
-                {"user_id": user_id, "_id": {"$ne": kept}}, session=transaction
-            )
-            if ended.deleted_count:
-                await alongside(ended.deleted_count, transaction)
-            return ended.deleted_count
+        async def body(transaction: DatabaseSession) -> Ended:
+            # Another version: neither a sign-in nor a new key at the same moment slips past.
+            await self._users.update_one({"_id": user_id}, {"$inc": {"version": 1}}, session=transaction)
+            ended = await self._access.end(user_id, kept_session=kept, session=transaction)
+            if ended != NOTHING_ENDED:
+                await alongside(ended, transaction)
+            return ended
 
         return await run_transaction(self._client, body)
 
@@ -129,6 +131,7 @@ class MongoSessions:
 def _to_document(session: Session) -> Document:
     document = asdict(session)
     document["_id"] = document.pop("id")
+    document["handle"] = session.handle
     return document
 
 

@@ -1,8 +1,8 @@
 """Users in MongoDB."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pymongo.errors import DuplicateKeyError
@@ -11,8 +11,9 @@ from daemons.contracts.errors import ConflictError
 from daemons.contracts.permissions import Role
 from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
 from daemons.user_api.domain.user import User, email_taken, user_not_found
+from daemons.user_api.storage.access import NOTHING_ENDED, Ended, MongoAccess
 from daemons.user_api.storage.faults import unavailable_on_fault
-from daemons.user_api.storage.schema import REGISTRATIONS, SESSIONS, USERS
+from daemons.user_api.storage.schema import REGISTRATIONS, USERS
 
 _REFUSED_KEPT = timedelta(days=30)
 
@@ -21,20 +22,20 @@ AlongsideChange = Callable[[User, User, Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """A user before and after a change, and how many sessions it ended."""
+    """A user before and after a change, and what of their access it ended."""
 
     before: User
     after: User
-    ended_sessions: int
+    ended: Ended = NOTHING_ENDED
 
 
 class MongoUsers:
-    """All users. Changes that end sessions end them in the same transaction."""
+    """All users. Changes that end access end it in the same transaction."""
 
     def __init__(self, client: Client, database: Database) -> None:
         self._client = client
         self._users = database[USERS]
-        self._sessions = database[SESSIONS]
+        self._access = MongoAccess(database)
         self._refused = database[REGISTRATIONS]
 
     async def insert(self, user: User, *, alongside: Alongside) -> None:
@@ -122,9 +123,10 @@ class MongoUsers:
         kept_session: UUID | None = None,
         alongside: AlongsideChange | None = None,
     ) -> UserChange:
-        """Apply a change of the domain to the present user and end their sessions, in one transaction.
+        """Apply a change of the domain to the present user and end their access, in one transaction.
 
-        A decision that changes nothing writes nothing and ends no session. `alongside` gets the user before
+        Their API keys end with every change; their sessions may be kept. A decision that changes nothing
+        writes nothing and ends nothing. `alongside` gets the user before
         and after, and writes what must be written with the change or not at all. It may run several times.
 
         Raises:
@@ -141,17 +143,34 @@ class MongoUsers:
             if alongside is not None:
                 await alongside(before, after, session)
             if after == before:
-                return UserChange(before, after, 0)
+                return UserChange(before, after)
             after = replace(after, version=before.version + 1)
             await self._users.update_one({"_id": user_id}, {"$set": _to_document(after)}, session=session)
-            if not end_sessions:
-                return UserChange(before, after, 0)
-            ended = await self._sessions.delete_many(
-                {"user_id": user_id, "_id": {"$ne": kept_session}}, session=session
+            ended = await self._access.end(
+                user_id, kept_session=kept_session, keep_sessions=not end_sessions, session=session
             )
-            return UserChange(before, after, ended.deleted_count)
+            return UserChange(before, after, ended)
 
         return await run_transaction(self._client, body)
+
+    async def hold_standing(
+        self, user_id: UUID, roles: Collection[Role], *, since: datetime, session: Session
+    ) -> bool:
+        """Tell whether a user holds one of the roles, is not locked and was not, since then.
+
+        Writing to the user makes a lock or another role at the same moment conflict.
+        """
+        held = await self._users.update_one(
+            {
+                "_id": user_id,
+                "locked": False,
+                "role": {"$in": [role.value for role in roles]},
+                "$or": [{"rights_lost_at": None}, {"rights_lost_at": {"$lt": since}}],
+            },
+            {"$currentDate": {"request_carried_out_at": True}},
+            session=session,
+        )
+        return held.matched_count == 1
 
     async def _find_one(self, query: Document) -> User | None:
         with unavailable_on_fault():
@@ -178,4 +197,5 @@ def user_of(document: Document) -> User:
         password_hash=document["password_hash"],
         version=document["version"],
         second_factor=document.get("second_factor", False),
+        rights_lost_at=document.get("rights_lost_at"),
     )

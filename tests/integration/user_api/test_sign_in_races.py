@@ -4,14 +4,16 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import jwt
 
 from daemons.contracts.permissions import Role
 from tests.support.mongo import running_mongod
-from tests.support.user_api import PASSWORD, UserApi, running_user_api
+from tests.support.user_api import PASSWORD, UserApi, running_user_api, token_in
 
 
 async def living_sessions(api: UserApi, signed_in: list[httpx.Response]) -> int:
-    sessions = [answer.json()["session"]["id"] for answer in signed_in if answer.is_success]
+    tokens = [token_in(answer) for answer in signed_in if answer.is_success]
+    sessions = [jwt.decode(token, options={"verify_signature": False})["sid"] for token in tokens]
     told = [await api.internal("POST", "/internal/sessions/verify", {"session_id": one}) for one in sessions]
     return sum(answer.json()["active"] for answer in told)
 

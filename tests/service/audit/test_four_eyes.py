@@ -1,25 +1,30 @@
 """Acts that wait for a second person: requested, decided once, by somebody else, in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from daemons.contracts.permissions import Role
-from daemons.shared.approvals.approval import LIFETIME
+from daemons.shared.approvals.approval import LIFETIME, Standing
+from daemons.shared.audit.record import SHELL
 from daemons.shared.clock import utc_now
+from daemons.user_api.services.change_role import change_role
 from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
 from tests.support.user_api import MovableClock, UserApi, running_user_api
+from tests.support.user_api import Person as UserPerson
 
 
 @pytest.fixture(scope="module")
 async def careful_bank(mongo_uri: str) -> AsyncIterator[Bank]:
-    """A bank where unfreezing, and funding of more than 100, take two."""
-    policy = {"four_eyes_actions": "unfreeze, fund", "four_eyes_fund_threshold": "100"}
+    """A bank where unfreezing, and funding of more than 100 euro a day or of other money, take two."""
+    policy = {"four_eyes_actions": "unfreeze, fund", "four_eyes_fund_limits": "EUR=100"}
     async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy) as bank:
         yield bank
 
@@ -149,11 +154,157 @@ async def test_approving_and_rejecting_at_once_does_one_of_both(staff: Staff) ->
         await staff.olga.patch(f"/accounts/{staff.account}/freeze", {"reason": "again"})
 
 
-async def test_funding_up_to_the_threshold_needs_one_person(staff: Staff) -> None:
-    account = await staff.alice.open_account()
-    assert (await staff.olga.fund(account, "100.00")).status_code == 201
+async def test_one_person_funds_up_to_the_limit_in_a_day_and_no_more(
+    careful_bank: Bank, staff: Staff
+) -> None:
+    account, other = await staff.alice.open_account(), await staff.alice.open_account()
     assert (await staff.olga.fund(account, "100.01")).status_code == 202
-    assert await staff.alice.balance(account) == "100.00"
+    assert (await staff.olga.fund(staff.account, "50.00")).json()["code"] == "account_frozen"
+    assert (await staff.olga.fund(account, "60.00", key="first")).status_code == 201
+    assert (await staff.olga.fund(other, "40.00")).status_code == 201
+    for beyond in ("0.01", "60.00"):
+        assert (await staff.olga.fund(other, beyond)).status_code == 202
+    # What was booked already is told again, and counts once.
+    assert (await staff.olga.fund(account, "60.00", key="first")).headers["Idempotent-Replayed"] == "true"
+    assert (await staff.alice.balance(account), await staff.alice.balance(other)) == ("60.00", "40.00")
+    # The limit is each person's own, and of one day.
+    assert (await staff.omar.fund(other, "100.00")).status_code == 201
+    sums = careful_bank.ledger["fundings_alone"]
+    [today] = await sums.find({"_id": {"$regex": f"^{staff.olga.user_id} EUR "}}).to_list()
+    assert today["_id"].endswith(utc_now().date().isoformat())
+    await sums.delete_one({"_id": today["_id"]})
+    await sums.insert_one({**today, "_id": f"{staff.olga.user_id} EUR 2026-01-01"})
+    assert (await staff.olga.fund(other, "100.00")).status_code == 201
+
+
+async def test_money_without_a_limit_always_takes_two(staff: Staff) -> None:
+    account = await staff.alice.open_account("USD")
+    body = {"amount": "0.01", "currency": "USD"}
+    asked = await staff.olga.post(f"/accounts/{account}/fund", body, key=str(uuid4()))
+    assert asked.status_code == 202
+    assert (await approve(staff.omar, asked.json())).status_code == 200
+    assert await staff.alice.balance(account) == "0.01"
+
+
+async def test_what_another_has_approved_is_not_counted(staff: Staff) -> None:
+    account = await staff.alice.open_account()
+    asked = await staff.olga.fund(account, "500.00")
+    assert (await approve(staff.omar, asked.json())).status_code == 200
+    for one in (staff.olga, staff.omar):
+        assert (await one.fund(account, "100.00")).status_code == 201
+
+
+async def test_the_limit_holds_for_many_at_once_in_two_processes_and_after_a_restart(mongo_uri: str) -> None:
+    policy = {"four_eyes_actions": "fund", "four_eyes_fund_limits": "EUR=100"}
+    async with AsyncExitStack() as stack:
+        bank = await stack.enter_async_context(
+            running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy)
+        )
+        second = await stack.enter_async_context(
+            running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy, suffix=bank.suffix)
+        )
+        alice, olga = await bank.person(), await bank.person("Olga", "operator")
+        there = replace(olga, user_api=second.user_api, banking_api=second.banking_api)
+        account = await alice.open_account()
+        answers = await asyncio.gather(*(one.fund(account, "10.00") for one in (olga, there) * 10))
+        while any(answer.status_code == 503 for answer in answers):
+            # Not done, and told so: it is asked again until all are decided.
+            answers = [
+                await olga.fund(account, "10.00") if answer.status_code == 503 else answer
+                for answer in answers
+            ]
+        assert sorted(answer.status_code for answer in answers) == [201] * 10 + [202] * 10
+        assert await alice.balance(account) == "100.00"
+    restarted = running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy, suffix=bank.suffix)
+    async with restarted as again:
+        later = replace(olga, user_api=again.user_api, banking_api=again.banking_api, http=again.http)
+        assert (await later.fund(account, "0.01")).status_code == 202
+
+
+async def test_staff_use_no_power_on_an_account_of_their_own(careful_bank: Bank, staff: Staff) -> None:
+    olgas = await staff.olga.open_account()
+    adjustment = {"direction": "credit", "amount": "1.00", "currency": "EUR", "reason": "x"}
+    own = [
+        await staff.olga.fund(olgas, "1.00"),
+        await staff.olga.fund(olgas, "1000.00"),
+        await staff.olga.post(f"/accounts/{olgas}/adjust", adjustment, key=str(uuid4())),
+        await staff.olga.patch(f"/accounts/{olgas}/freeze", {"reason": "x"}),
+    ]
+    await staff.omar.patch(f"/accounts/{olgas}/freeze", {"reason": "x"})
+    own.append(await staff.olga.patch(f"/accounts/{olgas}/unfreeze", {"reason": "x"}))
+    assert [(answer.status_code, answer.json()["code"]) for answer in own] == [(403, "own_account")] * 5
+
+    # Nor do they approve what somebody else has asked for on it.
+    unfreeze = await staff.omar.patch(f"/accounts/{olgas}/unfreeze", {"reason": "x"})
+    fund = await staff.omar.fund(olgas, "500.00")
+    adjust = await staff.omar.post(f"/accounts/{olgas}/adjust", adjustment, key=str(uuid4()))
+    for asked in (unfreeze, fund, adjust):
+        assert asked.status_code == 202
+        refused = await approve(staff.olga, asked.json())
+        assert (refused.status_code, refused.json()["code"]) == (403, "own_account")
+        shown = (await staff.omar.get(asked.headers["Location"])).json()
+        assert shown["status"] == "pending"
+    account = (await staff.olga.get(f"/accounts/{olgas}")).json()
+    assert (account["status"], account["balance"]["amount"]) == ("frozen", "0.00")
+    third = await careful_bank.person("Otto", "operator")
+    assert (await approve(third, unfreeze.json())).status_code == 200
+    # What any owner may do, they may.
+    closed = await staff.olga.patch(f"/accounts/{olgas}/close", {"reason": "x"})
+    assert (closed.status_code, closed.json()["status"]) == (200, "closed")
+
+
+@pytest.mark.parametrize("loss", ["lock", "role"])
+async def test_a_request_dies_with_the_right_to_make_it(careful_bank: Bank, staff: Staff, loss: str) -> None:
+    request = await staff.ask_to_unfreeze()
+    account = await staff.alice.open_account()
+    funding = (await staff.olga.fund(account, "500.00")).json()
+    ada = await careful_bank.person("Ada", "admin")
+    path = f"/users/{staff.olga.user_id}/{loss}"
+    taken = await ada.patch(path, {"reason": "x", **({"role": "support"} if loss == "role" else {})})
+    assert taken.status_code == 200
+
+    async def refused_as(why: str) -> None:
+        for asked in (request, funding):
+            for answer in (await approve(staff.omar, asked), await reject(staff.omar, asked)):
+                assert (answer.status_code, answer.json()["code"]) == (409, "approval_withdrawn")
+            shown = (await staff.omar.get(f"/approvals/ledger/{asked['id']}")).json()
+            assert (shown["status"], shown["decided_by"]) == ("withdrawn", None)
+            assert why in shown["decision_reason"]
+        assert await staff.status() == "frozen"
+        assert await staff.alice.balance(account) == "0.00"
+
+    await refused_as("locked" if loss == "lock" else "support")
+    listed = {}
+    for status in ("pending", "withdrawn"):
+        page = (await staff.omar.get(f"/approvals/ledger?status={status}&limit=200")).json()
+        listed[status] = [item["id"] for item in page["items"]]
+    for asked in (request, funding):
+        assert asked["id"] in listed["withdrawn"]
+        assert asked["id"] not in listed["pending"]
+    # It does not come back with the right.
+    back = {"lock": ("unlock", {}), "role": ("role", {"role": "operator"})}[loss]
+    given = await ada.patch(f"/users/{staff.olga.user_id}/{back[0]}", {"reason": "x", **back[1]})
+    assert given.status_code == 200
+    await refused_as("since")
+
+
+async def test_what_was_frozen_anew_meanwhile_is_not_unfrozen_by_an_old_request(staff: Staff) -> None:
+    request, other = await staff.ask_to_unfreeze(), await staff.ask_to_unfreeze()
+    assert request["parameters"]["frozen_because"] == "x"
+    assert (await approve(staff.omar, request)).status_code == 200
+    await staff.omar.patch(f"/accounts/{staff.account}/freeze", {"reason": "a court order"})
+    late = await approve(staff.omar, other)
+    assert (late.status_code, late.json()["code"]) == (409, "approval_outdated")
+    assert await staff.status() == "frozen"
+
+
+async def test_funding_an_account_that_was_closed_meanwhile_moves_nothing(staff: Staff) -> None:
+    account = await staff.alice.open_account()
+    request = (await staff.olga.fund(account, "250.00")).json()
+    assert (await staff.alice.patch(f"/accounts/{account}/close", {})).status_code == 200
+    late = await approve(staff.omar, request)
+    assert (late.status_code, late.json()["code"]) == (422, "account_closed")
+    assert await staff.alice.balance(account) == "0.00"
 
 
 async def test_a_repeated_funding_finds_its_request_and_then_its_transaction(staff: Staff) -> None:
@@ -190,7 +341,7 @@ async def test_what_cannot_be_done_is_not_requested(staff: Staff) -> None:
     other = await staff.ask_to_unfreeze()
     assert (await approve(staff.omar, request)).status_code == 200
     late = await approve(staff.omar, other)
-    assert (late.status_code, late.json()["code"]) == (409, "account_not_frozen")
+    assert (late.status_code, late.json()["code"]) == (409, "approval_outdated")
 
 
 async def test_malformed_ids_and_queries(staff: Staff) -> None:
@@ -202,40 +353,151 @@ async def test_malformed_ids_and_queries(staff: Staff) -> None:
 
 @pytest.fixture
 async def careful_users(mongo_uri: str, database_name: str) -> AsyncIterator[tuple[UserApi, MovableClock]]:
-    """A user_api where making an admin takes two admins."""
+    """A user_api where roles, and locks of staff, take two admins."""
     clock = MovableClock()
     async with running_user_api(
-        mongo_uri, database_name, clock=clock, four_eyes_actions="grant_admin"
+        mongo_uri, database_name, clock=clock, four_eyes_actions="change_role,lock_staff,unlock_staff"
     ) as api:
         yield api, clock
 
 
-async def test_making_an_admin_takes_two_admins(careful_users: tuple[UserApi, MovableClock]) -> None:
+async def decide(person: UserPerson, asked: httpx.Response) -> httpx.Response:
+    return await person.call("POST", f"{asked.headers['Location']}/approve")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Role.USER, Role.SUPPORT),
+        (Role.USER, Role.OPERATOR),
+        (Role.OPERATOR, Role.ADMIN),
+        (Role.ADMIN, Role.OPERATOR),
+        (Role.SUPPORT, Role.USER),
+    ],
+)
+async def test_any_change_of_role_takes_two_admins(
+    careful_users: tuple[UserApi, MovableClock], before: Role, after: Role
+) -> None:
     api, clock = careful_users
-    ada, abe = await api.person(Role.ADMIN), await api.person(Role.ADMIN)
-    person = await api.person()
-    path, body = f"/users/{person.id}/role", {"role": "admin", "reason": "successor"}
-    operator = await ada.call("PATCH", path, {**body, "role": "operator"})
-    assert (operator.status_code, operator.json()["role"]) == (200, "operator")
+    ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, before)]
+    path, body = f"/users/{person.id}/role", {"role": after.value, "reason": "successor"}
     asked = await ada.call("PATCH", path, body)
     assert asked.status_code == 202
-    assert (await ada.call("GET", f"/users/{person.id}")).json()["role"] == "operator"
-    approve_path = f"{asked.headers['Location']}/approve"
-    own = await ada.call("POST", approve_path)
+    assert asked.json()["parameters"] == {"role_before": before.value, "role": after.value}
+    assert (await ada.call("GET", f"/users/{person.id}")).json()["role"] == before.value
+    own = await decide(ada, asked)
     assert (own.status_code, own.json()["code"]) == (403, "own_request")
-    answers = await asyncio.gather(*(abe.call("POST", approve_path) for _ in range(5)))
+    answers = await asyncio.gather(*(decide(abe, asked) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
-    assert (await ada.call("GET", f"/users/{person.id}")).json()["role"] == "admin"
+    assert (await ada.call("GET", f"/users/{person.id}")).json()["role"] == after.value
     newest = (await ada.call("GET", "/audit/users?limit=1")).json()["items"][0]
     assert (newest["action"], newest["actor"]["user_id"]) == ("change_role", abe.id)
     assert newest["approval"]["requested_by"]["user_id"] == ada.id
 
     other = await api.register()
-    late = await ada.call("PATCH", f"/users/{other['id']}/role", body)
+    late = await ada.call("PATCH", f"/users/{other['id']}/role", {**body, "role": "admin"})
     clock.ahead += LIFETIME
-    abe = await api.sign_in(abe.email)
-    expired = await abe.call("POST", f"{late.headers['Location']}/approve")
+    expired = await decide(await api.sign_in(abe.email), late)
     assert (expired.status_code, expired.json()["code"]) == (409, "approval_expired")
+
+
+async def test_nobody_makes_the_second_person_alone(careful_users: tuple[UserApi, MovableClock]) -> None:
+    """As it was tried: an admin made a second user an operator, who then approved."""
+    api, _ = careful_users
+    ada, accomplice = await api.person(Role.ADMIN), await api.person()
+    asked = await ada.call(
+        "PATCH", f"/users/{accomplice.id}/role", {"role": "admin", "reason": "my second person"}
+    )
+    assert asked.status_code == 202
+    for one in (ada, accomplice):
+        assert (await decide(one, asked)).status_code == 403
+    assert (await accomplice.call("GET", "/users/me")).json()["role"] == "user"
+
+
+async def test_staff_are_locked_and_let_in_again_by_two_and_customers_by_one(
+    careful_users: tuple[UserApi, MovableClock],
+) -> None:
+    api, _ = careful_users
+    ada, abe, operator, customer = [
+        await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.OPERATOR, Role.USER)
+    ]
+    for act, locked in (("lock", True), ("unlock", False)):
+        alone = await ada.call("PATCH", f"/users/{customer.id}/{act}", {"reason": "x"})
+        assert (alone.status_code, alone.json()["locked"]) == (200, locked)
+        asked = await ada.call("PATCH", f"/users/{operator.id}/{act}", {"reason": "x"})
+        assert (asked.status_code, asked.json()["act"]) == (202, f"{act}_staff")
+        assert (await ada.call("GET", f"/users/{operator.id}")).json()["locked"] is not locked
+        twice = await ada.call("PATCH", f"/users/{operator.id}/{act}", {"reason": "x"})
+        assert (await decide(abe, asked)).status_code == 200
+        assert (await ada.call("GET", f"/users/{operator.id}")).json()["locked"] is locked
+        late = await decide(abe, twice)
+        assert (late.status_code, late.json()["code"]) == (409, "approval_outdated")
+    # What is so already asks nobody.
+    same = await ada.call("PATCH", f"/users/{operator.id}/unlock", {"reason": "x"})
+    assert (same.status_code, same.json()["locked"]) == (200, False)
+
+
+async def test_nobody_approves_what_is_done_to_themselves(
+    careful_users: tuple[UserApi, MovableClock],
+) -> None:
+    api, _ = careful_users
+    ada, abe = await api.person(Role.ADMIN), await api.person(Role.ADMIN)
+    for act, body in (("role", {"role": "user", "reason": "x"}), ("lock", {"reason": "x"})):
+        asked = await ada.call("PATCH", f"/users/{abe.id}/{act}", body)
+        refused = await decide(abe, asked)
+        assert (refused.status_code, refused.json()["code"]) == (422, "self_lockout")
+        own = await ada.call("PATCH", f"/users/{ada.id}/{act}", body)
+        assert (own.status_code, own.json()["code"]) == (422, "self_lockout")
+
+
+async def test_a_role_that_changed_meanwhile_must_be_asked_for_anew(
+    careful_users: tuple[UserApi, MovableClock],
+) -> None:
+    api, _ = careful_users
+    ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.USER)]
+    path = f"/users/{person.id}/role"
+    first = await ada.call("PATCH", path, {"role": "support", "reason": "x"})
+    second = await ada.call("PATCH", path, {"role": "admin", "reason": "x"})
+    assert (await decide(abe, first)).status_code == 200
+    late = await decide(abe, second)
+    assert (late.status_code, late.json()["code"]) == (409, "approval_outdated")
+    assert (await ada.call("GET", f"/users/{person.id}")).json()["role"] == "support"
+
+
+async def test_an_admins_requests_die_with_the_role(careful_users: tuple[UserApi, MovableClock]) -> None:
+    api, _ = careful_users
+    ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.USER)]
+    asked = await ada.call("PATCH", f"/users/{person.id}/role", {"role": "admin", "reason": "x"})
+    await change_role(api.parts, UUID(ada.id), Role.OPERATOR, actor=SHELL, reason="left")
+    late = await decide(abe, asked)
+    assert (late.status_code, late.json()["code"]) == (409, "approval_withdrawn")
+    await change_role(api.parts, UUID(ada.id), Role.ADMIN, actor=SHELL, reason="is back")
+    late = await decide(abe, asked)
+    assert (late.status_code, late.json()["code"]) == (409, "approval_withdrawn")
+    shown = (await abe.call("GET", asked.headers["Location"])).json()
+    assert (shown["status"], "since" in shown["decision_reason"]) == ("withdrawn", True)
+    assert (await abe.call("GET", f"/users/{person.id}")).json()["role"] == "user"
+
+
+async def test_a_requester_who_is_locked_while_it_is_approved_is_noticed_in_the_act_itself(
+    careful_users: tuple[UserApi, MovableClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, _ = careful_users
+    ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.USER)]
+    asked = await ada.call("PATCH", f"/users/{person.id}/role", {"role": "admin", "reason": "x"})
+    approvals = api.parts.approvals
+    looked_up = approvals._standings
+
+    async def then_locked(user_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
+        found = await looked_up(user_ids)
+        await change_role(api.parts, UUID(ada.id), Role.USER, actor=SHELL, reason="at this very moment")
+        return found
+
+    monkeypatch.setattr(approvals, "_standings", then_locked)
+    late = await decide(abe, asked)
+    assert (late.status_code, late.json()["code"]) == (409, "approval_withdrawn")
+    monkeypatch.undo()
+    assert (await abe.call("GET", f"/users/{person.id}")).json()["role"] == "user"
 
 
 async def test_one_does_not_ask_for_what_one_may_not_do(careful_users: tuple[UserApi, MovableClock]) -> None:

@@ -46,7 +46,7 @@ async def test_a_session_is_told_from_registration_to_its_end(user_api: UserApi)
     await login(user_api, user["email"])
     person = await user_api.sign_in(user["email"])
     other = await user_api.sign_in(user["email"])
-    await person.call("DELETE", f"/auth/sessions/{other.session_id}")
+    await person.call("DELETE", f"/auth/sessions/{other.session}")
     await person.call("DELETE", "/auth/sessions?keep_current=true")
     await person.call("DELETE", "/auth/sessions?keep_current=true")
     await person.call("POST", "/auth/logout")
@@ -58,11 +58,14 @@ async def test_a_session_is_told_from_registration_to_its_end(user_api: UserApi)
     assert first["actor"] == {"user_id": user["id"], "display_name": "Ann Other", "role": "user"}
     assert first["after"]["address"] == "192.0.2.1"
     assert (first["after"]["second_factor"], first["after"]["failures_before"]) == (None, 0)
-    assert (ended["action"], ended["before"]["session_id"]) == ("end_session", other.session_id)
+    assert (ended["action"], ended["before"]["session"]) == ("end_session", other.session)
     # That of `login`; the second call ends none and is not told.
-    assert (all_ended["action"], all_ended["before"]) == ("end_all_sessions", {"ended_sessions": 1})
-    assert all_ended["after"] == {"kept_session": person.session_id}
-    assert (out["action"], out["before"]["session_id"]) == ("sign_out", person.session_id)
+    assert (all_ended["action"], all_ended["before"]) == (
+        "end_all_sessions",
+        {"ended_sessions": 1, "ended_api_keys": 0},
+    )
+    assert all_ended["after"] == {"kept_session": person.session}
+    assert (out["action"], out["before"]["session"]) == ("sign_out", person.session)
     assert {record["target"]["id"] for record in trail(user_api)} == {user["id"]}
 
 
@@ -75,7 +78,7 @@ async def test_the_reuse_of_a_refresh_token_is_told(stopped: tuple[UserApi, Stop
     assert (await api.refresh(refreshed.refresh_token)).status_code == 401
     [told] = trail(api, "refresh_token.reused")
     assert (told["actor"], told["address"]) == (STRANGER, "192.0.2.66")
-    assert (told["target"]["id"], told["before"]["session_id"]) == (person.id, person.session_id)
+    assert (told["target"]["id"], told["before"]["session"]) == (person.id, person.session)
 
 
 async def test_changes_of_ones_own_access_are_told(stopped: tuple[UserApi, StoppedClock]) -> None:
@@ -85,14 +88,13 @@ async def test_changes_of_ones_own_access_are_told(stopped: tuple[UserApi, Stopp
     code = pyotp.TOTP(secret).at(clock())
     codes = (await person.call("POST", "/auth/totp/confirm", {"totp": code})).json()["recovery_codes"]
     assert (await login(api, person.email, totp=codes[0])).status_code == 200
-    made = await person.call(
-        "POST", "/auth/tokens", {"password": PASSWORD, "name": "ci", "scopes": ["use_own_accounts"]}
-    )
+    wanted = {"password": PASSWORD, "name": "ci", "scopes": ["use_own_accounts"], "totp": codes[1]}
+    made = await person.call("POST", "/auth/tokens", wanted)
     key_id = made.json()["key"]["id"]
     await person.call("DELETE", f"/auth/tokens/{key_id}")
     changed = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     assert (await person.call("POST", "/auth/change-password", changed)).status_code == 204
-    removal = {"password": NEW_PASSWORD, "totp": codes[1]}
+    removal = {"password": NEW_PASSWORD, "totp": codes[2]}
     assert (await person.call("POST", "/auth/totp/remove", removal)).status_code == 204
 
     told = trail(api)[2:]
@@ -101,13 +103,14 @@ async def test_changes_of_ones_own_access_are_told(stopped: tuple[UserApi, Stopp
         "confirm_second_factor",
         "use_recovery_code",
         "sign_in",
+        "use_recovery_code",
         "create_api_key",
         "revoke_api_key",
         "change_password",
         "use_recovery_code",
         "remove_second_factor",
     ]
-    begun, confirmed, used, signed_in, key, revoked, password, _, removed = told
+    begun, confirmed, used, signed_in, _, key, revoked, password, _, removed = told
     assert (begun["before"], begun["after"]) == (None, None)
     assert confirmed["after"] == {"second_factor": True, "recovery_codes": 10}
     assert (used["before"], used["after"]) == ({"recovery_codes": 10}, {"recovery_codes": 9})
@@ -267,7 +270,7 @@ async def test_what_cannot_be_recorded_does_not_happen(user_api: UserApi) -> Non
         await user_api.call("POST", "/users", fields),
         await user_api.call("POST", "/users", {**fields, "email": person.email}),
         await person.call("POST", "/auth/logout"),
-        await person.call("DELETE", f"/auth/sessions/{person.session_id}"),
+        await person.call("DELETE", f"/auth/sessions/{person.session}"),
         await person.call("DELETE", "/auth/sessions"),
         await person.call("POST", "/auth/change-password", passwords),
         await person.call("POST", "/auth/totp", {"password": PASSWORD}),

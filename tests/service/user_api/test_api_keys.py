@@ -2,14 +2,21 @@
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from pyotp import TOTP
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Role
+from daemons.shared.clock import utc_now
+from daemons.user_api.domain.user import User
+from daemons.user_api.services import manage_api_keys
+from daemons.user_api.services.parts import Parts
 from tests.support.user_api import PASSWORD, MovableClock, Person, UserApi, running_user_api
 
 
@@ -136,11 +143,133 @@ async def test_a_revoked_key_and_that_of_a_locked_user_are_refused_at_once(user_
 
 
 async def test_a_key_never_does_more_than_its_user_now(user_api: UserApi) -> None:
-    admin, person = await user_api.person(Role.ADMIN), await user_api.person(Role.SUPPORT)
+    person = await user_api.person(Role.SUPPORT)
     token = (await make(person, "read_users"))["token"]
     assert (await call(user_api, token, "GET", "/users?limit=1")).status_code == 200
-    await admin.call("PATCH", f"/users/{person.id}/role", {"role": "user", "reason": "test"})
+    # By hand, for a change of role ends the key: what it may do rests on the present role all the same.
+    await user_api.parts.users._users.update_one({"_id": UUID(person.id)}, {"$set": {"role": "user"}})
     assert code_of(await call(user_api, token, "GET", "/users?limit=1")) == (403, "forbidden")
+
+
+async def change_password(person: Person, *, end_other_sessions: bool) -> httpx.Response:
+    body = {"current_password": PASSWORD, "new_password": "eleven loud herons"}
+    return await person.call(
+        "POST", "/auth/change-password", {**body, "end_other_sessions": end_other_sessions}
+    )
+
+
+async def lock(person: Person, **changed: str) -> httpx.Response:
+    admin = await person.api.person(Role.ADMIN)
+    act, body = ("role", {"reason": "x", **changed}) if changed else ("lock", {"reason": "x"})
+    return await admin.call("PATCH", f"/users/{person.id}/{act}", body)
+
+
+async def enrol(person: Person) -> httpx.Response:
+    begun = await person.call("POST", "/auth/totp", {"password": PASSWORD})
+    return await person.call("POST", "/auth/totp/confirm", {"totp": TOTP(begun.json()["secret"]).now()})
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda person: change_password(person, end_other_sessions=True), id="new password"),
+        pytest.param(
+            lambda person: change_password(person, end_other_sessions=False),
+            id="new password, other sessions kept",
+        ),
+        pytest.param(lambda person: person.call("DELETE", "/auth/sessions"), id="end of all sessions"),
+        pytest.param(
+            lambda person: person.call("DELETE", "/auth/sessions?keep_current=true"), id="end of the others"
+        ),
+        pytest.param(lock, id="lock"),
+        pytest.param(lambda person: lock(person, role="support"), id="another role"),
+        pytest.param(enrol, id="second factor"),
+    ],
+)
+async def test_keys_end_with_the_password_the_sessions_and_the_user(
+    user_api: UserApi, end: Callable[[Person], Awaitable[httpx.Response]]
+) -> None:
+    person, other = await user_api.person(), await user_api.person()
+    tokens = [(await make(one, "use_own_accounts"))["token"] for one in (person, person, other)]
+    assert (await end(person)).is_success
+    answers = [await call(user_api, token, "GET", "/users/me") for token in tokens]
+    assert [answer.status_code for answer in answers] == [401, 401, 200]
+    if not (await person.call("GET", "/users/me")).is_success:
+        admin = await user_api.person(Role.ADMIN)
+        await admin.call("PATCH", f"/users/{person.id}/unlock", {"reason": "x"})
+        person = await user_api.sign_in(person.email)
+    # Not held back for a while: gone.
+    assert (await person.call("GET", "/auth/tokens")).json()["items"] == []
+    assert (await call(user_api, tokens[0], "GET", "/users/me")).status_code == 401
+
+
+async def test_the_end_of_keys_is_on_the_record(lone_user_api: UserApi) -> None:
+    person = await lone_user_api.person()
+    for _ in range(2):
+        await make(person, "use_own_accounts")
+    await person.call("DELETE", "/auth/sessions?keep_current=true")
+    newest = lone_user_api.stored("audit")["audit"][-1]
+    assert (newest["action"], newest["before"]) == (
+        "end_all_sessions",
+        {"ended_sessions": 0, "ended_api_keys": 2},
+    )
+
+
+async def test_the_key_of_a_user_who_is_gone_is_none(user_api: UserApi) -> None:
+    person = await user_api.person()
+    token = (await make(person, "use_own_accounts"))["token"]
+    await user_api.parts.users._users.delete_one({"_id": UUID(person.id)})
+    assert code_of(await call(user_api, token, "GET", "/users/me")) == (401, "not_signed_in")
+
+
+@pytest.mark.parametrize("end", [change_password, None])
+async def test_no_key_slips_past_what_ends_the_others(
+    user_api: UserApi, monkeypatch: pytest.MonkeyPatch, end: Callable[..., Awaitable[httpx.Response]] | None
+) -> None:
+    """The user was read and the password is checked, and before the key is written all access is ended."""
+    person = await user_api.person()
+    find_user = manage_api_keys.find_user
+
+    async def then_ended(parts: Parts, user_id: UUID) -> User:
+        found = await find_user(parts, user_id)
+        if end is None:
+            # There is nothing to end: what a moment ago was no key is none to be made either.
+            await person.call("DELETE", "/auth/sessions?keep_current=true")
+        else:
+            assert (await end(person, end_other_sessions=True)).status_code == 204
+        return found
+
+    monkeypatch.setattr(manage_api_keys, "find_user", then_ended)
+    body = {"password": PASSWORD, "name": "x", "scopes": ["use_own_accounts"]}
+    answer = await person.call("POST", "/auth/tokens", body)
+    assert code_of(answer) == (503, "unavailable")
+    monkeypatch.undo()
+    assert (await person.call("GET", "/auth/tokens")).json()["items"] == []
+
+
+async def test_making_one_needs_a_fresh_code_of_the_second_factor(user_api: UserApi) -> None:
+    person = await user_api.person()
+    begun = await person.call("POST", "/auth/totp", {"password": PASSWORD})
+    app = TOTP(begun.json()["secret"])
+    now = utc_now()
+    confirmed = await person.call("POST", "/auth/totp/confirm", {"totp": app.at(now, counter_offset=-1)})
+    assert confirmed.status_code == 200
+    body = {"password": PASSWORD, "name": "x", "scopes": ["use_own_accounts"]}
+
+    async def attempt(**more: str) -> tuple[int, str]:
+        answer = await person.call("POST", "/auth/tokens", {**body, **more})
+        return answer.status_code, "" if answer.is_success else answer.json()["code"]
+
+    assert await attempt() == (401, "totp_required")
+    assert await attempt(totp="000000") == (401, "invalid_totp")
+    assert await attempt(totp=app.at(now, counter_offset=-1)) == (401, "invalid_totp")  # used to confirm
+    assert (await person.call("GET", "/auth/tokens")).json()["items"] == []
+    code = app.at(now, counter_offset=1)
+    assert await attempt(totp=code, password="wrong words") == (401, "invalid_credentials")
+    assert await attempt(totp=code) == (201, "")
+    assert await attempt(totp=code) == (401, "invalid_totp")
+    assert await attempt(totp=confirmed.json()["recovery_codes"][0]) == (201, "")
+    assert len((await person.call("GET", "/auth/tokens")).json()["items"]) == 2
 
 
 async def test_a_user_has_twenty_keys_at_most(user_api: UserApi) -> None:

@@ -66,7 +66,7 @@ async def send(
     if path.startswith("/internal"):
         sent |= caller.api.service_tokens.header_for("user_api")
     sent |= headers
-    url = path.replace("{id}", target.id).replace("{session}", caller.session_id)
+    url = path.replace("{id}", target.id).replace("{session}", caller.session)
     return await caller.api.http.request(method, url, content=content, headers=sent)
 
 

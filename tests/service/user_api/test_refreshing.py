@@ -37,7 +37,7 @@ async def test_an_access_token_lasts_ten_minutes_and_the_session_goes_on_by_refr
         assert await lives(refreshed)
         assert refreshed.token != person.token
         shown = (await refreshed.call("GET", "/auth/session")).json()
-        assert (shown["user"]["id"], shown["session"]["id"]) == (person.id, person.session_id)
+        assert (shown["user"]["id"], shown["session"]["id"]) == (person.id, person.session)
 
 
 async def test_no_access_token_outlives_its_session(mongo_uri: str, database_name: str) -> None:

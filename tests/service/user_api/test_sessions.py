@@ -38,7 +38,7 @@ async def test_a_session_shows_its_user_as_they_are_now(user_api: UserApi) -> No
     person = await user_api.person(Role.SUPPORT)
     answer = await person.call("GET", "/auth/session")
     assert answer.json()["user"]["role"] == "support"
-    assert answer.json()["session"]["id"] == person.session_id
+    assert answer.json()["session"]["id"] == person.session
     told = await user_api.internal("POST", "/internal/sessions/verify", {"session_id": person.session_id})
     assert told.json() == {
         "active": True,
@@ -54,15 +54,15 @@ async def test_people_see_and_end_their_own_sessions_only(user_api: UserApi) -> 
     second = await user_api.sign_in(person.email)
     listed = (await second.call("GET", "/auth/sessions")).json()["items"]
     assert [(one["id"], one["current"]) for one in listed] == [
-        (second.session_id, True),
-        (person.session_id, False),
+        (second.session, True),
+        (person.session, False),
     ]
-    refused = await stranger.call("DELETE", f"/auth/sessions/{person.session_id}")
+    refused = await stranger.call("DELETE", f"/auth/sessions/{person.session}")
     assert (refused.status_code, refused.json()["code"]) == (404, "session_not_found")
     assert await lives(person)
-    assert (await second.call("DELETE", f"/auth/sessions/{person.session_id}")).status_code == 204
+    assert (await second.call("DELETE", f"/auth/sessions/{person.session}")).status_code == 204
     assert not await lives(person)
-    for gone in (person.session_id, "no-uuid"):
+    for gone in (person.session, person.session_id, "no-uuid"):
         assert (await second.call("DELETE", f"/auth/sessions/{gone}")).status_code == 404
 
 
@@ -108,7 +108,7 @@ async def test_unused_sessions_are_not_listed(mongo_uri: str, database_name: str
         new = await api.sign_in(old.email)
         clock.ahead = timedelta()
         listed = (await new.call("GET", "/auth/sessions")).json()["items"]
-        assert [one["id"] for one in listed] == [new.session_id]
+        assert [one["id"] for one in listed] == [new.session]
         assert listed[0]["last_seen_at"] > listed[0]["created_at"]
 
 

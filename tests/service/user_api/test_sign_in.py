@@ -163,7 +163,7 @@ async def test_a_sign_in_takes_no_session_that_a_caller_brings(user_api: UserApi
     for brought in (person.token, stranger.token, "planted"):
         credentials = {"email": person.email, "password": PASSWORD}
         answer = await user_api.call("POST", "/auth/login", credentials, token=brought)
-        assert answer.json()["session"]["id"] not in {person.session_id, stranger.session_id}
+        assert answer.json()["session"]["id"] not in {person.session, stranger.session}
         assert token_in(answer) not in {person.token, stranger.token, "planted"}
 
 

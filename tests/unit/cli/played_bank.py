@@ -146,7 +146,7 @@ class Bank:
             ("POST", "/auth/totp/confirm"): self._confirm_totp,
             ("POST", "/auth/totp/remove"): lambda _: (204, None, {}),
             ("GET", "/auth/tokens"): lambda _: (200, {"items": [self._api_key()]}, {}),
-            ("POST", "/auth/tokens"): lambda _: (201, {"key": self._api_key(), "token": KEY}, {}),
+            ("POST", "/auth/tokens"): self._make_key,
             ("POST", "/auth/logout"): lambda _: (
                 204,
                 None,
@@ -208,10 +208,17 @@ class Bank:
     def _login(self, request: Request) -> Answer:
         if request.body["password"] != "correct horse":
             raise ProblemError(401, "invalid_credentials", "unauthenticated", "wrong address or password")
+        self._check_code(request)
+        return self._signed_in()
+
+    def _check_code(self, request: Request) -> None:
         if self.totp is not None and request.body.get("totp") != self.totp:
             code = "invalid_totp" if "totp" in request.body else "totp_required"
             raise ProblemError(401, code, "unauthenticated")
-        return self._signed_in()
+
+    def _make_key(self, request: Request) -> Answer:
+        self._check_code(request)
+        return 201, {"key": self._api_key(), "token": KEY}, {}
 
     def _confirm_totp(self, request: Request) -> Answer:
         if request.body["totp"] != "123456":

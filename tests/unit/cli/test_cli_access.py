@@ -60,6 +60,18 @@ def test_a_key_is_made_listed_and_revoked(ann: Cli, bank: Bank) -> None:
     assert bank.requests[-1].path == f"/auth/tokens/{USER}"
 
 
+def test_a_key_is_made_with_a_fresh_code_where_there_is_a_second_factor(ann: Cli, bank: Bank) -> None:
+    bank.totp = "123456"
+    arguments = ("auth", "token", "create", "--name", "ci", "--password-stdin", "--scope", "read_events")
+    made = ann(*arguments, "-o", "json", stdin="correct horse\n123456\n")
+    assert made.json["token"] == KEY
+    assert [sent.body.get("totp") for sent in bank.sent("/auth/tokens")] == [None, "123456"]
+    wrong = ann(*arguments, "-o", "json", stdin="correct horse\n654321\n")
+    assert (wrong.status, wrong.problem["code"]) == (4, "invalid_totp")
+    missing = ann(*arguments, "-o", "json", stdin="correct horse\n")
+    assert (missing.status, missing.problem["code"]) == (2, "totp_required")
+
+
 def test_a_key_in_the_environment_takes_the_place_of_the_session(
     ann: Cli, bank: Bank, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ class AuditedBank(Bank):
             return 200, self._audit(area, rest, request), {}
         if kind == "approvals":
             return 200, self._approvals(area, rest, request), {}
-        if request.path.endswith(("/unfreeze", "/fund", "/adjust")):
+        if request.path.endswith(("/unfreeze", "/fund", "/adjust", "/role", "/lock", "/unlock")):
             return 202, self.approval(), {}
         return super()._route(request)
 
@@ -248,16 +248,33 @@ def test_requests_of_both_daemons_are_listed_shown_and_decided(ann: Cli, bank: A
 
 
 @pytest.mark.parametrize(
-    "act", [("unfreeze", ANN, "--reason", "lifted"), ("fund", ANN, "500.00", "--currency", "EUR")]
+    "act",
+    [
+        ("unfreeze", ANN, "--reason", "lifted"),
+        ("fund", ANN, "500.00", "--currency", "EUR"),
+        ("set-role", USER, "operator", "--reason", "joined"),
+        ("lock", USER, "--reason", "left"),
+        ("unlock", USER, "--reason", "is back"),
+    ],
 )
 def test_an_act_that_waits_says_so_and_exits_0(ann: Cli, act: tuple[str, ...]) -> None:
     outcome = ann("admin", *act)
     assert outcome.status == 0
     assert f"bankctl admin approvals approve {REQUEST}" in outcome.err
     assert "is active again" not in outcome.err
-    assert "was credited" not in outcome.err
+    for done in ("was credited", "is operator now", "is locked out", "may log in again"):
+        assert done not in outcome.err
     assert ann("admin", *act, "-o", "json").json["status"] == "pending"
     assert ann("transactions", "retry").status == 0
+
+
+def test_a_request_that_is_withdrawn_is_listed_with_why(ann: Cli, bank: AuditedBank) -> None:
+    bank.status = "withdrawn"
+    assert ann("admin", "approvals", "list", "--status", "withdrawn", "-o", "json").json[0]["id"] == REQUEST
+    assert bank.sent("/approvals/users")[-1].query["status"] == "withdrawn"
+    outcome = ann("admin", "lock", USER, "--reason", "left")
+    assert outcome.status == 0
+    assert "nothing was done: this request is withdrawn" in outcome.err
 
 
 def exported(*counts: tuple[str, str, int]) -> list[str]:

@@ -34,23 +34,42 @@ SESSION = Session(
 
 def test_an_admin_is_demoted_and_locked_by_another_only() -> None:
     other = uuid4()
-    assert with_role(ADMIN, Role.USER, actor_id=other).role is Role.USER
-    assert with_role(ADMIN, Role.USER, actor_id=None).role is Role.USER
-    assert locked(ADMIN, actor_id=other).locked
+    assert with_role(ADMIN, Role.USER, actor_id=other, at=NOW).role is Role.USER
+    assert with_role(ADMIN, Role.USER, actor_id=None, at=NOW).role is Role.USER
+    assert locked(ADMIN, actor_id=other, at=NOW).locked
     with pytest.raises(RejectedError, match="another admin"):
-        with_role(ADMIN, Role.USER, actor_id=ADMIN.id)
+        with_role(ADMIN, Role.USER, actor_id=ADMIN.id, at=NOW)
     with pytest.raises(RejectedError, match="another admin"):
-        locked(ADMIN, actor_id=ADMIN.id)
+        locked(ADMIN, actor_id=ADMIN.id, at=NOW)
 
 
 def test_what_changes_nothing_is_the_same_user() -> None:
-    assert with_role(ADMIN, Role.ADMIN, actor_id=ADMIN.id) == ADMIN
+    assert with_role(ADMIN, Role.ADMIN, actor_id=ADMIN.id, at=NOW) == ADMIN
     assert unlocked(ADMIN) == ADMIN
-    assert unlocked(locked(ADMIN, actor_id=uuid4())) == ADMIN
+    once = locked(ADMIN, actor_id=uuid4(), at=NOW)
+    assert locked(once, actor_id=uuid4(), at=NOW + MINUTE) == once
+
+
+def test_it_is_kept_when_a_right_was_last_lost() -> None:
+    later = NOW + MINUTE
+    lost = locked(ADMIN, actor_id=None, at=later)
+    assert (lost.rights_lost_at, unlocked(lost).rights_lost_at) == (later, later)
+    demoted = with_role(ADMIN, Role.OPERATOR, actor_id=None, at=later)
+    assert demoted.rights_lost_at == later
+    # What is given takes nothing.
+    assert with_role(demoted, Role.ADMIN, actor_id=None, at=later + MINUTE).rights_lost_at == later
+    user = replace(ADMIN, role=Role.USER)
+    assert with_role(user, Role.ADMIN, actor_id=None, at=later).rights_lost_at is None
 
 
 def test_a_user_is_shown_without_the_password_hash() -> None:
     assert "secret" not in repr(ADMIN)
+
+
+def test_a_sessions_public_name_is_its_own_and_not_its_id() -> None:
+    other = replace(SESSION, id=uuid4())
+    assert SESSION.handle == replace(SESSION, device="another").handle
+    assert len({SESSION.handle, other.handle, SESSION.id, other.id}) == 4
 
 
 def test_a_session_lives_within_both_limits() -> None:
