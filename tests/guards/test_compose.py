@@ -6,8 +6,40 @@ import pytest
 import yaml
 
 from bankctl.local.mongod import WRITE_BACK
+from daemons.banking_api.settings import BankingSettings
+from daemons.notifier.settings import NotifierSettings
+from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
+from daemons.user_api.settings import UserApiSettings
+from tests.support.compose_kafka import service_environment
 
 COMPOSE = Path(__file__).parents[2] / "compose.yaml"
+
+
+@pytest.mark.parametrize("daemon", ["user_api", "banking_api"])
+def test_everything_that_can_wait_for_a_second_person_does(daemon: str) -> None:
+    given = service_environment(daemon)
+    policy = FourEyesSettings.model_validate(
+        {name: given[name.upper()] for name in ("four_eyes_actions", "four_eyes_fund_limits")}
+    )
+    assert policy.four_eyes_actions | {GuardedAct.ADJUST} == set(GuardedAct)
+    assert policy.fund_limit("EUR") == 1000
+    assert policy.fund_limit("SEK") == 0
+
+
+@pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])
+def test_each_daemon_starts_with_what_it_is_given_and_has_no_secret_of_another(daemon: str) -> None:
+    given = service_environment(daemon)
+    settings = {"user_api": UserApiSettings, "banking_api": BankingSettings, "notifier": NotifierSettings}
+    fields = settings[daemon].model_fields
+    settings[daemon].model_validate({name: given[name.upper()] for name in fields if name.upper() in given})
+    of_others = {
+        secret
+        for other in settings
+        if other != daemon
+        for name, secret in service_environment(other).items()
+        if name in {"JWT_SECRET", "SERVICE_KEY", "MONGO_URI", "KAFKA_PASSWORD"}
+    }
+    assert not [value for value in given.values() if value in of_others]
 
 
 @pytest.mark.parametrize("member", ["mongo1", "mongo2", "mongo3"])

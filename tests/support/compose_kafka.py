@@ -53,7 +53,9 @@ def service_environment(service: str, replacements: Mapping[str, str] | None = N
     """Return a service's environment as compose would give it, with the secrets of the tests."""
     text = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: SECRETS[found[1]], COMPOSE.read_text("utf-8"))
     document: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
-    environment = {name: str(value) for name, value in document["services"][service]["environment"].items()}
+    given = document["services"][service]["environment"]
+    # What YAML takes for null is an empty text to Compose, which puts the variable's value there afterwards.
+    environment = {name: "" if value is None else str(value) for name, value in given.items()}
     for old, new in (replacements or {}).items():
         environment = {name: value.replace(old, new) for name, value in environment.items()}
     return environment

@@ -1,5 +1,7 @@
 """What the local stack tells its daemons of the servers that they are to use."""
 
+import pytest
+
 from bankctl.local.daemons import DAEMONS
 from bankctl.local.plan import environment
 from bankctl.local.service_keys import CALLING_DAEMONS, make_key, public_key_of
@@ -41,3 +43,15 @@ def test_each_daemon_is_given_its_own_secret_and_the_public_keys_of_its_callers(
     }
     for name in CALLING_DAEMONS:
         assert given["user_api"][f"{name.upper()}_PUBLIC_KEYS"] == public_key_of(given[name]["SERVICE_KEY"])
+
+
+@pytest.mark.parametrize("daemon", ["user_api", "banking_api"])
+def test_the_policy_is_on_unless_it_was_lifted_when_the_stack_was_started(
+    daemon: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not what the supervisor's own environment says, which is that of whatever command started it last.
+    monkeypatch.setenv("FOUR_EYES_ACTIONS", "none")
+    given = environment(SETTINGS, {}, daemon)
+    assert not [name for name in given if name.startswith("FOUR_EYES")]
+    lifted = {"FOUR_EYES_ACTIONS": "none", "FOUR_EYES_FUND_LIMITS": "EUR=5"}
+    assert environment(SETTINGS, lifted, daemon).items() >= lifted.items()
