@@ -92,7 +92,10 @@ class SecondPerson:
         request = await self._request_funding(
             actor, account_id, money, reference=reference, key=idempotency_key
         )
-        return await fund() if request.stored_status is ApprovalStatus.APPROVED else request
+        if request.stored_status is not ApprovalStatus.APPROVED:
+            return request
+        # It was booked with the approval and is told again; nothing is booked on the strength of that one.
+        return await fund(alone_limit_minor=0)
 
     async def adjust(
         self, actor: Actor, adjustment: Adjustment, *, idempotency_key: str
