@@ -93,6 +93,10 @@ whichever machine the command is run; what is new is paid; what failed is tried 
   one has another number        another run), else it exits 7 and pays nothing
   the next month's file         give it a name of its own, or --run 2026-12
 
+--dry-run asks the bank what it would do with each row now (names, funds, refusals), sums
+it by currency and account, and pays nothing. --atomic pays all rows or none, up to
+4,000; a row that cannot be paid leaves no trace at the bank then.
+
 If the bank stays away for longer than --wait the run stops with exit 8 or 9; the same
 command goes on there. Each run is paid by one command at a time. --file - reads standard
 input, which has no name: say --run NAME.""",

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +71,7 @@ def transfer(
         str | None,
         typer.Option("--key-column", metavar="COLUMN", help="The column that tells the rows apart."),
     ] = None,
+    atomic: Annotated[bool, typer.Option("--atomic", help="Pay all rows of the file or none.")] = False,
     results: Annotated[
         Path | None, typer.Option("--results", metavar="PATH", help="Where the rows' outcomes are kept.")
     ] = None,
@@ -85,7 +87,7 @@ def transfer(
     Examples:
       bankctl transfer 4000000006 1234567894 12.50 --reference lunch
       bankctl transfer 4000000006 1234567894 12.50 --dry-run
-      bankctl transfer --file orders.csv
+      bankctl transfer --file orders.csv --dry-run
       bankctl transfer --file orders.csv --run 2026-12 --key-column order_id
 
     On a terminal it shows both names and the balance after, and asks; scripts say --yes. The payment is on
@@ -102,22 +104,26 @@ def transfer(
         "--currency": currency,
         "--reference": reference,
         "--idempotency-key": idempotency_key,
-        "--dry-run": dry_run,
     }
     of_file = {
         "--run": run,
         "--resume": resume,
         "--key-column": key_column,
+        "--atomic": atomic,
         "--results": results,
         "--wait": wait,
     }
     if file is not None:
         _refuse_with(single, "goes with a single transfer, not with --file")
         # Single payments need none of it.
-        from bankctl.transfers.command import FileOptions, pay_file  # noqa: PLC0415
+        from bankctl.transfers.command import FileOptions, pay_file, rehearse_file  # noqa: PLC0415
 
-        waits = {} if wait is None else {"wait_seconds": wait}
-        pay_file(file, FileOptions(run=run, key_column=key_column, resume=resume, results=results, **waits))
+        options = FileOptions(run=run, key_column=key_column, resume=resume, results=results, atomic=atomic)
+        if dry_run:
+            _refuse_with({"--wait": wait}, "goes with paying, not with --dry-run")
+            rehearse_file(file, options)
+        else:
+            pay_file(file, options if wait is None else replace(options, wait_seconds=wait))
         return
     _refuse_with(of_file, "goes with --file only")
     if sender is None or receiver is None or amount is None:

@@ -19,6 +19,7 @@ from bankctl.render.output import emit
 from bankctl.render.progress import progress_bar, progress_is_shown
 from bankctl.transfers.payment_file import PaymentFile, is_stream
 from bankctl.transfers.payment_run import Attempt, PaymentRun
+from bankctl.transfers.rehearsal import NOT_PAID, PAID_BEFORE, WOULD_BE_PAID, Rehearsal, Rehearsing
 from bankctl.transfers.results import (
     PaidFiles,
     ResultsFile,
@@ -48,6 +49,28 @@ _UNPAID_COLUMNS = [
 ]
 
 
+_REHEARSED_COLUMNS = [
+    Column("line", "Line", "right"),
+    Column("outcome", "Outcome"),
+    Column("from", "From"),
+    Column("from_name", "From name"),
+    Column("to", "To"),
+    Column("to_name", "To name"),
+    Column("amount", "Amount", "right"),
+    Column("currency", "Currency"),
+    Column("reference", "Reference"),
+    Column("problem.detail", "Why"),
+]
+_ACCOUNT_COLUMNS = [
+    Column("account", "Account"),
+    Column("name", "Name"),
+    Column("currency", "Currency"),
+    Column("out", "Out", "right"),
+    Column("in", "In", "right"),
+    Column("balance_after", "Balance after", "right"),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class FileOptions:
     """How a file is to be paid; `run` names the run, else the file's name does."""
@@ -57,6 +80,7 @@ class FileOptions:
     resume: bool = False
     results: Path | None = None
     wait_seconds: float = 60.0
+    atomic: bool = False
 
 
 @contextmanager
@@ -73,6 +97,78 @@ def _few_looks_for_cycles() -> Iterator[None]:
 
 
 @_few_looks_for_cycles()
+def rehearse_file(file: Path, options: FileOptions) -> None:
+    """Print what would become of every row of a file now; nothing is paid.
+
+    Raises:
+        CliError: REJECTED if a row would not be paid; otherwise why that cannot be told.
+    """
+    # A run without a name was never paid.
+    run_name = "" if options.run is None and is_stream(file) else _run_name(file, options.run)
+    with PaymentFile(file, key_column=options.key_column) as payments, open_bank() as bank:
+        about = bank.identity()
+        identity = RunIdentity(
+            bank_id=about.bank_id,
+            user_id=bank.require_session().user_id,
+            name=run_name,
+            known_by=payments.columns.key_column or "",
+        )
+        results = ResultsFile(options.results or default_results_path(identity), identity=identity)
+        if run_name:
+            results.load()
+        keys = RowKeys(bank_id=about.bank_id, user_id=identity.user_id, run_name=run_name)
+        survey = Survey(payments.orders(), keys, results)
+        if options.atomic:
+            _check_atomic(survey.to_pay.sound, about.atomic_limit)
+        if survey.needs_decision and not _is_decided(payments, results, options):
+            messages.warn(_undecided(survey, run_name, paying=False).message)
+        rehearsing = Rehearsing(bank, results, rows_per_slice=about.batch_limit)
+        keys = RowKeys(bank_id=about.bank_id, user_id=identity.user_id, run_name=run_name)
+        rehearsal = rehearsing.rehearse(payments.orders(), keys)
+    _report_rehearsal(rehearsal, atomic=options.atomic)
+
+
+def _check_atomic(rows: int, limit: int) -> None:
+    if rows > limit:
+        raise usage_error(
+            f"--atomic pays at most {limit} rows at once, and these are {rows}",
+            hint="pay them in several files",
+            code="too_many_rows",
+        )
+
+
+def _is_decided(payments: PaymentFile, results: ResultsFile, options: FileOptions) -> bool:
+    """Whether it is clear that rows that look paid are to be skipped."""
+    return payments.digest in results.digests or options.resume or options.run is not None
+
+
+def _report_rehearsal(rehearsal: Rehearsal, *, atomic: bool) -> None:
+    output, query = invocation.current().output, invocation.current().query
+    rows, counts = rehearsal.rows, rehearsal.counts
+    if output is OutputFormat.CSV and query is None:
+        emit(rows, columns=_REHEARSED_COLUMNS)
+    elif output is not OutputFormat.TABLE or query is not None:
+        summary = {"rows": len(rows), **counts, "totals": rehearsal.totals}
+        emit({"summary": summary, "accounts": rehearsal.accounts, "rows": rows})
+    else:
+        emit(rows, columns=_REHEARSED_COLUMNS, title="What would happen")
+        emit(rehearsal.accounts, columns=_ACCOUNT_COLUMNS, title="By account")
+    sums = " and ".join(f"{total} {currency}" for currency, total in rehearsal.totals.items())
+    messages.note(
+        f"{counts[WOULD_BE_PAID]} of {len(rows)} rows would be paid{f', {sums}' if sums else ''}; "
+        f"{counts[PAID_BEFORE]} were paid before; nothing was paid: --dry-run"
+    )
+    if counts[NOT_PAID]:
+        which = f"{counts[NOT_PAID]} of {len(rows)} rows would not be paid"
+        raise CliError(
+            f"{which}, and so none would: --atomic" if atomic else which,
+            exit_status=ExitStatus.REJECTED,
+            code="rows_would_not_be_paid",
+            hint="nothing was paid",
+        )
+
+
+@_few_looks_for_cycles()
 def pay_file(file: Path, options: FileOptions) -> None:
     """Pay every row of a file once, and print what became of them.
 
@@ -83,8 +179,9 @@ def pay_file(file: Path, options: FileOptions) -> None:
     run_name = _run_name(file, options.run)
     prompts.require_consent()
     with PaymentFile(file, key_column=options.key_column) as payments, open_bank() as bank:
+        about = bank.identity()
         identity = RunIdentity(
-            bank_id=bank.identity().bank_id,
+            bank_id=about.bank_id,
             user_id=bank.require_session().user_id,
             name=run_name,
             known_by=payments.columns.key_column or "",
@@ -93,7 +190,8 @@ def pay_file(file: Path, options: FileOptions) -> None:
             results = ResultsFile(options.results or default_results_path(identity), identity=identity)
             results.load()
             unpaid_rows = UnpaidRows(payments, results.path)
-            summary = _Payment(bank, payments, results, options).pay()
+            atomic_limit = about.atomic_limit if options.atomic else 0
+            summary = _Payment(bank, payments, results, options, atomic_limit).pay()
         _report(summary, results=results, unpaid_rows=unpaid_rows, paid_at=_time_of_replays(bank, summary))
 
 
@@ -123,12 +221,19 @@ class _Payment:
     """One command that pays a file: what is asked before, and how."""
 
     def __init__(
-        self, bank: BankClient, payments: PaymentFile, results: ResultsFile, options: FileOptions
+        self,
+        bank: BankClient,
+        payments: PaymentFile,
+        results: ResultsFile,
+        options: FileOptions,
+        atomic_limit: int,
     ) -> None:
+        """Prepare to pay; all rows or none if there is an `atomic_limit`."""
         self._bank = bank
         self._payments = payments
         self._results = results
         self._options = options
+        self._atomic_limit = atomic_limit
         self._paid_files = PaidFiles(results.identity, payments.digest)
 
     def pay(self) -> Summary:
@@ -136,21 +241,51 @@ class _Payment:
         if self._results.is_new and self._options.run is None and not self._options.resume:
             self._refuse_copy()
             self._refuse_unknown_run()
-        if prompts.will_ask() or progress_is_shown() or not self._results.is_new:
+        looked_over = prompts.will_ask() or progress_is_shown() or bool(self._atomic_limit)
+        if looked_over or not self._results.is_new:
             survey = Survey(self._payments.orders(), self._keys(), self._results)
             total = survey.rows
             self._decide(survey)
+            if self._atomic_limit:
+                self._refuse_broken(survey)
         self._results.begin(sha256=self._payments.digest, name=self._payments.name)
         self._paid_files.remember(self._results.identity.name)
         with progress_bar(f"Paying {self._payments.path.name}", total=total) as advance, _resumable():
             run = PaymentRun(
-                self._bank, self._results, wait_seconds=self._options.wait_seconds, advance=advance
+                self._bank,
+                self._results,
+                wait_seconds=self._options.wait_seconds,
+                atomic_limit=self._atomic_limit,
+                advance=advance,
             )
             return run.pay(self._payments.orders(), self._keys())
 
     def _keys(self) -> RowKeys:
         identity = self._results.identity
         return RowKeys(bank_id=identity.bank_id, user_id=identity.user_id, run_name=identity.name)
+
+    def _refuse_broken(self, survey: Survey) -> None:
+        """Refuse to pay all rows or none if not all can be sent at once."""
+        _check_atomic(survey.to_pay.sound, self._atomic_limit)
+        if survey.paid_otherwise:
+            raise CliError(
+                f"{survey.paid_otherwise} of {survey.rows} rows were paid before with another content, and "
+                "so none is paid: --atomic",
+                exit_status=ExitStatus.REJECTED,
+                hint="--dry-run names them",
+                code="rows_not_paid",
+            )
+        if survey.to_pay.broken:
+            broken = [order for order in self._payments.orders() if order.faults]
+            told = "\n".join(
+                f"  line {order.line}: {'; '.join(order.faults)}" for order in broken[:_LONGEST_TABLE]
+            )
+            raise CliError(
+                f"{len(broken)} of {survey.rows} rows are broken, and so none is paid: --atomic\n{told}",
+                exit_status=ExitStatus.REJECTED,
+                hint="mend them, or pay the others without --atomic",
+                code="rows_not_paid",
+            )
 
     def _refuse_copy(self) -> None:
         """Refuse a file that was paid under another name, unless somebody says that it is another run."""
@@ -201,8 +336,8 @@ class _Payment:
         Raises:
             CliError: somebody must decide, and nobody can be asked; or the person said no.
         """
-        known, options = self._payments.digest in self._results.digests, self._options
-        decided = known or options.resume or options.run is not None
+        known = self._payments.digest in self._results.digests
+        decided = _is_decided(self._payments, self._results, self._options)
         name = self._results.identity.name
         if survey.needs_decision and not decided and not prompts.will_ask():
             raise _undecided(survey, name)
@@ -220,10 +355,11 @@ class _Payment:
         prompts.confirm(f"As {person}, make {survey.to_pay} from {self._payments.path.name}?")
 
 
-def _undecided(survey: Survey, name: str) -> CliError:
+def _undecided(survey: Survey, name: str, *, paying: bool = True) -> CliError:
     doubts = f"; {_doubts(survey)}" if survey.doubtful else ""
+    now = "Nothing was paid now" if paying else "Paying it asks for --resume or --run NAME"
     return CliError(
-        f"{survey.paid_before}, and the file has changed since{doubts}. Nothing was paid now",
+        f"{survey.paid_before}, and the file has changed since{doubts}. {now}",
         exit_status=ExitStatus.CONFLICT,
         hint=f"--resume goes on with run {name}: it skips those and pays the others "
         f"({survey.to_pay}); --run NAME pays all rows, as another run",

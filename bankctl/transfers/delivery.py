@@ -60,6 +60,8 @@ class Delivery:
                 doubted = doubted or answer.doubted
                 answers: Answers = answer.data["results"]
                 _refuse_unsettled(answers)
+                if self._atomic and doubted:
+                    _refuse_doubtful(answers)
             except CliError as error:
                 if after is not None and error.code == _MUST_WAIT:
                     self._refusals += 1
@@ -101,6 +103,16 @@ def _refuse_unsettled(answers: Sequence[dict[str, Any]]) -> None:
                 code=str(code),
                 request_id=problem.get("request_id"),
             )
+
+
+def _refuse_doubtful(answers: Sequence[dict[str, Any]]) -> None:
+    """Refuse to take the refusal of an atomic batch for final if an earlier sending may still be at work."""
+    if any(answer["outcome"] != "completed" for answer in answers):
+        raise CliError(
+            "the bank refused the rows, but may have been paying them since the line was cut",
+            exit_status=ExitStatus.OUTCOME_UNKNOWN,
+            code="outcome_unknown",
+        )
 
 
 def _stopped(error: CliError, *, doubted: bool) -> CliError:

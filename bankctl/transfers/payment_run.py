@@ -31,6 +31,7 @@ _RESULTS = {
     "failed": Result.FAILED.value,
     "refused": Result.REFUSED.value,
 }
+_PARTLY_KNOWN = "atomic_batch_partly_known"
 _PAID, _REFUSED = Result.PAID.value, Result.REFUSED.value
 
 
@@ -185,18 +186,17 @@ class PaymentRun:
         settled = list(batch.unsent)
         by_index = {answer["index"]: answer for answer in answers}
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        # Some rows of an atomic batch were settled before, so nothing was done: the others go by themselves.
+        partly_known = any((answer.get("problem") or {}).get("code") == _PARTLY_KNOWN for answer in answers)
         for index, attempt in enumerate(batch.attempts):
             answer = by_index[index]
             kept_failure = answer["outcome"] == "failed" and answer.get("replayed")
             if kept_failure and answer.get("transaction_id") is not None:
                 self._again.append(Attempt(attempt.order, attempt.row, attempt.number + 1))
+            elif partly_known and answer["outcome"] != "completed":
+                self._again.append(attempt)
             else:
                 settled.append((attempt.order, _settled_row(attempt, answer, now)))
-        if self._again and self._atomic_limit:
-            # All or none: the others were not paid either, and go along with it.
-            renewed = {attempt.row: attempt for attempt in self._again}
-            self._again = [renewed.get(attempt.row, attempt) for attempt in batch.attempts]
-            return []
         if batch.unsent:
             settled.sort(key=lambda row: row[0].line)
         return settled

@@ -49,6 +49,8 @@ class Survey:
     def __init__(self, orders: Iterable[Order], keys: RowKeys, results: ResultsFile) -> None:
         self.to_pay = Overview()
         self.paid = 0
+        self.paid_otherwise = 0
+        """Rows whose key column says that they were paid, with another content; they count as paid, too."""
         self.doubtful: list[int] = []
         self._new = 0
         self._unpaid_gone = set(results.unpaid)
@@ -69,7 +71,7 @@ class Survey:
                 self.paid += 1
                 if paid[row]["settled_at"]:
                     self._times.add(str(paid[row]["settled_at"]))
-                self._doubt(order)
+                self._doubt(order, paid[row])
                 continue
             self.to_pay.add(order)
             if row not in results.rows:
@@ -106,10 +108,11 @@ class Survey:
         were = "was" if self.paid == 1 else "were"
         return f"{self.paid} of these {self.rows} rows {were} paid {told_times(sorted(self._times))}"
 
-    def _doubt(self, order: Order) -> None:
-        if order.key is not None:
-            return
+    def _doubt(self, order: Order, record: Mapping[str, Any]) -> None:
         content = content_of(order.request)
+        if order.key is not None:
+            self.paid_otherwise += content != content_of(request_of(record))
+            return
         note = content, _cells(order.extra)
         if self._notes[note] > 0:
             self._notes[note] -= 1

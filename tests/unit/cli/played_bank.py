@@ -359,7 +359,35 @@ class Bank:
         """Settle a batch unless the one that it follows is still to come."""
         if request.body.get("after", "") not in {"", *self.settled}:
             raise ProblemError(409, "batch_before_not_settled", "conflict")
-        return 200, {"results": self.batch(request.body["transfers"])}, {}
+        take = self.atomic_batch if request.body.get("atomic") else self.batch
+        return 200, {"results": take(request.body["transfers"])}, {}
+
+    def atomic_batch(self, transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Settle all rows or none; without an effect, no key is used up."""
+        known = [row["idempotency_key"] in self.settled for row in transfers]
+        looked_at = self._preview_batch({"transfers": transfers, "carried": {}})["results"]
+        if all(known) or not (any(known) or any(row["problem"] for row in looked_at)):
+            return self.batch(transfers)
+        code = "atomic_batch_partly_known" if any(known) else "atomic_batch_refused"
+        others = {"code": code, "category": "rejected", "detail": "nothing of this batch was done"}
+        told = []
+        for index, (row, is_known, look) in enumerate(zip(transfers, known, looked_at, strict=True)):
+            if is_known:
+                told.append({**self.batch([row])[0], "index": index})
+                continue
+            problem = look["problem"] or others
+            told.append(
+                {
+                    "index": index,
+                    "idempotency_key": row["idempotency_key"],
+                    "outcome": "refused",
+                    "replayed": False,
+                    "transaction_id": None,
+                    "transaction": None,
+                    "problem": {"category": "rejected", **problem},
+                }
+            )
+        return told
 
     def batch(self, transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         results = []

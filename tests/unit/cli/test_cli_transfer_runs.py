@@ -477,6 +477,8 @@ class TestStandardInput:
         ([ANN, BOB, "5", "--results", "r"], "--results"),
         ([ANN, BOB, "5", "--wait", "5"], "--wait"),
         ([ANN, BOB, "5", "--resume"], "--resume"),
+        ([ANN, BOB, "5", "--atomic"], "--atomic"),
+        (["--file", "x.csv", "--dry-run", "--wait", "5"], "--wait"),
         ([ANN, BOB, "5", "--key-column", "k"], "--key-column"),
         (["--file", "x.csv", "--wait", "nan"], "'nan' is no number of seconds"),
         (["--file", "x.csv", "--wait", "inf"], "'inf' is no number of seconds"),
