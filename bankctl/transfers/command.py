@@ -238,9 +238,12 @@ class _Payment:
 
     def pay(self) -> Summary:
         total = 0
-        if self._results.is_new and self._options.run is None and not self._options.resume:
-            self._refuse_copy()
-            self._refuse_unknown_run()
+        if self._results.is_new:
+            if self._options.run is None and not self._options.resume:
+                self._refuse_copy()
+                self._refuse_unknown_run()
+            if self._options.key_column is not None:
+                self._refuse_other_identities()
         looked_over = prompts.will_ask() or progress_is_shown() or bool(self._atomic_limit)
         if looked_over or not self._results.is_new:
             survey = Survey(self._payments.orders(), self._keys(), self._results)
@@ -304,20 +307,13 @@ class _Payment:
 
         It may be the file of an earlier run at another machine, or another file of that name.
         """
-        keys = self._keys()
-        sound = (order for order in self._payments.orders() if not order.faults)
-        first = [Attempt(order, keys.row(order), 1).transfer for order in islice(sound, _ROWS_LOOKED_AT)]
-        if not first:
+        looked_at, times = self._paid_at_the_bank(by_content=self._options.key_column is None)
+        if len(times) * 2 <= looked_at:
             return
-        results = self._bank.transactions.preview_batch(first, carried={})["results"]
-        paid = [row for row in results if row["replayed"] and row["outcome"] == "completed"]
-        if len(paid) * 2 <= len(first):
-            return
-        times = told_times(sorted(row["settled_at"] for row in paid))
         name = self._results.identity.name
         known = (
-            f"{len(paid)} of the first {len(first)} rows were paid {times} in run {name}, of which this "
-            "machine has no record"
+            f"{len(times)} of the first {looked_at} rows were paid {told_times(times)} in run {name}, of "
+            "which this machine has no record"
         )
         if prompts.will_ask():
             messages.warn(f"{known}; they are not paid again")
@@ -329,6 +325,31 @@ class _Payment:
             "as another run",
             code="run_unknown_here",
         )
+
+    def _refuse_other_identities(self) -> None:
+        """Refuse a key column if the bank knows the rows by their content: it would pay them again."""
+        looked_at, times = self._paid_at_the_bank(by_content=True)
+        if times:
+            raise CliError(
+                f"{len(times)} of the first {looked_at} rows were paid {told_times(times)} without "
+                "--key-column, and would be paid again with it. Nothing was paid now",
+                exit_status=ExitStatus.CONFLICT,
+                hint="go on without --key-column, or begin another run with --run NAME",
+                code="key_column_of_another_run",
+            )
+
+    def _paid_at_the_bank(self, *, by_content: bool) -> tuple[int, list[str]]:
+        """How many rows were looked at, the first ones, and when those were paid that were."""
+        keys = self._keys()
+        sound = (order for order in self._payments.orders() if not order.faults)
+        if by_content:
+            sound = (order._replace(key=None) for order in sound)
+        first = [Attempt(order, keys.row(order), 1).transfer for order in islice(sound, _ROWS_LOOKED_AT)]
+        if not first:
+            return 0, []
+        results = self._bank.transactions.preview_batch(first, carried={})["results"]
+        paid = [row for row in results if row["replayed"] and row["outcome"] == "completed"]
+        return len(first), sorted(row["settled_at"] for row in paid)
 
     def _decide(self, survey: Survey) -> None:
         """Say what was paid before, and ask what has to be asked.
@@ -342,7 +363,8 @@ class _Payment:
         if survey.needs_decision and not decided and not prompts.will_ask():
             raise _undecided(survey, name)
         if survey.paid:
-            say = messages.note if known else messages.warn
+            # Who begins again where the run stopped knows it; that nothing is left to pay may be news.
+            say = messages.note if known and survey.to_pay.sound else messages.warn
             say(f"run {name}: {survey.paid_before} and not paid again; --run NAME would pay them anew")
         if not prompts.will_ask() or not survey.to_pay.sound:
             return

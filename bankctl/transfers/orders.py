@@ -49,7 +49,8 @@ class Columns:
         if self._reason is not None:
             del self.header[self._reason]
         self._check(names, name)
-        # Behind the last column stands an empty cell, for a reference that the file has not.
+        self._has_no_reference = COLUMNS[-1] not in names
+        # Then an empty cell is put behind the last one.
         self._pick = itemgetter(
             *(names.index(column) if column in names else self._count for column in COLUMNS)
         )
@@ -92,7 +93,8 @@ class Columns:
         text = "".join(cells)
         if not text.strip():
             return None
-        faults, given = [], len(cells)
+        faults: list[str] = []
+        given = len(cells)
         # All but few rows are printable throughout.
         if not text.isprintable() and not all(cell.isprintable() or "\n" in cell for cell in cells):
             faults.append("the row has characters that cannot be printed, or is not UTF-8")
@@ -104,21 +106,24 @@ class Columns:
         key = None if self._key is None else cells[self._key].strip()
         if key == "":
             faults.append(f"{self.key_column}: the cell is empty, and the row is to be known by it")
-        sender, receiver, amount, currency, reference = map(str.strip, self._pick([*cells, ""]))
+        if self._has_no_reference:
+            cells = [*cells, ""]
+        sender, receiver, amount, currency, reference = map(str.strip, self._pick(cells))
         if self._separator != "," and (comma := _DECIMAL_COMMA.fullmatch(amount)):
             amount = f"{comma[1]}.{comma[2]}"
         currency = currency.upper()
         request = {"from_account": sender, "to_account": receiver, "amount": amount, "currency": currency}
         if reference:
             request["reference"] = reference
-        faults += _faults_of(sender, receiver, amount, currency, reference)
+        _add_faults(faults, request)
         if self._reason is not None and self._reason < given:
             original = [*original[: self._reason], *original[self._reason + 1 :]]
         return Order(line, request, extra, faults, key, original)
 
 
-def _faults_of(sender: str, receiver: str, amount: str, currency: str, reference: str) -> list[str]:
-    faults = []
+def _add_faults(faults: list[str], request: dict[str, str]) -> None:
+    sender, receiver = request["from_account"], request["to_account"]
+    amount, currency, reference = request["amount"], request["currency"], request.get("reference")
     if fault := fault_of_account(sender):
         faults.append(f"from: {fault}")
     if fault := fault_of_account(receiver):
@@ -129,7 +134,6 @@ def _faults_of(sender: str, receiver: str, amount: str, currency: str, reference
         faults.append(f"currency: {fault}")
     if reference and (fault := fault_of_reference(reference)):
         faults.append(f"reference: {fault}")
-    return faults
 
 
 def column_names(header: Sequence[str]) -> list[str]:

@@ -204,10 +204,7 @@ class PaymentRun:
 
 def broken_row(order: Order) -> dict[str, Any]:
     """The record of a row that cannot be sent."""
-    return {
-        **_record(order, _REFUSED),
-        "problem": {"code": "invalid_row", "detail": "; ".join(order.faults)},
-    }
+    return _record(order, _REFUSED, problem={"code": "invalid_row", "detail": "; ".join(order.faults)})
 
 
 def _paid_otherwise(order: Order, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,38 +214,48 @@ def _paid_otherwise(order: Order, record: Mapping[str, Any]) -> dict[str, Any]:
         f"{order.key} was paid {told_times([settled_at] if settled_at else [])} with {record['amount']} "
         f"{record['currency']} from {record['from']} to {record['to']}, which is not what the row says now"
     )
-    return {**_record(order, _REFUSED), "problem": {"code": "paid_otherwise", "detail": detail}}
+    return _record(order, _REFUSED, problem={"code": "paid_otherwise", "detail": detail})
 
 
 def _settled_row(attempt: Attempt, answer: Mapping[str, Any], now: str) -> dict[str, Any]:
     replayed = bool(answer.get("replayed"))
-    record = _record(attempt.order, _RESULTS[answer["outcome"]])
-    record["row"] = attempt.row
-    record["attempt"] = attempt.number
-    record["idempotency_key"] = attempt.key
-    record["transaction_id"] = answer.get("transaction_id")
-    record["problem"] = answer.get("problem")
-    record["replayed"] = replayed
-    # When an earlier command paid it, only the bank knows.
-    record["settled_at"] = None if replayed else now
-    return record
+    return _record(
+        attempt.order,
+        _RESULTS[answer["outcome"]],
+        attempt=attempt,
+        transaction_id=answer.get("transaction_id"),
+        problem=answer.get("problem"),
+        replayed=replayed,
+        # When an earlier command paid it, only the bank knows.
+        settled_at=None if replayed else now,
+    )
 
 
-def _record(order: Order, result: str) -> dict[str, Any]:
-    asked = order.request.get
+def _record(
+    order: Order,
+    result: str,
+    *,
+    problem: Mapping[str, Any] | None,
+    attempt: Attempt | None = None,
+    transaction_id: str | None = None,
+    replayed: bool = False,
+    settled_at: str | None = None,
+) -> dict[str, Any]:
+    asked = order.request
     return {
         "line": order.line,
         "result": result,
-        "row": None,
-        "attempt": 0,
-        "idempotency_key": None,
-        "from": asked("from_account", ""),
-        "to": asked("to_account", ""),
-        "amount": asked("amount", ""),
-        "currency": asked("currency", ""),
-        "reference": asked("reference"),
+        "row": None if attempt is None else attempt.row,
+        "attempt": 0 if attempt is None else attempt.number,
+        "idempotency_key": None if attempt is None else attempt.key,
+        "from": asked["from_account"],
+        "to": asked["to_account"],
+        "amount": asked["amount"],
+        "currency": asked["currency"],
+        "reference": asked.get("reference"),
         "extra": order.extra,
-        "transaction_id": None,
-        "problem": None,
-        "settled_at": None,
+        "transaction_id": transaction_id,
+        "problem": problem,
+        "replayed": replayed,
+        "settled_at": settled_at,
     }

@@ -18,8 +18,9 @@ def content_of(request: dict[str, str]) -> str:
     amount = request["amount"]
     if "." in amount:
         amount = amount.rstrip("0").rstrip(".")
-    parties = request["from_account"], request["to_account"]
-    return _BETWEEN.join((*parties, amount, request["currency"], request.get("reference", "")))
+    reference = request.get("reference", "")
+    sender, receiver, currency = request["from_account"], request["to_account"], request["currency"]
+    return f"{sender}\x1f{receiver}\x1f{amount}\x1f{currency}\x1f{reference}"
 
 
 class RowKeys:
@@ -39,15 +40,19 @@ class RowKeys:
     def row(self, order: Order) -> str:
         """The identity of the next row, which can be sent."""
         if order.key is not None:
-            return self._uuid(f"key{_BETWEEN}{order.key}")
+            return self._uuid(f"key{_BETWEEN}{order.key}".encode(errors="surrogateescape"))
         content = content_of(order.request)
-        first = self._uuid(content)
-        occurrence = self._occurrences[first] = self._occurrences.get(first, 0) + 1
-        return first if occurrence == 1 else self._uuid(f"{content}{_BETWEEN}{occurrence}")
+        before = self._occurrences.get(content)
+        if before is None:
+            self._occurrences[content] = 1
+        else:
+            self._occurrences[content] = before + 1
+            content = f"{content}{_BETWEEN}{before + 1}"
+        return self._uuid(content.encode())
 
-    def _uuid(self, text: str) -> str:
+    def _uuid(self, text: bytes) -> str:
         row = self._common.copy()
-        row.update(text.encode(errors="surrogateescape"))
+        row.update(text)
         digits = row.hexdigest()
         variant = _VARIANTS[digits[16]]
         return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

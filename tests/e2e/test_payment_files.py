@@ -44,6 +44,31 @@ async def test_a_mended_file_pays_only_what_is_new(
     await operator.run("admin", "prove", "--wait", "60")
 
 
+async def test_a_rehearsal_tells_what_an_atomic_file_comes_to(
+    operator: Person, ann: Person, bob: Person, tmp_path: Path
+) -> None:
+    sender, receiver = await accounts_of(ann, bob, operator)
+    file = tmp_path / "atomic.csv"
+    rows = [f"{sender},{receiver},{amount},EUR,rent\n" for amount in ("60.00", "50.00", "40.00")]
+    file.write_text(HEADER + "".join(rows))
+    rehearsed = await ann.run("transfer", "--file", str(file), "--dry-run", "-o", "json", status=6)
+    told = [(row["outcome"], row["to_name"], row["balance_after"]) for row in rehearsed.json["rows"]]
+    assert told == [
+        ("would_be_paid", "Bob", "40.00"),
+        ("would_not_be_paid", "Bob", None),
+        ("would_be_paid", "Bob", "0.00"),
+    ]
+    refused = await ann.run("transfer", "--file", str(file), "--atomic", "-o", "json", status=6)
+    codes = [row["problem"]["code"] for row in refused.json["failed_rows"]]
+    assert codes == ["atomic_batch_refused", "insufficient_funds", "atomic_batch_refused"]
+    assert await ann.balance(sender) == "100.00"
+
+    await operator.run("admin", "fund", sender, "50")
+    paid = await ann.json("transfer", "--file", str(file), "--atomic")
+    assert paid["summary"]["paid"] == 3
+    assert (await ann.balance(sender), await bob.balance(receiver)) == ("0.00", "150.00")
+
+
 async def test_the_same_bank_by_another_spelling_of_its_address_pays_nothing_twice(
     stack: LocalStack, operator: Person, ann: Person, bob: Person, tmp_path: Path
 ) -> None:

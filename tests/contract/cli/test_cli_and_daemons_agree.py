@@ -121,6 +121,10 @@ def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> N
     assert request.headers["Prefer"] == RETURN_MINIMAL
     for row in request.body["transfers"]:
         check(banking.BatchRow, row)
+    assert ann("transfer", "--file", str(path), "--run", "2", "--atomic").status == 0
+    check(banking.TransferBatch, bank.sent("/transactions/batch")[-1].body)
+    assert ann("transfer", "--file", str(path), "--dry-run", "--run", "3").status == 0
+    check(banking.BatchPreview, bank.sent("/transactions/batch/preview")[-1].body)
 
 
 def test_logging_in_and_registering_are_taken(cli: Cli, bank: Bank) -> None:

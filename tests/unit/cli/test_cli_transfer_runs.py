@@ -200,6 +200,17 @@ class TestAKeyColumn:
         assert ("without --key-column" in other.problem["hint"]) is not first
         assert bank.balances[BOB] == 1
 
+    def test_the_bank_tells_what_another_machine_knows_rows_by(
+        self, ann: Cli, bank: Bank, file: Path, home: Path
+    ) -> None:
+        file.write_text(HEADER + row("A-1"))
+        assert pay(ann, file).status == 0
+        shutil.rmtree(home / "state" / "transfers")
+        for more in ((), ("--resume",), ("--run", "orders")):
+            other = pay(ann, file, *self.OPTION, *more)
+            assert (other.status, other.problem["code"]) == (7, "key_column_of_another_run")
+        assert bank.balances[BOB] == 1
+
 
 class TestTheSameBank:
     """Keys rest on the bank's own id and the user, never on an address."""
