@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bankctl.client.bank import BankClient
+from bankctl.client.failures import EARLIER_OUTCOME, TO_TRY_ANEW
 from bankctl.errors import CliError, ExitStatus
 from bankctl.pending import PendingTransfer, load_pending, remove_pending, write_pending
 from bankctl.render import messages
@@ -65,9 +66,16 @@ def finish_transfer(bank: BankClient, pending: PendingTransfer, *, again: bool =
         messages.warn(f"this may have been paid; settle it with: bankctl transactions retry {pending.key}")
         raise
     remove_pending(pending.key)
-    # After a cut line a replay may be what this command did; then it is not called an earlier payment.
-    replayed = answer.headers.get("Idempotent-Replayed") == "true" and not answer.doubted
-    return Settled(answer.data, replayed)
+    return Settled(answer.data, answer.replayed)
+
+
+def tell_done(done: str, *, replayed: bool) -> None:
+    """Say on stderr that it is done, or that this is what became of it under the same key earlier."""
+    if replayed:
+        messages.warn(f"{EARLIER_OUTCOME}; nothing was done now")
+        messages.note(TO_TRY_ANEW)
+    else:
+        messages.success(done)
 
 
 def _unsettled(error: CliError, key: str) -> CliError:

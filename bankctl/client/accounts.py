@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bankctl.client.http import Transport
+from bankctl.client.http import Answer, Transport
 from bankctl.client.pages import iterate
 
 
@@ -13,15 +13,10 @@ class Accounts:
     def __init__(self, http: Transport) -> None:
         self._http = http
 
-    def open(
-        self, *, account_type: str, currency: str, name: str | None, idempotency_key: str
-    ) -> dict[str, Any]:
-        """Open an account of one's own; returns the AccountView."""
+    def open(self, *, account_type: str, currency: str, name: str | None, idempotency_key: str) -> Answer:
+        """Open an account of one's own, once however often this is called with the same key."""
         body = {"type": account_type, "currency": currency, **({"name": name} if name else {})}
-        account: dict[str, Any] = self._http.request(
-            "POST", "/accounts", body=body, idempotency_key=idempotency_key
-        ).data
-        return account
+        return self._http.request("POST", "/accounts", body=body, idempotency_key=idempotency_key)
 
     def list(
         self, *, scope: str, status: str | None, owner_id: str | None, limit: int | None

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from bankctl.config import Profile
 
+REPLAYED_HEADER = "Idempotent-Replayed"
+EARLIER_OUTCOME = "this is the outcome of an earlier request with the same idempotency key"
+TO_TRY_ANEW = "to try anew, run the command with another --idempotency-key, or with none"
+
 # Longer waits than this are the person's decision.
 LONGEST_RETRY_AFTER_SECONDS = 5.0
 _GATEWAY_LOST_UPSTREAM = frozenset({502, 504})
@@ -33,16 +37,26 @@ class Certainty(Enum):
 
 
 class AttemptFailedError(Exception):
-    """One attempt failed; `after_seconds` is the wait that the bank asked for."""
+    """One attempt failed; `after_seconds` is the wait that the bank asked for.
+
+    `replayed` if that is how an earlier request with the same idempotency key had ended.
+    """
 
     def __init__(
-        self, error: CliError, certainty: Certainty, *, retryable: bool, after_seconds: float | None = None
+        self,
+        error: CliError,
+        certainty: Certainty,
+        *,
+        retryable: bool,
+        after_seconds: float | None = None,
+        replayed: bool = False,
     ) -> None:
         super().__init__(error.message)
         self.error = error
         self.certainty = certainty
         self.retryable = retryable
         self.after_seconds = after_seconds
+        self.replayed = replayed
 
 
 def refused(response: "httpx.Response") -> AttemptFailedError:
@@ -69,7 +83,25 @@ def refused(response: "httpx.Response") -> AttemptFailedError:
     )
     if after_seconds is not None and after_seconds > LONGEST_RETRY_AFTER_SECONDS:
         retryable = False
-    return AttemptFailedError(error, certainty, retryable=retryable, after_seconds=after_seconds)
+    return AttemptFailedError(
+        error,
+        certainty,
+        retryable=retryable,
+        after_seconds=after_seconds,
+        replayed=response.headers.get(REPLAYED_HEADER) == "true",
+    )
+
+
+def earlier_outcome(error: CliError) -> CliError:
+    """The error of a request that was refused earlier, under the same key, and was not tried again now."""
+    return CliError(
+        error.message,
+        exit_status=error.exit_status,
+        hint=f"{EARLIER_OUTCOME}; {TO_TRY_ANEW}",
+        code=error.code,
+        request_id=error.request_id,
+        details={**error.details, "replayed": True},
+    )
 
 
 def _wait_asked_for(problem: Mapping[str, Any], response: "httpx.Response") -> float | None:

@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 from bankctl import __version__, invocation
 from bankctl.client.credentials import Credentials
 from bankctl.client.failures import (
+    REPLAYED_HEADER,
     AttemptFailedError,
     Certainty,
+    earlier_outcome,
     line_failed,
     not_json,
     outcome_unknown,
@@ -48,6 +50,11 @@ class Answer:
     data: Any
     headers: Mapping[str, str]
     doubted: bool = False
+
+    @property
+    def replayed(self) -> bool:
+        """Whether this is the outcome of an earlier request with the same key, and not of this one."""
+        return self.headers.get(REPLAYED_HEADER) == "true" and not self.doubted
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,9 @@ class Transport:
             )
             if sending.method != "GET" and doubted and not settled:
                 raise outcome_unknown(failure.error) from failure
-            raise failure.error from failure
+            raise (
+                earlier_outcome(failure.error) if failure.replayed and not doubted else failure.error
+            ) from (failure)
         doubted = any(earlier.certainty is Certainty.UNCERTAIN for earlier in failures)
         return replace(answer, doubted=True) if doubted else answer
 

@@ -9,9 +9,11 @@ import typer
 from bankctl import prompts
 from bankctl.client.bank import open_bank
 from bankctl.money import parse_account, parse_currency
+from bankctl.pending import check_key
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from bankctl.transferring import tell_done
 
 app = typer.Typer(
     help="""Open, list, show and close accounts.
@@ -81,20 +83,22 @@ def open_account(
     *,
     currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="ISO 4217 code.")],
     name: Annotated[str | None, typer.Option("--name", help="What you call it.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this opening.")
+    ] = None,
 ) -> None:
-    """Open an account of your own.
+    """Open an account of your own; with the same --idempotency-key again it is the same account.
 
     Examples:
       bankctl accounts open checking --currency EUR
       bankctl accounts open savings --currency JPY --name "rainy days" -o json --query id
     """
     code = parse_currency(currency)
+    key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
     with open_bank() as bank:
-        account = bank.accounts.open(
-            account_type=account_type, currency=code, name=name, idempotency_key=str(uuid.uuid4())
-        )
-    emit(account, columns=DETAIL_COLUMNS)
-    messages.success(f"opened {account['id']}")
+        answer = bank.accounts.open(account_type=account_type, currency=code, name=name, idempotency_key=key)
+    emit(answer.data, columns=DETAIL_COLUMNS)
+    tell_done(f"opened {answer.data['id']}", replayed=answer.replayed)
 
 
 @app.command("list")

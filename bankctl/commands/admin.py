@@ -20,7 +20,7 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import phases
-from bankctl.transferring import begin_transfer
+from bankctl.transferring import begin_transfer, tell_done
 
 app = typer.Typer(
     help="""For operators: freeze, fund, look after users, prove the ledger.
@@ -153,13 +153,11 @@ def fund(
         if reference:
             request["reference"] = parse_reference(reference)
         settled = begin_transfer(bank, request, key=key, path=f"/accounts/{number}/fund")
-    if approvals.shows_waiting(settled.transaction):
+    if approvals.shows_waiting(settled.transaction, replayed=settled.replayed):
         return
     document = {**settled.transaction, "idempotency_key": key, "replayed": settled.replayed}
     emit(document, columns=TRANSACTION_COLUMNS)
-    messages.success(
-        "already credited before, nothing was credited now" if settled.replayed else f"{number} was credited"
-    )
+    tell_done(f"{number} was credited", replayed=settled.replayed)
 
 
 @app.command()
@@ -209,10 +207,11 @@ def adjust(
             "corrects": corrects,
         }
         settled = begin_transfer(bank, request, key=key, path=f"/accounts/{number}/adjust")
-    if approvals.shows_waiting(settled.transaction):
+    if approvals.shows_waiting(settled.transaction, replayed=settled.replayed):
         return
-    emit({**settled.transaction, "idempotency_key": key, "replayed": True}, columns=TRANSACTION_COLUMNS)
-    messages.success("approved and booked before")
+    document = {**settled.transaction, "idempotency_key": key, "replayed": settled.replayed}
+    emit(document, columns=TRANSACTION_COLUMNS)
+    tell_done("approved and booked", replayed=settled.replayed)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 from bankctl import prompts
 from bankctl.client.approvals import AREAS
 from bankctl.client.bank import open_bank
+from bankctl.client.failures import EARLIER_OUTCOME, TO_TRY_ANEW
 from bankctl.commands.accounts import All, Limit
 from bankctl.render import messages
 from bankctl.render.column import Column
@@ -116,8 +117,11 @@ def reject(request: _Request, *, reason: Annotated[str, typer.Option("--reason",
     messages.success("rejected; nothing was done")
 
 
-def shows_waiting(answer: Mapping[str, Any]) -> bool:
-    """Whether an act waits for a second person; if so, print the request and what comes next."""
+def shows_waiting(answer: Mapping[str, Any], *, replayed: bool = False) -> bool:
+    """Whether an act waits for a second person; if so, print the request and what comes next.
+
+    `replayed` if it was asked for earlier, under the same idempotency key.
+    """
     if "requested_by" not in answer:
         return False
     emit({name: value for name, value in answer.items() if name != "idempotency_key"}, columns=_DETAILS)
@@ -127,4 +131,6 @@ def shows_waiting(answer: Mapping[str, Any]) -> bool:
         )
     else:
         messages.warn(f"nothing was done: this request is {answer['status']}")
+    if replayed:
+        messages.note(f"{EARLIER_OUTCOME}; {TO_TRY_ANEW}")
     return True

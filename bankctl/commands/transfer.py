@@ -17,7 +17,7 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.text import clean
-from bankctl.transferring import begin_transfer
+from bankctl.transferring import begin_transfer, tell_done
 
 TRANSACTION_COLUMNS = [
     Column("id", "Transaction", rank=1),
@@ -154,7 +154,7 @@ def transfer(
     )
     if settled.transaction["status"] != "completed":
         raise failed_transaction(settled.transaction)
-    messages.success("already paid before, nothing was paid now" if settled.replayed else "paid")
+    tell_done("paid", replayed=settled.replayed)
 
 
 def _refuse_with(options: Mapping[str, object], why: str) -> None:

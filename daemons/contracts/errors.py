@@ -43,7 +43,10 @@ class FieldError:
 
 
 class BankError(Exception):
-    """An error with a stable code. `details` is public: it is sent to the caller as it is."""
+    """An error with a stable code. `details` is public: it is sent to the caller as it is.
+
+    `replayed`: it is the kept outcome of an earlier request under the same idempotency key.
+    """
 
     category: ClassVar[Category] = Category.INTERNAL
 
@@ -55,6 +58,7 @@ class BankError(Exception):
         details: Mapping[str, Any] | None = None,
         errors: Sequence[FieldError] = (),
         retry_after_seconds: int | None = None,
+        replayed: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -62,6 +66,7 @@ class BankError(Exception):
         self.details = dict(details or {})
         self.errors = tuple(errors)
         self.retry_after_seconds = retry_after_seconds
+        self.replayed = replayed
 
 
 class InvalidRequestError(BankError):

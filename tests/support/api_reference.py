@@ -46,7 +46,8 @@ are not routed. Each daemon serves its OpenAPI 3.1 document, through the gateway
 - **Money** is a decimal string and an ISO 4217 code: `"amount": "12.34", "currency": "EUR"`.
 - **Times** are RFC 3339 in UTC with milliseconds. **Lists** take `?limit=` (1 to 200) and `?cursor=`.
 - **Idempotency-Key** (1 to 128 printable ASCII characters, no spaces): repeat a request with the same key and
-  get the stored answer, with `Idempotent-Replayed: true`; another request under the same key is refused.
+  get the stored answer, also that of a failure, with `Idempotent-Replayed: true`; another request under the
+  same key is refused (422), as are two keys (400).
 - **Prefer:** `return=minimal` (RFC 7240) with a batch: each row's answer has the id of its transaction
   and not the whole of it.
 - **Batches** have up to 500 rows, and with `"atomic": true`, by which all rows are paid or none, up to 4,000

@@ -58,7 +58,9 @@ class LedgerProcess:
         await self.accounts.ensure_settlement_account(CURRENCY)
         numbers = [f"{uuid4().int % 10**10:010}" for _ in range(count)]
         for number in numbers:
-            await self.accounts.insert(opened(number), idempotency_key=None, tell=lambda _account: {})
+            await self.accounts.insert(
+                opened(number), idempotency_key=None, fingerprint=b"", tell=lambda _account: {}
+            )
         if balance:
             await self.post([funding(number, balance) for number in numbers])
         return numbers

@@ -44,13 +44,15 @@ UNLIMITED: Mapping[str, Any] = {
 
 @asynccontextmanager
 async def running_whole_bank(
-    mongo_uri: str, limits: Mapping[str, Any] | None = None
+    mongo_uri: str, limits: Mapping[str, Any] | None = None, *, banking: Mapping[str, Any] | None = None
 ) -> AsyncIterator[WholeBank]:
-    """Run the daemons on databases of their own."""
+    """Run the daemons on databases of their own; `banking` is for banking_api alone."""
     limits = limits or {}
     async with AsyncExitStack() as stack:
         bank = await stack.enter_async_context(
-            running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=limits, users=limits)
+            running_bank(
+                mongo_uri, kafka_broker=CLOSED_PORT, banking={**limits, **(banking or {})}, users=limits
+            )
         )
         notifier = build_notifier(
             NotifierSettings(

@@ -1,5 +1,6 @@
 """Accounts and what may become of them. Balances change in the journal only (`decision.py`)."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +38,12 @@ class Account:
     balance_minor: int
     sequence: int
     opened_at: datetime
+
+
+def opening_fingerprint(type_: AccountType, currency: str, name: str | None) -> bytes:
+    """Return 16 bytes for what an opening asks for; with them a key used again for another is noticed."""
+    named = "" if name is None else f"={name}"
+    return hashlib.sha256(f"{type_.value}\x00{currency}\x00{named}".encode()).digest()[:16]
 
 
 def freeze(account: Account, reason: str) -> Account:

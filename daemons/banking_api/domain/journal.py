@@ -69,7 +69,7 @@ class PostingCommand:
     """16 bytes for what is asked, so that a key used again for something else is noticed."""
 
     def __post_init__(self) -> None:
-        self.idempotency_id = _digest(self.initiator.bytes + self.idempotency_key.encode())
+        self.idempotency_id = idempotency_id(self.initiator, self.idempotency_key)
         reference = "" if self.reference is None else f"={self.reference}"
         corrects = "" if self.corrects is None else f"\x00{self.corrects}"
         self.fingerprint = _digest(
@@ -143,6 +143,11 @@ def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:16]
 
 
+def idempotency_id(initiator: UUID, idempotency_key: str) -> bytes:
+    """Return the 16 bytes under which what a person has asked for with a key is stored."""
+    return _digest(initiator.bytes + idempotency_key.encode())
+
+
 def settlement_account(currency: str) -> str:
     """Return the id of the system account through which a currency enters and leaves the bank."""
     return _SETTLEMENT_PREFIX + currency
@@ -166,8 +171,8 @@ def key_reused() -> RejectedError:
     )
 
 
-def refusal(failure: Failure, transaction_id: UUID | None) -> BankError:
-    """Return the error that tells the initiator of a failure."""
+def refusal(failure: Failure, transaction_id: UUID | None, *, replayed: bool = False) -> BankError:
+    """Return the error that tells the initiator of a failure; `replayed` if it was kept before."""
     details = {} if transaction_id is None else {"transaction_id": str(transaction_id)}
     kind = NotFoundError if failure.code == "account_not_found" else RejectedError
-    return kind(failure.code, failure.detail, details=details)
+    return kind(failure.code, failure.detail, details=details, replayed=replayed)

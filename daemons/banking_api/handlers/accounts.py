@@ -35,9 +35,9 @@ from daemons.shared.http.origin import actor_of
 from daemons.shared.http.pages import PageQuery
 from daemons.shared.http.requests import (
     caller_of,
+    idempotency_key_of,
+    optional_idempotency_key_of,
     read_body,
-    read_idempotency_key,
-    read_optional_idempotency_key,
     read_query,
 )
 from daemons.shared.http.routes import IdempotencyKey, Routes
@@ -59,14 +59,14 @@ _WAITING = {ACCEPTED: ApprovalView}
 async def open_account(request: web.Request) -> web.Response:
     """Open an account of the caller's."""
     body = await read_body(request, OpenAccount)
-    account = await request.app[ACCOUNTS_KEY].open(
+    opened = await request.app[ACCOUNTS_KEY].open(
         caller_of(request),
         type_=AccountType(body.type),
         currency=body.currency,
         name=body.name,
-        idempotency_key=read_optional_idempotency_key(request),
+        idempotency_key=optional_idempotency_key_of(request),
     )
-    return json_response(account_view(account), status=201)
+    return json_response(account_view(opened.account), status=201, replayed=opened.replayed)
 
 
 @routes.add(
@@ -205,14 +205,13 @@ async def close_account(request: web.Request) -> web.Response:
 )
 async def fund_account(request: web.Request) -> web.Response:
     """Book money that has come in from outside the bank; above a limit it waits for a second person."""
-    key = read_idempotency_key(request)
     body = await read_body(request, FundAccount)
     done = await request.app[SECOND_PERSON_KEY].fund(
         actor_of(request),
         request.match_info["id"],
         parse_money(body.amount, body.currency),
         reference=body.reference,
-        idempotency_key=key,
+        idempotency_key=idempotency_key_of(request),
     )
     if isinstance(done, Approval):
         return await waiting_response(request, done, area=APPROVALS_AREA)
@@ -231,7 +230,6 @@ async def fund_account(request: web.Request) -> web.Response:
 )
 async def adjust_account(request: web.Request) -> web.Response:
     """Correct an account's balance; it waits for a second person, and once approved answers the result."""
-    key = read_idempotency_key(request)
     body = await read_body(request, AdjustAccount)
     adjustment = Adjustment(
         account_id=request.match_info["id"],
@@ -240,7 +238,9 @@ async def adjust_account(request: web.Request) -> web.Response:
         reason=body.reason,
         corrects=UUID(body.corrects) if body.corrects else None,
     )
-    done = await request.app[SECOND_PERSON_KEY].adjust(actor_of(request), adjustment, idempotency_key=key)
+    done = await request.app[SECOND_PERSON_KEY].adjust(
+        actor_of(request), adjustment, idempotency_key=idempotency_key_of(request)
+    )
     if isinstance(done, Approval):
         return await waiting_response(request, done, area=APPROVALS_AREA)
     return settled_response(done)

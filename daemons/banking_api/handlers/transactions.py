@@ -34,16 +34,15 @@ from daemons.shared.http.answers import document_response, json_response
 from daemons.shared.http.requests import (
     RETURN_MINIMAL,
     caller_of,
+    idempotency_key_of,
     prefers_minimal,
     read_body,
-    read_idempotency_key,
     read_query,
     read_uuid,
     request_id_of,
 )
 from daemons.shared.http.routes import IdempotencyKey, Routes
 
-REPLAYED_HEADER = "Idempotent-Replayed"
 PREFERENCE_APPLIED_HEADER = "Preference-Applied"
 
 routes = Routes("transactions")
@@ -60,9 +59,10 @@ routes = Routes("transactions")
 )
 async def transfer(request: web.Request) -> web.Response:
     """Move money from an account of the caller's."""
-    key = read_idempotency_key(request)
     order = order_of(await read_body(request, TransferRequest))
-    settled = await request.app[TRANSFERS_KEY].transfer_funds(caller_of(request), order, idempotency_key=key)
+    settled = await request.app[TRANSFERS_KEY].transfer_funds(
+        caller_of(request), order, idempotency_key=idempotency_key_of(request)
+    )
     return settled_response(settled)
 
 
@@ -158,5 +158,5 @@ async def show_transaction(request: web.Request) -> web.Response:
 
 def settled_response(settled: Settled) -> web.Response:
     """Answer with a posted transaction; a replay says so in a header."""
-    headers = {REPLAYED_HEADER: "true"} if settled.replayed else None
-    return document_response(transaction_document(settled.transaction), status=201, headers=headers)
+    document = transaction_document(settled.transaction)
+    return document_response(document, status=201, replayed=settled.replayed)

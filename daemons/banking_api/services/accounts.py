@@ -6,13 +6,20 @@ from datetime import datetime
 from uuid import UUID
 
 from daemons.banking_api.domain import account as rules
-from daemons.banking_api.domain.account import Account, AccountStatus, AccountType, account_not_found
+from daemons.banking_api.domain.account import (
+    Account,
+    AccountStatus,
+    AccountType,
+    account_not_found,
+    opening_fingerprint,
+)
 from daemons.banking_api.domain.account_number import account_number
+from daemons.banking_api.domain.journal import key_reused
 from daemons.banking_api.domain.money import check_currency
 from daemons.banking_api.services.events import tell_of_account
 from daemons.banking_api.services.witness import AccountWitness
 from daemons.banking_api.storage.journal_documents import AccountChange
-from daemons.banking_api.storage.mongo_accounts import Change, MongoAccounts, Tell
+from daemons.banking_api.storage.mongo_accounts import Change, MongoAccounts, Opened, Tell
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval, approval_outdated
@@ -51,12 +58,16 @@ class Accounts:
         currency: str,
         name: str | None,
         idempotency_key: str | None,
-    ) -> Account:
+    ) -> Opened:
         """Open an account of the caller's under a number nobody can guess from another.
 
         With an idempotency key that the caller has used before, return the account opened then.
+
+        Raises:
+            RejectedError: the key was used for another request.
         """
         check_currency(currency)
+        fingerprint = opening_fingerprint(type_, currency, name)
         for _ in range(_ATTEMPTS_AT_A_FREE_NUMBER):
             account = Account(
                 id=account_number(self._draw_payload()),
@@ -71,9 +82,14 @@ class Accounts:
                 opened_at=self._clock(),
             )
             tell = self._tell(caller.user_id, "opened", None, event_id=self._new_id(), at=account.opened_at)
-            opened = await self._store.insert(account, idempotency_key=idempotency_key, tell=tell)
-            if opened is not None:
-                return opened
+            opened = await self._store.insert(
+                account, idempotency_key=idempotency_key, fingerprint=fingerprint, tell=tell
+            )
+            if opened is None:
+                continue
+            if opened.fingerprint != fingerprint:
+                raise key_reused()
+            return opened
         raise TransientError("unavailable", "No free account number was found; try again.")
 
     async def fetch(self, caller: Caller, account_id: str) -> Account:

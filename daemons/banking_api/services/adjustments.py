@@ -85,19 +85,21 @@ class Adjustments:
         self._clock = clock
         self._new_id = new_id
 
-    async def check(self, adjustment: Adjustment, *, initiator: UUID) -> None:
-        """Go on only if the adjustment could be booked now.
+    async def check(self, adjustment: Adjustment, *, initiator: UUID, idempotency_key: str) -> None:
+        """Go on only if the adjustment could be booked now, under a key that stands for nothing else.
 
         Raises:
             NotFoundError: there is no such account, or no such transaction to correct.
             ForbiddenError: `own_account`.
-            RejectedError: a rule refuses, or what is corrected moved nothing on this account.
+            RejectedError: a rule refuses, what is corrected moved nothing on this account, or the key was
+                used for another request.
         """
+        await self._ledger.check_key_is_new(initiator, idempotency_key)
         await self._check_not_own(adjustment.account_id, initiator)
         if adjustment.corrects is not None:
             await self._check_corrected(adjustment.corrects, adjustment.account_id)
         await self._accounts.ensure_adjustment_account(adjustment.money.currency)
-        command = _command(adjustment, initiator=initiator, idempotency_key="check", act=None)
+        command = _command(adjustment, initiator=initiator, idempotency_key=idempotency_key, act=None)
         accounts = await self._ledger.read_accounts([command])
         failure = find_failure(command, accounts.get(command.from_account), accounts.get(command.to_account))
         if failure is not None:
@@ -142,7 +144,7 @@ class Adjustments:
         if transaction is None:
             raise transaction_not_found()
         if transaction.failure is not None:
-            raise refusal(transaction.failure, transaction.id)
+            raise refusal(transaction.failure, transaction.id, replayed=True)
         return Settled(transaction, replayed=True)
 
     async def _check_not_own(self, account_id: str, user_id: UUID | None) -> None:

@@ -109,7 +109,9 @@ class SecondPerson:
         if actor.user_id is None:
             raise ValueError("accounts are adjusted by somebody's hand only")
         if not await self._is_requested(actor, idempotency_key):
-            await self._adjustments.check(adjustment, initiator=actor.user_id)
+            await self._adjustments.check(
+                adjustment, initiator=actor.user_id, idempotency_key=idempotency_key
+            )
         request = await self._approvals.request(
             actor,
             GuardedAct.ADJUST,
@@ -132,6 +134,8 @@ class SecondPerson:
         self, actor: Actor, account_id: str, money: Money, *, reference: str | None, key: str
     ) -> Approval:
         await self._transfers.check_fundable(actor, account_id)
+        if actor.user_id is not None and not await self._is_requested(actor, key):
+            await self._transfers.check_key_is_new(actor.user_id, key)
         return await self._approvals.request(
             actor,
             GuardedAct.FUND,

@@ -203,6 +203,10 @@ class Transfers:
         )
         return booked(command, await self._engine.post_alone(command))
 
+    async def check_key_is_new(self, initiator: UUID, idempotency_key: str) -> None:
+        """Go on only if nothing was posted under the key; see `MongoLedger.check_key_is_new`."""
+        await self._ledger.check_key_is_new(initiator, idempotency_key)
+
     async def check_fundable(self, actor: Actor, account_id: str) -> None:
         """Go on only if there is such an account, and it is not the actor's own.
 
@@ -284,5 +288,5 @@ def settled_or_refused(outcome: Outcome) -> Settled:
         raise key_reused()
     failure = outcome.transaction.failure
     if failure is not None:
-        raise refusal(failure, outcome.transaction.id)
+        raise refusal(failure, outcome.transaction.id, replayed=outcome.replayed)
     return Settled(outcome.transaction, outcome.replayed)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -37,6 +37,14 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _CURSOR = struct.Struct(">q10s")
 
 
+class Opened(NamedTuple):
+    """An account that was opened, or had been under the same key, and what was asked for then."""
+
+    account: Account
+    fingerprint: bytes
+    replayed: bool
+
+
 class MongoAccounts:
     """Customers' accounts; the bank's own are invisible here."""
 
@@ -47,15 +55,17 @@ class MongoAccounts:
         self._outbox = outbox
         self._turns = LedgerTurns(database)
 
-    async def insert(self, account: Account, *, idempotency_key: str | None, tell: Tell) -> Account | None:
-        """Add an account and its event in one transaction.
+    async def insert(
+        self, account: Account, *, idempotency_key: str | None, fingerprint: bytes, tell: Tell
+    ) -> Opened | None:
+        """Add an account and its event in one transaction; `fingerprint` is kept with the key.
 
         Returns:
             The account; the one opened before under the same key; or None when the number is taken.
         """
         document = _to_document(account)
         if idempotency_key is not None:
-            document["idempotency_key"] = idempotency_key
+            document |= {"idempotency_key": idempotency_key, "fingerprint": fingerprint}
 
         async def body(session: Session) -> None:
             await self._accounts.insert_one(document, session=session)
@@ -66,10 +76,16 @@ class MongoAccounts:
         except DuplicateKeyError:
             if idempotency_key is None:
                 return None
-            return await self._first(
-                {"owner": account.owner, "idempotency_key": idempotency_key}, session=None
-            )
-        return account
+            return await self._opened_before(account.owner, idempotency_key)
+        return Opened(account, fingerprint, replayed=False)
+
+    async def _opened_before(self, owner: UUID, idempotency_key: str) -> Opened | None:
+        query = {"owner": owner, "idempotency_key": idempotency_key}
+        kept = await self._accounts.find_one(query, {"fingerprint": 1})
+        account = None if kept is None else await self._first({"_id": kept["_id"]}, session=None)
+        if kept is None or account is None:
+            return None
+        return Opened(account, kept["fingerprint"], replayed=True)
 
     async def ensure_settlement_account(self, currency: str) -> None:
         """Create the account through which a currency enters and leaves, once."""

@@ -25,7 +25,12 @@ from daemons.banking_api.domain.decision import (
     NothingPostedError,
     Outcome,
 )
-from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand
+from daemons.banking_api.domain.journal import (
+    JournalTransaction,
+    PostingCommand,
+    idempotency_id,
+    key_reused,
+)
 from daemons.banking_api.storage.commit_order import CommitOrder, Place, UndoneError
 from daemons.banking_api.storage.journal_documents import from_document, to_document
 from daemons.banking_api.storage.known_accounts import Doubts, KnownAccounts, OutOfDateError
@@ -220,6 +225,15 @@ class MongoLedger:
         """Return the accounts that commands name, as of one moment."""
         async with self._client.start_session(snapshot=True) as session:
             return await self._accounts.exact(_named(commands), session)
+
+    async def check_key_is_new(self, initiator: UUID, idempotency_key: str) -> None:
+        """Go on only if this person has had nothing posted under the key.
+
+        Raises:
+            RejectedError: the key was used for another request.
+        """
+        if await self._journal.find_one({"idem": idempotency_id(initiator, idempotency_key)}, {"_id": 1}):
+            raise key_reused()
 
     async def read_accounts_and_stored(
         self, commands: Sequence[PostingCommand], *, also: Iterable[str]

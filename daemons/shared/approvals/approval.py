@@ -80,6 +80,8 @@ class Approval:
     stored_status: ApprovalStatus = ApprovalStatus.PENDING
     decision: Decision | None = None
     idempotency_key: str | None = None
+    replayed: bool = False
+    """Whether it was found under the key of a request that was sent again; not kept."""
 
     def status(self, now: datetime) -> ApprovalStatus:
         """Return the status; nothing has to happen for a request to expire."""

@@ -1,6 +1,7 @@
 """Requesting, approving and rejecting: the same for every daemon; carrying out an act is the daemon's own."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -200,7 +201,7 @@ class Approvals:
                 "idempotency_key_reused",
                 "This Idempotency-Key was used before for another request; use a new key for a new request.",
             )
-        return earlier
+        return replace(earlier, replayed=True)
 
     @staticmethod
     def _entry(approval: Approval, by: Actor, step: str, *, reason: str | None, at: datetime) -> AuditEntry:

@@ -65,7 +65,12 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
 async def waiting_response(request: web.Request, approval: Approval, *, area: str) -> web.Response:
     """Answer that the act waits for a second person, and where it waits."""
     location = f"/approvals/{area}/{approval.id}"
-    return json_response(await _view(request, approval), status=ACCEPTED, headers={"Location": location})
+    return json_response(
+        await _view(request, approval),
+        status=ACCEPTED,
+        headers={"Location": location},
+        replayed=approval.replayed,
+    )
 
 
 async def _view(request: web.Request, approval: Approval) -> ApprovalView:

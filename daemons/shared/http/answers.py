@@ -6,21 +6,32 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+REPLAYED: Mapping[str, str] = {"Idempotent-Replayed": "true"}
+"""Says that this was done before, under the same idempotency key, and nothing now."""
+
 
 def json_response(
-    model: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None
+    model: BaseModel,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    replayed: bool = False,
 ) -> web.Response:
     """Answer with a model."""
     return web.Response(
         status=status,
         body=model.model_dump_json(by_alias=True).encode(),
         content_type="application/json",
-        headers=headers,
+        headers={**(headers or {}), **REPLAYED} if replayed else headers,
     )
 
 
 def document_response(
-    document: Mapping[str, object], *, status: int = 200, headers: dict[str, str] | None = None
+    document: Mapping[str, object],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    replayed: bool = False,
 ) -> web.Response:
     """Answer with a document as its model would look.
 
@@ -28,7 +39,10 @@ def document_response(
     long. A test holds every such document against the model that the route declares.
     """
     return web.Response(
-        status=status, body=to_json(document), content_type="application/json", headers=headers
+        status=status,
+        body=to_json(document),
+        content_type="application/json",
+        headers={**(headers or {}), **REPLAYED} if replayed else headers,
     )
 
 

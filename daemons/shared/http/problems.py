@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from daemons.contracts.errors import BankError, Category
+from daemons.shared.http.answers import REPLAYED
 
 STATUS_OF_CATEGORY: dict[Category, int] = {
     Category.INVALID: 422,
@@ -64,6 +65,8 @@ def problem_response(error: BankError, *, request_id: str) -> web.Response:
         body=json.dumps(problem_of(error, request_id=request_id)).encode(),
         content_type="application/problem+json",
     )
+    if error.replayed:
+        response.headers.update(REPLAYED)
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if response.status == STATUS_OF_CATEGORY[Category.UNAUTHENTICATED]:

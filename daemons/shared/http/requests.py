@@ -22,6 +22,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 CALLER_KEY = web.RequestKey("caller", Caller)
 REQUEST_ID_KEY = web.RequestKey("request_id", str)
+_GIVEN_KEY = web.RequestKey("idempotency_key", str)
 
 
 def caller_of(request: web.Request) -> Caller:
@@ -95,30 +96,40 @@ def read_uuid(request: web.Request, name: str, *, missing: NotFoundError) -> UUI
         raise missing from None
 
 
-def read_idempotency_key(request: web.Request) -> str:
-    """Return the key that makes a retry safe.
+def read_idempotency_key(request: web.Request, *, required: bool) -> None:
+    """Read the key that makes a retry safe; `idempotency_key_of` has it from then on.
+
+    The guard before each route that takes one does it, so that all of them read it alike.
 
     Raises:
         InvalidRequestError: `idempotency_key_missing` or `invalid_idempotency_key`.
     """
-    key = read_optional_idempotency_key(request)
-    if key is None:
-        raise InvalidRequestError(
-            "idempotency_key_missing",
-            "Send an Idempotency-Key header (a UUID, say), and the same one when you retry.",
-        )
-    return key
-
-
-def read_optional_idempotency_key(request: web.Request) -> str | None:
-    """Return the key if one was sent, else None."""
-    key = request.headers.get(IDEMPOTENCY_KEY_HEADER)
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+    keys = request.headers.getall(IDEMPOTENCY_KEY_HEADER, [])
+    if len(keys) > 1:
+        raise InvalidRequestError("invalid_idempotency_key", "Send one Idempotency-Key, not several.")
+    if not keys:
+        if required:
+            raise InvalidRequestError(
+                "idempotency_key_missing",
+                "Send an Idempotency-Key header (a UUID, say), and the same one when you retry.",
+            )
+        return
+    if not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
         raise InvalidRequestError(
             "invalid_idempotency_key",
             "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces.",
         )
-    return key
+    request[_GIVEN_KEY] = keys[0]
+
+
+def idempotency_key_of(request: web.Request) -> str:
+    """Return the key of a request to a route that requires one."""
+    return request[_GIVEN_KEY]
+
+
+def optional_idempotency_key_of(request: web.Request) -> str | None:
+    """Return the key of a request to a route that takes one, if it has one."""
+    return request.get(_GIVEN_KEY)
 
 
 def prefers_minimal(request: web.Request) -> bool:

@@ -20,7 +20,7 @@ from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceToke
 from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
 from daemons.shared.http.origin import actor_of, address_of
 from daemons.shared.http.rates import RateLimits
-from daemons.shared.http.requests import CALLER_KEY
+from daemons.shared.http.requests import CALLER_KEY, read_idempotency_key
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -149,6 +149,8 @@ def _guarded(route: Route, rates: RateLimits) -> Handler:
         try:
             if not caller.may(route.permission):
                 raise _refusal(caller, route.permission)
+            if route.idempotency_key is not IdempotencyKey.UNUSED:
+                read_idempotency_key(request, required=route.idempotency_key is IdempotencyKey.REQUIRED)
             return await route.handler(request)
         except ForbiddenError as error:
             if route.permission in ADMINISTRATIVE and REFUSALS_KEY in request.app:

@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         except ProblemError as problem:
-            status, body, headers = problem.status, problem.document, {}
+            status, body, headers = problem.status, problem.document, problem.headers
         if isinstance(body, Lines):
             self._send_lines(body)
             return

@@ -16,12 +16,25 @@ BANK_ID = "6a3f1f3e-5f0c-4c55-9d53-0a4c1b8f7c11"
 USER = "0190a1b2-0000-7000-8000-000000000001"
 
 
+REPLAYED = {"Idempotent-Replayed": "true"}
+
+
 class ProblemError(Exception):
     """A refusal in the bank's own form."""
 
-    def __init__(self, status: int, code: str, category: str, detail: str = "refused", **more: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        category: str,
+        detail: str = "refused",
+        *,
+        replayed: bool = False,
+        **more: Any,
+    ) -> None:
         super().__init__(code)
         self.status = status
+        self.headers = REPLAYED if replayed else {}
         self.document = {"code": code, "category": category, "detail": detail, **more}
 
 
@@ -56,6 +69,7 @@ class Bank:
         self.lock = threading.RLock()
         self.arrivals = threading.Condition(self.lock)
         self.requests: list[Request] = []
+        self.keyed: set[tuple[str, str]] = set()
         self.hooks: list[Hook] = []
         self.after_hooks: list[Hook] = []
         self.role = "admin"
@@ -113,10 +127,14 @@ class Bank:
                 hook(request)
             if request.method != "GET" and not request.headers.get("X-Requested-With"):
                 raise ProblemError(403, "csrf_header_missing", "forbidden")
-            found = self._route(request)
+            status, body, headers = self._route(request)
+            if request.key and request.path.endswith(("/accounts", "/fund")):
+                known = (request.path, request.key) in self.keyed
+                self.keyed.add((request.path, request.key))
+                headers = {**headers, **(REPLAYED if known else {})}
             for hook in list(self.after_hooks):
                 hook(request)
-            return found
+            return status, body, headers
 
     def _route(self, request: Request) -> Answer:
         open_routes: dict[tuple[str, str], Callable[[Request], Answer]] = {
@@ -255,8 +273,8 @@ class Bank:
     def _transfer(self, request: Request) -> Answer:
         transaction, problem, replayed = self._settle(request.key, request.body)
         if problem:
-            raise ProblemError(**problem)
-        return 201, transaction, {"Idempotent-Replayed": "true"} if replayed else {}
+            raise ProblemError(**problem, replayed=replayed)
+        return 201, transaction, REPLAYED if replayed else {}
 
     def _history(self, request: Request) -> Answer:
         newest_first = request.query.get("order") == "desc"
