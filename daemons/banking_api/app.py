@@ -18,11 +18,13 @@ from daemons.banking_api.handlers.keys import (
     OUTBOX_KEY,
     PROVER_KEY,
     RELAY_KEY,
+    ROW_LIMIT_KEY,
     SECOND_PERSON_KEY,
     STATEMENTS_KEY,
     SUCCESSION_KEY,
     TRANSFERS_KEY,
 )
+from daemons.banking_api.handlers.schemas import ATOMIC_LIMIT
 from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.adjustments import Adjustments
 from daemons.banking_api.services.commit_engine import CommitEngine
@@ -55,6 +57,7 @@ from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import build_app
+from daemons.shared.http.rates import RowLimit
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
@@ -78,7 +81,7 @@ def build(settings: BankingSettings) -> web.Application:
         base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT_SECONDS, trust_env=False
     )
     outbox = OutboxStore(database)
-    account_store = MongoAccounts(client, database, outbox)
+    account_store = MongoAccounts(client, database, outbox, most_per_user=settings.accounts_per_user)
     journal = MongoJournal(database)
     directory = UserDirectory(user_api, service_tokens)
     audit = MongoAuditTrail(database, chain=DAEMON)
@@ -103,6 +106,7 @@ def build(settings: BankingSettings) -> web.Application:
     app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
     app[APPROVALS_KEY] = approvals
     app[SUCCESSION_KEY] = Succession()
+    app[ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
     app[DIRECTORY_KEY] = directory
     app[OUTBOX_KEY] = outbox
     app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))
@@ -121,8 +125,9 @@ def build(settings: BankingSettings) -> web.Application:
             producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             just_committed = JustCommitted(journal)
-            encode = EventEncoder(just_committed, directory).encode
-            relay = Relay(outbox, producer, encode, prepare=prepare_kafka)
+            relay = Relay(
+                outbox, producer, EventEncoder(just_committed, directory).encode, prepare=prepare_kafka
+            )
             app[RELAY_KEY] = relay
             relay.start()
             stack.push_async_callback(relay.close)

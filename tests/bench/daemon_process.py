@@ -42,7 +42,8 @@ def running_daemon(module: str, environment: Mapping[str, str], *, log: Path) ->
     [port] = ports.pick(1)
     inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     # A handful of users send what a bank full of them would; what one may send is not what is measured.
-    unlimited = {"CALLER_REQUESTS_PER_SECOND": "0", "ADDRESS_REQUESTS_PER_SECOND": "0"}
+    counted = ("CALLER_REQUESTS", "CALLER_ROWS", "ADDRESS_REQUESTS")
+    unlimited = {f"{name}_PER_SECOND": "0" for name in counted}
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module],

@@ -35,6 +35,7 @@ class WholeBank:
 
 UNLIMITED: Mapping[str, Any] = {
     "caller_requests_per_second": 0,
+    "caller_rows_per_second": 0,
     "address_requests_per_second": 0,
     "account_free_failures": 1_000_000,
     "address_free_failures": 1_000_000,

@@ -11,6 +11,7 @@ from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.succession import Succession
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.storage.user_directory import UserDirectory
+from daemons.shared.http.rates import RowLimit
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxStore
 
@@ -21,6 +22,7 @@ RELAY_KEY = web.AppKey("relay", Relay)
 TRANSFERS_KEY = web.AppKey("transfers", Transfers)
 SECOND_PERSON_KEY = web.AppKey("second_person", SecondPerson)
 SUCCESSION_KEY = web.AppKey("succession", Succession)
+ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 PROVER_KEY = web.AppKey("prover", LedgerProver)

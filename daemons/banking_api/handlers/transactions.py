@@ -10,7 +10,13 @@ from daemons.banking_api.handlers.batch import (
     last_key_of,
     results_of,
 )
-from daemons.banking_api.handlers.keys import DIRECTORY_KEY, STATEMENTS_KEY, SUCCESSION_KEY, TRANSFERS_KEY
+from daemons.banking_api.handlers.keys import (
+    DIRECTORY_KEY,
+    ROW_LIMIT_KEY,
+    STATEMENTS_KEY,
+    SUCCESSION_KEY,
+    TRANSFERS_KEY,
+)
 from daemons.banking_api.handlers.orders import order_of
 from daemons.banking_api.handlers.preview import batch_preview_view, preview_view
 from daemons.banking_api.handlers.schemas import (
@@ -91,6 +97,7 @@ async def preview_batch(request: web.Request) -> web.Response:
     """Tell what a batch would do now, row by row, behind what earlier rows would have; nothing is written."""
     body = await read_body(request, BatchPreview)
     caller = caller_of(request)
+    request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
     checked = await check_rows(body.transfers, caller)
     commands = [row.command for row in checked if row.command is not None]
     preview = await request.app[TRANSFERS_KEY].preview_slice(caller, commands, body.carried)
@@ -114,6 +121,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
     minimal = prefers_minimal(request)
     body = await read_body(request, TransferBatch)
     caller, transfers = caller_of(request), request.app[TRANSFERS_KEY]
+    request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
     succession = request.app[SUCCESSION_KEY]
     with succession.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
         begin = begin_atomic_rows if body.atomic else begin_rows

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType, account_not_found
@@ -15,7 +16,7 @@ from daemons.banking_api.domain.journal import Entry, adjustment_account, settle
 from daemons.banking_api.storage.account_history import WITH_NEWEST, newest_state
 from daemons.banking_api.storage.journal_documents import AccountChange, change_document
 from daemons.banking_api.storage.ledger_turns import LedgerTurns
-from daemons.contracts.errors import TransientError
+from daemons.contracts.errors import RejectedError, TransientError
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
 from daemons.shared.mongo import (
     TRANSACTION_TIMEOUT_SECONDS,
@@ -48,8 +49,12 @@ class Opened(NamedTuple):
 class MongoAccounts:
     """Customers' accounts; the bank's own are invisible here."""
 
-    def __init__(self, client: Client, database: Database, outbox: OutboxStore) -> None:
+    def __init__(
+        self, client: Client, database: Database, outbox: OutboxStore, *, most_per_user: int | None = None
+    ) -> None:
         self._client = client
+        self._most_per_user = most_per_user
+        self._owners = database["owners"]
         self._accounts = database["accounts"]
         self._journal = database["journal"]
         self._outbox = outbox
@@ -62,6 +67,9 @@ class MongoAccounts:
 
         Returns:
             The account; the one opened before under the same key; or None when the number is taken.
+
+        Raises:
+            RejectedError: the owner has as many as one user may have.
         """
         document = _to_document(account)
         if idempotency_key is not None:
@@ -69,6 +77,7 @@ class MongoAccounts:
 
         async def body(session: Session) -> None:
             await self._accounts.insert_one(document, session=session)
+            await self._count(account.owner, session)
             await self._outbox.add(tell(account), events=1, session=session)
 
         try:
@@ -78,6 +87,24 @@ class MongoAccounts:
                 return None
             return await self._opened_before(account.owner, idempotency_key)
         return Opened(account, fingerprint, replayed=False)
+
+    async def _count(self, owner: UUID, session: Session) -> None:
+        """Count one more account; two at once meet on the owner's document, so none is opened uncounted."""
+        if self._most_per_user is None:
+            return
+        counted: Document | None = await self._owners.find_one_and_update(
+            {"_id": owner},
+            {"$inc": {"accounts": 1}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if counted is not None and counted["accounts"] > self._most_per_user:
+            raise RejectedError(
+                "account_limit_reached",
+                f"You have opened {self._most_per_user} accounts, which is as many as one user may have; "
+                "closed ones count.",
+            )
 
     async def _opened_before(self, owner: UUID, idempotency_key: str) -> Opened | None:
         query = {"owner": owner, "idempotency_key": idempotency_key}

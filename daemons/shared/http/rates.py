@@ -1,4 +1,4 @@
-"""How many requests a caller may send: a token bucket for each, in this process's memory (docs/adr/0014)."""
+"""How many requests and rows a caller may send: token buckets in this process's memory (docs/adr/0014)."""
 
 import math
 import time
@@ -31,11 +31,11 @@ class Rate:
 class TooManyRequestsError(TransientError):
     """A caller's bucket is empty; `headers` says how large it is and when the next request is let in."""
 
-    def __init__(self, kind: str, rate: Rate, wait_seconds: float) -> None:
+    def __init__(self, kind: str, rate: Rate, wait_seconds: float, *, counted: str = "requests") -> None:
         wait = max(1, math.ceil(wait_seconds))
         super().__init__(
             "rate_limited",
-            f"Too many requests: one {kind} may send {rate.burst} at once and {rate.per_second:g} a second "
+            f"Too many {counted}: one {kind} may send {rate.burst} at once and {rate.per_second:g} a second "
             f"after that; go on in {wait} s.",
             retry_after_seconds=wait,
         )
@@ -55,7 +55,12 @@ class Buckets:
     """
 
     def __init__(
-        self, rate: Rate, *, monotonic: Monotonic = time.monotonic, remembered: int = REMEMBERED
+        self,
+        rate: Rate,
+        *,
+        monotonic: Monotonic = time.monotonic,
+        remembered: int = REMEMBERED,
+        largest_cost: int = 1,
     ) -> None:
         self.rate = rate
         self._monotonic = monotonic
@@ -64,25 +69,31 @@ class Buckets:
         self._leeway = (rate.burst - 1) * self._interval
         self._present: dict[Hashable, float] = {}
         self._before: dict[Hashable, float] = {}
-        self._old_at = monotonic() + rate.fill_seconds
+        # A bucket that owes tokens takes longer to be full.
+        self._forget_seconds = rate.fill_seconds + (largest_cost - 1) * self._interval
+        self._old_at = monotonic() + self._forget_seconds
 
     def __len__(self) -> int:
         return len(self._present) + len(self._before)
 
-    def take(self, whose: Hashable) -> float:
-        """Take one token and return 0, or take none and return in how many seconds there will be one."""
+    def take(self, whose: Hashable, cost: int = 1) -> float:
+        """Take tokens and return 0, or take none and return in how many seconds there will be one.
+
+        Who has one left may take more than there are, and waits longer afterwards: what costs more than a
+        bucket holds is let in as well.
+        """
         now = self._monotonic()
         full_at = self._present.get(whose)
         if full_at is None:
             if now >= self._old_at or len(self._present) >= self._remembered:
                 self._before, self._present = self._present, {}
-                self._old_at = now + self.rate.fill_seconds
+                self._old_at = now + self._forget_seconds
             full_at = self._before.get(whose, now)
         full_at = max(full_at, now)
         wait_seconds = full_at - now - self._leeway
         if wait_seconds > 0:
             return wait_seconds
-        self._present[whose] = full_at + self._interval
+        self._present[whose] = full_at + cost * self._interval
         return 0
 
 
@@ -101,9 +112,7 @@ class RateLimits:
         """
         if self._callers is None:
             return
-        whose = caller.user_id if caller.key_digest is None else caller.session_id
-        # A number is looked up in a fifth of the time that the id itself takes.
-        wait_seconds = self._callers.take(whose.int)
+        wait_seconds = self._callers.take(_bucket_of(caller))
         if wait_seconds:
             raise TooManyRequestsError("caller", self._callers.rate, wait_seconds)
 
@@ -118,3 +127,28 @@ class RateLimits:
         wait_seconds = self._addresses.take(network_of(address))
         if wait_seconds:
             raise TooManyRequestsError("address", self._addresses.rate, wait_seconds)
+
+
+class RowLimit:
+    """The limit of each caller's rows, of which one request may bring thousands."""
+
+    def __init__(self, rate: Rate, *, largest: int, monotonic: Monotonic = time.monotonic) -> None:
+        self._buckets = Buckets(rate, monotonic=monotonic, largest_cost=largest) if rate.per_second else None
+
+    def admit(self, caller: Caller, rows: int) -> None:
+        """Count the rows of a request.
+
+        Raises:
+            TooManyRequestsError: those before have used up the caller's bucket; nothing was counted.
+        """
+        if self._buckets is None:
+            return
+        wait_seconds = self._buckets.take(_bucket_of(caller), rows)
+        if wait_seconds:
+            raise TooManyRequestsError("caller", self._buckets.rate, wait_seconds, counted="rows")
+
+
+def _bucket_of(caller: Caller) -> int:
+    """Return whose bucket it is: the user's, or the API key's."""
+    # A number is looked up in a fifth of the time that the id itself takes.
+    return (caller.user_id if caller.key_digest is None else caller.session_id).int

@@ -1,13 +1,16 @@
 """What a bucket lets in, whatever comes in between, and how much is remembered."""
 
 from dataclasses import dataclass
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from daemons.shared.http.rates import Buckets, Rate, RateLimits, TooManyRequestsError
+from daemons.contracts.permissions import Role
+from daemons.shared.auth.callers import Caller
+from daemons.shared.http.rates import Buckets, Rate, RateLimits, RowLimit, TooManyRequestsError
 from daemons.shared.settings import DaemonSettings
 
 
@@ -99,3 +102,45 @@ def test_no_rate_is_no_limit() -> None:
     limits = RateLimits(callers=none, addresses=none, monotonic=MovableSeconds())
     for _ in range(100):
         limits.admit_address("192.0.2.1")
+
+
+def test_what_costs_more_than_there_is_is_let_in_and_waited_for_afterwards() -> None:
+    clock = MovableSeconds()
+    buckets = Buckets(Rate(per_second=8, burst=100), monotonic=clock, largest_cost=400)
+    assert buckets.take("ann", 99) == 0
+    assert buckets.take("ann", 400) == 0
+    # It owes 399, and one more is asked for.
+    assert buckets.take("ann", 1) == 50.0
+    assert buckets.take("bo", 100) == 0
+    clock.now += 50.0
+    assert buckets.take("ann", 1) == 0
+    assert buckets.take("ann", 1) == 0.125
+
+
+def test_debts_are_not_forgotten_with_those_who_are_quiet() -> None:
+    clock = MovableSeconds()
+    buckets = Buckets(Rate(per_second=8, burst=100), monotonic=clock, largest_cost=400)
+    assert buckets.take("ann", 400) == 0
+    # Full buckets would be forgotten twice by then.
+    for passed in (12.75, 12.75):
+        clock.now += passed
+        buckets.take("bo")
+    assert buckets.take("ann") == 50.0 - 12.375 - 25.5
+
+
+def test_rows_count_for_the_user_or_the_key() -> None:
+    clock = MovableSeconds()
+    limit = RowLimit(Rate(per_second=100, burst=500), largest=4000, monotonic=clock)
+    user, key = uuid4(), uuid4()
+    at_home = Caller(user, uuid4(), Role.USER, "Ann")
+    elsewhere = Caller(user, uuid4(), Role.USER, "Ann")
+    by_key = Caller(user, key, Role.USER, "Ann", key_digest="d")
+    limit.admit(at_home, 500)
+    with pytest.raises(TooManyRequestsError) as refused:
+        limit.admit(elsewhere, 1)
+    assert refused.value.retry_after_seconds == 1
+    assert "Too many rows" in refused.value.message
+    limit.admit(by_key, 4000)
+    clock.now += 0.01
+    limit.admit(elsewhere, 1)
+    RowLimit(Rate(per_second=0, burst=1), largest=1).admit(elsewhere, 1_000_000)
