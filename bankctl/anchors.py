@@ -49,7 +49,9 @@ def read_anchor_file(path: Path) -> Anchors:
     try:
         return parse_anchors(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise usage_error(f"{path} holds no anchors: {error}", hint="bankctl admin audit export") from error
+        raise usage_error(
+            f"{path} holds no anchors: {error}", hint="`bankctl admin audit export` makes such a file"
+        ) from error
 
 
 def parse_anchors(text: str) -> Anchors:

@@ -7,6 +7,7 @@ most once, so whatever happened to the line or to this process, `bankctl transac
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -73,7 +74,7 @@ def write_pending(
     if earlier is not None and replace(earlier, written_at=pending.written_at) != pending:
         raise usage_error(
             f"the idempotency key {key!r} belongs to another transfer that is not settled yet",
-            hint=f"bankctl transactions retry {key}",
+            hint=f"`bankctl transactions retry {shlex.quote(key)}` settles it",
             code="idempotency_key_pending",
         )
     ensure_private_directory(pending_directory())

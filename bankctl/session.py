@@ -7,13 +7,15 @@ others could have read it, and the cookies are only ever sent to the origin that
 import fcntl
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bankctl import paths
-from bankctl.config import Profile
+from bankctl.config import Profile, load_config
 from bankctl.errors import CliError, ExitStatus
 from bankctl.files import ensure_private_directory, write_private
 
@@ -83,6 +85,22 @@ def save_session(profile: Profile, session: StoredSession) -> Path:
     ensure_private_directory(path.parent)
     write_private(path, json.dumps(asdict(session)).encode())
     return path
+
+
+def how_to_log_in(profile_name: str, email: str) -> str:
+    """The command that logs somebody in without ending the session of somebody else on this machine."""
+    profiles = load_config().profiles
+    profile = profiles.get(profile_name)
+    kept = load_session(profile) if profile is not None else None
+    if kept is None or kept.email == email:
+        return f"`bankctl login --profile {profile_name} --email {shlex.quote(email)}`"
+    name = re.sub(r"[^a-z0-9-]+", "-", email.partition("@")[0].lower()).strip("-") or "other"
+    while name in profiles:
+        name += "-2"
+    return (
+        f"`bankctl config copy {profile_name} {name}`, for {kept.email} is logged in to {profile_name}, then "
+        f"`bankctl login --profile {name} --email {shlex.quote(email)}`"
+    )
 
 
 def delete_session(profile: Profile) -> None:

@@ -14,7 +14,7 @@ TOPICS = {
 TEXTS = {
     "environment": """\
 BANKCTL_PROFILE   the profile to use when --profile is not given
-BANKCTL_TOKEN     an API key to use instead of the session (`bankctl auth token create`)
+BANKCTL_TOKEN     an API key to use instead of the session (`bankctl auth token create --help`)
 BANKCTL_YES       1 agrees beforehand to what would be asked, as --yes does (`bankctl help scripts`)
 BANKCTL_HOME      keep profiles, sessions and data below this directory
 NO_COLOR          no colour, whatever its value (https://no-color.org)

@@ -1,5 +1,6 @@
 """One movement of money, sent so that it pays at most once and its outcome is never lost."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,9 @@ def finish_transfer(bank: BankClient, pending: PendingTransfer, *, again: bool =
             remove_pending(pending.key)
         raise
     except KeyboardInterrupt:
-        messages.warn(f"this may have been paid; settle it with: bankctl transactions retry {pending.key}")
+        messages.warn(
+            f"this may have been paid; settle it with `bankctl transactions retry {shlex.quote(pending.key)}`"
+        )
         raise
     remove_pending(pending.key)
     return Settled(answer.data, answer.replayed)
@@ -82,7 +85,7 @@ def _unsettled(error: CliError, key: str) -> CliError:
     return CliError(
         error.message,
         exit_status=error.exit_status,
-        hint=f"bankctl transactions retry {key}   (it pays at most once)",
+        hint=f"`bankctl transactions retry {shlex.quote(key)}` settles it; it pays at most once",
         code=error.code,
         request_id=error.request_id,
         details={**error.details, "idempotency_key": key},

@@ -37,7 +37,7 @@ def check_api_key(key: str) -> str:
     if not _API_KEY.fullmatch(key):
         raise usage_error(
             f"{API_KEY_VARIABLE} holds no API key (bk_ and 43 letters and digits)",
-            hint="`bankctl auth token create` makes one; unset it to use the session",
+            hint="`bankctl auth token create --name NAME --scope SCOPE` makes one; unset it to log in",
             code="invalid_api_key",
         )
     return key
@@ -56,6 +56,7 @@ class BankClient:
         elif session is not None:
             self.http = Transport(profile, credentials=Credentials.of(session))
             self.http.renew = SessionRenewal(self.http, session)
+            self.http.email = session.email
         else:
             self.http = Transport(profile)
         self.auth = Auth(self.http)
@@ -161,7 +162,7 @@ class BankClient:
             raise CliError(
                 f"nobody is logged in to {self.profile.url} (profile {self.profile.name})",
                 exit_status=ExitStatus.NOT_LOGGED_IN,
-                hint="bankctl login --email YOU@EXAMPLE",
+                hint="`bankctl login`",
                 code="not_logged_in",
             )
         return self.session

@@ -4,6 +4,8 @@ A request that was cut may have been carried out. So each failure says whether t
 nothing, whether nobody knows, or whether it is the bank's final word on the request.
 """
 
+import json
+import shlex
 import ssl
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -23,6 +25,8 @@ TO_TRY_ANEW = "to try anew, run the command with another --idempotency-key, or w
 
 # Longer waits than this are the person's decision.
 LONGEST_RETRY_AFTER_SECONDS = 5.0
+# The body of a payment, not that of a file of payments.
+_LARGEST_BODY_READ = 4096
 _GATEWAY_LOST_UPSTREAM = frozenset({502, 504})
 _UNAVAILABLE = frozenset({429, 503})
 _FINAL_CATEGORIES = frozenset({"invalid", "not_found", "conflict", "rejected"})
@@ -59,11 +63,15 @@ class AttemptFailedError(Exception):
         self.replayed = replayed
 
 
-def refused(response: "httpx.Response") -> AttemptFailedError:
+def refused(response: "httpx.Response", *, email: str | None = None) -> AttemptFailedError:
     """The failure that an answer with an error status stands for; its body must have been read."""
     problem = parse_problem(response.status_code, response.content)
     sent_id = response.request.headers.get("X-Request-Id")
-    error = error_from_problem(problem, response.headers.get("X-Request-Id", sent_id))
+    error = error_from_problem(
+        problem,
+        response.headers.get("X-Request-Id", sent_id),
+        values=_values_at_hand(response.request, email),
+    )
     category, after_seconds = problem.get("category"), _wait_asked_for(problem, response)
     # The first copy of this very request is still at work: its outcome is not known yet.
     in_use = problem.get("code") == "idempotency_key_in_use"
@@ -102,6 +110,22 @@ def earlier_outcome(error: CliError) -> CliError:
         request_id=error.request_id,
         details={**error.details, "replayed": True},
     )
+
+
+def _values_at_hand(request: "httpx.Request", email: str | None) -> dict[str, str]:
+    """What the request was about, for hints: `account`, `id` and `email` as far as it names them."""
+    found = {"email": shlex.quote(email)} if email else {}
+    match request.url.path.strip("/").split("/"):
+        case ["accounts", account, *_]:
+            found["account"] = account
+        case ["approvals", _, request_id, *_]:
+            found["id"] = request_id
+    if request.method == "POST" and len(request.content) <= _LARGEST_BODY_READ:
+        body = json.loads(request.content or b"null")
+        for name, field in (("account", "from_account"), ("email", "email")):
+            if isinstance(body, dict) and isinstance(body.get(field), str):
+                found[name] = shlex.quote(body[field])
+    return found
 
 
 def _wait_asked_for(problem: Mapping[str, Any], response: "httpx.Response") -> float | None:

@@ -87,6 +87,8 @@ class Transport:
         self.credentials = credentials or Credentials()
         self.renew: Callable[[], bool] | None = None
         """Gets other credentials and tells whether there are any; None if these are all there will be."""
+        self.email: str | None = None
+        """Whose session it is, for hints."""
         self._attempts = attempts
         self._renewing = threading.Lock()
         self._http = httpx.Client(
@@ -238,7 +240,7 @@ class Transport:
                         yield response
                         return
                     response.read()
-                    error = refused(response).error
+                    error = refused(response, email=self.email).error
                 if last or error.code not in _WITHOUT_SESSION or not self._renewed(used):
                     raise error
         except httpx.TransportError as error:
@@ -286,7 +288,7 @@ class Transport:
         self._http.cookies.clear()
         self.credentials.take(response.headers.get_list("Set-Cookie"))
         if not response.is_success:
-            raise refused(response)
+            raise refused(response, email=self.email)
         try:
             data = sending.decode(response.content) if response.content else None
         except ValueError as error:

@@ -19,40 +19,41 @@ _EXIT_STATUSES: Mapping[str, ExitStatus] = {
 }
 
 _HINTS: Mapping[str, str] = {
-    "not_signed_in": "bankctl login --email YOU@EXAMPLE",
-    "session_ended": "bankctl login --email YOU@EXAMPLE",
+    "not_signed_in": "`bankctl login --email {email}`",
+    "session_ended": "`bankctl login --email {email}`",
     "invalid_credentials": "check the address and the password, then run it again",
     "invalid_totp": "wait for the next code of your app, or use a recovery code",
-    "totp_required": "run `bankctl login` again and type the code of your app",
+    "totp_required": "run `bankctl login --email {email}` again and type the code of your app",
     "totp_already_active": "`bankctl auth totp disable` removes the present one",
-    "totp_not_active": "bankctl auth totp enroll",
-    "second_factor_required": "bankctl auth totp enroll",
-    "scope_missing": "`bankctl auth token create` makes a key with the scopes that are needed",
+    "totp_not_active": "`bankctl auth totp enroll` begins with one",
+    "second_factor_required": "`bankctl auth totp enroll`",
+    "scope_missing": "`bankctl auth token create --name NAME --scope SCOPE` makes a key that may do this",
     "api_key_not_found": "`bankctl auth token list` shows them",
-    "too_many_api_keys": "`bankctl auth token revoke ID` removes one",
+    "too_many_api_keys": "`bankctl auth token list` shows them, `bankctl auth token revoke ID` removes one",
     "forbidden": "`bankctl whoami` shows your role; an operator or administrator can do this",
     "user_locked": "ask an administrator to unlock you",
     "account_not_found": "`bankctl accounts list` shows your accounts",
     "receiver_not_found": "check the account number with the receiver",
     "transaction_not_found": "`bankctl transactions list` shows your transactions",
-    "own_request": "ask somebody else to run `bankctl admin approvals approve`",
+    "own_request": "ask somebody else to run `bankctl admin approvals approve {id}`",
     "dead_letter_not_found": "`bankctl admin dead-letters list` lists them",
     "approval_not_found": "`bankctl admin approvals list` lists them",
-    "approval_decided": "`bankctl admin approvals show` tells by whom",
+    "approval_decided": "`bankctl admin approvals show {id}` tells by whom",
     "approval_expired": "run the command again to ask anew",
     "audit_record_not_found": "`bankctl admin audit list` lists them",
-    "audit_record_damaged": "bankctl admin audit verify",
+    "audit_record_damaged": "`bankctl admin audit verify` names every damaged record",
     "user_not_found": "`bankctl admin users` lists them",
     "session_not_found": "`bankctl auth sessions` lists them",
-    "email_taken": "log in with `bankctl login --email ...`, or register another address",
-    "account_not_empty": "move the money out first: `bankctl balance ACCOUNT`, `bankctl transfer ...`",
-    "account_already_frozen": "`bankctl admin unfreeze ACCOUNT --reason ...` undoes it",
-    "account_not_frozen": "`bankctl accounts show ACCOUNT` shows its state",
-    "account_already_closed": "`bankctl accounts show ACCOUNT` shows its state",
-    "insufficient_funds": "`bankctl balance ACCOUNT` shows what is there",
-    "account_frozen": "`bankctl accounts show ACCOUNT` shows why; an operator can unfreeze it",
+    "email_taken": "log in with `bankctl login --email {email}`, or register another address",
+    "account_not_empty": "move the money out first: `bankctl balance {account}` shows how much, "
+    "`bankctl transfer {account} TO AMOUNT` moves it",
+    "account_already_frozen": "`bankctl admin unfreeze {account} --reason WHY` undoes it",
+    "account_not_frozen": "`bankctl accounts show {account}` shows its state",
+    "account_already_closed": "`bankctl accounts show {account}` shows its state",
+    "insufficient_funds": "`bankctl balance {account}` shows what is there",
+    "account_frozen": "`bankctl accounts show {account}` shows why; an operator can unfreeze it",
     "account_closed": "`bankctl accounts list` shows accounts that are open",
-    "currency_mismatch": "both accounts must be in the transfer's currency: `bankctl accounts show ACCOUNT`",
+    "currency_mismatch": "both accounts must be in one currency; `bankctl balance {account}` shows it",
     "idempotency_key_reused": "that key was used for another request; leave --idempotency-key out",
     "weak_password": "choose a longer or less common password",
     "invalid_request": "add --help to the command to see what it takes",
@@ -92,8 +93,17 @@ def parse_problem(status: int, body: bytes) -> dict[str, Any]:
     return {"code": code, "category": category, "detail": f"the gateway answered with status {status}"}
 
 
-def error_from_problem(problem: Mapping[str, Any], request_id: str | None) -> CliError:
-    """The error that stands for a problem document."""
+class _Values(dict[str, str]):
+    """What a hint is filled with; what is not known stands there in capitals, to be filled in by hand."""
+
+    def __missing__(self, name: str) -> str:
+        return name.upper()
+
+
+def error_from_problem(
+    problem: Mapping[str, Any], request_id: str | None, values: Mapping[str, str] | None = None
+) -> CliError:
+    """The error that stands for a problem document; `values` are those of the request, for the hint."""
     code = str(problem.get("code", "internal"))
     category = str(problem.get("category", "internal"))
     detail = problem.get("detail") or problem.get("title") or code.replace("_", " ")
@@ -105,7 +115,7 @@ def error_from_problem(problem: Mapping[str, Any], request_id: str | None) -> Cl
     return CliError(
         str(detail),
         exit_status=_EXIT_STATUSES.get(category, ExitStatus.UNEXPECTED),
-        hint=_HINTS.get(code) or _HINTS.get(category),
+        hint=(_HINTS.get(code) or _HINTS.get(category, "")).format_map(_Values(values or {})) or None,
         code=code,
         request_id=str(problem.get("request_id") or request_id or "") or None,
         details=details,

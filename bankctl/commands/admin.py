@@ -187,7 +187,7 @@ def adjust(
     corrected; no account goes below zero by it. The same --idempotency-key again shows what became of it.
     """
     if credit is None:
-        raise usage_error("say --credit or --debit", hint="bankctl admin adjust --help")
+        raise usage_error("say --credit or --debit", hint="`bankctl admin adjust --help`")
     number, sum_moved = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
     direction = "credit" if credit else "debit"
@@ -299,7 +299,7 @@ def _user_id(bank: BankClient, user: str) -> str:
         raise CliError(
             f"there is no user {user!r}",
             exit_status=ExitStatus.NOT_FOUND,
-            hint="bankctl admin users",
+            hint="`bankctl admin users` lists them",
             code="user_not_found",
         )
     return str(found[0]["id"])

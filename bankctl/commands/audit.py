@@ -252,7 +252,9 @@ def _read_export(path: Path) -> list[dict[str, Any]]:
         with path.open(encoding="utf-8") as lines:
             return verify_export(lines)
     except (OSError, ValueError) as error:
-        raise usage_error(f"{path} is no export: {error}", hint="bankctl admin audit export") from error
+        raise usage_error(
+            f"{path} is no export: {error}", hint="`bankctl admin audit export` makes one"
+        ) from error
 
 
 def _judge(verdicts: list[dict[str, Any]]) -> dict[str, Any]:

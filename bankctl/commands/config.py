@@ -134,7 +134,7 @@ def copy_profile(
             code="profile_exists",
         )
     upsert_profile(target, url=known.url, ca_file=known.ca_file)
-    messages.success(f"profile {target} talks to {known.url}; next: bankctl login --profile {target}")
+    messages.success(f"profile {target} talks to {known.url}; next: `bankctl login --profile {target}`")
 
 
 @app.command("use")
@@ -151,7 +151,7 @@ def use_profile(
         raise CliError(
             f"there is no profile {name!r}",
             exit_status=ExitStatus.USAGE,
-            hint="bankctl config list",
+            hint="`bankctl config list` shows them",
             code="unknown_profile",
         )
     save_config(type(config)(default_profile=name, profiles=config.profiles))

@@ -129,7 +129,9 @@ def replay(
     keeps who did it, when, and what came of it. Exits 1 if one still cannot be read.
     """
     if sum((letter is not None, topic is not None, everything)) != 1:
-        raise usage_error("give one of LETTER, --topic and --all", hint="bankctl admin dead-letters list")
+        raise usage_error(
+            "give one of LETTER, --topic and --all", hint="`bankctl admin dead-letters list` lists them"
+        )
     wanted = checked_type(topic)
     if letter is None:
         prompts.confirm(f"Replay all open dead letters{f' of {wanted}' if wanted else ''}?")
@@ -177,7 +179,7 @@ def _still_unreadable(what: str) -> CliError:
     return CliError(
         f"still cannot be read: {what}",
         exit_status=ExitStatus.UNEXPECTED,
-        hint="bankctl admin dead-letters list --status open",
+        hint="`bankctl admin dead-letters list --status open` lists them",
         code="undecodable",
     )
 
@@ -187,5 +189,6 @@ def _say_if_stopped(bank: BankClient) -> None:
     if not intake["open"]:
         messages.warn(
             f"the limit of {intake['limit']} in {intake['window_minutes']} minutes was reached at "
-            f"{intake['closed_by']}; nothing more is set aside until `bankctl admin dead-letters resume`"
+            f"{intake['closed_by']}; nothing more is set aside until "
+            "`bankctl admin dead-letters resume --reason WHY`"
         )

@@ -52,7 +52,7 @@ def demo(
             f"{len(verdicts.broken)} of {verdicts.held + len(verdicts.broken)} expectations did not hold: "
             + "; ".join(verdicts.broken),
             exit_status=ExitStatus.UNEXPECTED,
-            hint=f"bankctl dev logs --stack {STACK}",
+            hint=f"`bankctl dev logs --stack {STACK}`",
         )
     messages.success(f"all {verdicts.held} expectations held, in {time.monotonic() - began:.0f} s")
 

@@ -22,6 +22,7 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event, emit_line, emit_text
 from bankctl.render.text import clean
+from bankctl.session import how_to_log_in
 from bankctl.streams import end_with_reader
 
 app = typer.Typer(
@@ -152,12 +153,12 @@ def status(*, stack: StackName = DEFAULT_STACK) -> None:
     found = Stack.load(stack).status()
     _show(found)
     if not found.parts:
-        messages.note(f"there is no stack '{stack}' yet; start it: bankctl dev up{_option(stack)}")
+        messages.note(f"there is no stack '{stack}' yet; start it: `bankctl dev up{_option(stack)}`")
     elif found.supervisor_pid is None:
-        messages.note(f"it does not run; start it: bankctl dev up{_option(stack)}")
+        messages.note(f"it does not run; start it: `bankctl dev up{_option(stack)}`")
     elif not found.well:
         unwell = next(part for part in found.parts if not part.well)
-        messages.note(f"{unwell.name} is not well; see: bankctl dev logs {unwell.name}{_option(stack)}")
+        messages.note(f"{unwell.name} is not well; see: `bankctl dev logs {unwell.name}{_option(stack)}`")
     if not found.well:
         raise typer.Exit(ExitStatus.UNEXPECTED)
 
@@ -259,7 +260,7 @@ def create_operator(
     password = prompts.read_password(from_stdin=password_stdin, confirm=True)
     user = create_user(local, email=email, display_name=display_name, role=role.value, password=password)
     emit(user, columns=["id", "email", "display_name", "role"])
-    messages.success(f"made; next: bankctl login --profile {stack} --email {email}")
+    messages.success(f"made; next: {how_to_log_in(stack, email)}")
 
 
 def _show(found: StackStatus) -> None:

@@ -13,6 +13,7 @@ from bankctl.config import Profile, config_file, load_profile
 from bankctl.errors import CliError, ExitStatus
 from bankctl.pending import list_pending
 from bankctl.render.column import Column
+from bankctl.render.messages import with_profile
 from bankctl.render.output import emit
 from bankctl.session import StoredSession, load_session
 
@@ -31,7 +32,8 @@ class Finding:
 
     def row(self) -> dict[str, str | None]:
         """The finding as a row."""
-        return {"check": self.check, "result": self.result, "detail": self.detail, "mend": self.mend}
+        mend = with_profile(self.mend) if self.mend else None
+        return {"check": self.check, "result": self.result, "detail": self.detail, "mend": mend}
 
 
 def doctor() -> None:
@@ -113,7 +115,7 @@ def _bank(profile: Profile, session: StoredSession | None) -> Iterator[Finding]:
     try:
         yield from _gateway(bank)
         if session is None:
-            yield Finding("session", "warning", "nobody is logged in", "bankctl login --email YOU@EXAMPLE")
+            yield Finding("session", "warning", "nobody is logged in", "`bankctl login`")
         else:
             yield _attempt("session", lambda: _session(bank))
             yield _attempt("transfers", lambda: _pending(bank))
@@ -163,7 +165,7 @@ def _pending(bank: BankClient) -> Finding:
         "transfers",
         "warning",
         f"{len(waiting)} whose outcome is not known",
-        "bankctl transactions retry --all",
+        "`bankctl transactions retry --all` settles them",
     )
 
 

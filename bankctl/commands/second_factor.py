@@ -45,7 +45,7 @@ def enroll(*, password_stdin: PasswordStdin = False) -> None:
         if interactive:
             _confirm(bank, read_code(from_stdin=False))
         else:
-            messages.note("next: bankctl auth totp confirm")
+            messages.note("next: `bankctl auth totp confirm`")
 
 
 @app.command()

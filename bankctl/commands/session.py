@@ -10,7 +10,7 @@ from bankctl.errors import CliError, ExitStatus
 from bankctl.prompts import ask, read_code, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
-from bankctl.session import session_file
+from bankctl.session import how_to_log_in, session_file
 
 Email = Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Your e-mail address.")]
 PasswordStdin = Annotated[
@@ -38,9 +38,10 @@ def register(
             display_name=name or ask("Name", option="--name"),
             password=read_password(from_stdin=password_stdin, confirm=True),
         )
+        next_step = how_to_log_in(bank.profile.name, user["email"])
     emit(user, columns=["id", "email", "display_name", "role"])
     # The bank answers alike for an address that somebody has: it does not tell who its users are.
-    messages.success(f"registered, if the address was free; next: bankctl login --email {user['email']}")
+    messages.success(f"registered, if the address was free; next: {next_step}")
 
 
 def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None:
@@ -68,7 +69,7 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
         emit(_identity(bank, answer), columns=_COLUMNS)
     messages.success(f"logged in as {answer['user']['display_name']}")
     if answer.get("second_factor") == "required":
-        messages.note("your role needs a second factor first: bankctl auth totp enroll")
+        messages.note("your role needs a second factor first: `bankctl auth totp enroll`")
 
 
 def logout() -> None:

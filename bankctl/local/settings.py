@@ -67,7 +67,7 @@ def load(layout: Layout) -> Settings | None:
         raise CliError(
             f"{layout.settings} is damaged: {error}",
             exit_status=ExitStatus.UNEXPECTED,
-            hint=f"restore it, or start afresh: bankctl dev reset --stack {layout.name}",
+            hint=f"restore it, or start afresh: `bankctl dev reset --stack {layout.name}`",
             code="stack_damaged",
         ) from error
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bankctl.render.messages import styled
 from bankctl.render.text import clean
+from bankctl.streams import holds_unicode
 
 _STYLES = {
     "TransactionCompleted": "green",
@@ -61,10 +62,10 @@ def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
 def event_line(event: Mapping[str, Any]) -> str:
     """The event on one line, in colour if stdout gets any."""
     row = {name: clean(value) if value is not None else "" for name, value in event_row(event).items()}
+    arrow = "→" if holds_unicode(sys.stdout) else "->"
     kind = styled(row["type"].ljust(_TYPE_WIDTH), _STYLES.get(row["type"], "bold"), sys.stdout)
-    line = (
-        f"{styled(row['time'], 'dim', sys.stdout)}  {kind}  {row['amount']:>14}  {row['from']} → {row['to']}"
-    )
+    parties = f"{row['from']} {arrow} {row['to']}"
+    line = f"{styled(row['time'], 'dim', sys.stdout)}  {kind}  {row['amount']:>14}  {parties}"
     return f"{line}  {row['note']}" if row["note"] else line
 
 

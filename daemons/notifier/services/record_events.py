@@ -105,7 +105,7 @@ class EventRecorder:
                 "unavailable",
                 f"The limit of {self._limit.letters} dead letters is reached and the next record cannot be "
                 f"decoded either ({told_of(held[0])}). Mend what writes or reads it: what is decodable then "
-                "goes on by itself. To set more aside: bankctl admin dead-letters resume.",
+                "goes on by itself. To set more aside: `bankctl admin dead-letters resume --reason WHY`.",
             )
 
 

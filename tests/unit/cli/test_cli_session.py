@@ -113,4 +113,4 @@ def test_registering_does_not_log_in(bank: Bank, cli: Cli, home: Path) -> None:
 def test_auth_status_fails_when_nobody_is_logged_in(bank: Bank, cli: Cli) -> None:
     outcome = cli("auth", "status", "-o", "json")
     assert (outcome.status, outcome.out) == (4, "")
-    assert outcome.problem["hint"].startswith("bankctl login")
+    assert outcome.problem["hint"].startswith("`bankctl login`")

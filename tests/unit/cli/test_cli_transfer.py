@@ -103,7 +103,7 @@ def test_an_unknown_outcome_exits_9_and_retry_settles_it(ann: Cli, bank: Bank, h
     outcome = ann("transfer", ANN, BOB, "5", "-o", "json")
     assert (outcome.status, outcome.out) == (9, "")
     (path,) = pending_files(home)
-    assert outcome.problem["hint"].startswith(f"bankctl transactions retry {path.stem}")
+    assert outcome.problem["hint"].startswith(f"`bankctl transactions retry {path.stem}`")
     assert outcome.problem["details"]["idempotency_key"] == path.stem
     assert len(bank.sent(TRANSFER)) == 3
 
