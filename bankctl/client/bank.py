@@ -109,7 +109,7 @@ class BankClient:
             raise CliError(
                 f"the bank at {self.profile.url} is not the one that you logged in to",
                 exit_status=ExitStatus.NOT_LOGGED_IN,
-                hint="bankctl login --email YOU@EXAMPLE",
+                hint="`bankctl login`",
                 code="another_bank",
             )
         if session.bank_id is None:

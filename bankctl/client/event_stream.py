@@ -73,7 +73,7 @@ def follow(
         try:
             for event in _read(events, following, position, on_lagging):
                 lost_since, pause_seconds = None, _FIRST_PAUSE_SECONDS
-                position = int(event["position"])
+                position = max(position, int(event["position"]))
                 if seen.add(str(event["id"])):
                     yield event
             # The bank closed the stream in good order, as it does when it is restarted.

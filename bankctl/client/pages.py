@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bankctl.client.http import Transport
+from bankctl.errors import CliError, ExitStatus
 from bankctl.render import messages
 
 LARGEST_PAGE = 200
@@ -27,9 +28,16 @@ def iterate(
                     return _say_more()
                 left -= 1
             yield item
-        cursor = page.get("next_cursor")
+        before, cursor = cursor, page.get("next_cursor")
         if not cursor:
             return None
+        if cursor == before and page["items"]:
+            raise CliError(
+                f"the list {path} leads back to itself",
+                exit_status=ExitStatus.UNEXPECTED,
+                hint="`bankctl doctor` compares versions",
+                code="broken_list",
+            )
         if left == 0:
             return _say_more()
 

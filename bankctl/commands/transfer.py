@@ -160,7 +160,7 @@ def transfer(
 def _refuse_with(options: Mapping[str, object], why: str) -> None:
     given = [name for name, value in options.items() if value is not None and value is not False]
     if given:
-        raise usage_error(f"{' and '.join(given)} {why}", hint="bankctl transfer --help", code="usage")
+        raise usage_error(f"{' and '.join(given)} {why}", hint="`bankctl transfer --help`", code="usage")
 
 
 def failed_transaction(transaction: dict[str, Any]) -> CliError:

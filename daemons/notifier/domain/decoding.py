@@ -5,6 +5,7 @@ from typing import cast
 from uuid import UUID
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES, EventType
 from daemons.notifier.domain.event import Event, EventData
@@ -92,13 +93,22 @@ def _data_of(record: IncomingRecord, event_type: EventType) -> EventData:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         told = [
-            f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or 'value'}: {_words(fault)}"
             for fault in faults[:_FAULTS_TOLD]
         ]
         raise UndecodableError(f"the data does not fit {event_type.value}: {'; '.join(told)}") from None
 
 
+def _words(fault: ErrorDetails) -> str:
+    # People read it; a regular expression tells them nothing.
+    return (
+        "has not the form that it must have" if fault["type"] == "string_pattern_mismatch" else fault["msg"]
+    )
+
+
 def _document_of(data: EventData) -> dict[str, object]:
+    if data.occurred_at.tzinfo is None:
+        raise UndecodableError("the data holds a time that has no zone")
     try:
         return data.model_dump(mode="json")
     # A time at the edge of the calendar has no form in UTC.

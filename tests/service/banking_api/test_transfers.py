@@ -180,6 +180,18 @@ async def test_a_statement_shows_ones_own_side_only(bank: Bank) -> None:
     assert "70.00" not in text
 
 
+async def test_a_failed_attempt_tells_nothing_of_the_other_party_but_the_number(bank: Bank) -> None:
+    """Else whoever tries to pay too much learns whose any account number is."""
+    alice, bob, _, sender, receiver = await people(bank)
+    await alice.transfer(sender, receiver, "500.00")
+    answer = await alice.get(f"/accounts/{sender}/transactions")
+    failed = answer.json()["items"][0]
+    assert (failed["status"], failed["balance_after"], failed["sequence"]) == ("failed", None, None)
+    assert failed["counterparty"] == {"account_id": receiver, "display_name": None}
+    assert "Bob" not in answer.text
+    assert (await bob.get(f"/accounts/{receiver}/transactions")).json()["items"] == []
+
+
 async def test_names_of_a_whole_page_are_looked_up_at_once(bank: Bank) -> None:
     """One user look-up per history row was a mistake of earlier systems; user_api's own count proves it."""
     alice, _, operator, sender, _ = await people(bank)

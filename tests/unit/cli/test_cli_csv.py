@@ -56,10 +56,9 @@ def test_absent_and_empty_are_told_apart() -> None:
 @given(st.lists(st.text(), min_size=2, max_size=5))
 def test_every_text_can_be_read_back_and_none_is_run(values: list[str]) -> None:
     for value, cell in zip(values, read(csv_line(values)), strict=True):
-        assert cell.removeprefix("'") == clean(value).removeprefix("'")
-        assert not cell.lstrip()[:1] or cell.lstrip()[0] not in "=@" or cell[0] == "'"
         # One apostrophe in front is always ours.
-        assert cell == clean(value) or cell == f"'{clean(value)}"
+        assert cell.removeprefix("'") == clean(value)
+        assert not cell.lstrip()[:1] or cell.lstrip()[0] not in "=@" or cell[0] == "'"
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, ["=x"], 5, 1.5])

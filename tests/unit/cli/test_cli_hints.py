@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from typer import Exit, TyperException
+from typer._click.exceptions import MissingParameter
 from typer.core import TyperGroup
 
 import bankctl
@@ -101,6 +102,10 @@ def test_every_command_that_a_text_names_is_one_that_the_parser_takes() -> None:
     for place, command in found:
         try:
             parse(command)
+        except MissingParameter:
+            # A sentence may name a command alone; a hint of the bank's problems is to be run as it stands.
+            if place.startswith("problems.py"):
+                faults.append(f"{place}: {command}: not whole")
         except (TyperException, bankctl.errors.CliError, AssertionError, ValueError) as error:
             faults.append(f"{place}: {command}: {getattr(error, 'message', None) or error}")
         except Exit:
@@ -130,7 +135,9 @@ def test_commands_in_messages_are_marked_as_such() -> None:
         for path in SOURCES
         for line, text, is_docstring in texts(ast.parse(path.read_text(encoding="utf-8")))
         if not is_docstring and "\n" not in text and path.name not in {"topics.py", "registry.py", "stage.py"}
-        if _BARE.search(_QUOTED.sub("", text)) and not text.startswith("bankctl dev VALUE")
+        if _BARE.search(_QUOTED.sub("", text))
+        and not text.endswith("--help")
+        and not text.startswith("bankctl dev VALUE")
     ]
     assert not bare, "\n".join(bare)
 

@@ -1,5 +1,6 @@
 """Events of ours are decoded; whatever else comes is refused with its reason, never with a crash."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemons.contracts.events import EventType
-from daemons.contracts.wire import WireModel
+from daemons.contracts.wire import WireModel, format_instant
 from daemons.notifier.domain.decoding import LARGEST_VALUE_BYTES, UndecodableError, decode
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.records import IncomingRecord
@@ -54,14 +55,15 @@ _FAULTS = {
     "not an object": lambda good: replace(good, value=b"[]"),
     "lone surrogate": lambda good: replace(good, value=good.value.replace(b'"rent"', b'"\\ud800"')),
     "number for text": lambda good: replace(good, value=good.value.replace(b'"rent"', b"7")),
+    "currency of no form": lambda good: replace(good, value=good.value.replace(b'"EUR"', b'"eur"')),
     "unknown field": lambda good: replace(good, value=good.value[:-1] + b',"more":1}'),
     "number beyond 64 bits": lambda good: replace(
         good, value=good.value.replace(b'"sequence":1', b'"sequence":9223372036854775808')
     ),
-    "time that UTC cannot tell": lambda good: replace(
-        good,
-        value=good.value.replace(b'"occurred_at":"2', b'"occurred_at":"0001-01-01T00:00:00+14:00","x":"2'),
-    ),
+    "first time that UTC cannot tell": lambda good: _with_time(good, b"0001-01-01T00:00:00+14:00"),
+    "last time that UTC cannot tell": lambda good: _with_time(good, b"9999-12-31T23:59:59-14:00"),
+    "time of data without zone": lambda good: _with_time(good, b"2026-01-01T00:00:00"),
+    "time of data beyond the calendar": lambda good: _with_time(good, b"10000-01-01T00:00:00Z"),
 }
 
 
@@ -69,8 +71,22 @@ _FAULTS = {
 def test_what_is_no_event_is_refused_with_a_reason(fault: str) -> None:
     good = _good()
     decode(good)
-    with pytest.raises(UndecodableError, match=r".+"):
+    with pytest.raises(UndecodableError, match=r".+") as refused:
         decode(_FAULTS[fault](good))
+    # People read the reason.
+    assert "^" not in str(refused.value)
+
+
+@pytest.mark.parametrize("time", [b"0001-01-01T00:00:00Z", b"9999-12-31T23:59:59.999Z"])
+def test_every_time_of_the_calendar_is_decoded(time: bytes) -> None:
+    event = decode(_with_time(_with_header(_good(), "ce_time", time), time))
+    assert event.document["occurred_at"] == format_instant(event.time)
+    assert str(event.document["occurred_at"])[:4] == time[:4].decode()
+
+
+def _with_time(good: IncomingRecord, time: bytes) -> IncomingRecord:
+    assert good.value is not None
+    return replace(good, value=re.sub(rb'("occurred_at":")[^"]*', rb"\g<1>" + time, good.value))
 
 
 @given(
