@@ -222,6 +222,18 @@ async def test_the_key_of_a_user_who_is_gone_is_none(user_api: UserApi) -> None:
     assert code_of(await call(user_api, token, "GET", "/users/me")) == (401, "not_signed_in")
 
 
+async def test_neither_session_nor_key_of_a_locked_user_counts_even_if_it_is_still_there(
+    user_api: UserApi,
+) -> None:
+    person = await user_api.person()
+    token = (await make(person, "use_own_accounts"))["token"]
+    # By hand, for a lock removes both.
+    await user_api.parts.users._users.update_one({"_id": UUID(person.id)}, {"$set": {"locked": True}})
+    assert code_of(await call(user_api, token, "GET", "/users/me")) == (401, "not_signed_in")
+    assert code_of(await person.call("GET", "/users/me")) == (401, "session_ended")
+    assert code_of(await user_api.refresh(person.refresh_token)) == (401, "session_ended")
+
+
 @pytest.mark.parametrize("end", [change_password, None])
 async def test_no_key_slips_past_what_ends_the_others(
     user_api: UserApi, monkeypatch: pytest.MonkeyPatch, end: Callable[..., Awaitable[httpx.Response]] | None
