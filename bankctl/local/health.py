@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bankctl.local.part import Part
@@ -14,22 +15,35 @@ _LONGEST_ANSWER_BYTES = 65_536
 
 async def why_not_ready(part: Part) -> str | None:
     """None when the part serves, else the reason it gives or that can be seen from outside."""
+    return (await examine(part)).fault
+
+
+class Examined(NamedTuple):
+    """What a part says of itself; both None when all is well."""
+
+    fault: str | None = None
+    notice: str | None = None
+
+
+async def examine(part: Part) -> Examined:
+    """Ask a part whether it serves, and whether anything that it owes waits."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             if part.ready_url is None:
                 _, writer = await asyncio.open_connection(LOOPBACK, part.port)
                 await _close(writer)
-                return None
+                return Examined()
             status, body = await _get(part)
     except TimeoutError:
-        return f"no answer within {PROBE_SECONDS:g} s"
+        return Examined(f"no answer within {PROBE_SECONDS:g} s")
     except FileNotFoundError:
-        return "its certificate is not made yet"
+        return Examined("its certificate is not made yet")
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
-        return f"port {part.port}: {error or type(error).__name__}"
+        return Examined(f"port {part.port}: {error or type(error).__name__}")
     if status == part.ready_status:
-        return None
-    return f"{part.ready_url} answers {status}{_reasons(body)}"
+        return Examined(notice=_told(body, "notices"))
+    reasons = _told(body, "reasons")
+    return Examined(f"{part.ready_url} answers {status}" + (f": {reasons}" if reasons else ""))
 
 
 async def _get(part: Part) -> tuple[int, bytes]:
@@ -58,13 +72,12 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         return
 
 
-def _reasons(body: bytes) -> str:
-    """What a daemon's 503 says of its dependencies, in one line."""
+def _told(body: bytes, name: str) -> str | None:
+    """What a daemon's answer says under a name, in one line."""
     try:
-        answer = json.loads(body)
-        reasons = answer["reasons"]
+        told = json.loads(body)[name]
     except (ValueError, KeyError, TypeError):
-        return ""
-    if isinstance(reasons, dict):
-        reasons = [f"{name}: {reason}" for name, reason in reasons.items()]
-    return ": " + "; ".join(str(reason) for reason in reasons)[:300]
+        return None
+    if isinstance(told, dict):
+        told = [f"{of}: {reason}" for of, reason in told.items()]
+    return "; ".join(str(reason) for reason in told)[:300]

@@ -16,6 +16,8 @@ class Health(StrEnum):
     STARTING = "starting"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
+    DEGRADED = "degraded"
+    """It serves, but something that it owes waits."""
     RESTARTING = "restarting"
     FAILED = "failed"
     STOPPING = "stopping"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bankctl.local.gateway import gateway_url
-from bankctl.local.health import why_not_ready
+from bankctl.local.health import Examined, examine
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part, PartState
 from bankctl.local.plan import INSTEAD_OF, plan
@@ -80,15 +80,19 @@ def orphans(layout: Layout, state: StackState) -> list[PartStatus]:
 
 
 def _own_part(
-    layout: Layout, part: Part, state: StackState, reasons: Mapping[str, str | None], *, supervised: bool
+    layout: Layout, part: Part, state: StackState, reasons: Mapping[str, Examined], *, supervised: bool
 ) -> PartStatus:
     known = state.parts.get(part.name, PartState(part.name, Health.STOPPED))
     health, detail = known.health, known.detail
     alive = part.name in reasons
     if not supervised:
         health, detail = Health.STOPPED, None
-    elif health is Health.HEALTHY and (not alive or reasons[part.name]):
-        health, detail = Health.UNHEALTHY, reasons.get(part.name) or "its process has ended"
+    elif health is Health.HEALTHY and not alive:
+        health, detail = Health.UNHEALTHY, "its process has ended"
+    elif health is Health.HEALTHY and (fault := reasons[part.name].fault):
+        health, detail = Health.UNHEALTHY, fault
+    elif health is Health.HEALTHY and (notice := reasons[part.name].notice):
+        health, detail = Health.DEGRADED, notice
     data = layout.data(part.name)
     return PartStatus(
         name=part.name,
@@ -102,9 +106,9 @@ def _own_part(
     )
 
 
-def _probe(parts: Sequence[Part]) -> dict[str, str | None]:
-    async def ask_all() -> list[str | None]:
-        return await asyncio.gather(*(why_not_ready(part) for part in parts))
+def _probe(parts: Sequence[Part]) -> dict[str, Examined]:
+    async def ask_all() -> list[Examined]:
+        return await asyncio.gather(*(examine(part) for part in parts))
 
     # A thread of its own, because the caller may be inside an event loop.
     with ThreadPoolExecutor(1) as thread:

@@ -42,6 +42,7 @@ def build_app(
     # Without callers among the other daemons none is let in.
     app[SERVICE_TOKENS_KEY] = service_tokens or ServiceTokenVerifier(daemon, {})
     app[health.PROBES_KEY] = probes
+    app[health.NOTICES_KEY] = {}
     register(
         app,
         RateLimits(callers=settings.caller_rate, addresses=settings.address_rate, monotonic=monotonic),

@@ -10,6 +10,8 @@ Probe = Callable[[], Awaitable[str | None]]
 """Returns None when the dependency answers, else a sentence that says what is wrong."""
 
 PROBES_KEY = web.AppKey("probes", Mapping[str, Probe])
+NOTICES_KEY = web.AppKey("notices", dict[str, Probe])
+"""What a daemon goes on without, and tells of: it is ready, but something that it owes waits."""
 _PROBE_TIMEOUT_SECONDS = 3
 
 
@@ -19,13 +21,13 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Answer 200 when every dependency answers, else 503 with each reason."""
-    probes = request.app[PROBES_KEY]
-    found = await asyncio.gather(*(_reason(probe) for probe in probes.values()))
-    reasons = {name: reason for name, reason in zip(probes, found, strict=True) if reason}
+    """Answer 200 when every dependency answers, else 503 with each reason; notices come with either."""
+    probes, tellers = request.app[PROBES_KEY], request.app[NOTICES_KEY]
+    reasons, notices = await _reasons(probes), await _reasons(tellers)
+    told = {"notices": notices} if notices else {}
     if reasons:
-        return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
-    return web.json_response({"status": "ready"})
+        return web.json_response({"status": "not ready", "reasons": reasons, **told}, status=503)
+    return web.json_response({"status": "ready", **told})
 
 
 async def metrics(_request: web.Request) -> web.Response:
@@ -34,6 +36,11 @@ async def metrics(_request: web.Request) -> web.Response:
         body=prometheus_client.generate_latest(),
         headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
     )
+
+
+async def _reasons(probes: Mapping[str, Probe]) -> dict[str, str]:
+    found = await asyncio.gather(*(_reason(probe) for probe in probes.values()))
+    return {name: reason for name, reason in zip(probes, found, strict=True) if reason}
 
 
 async def _reason(probe: Probe) -> str | None:

@@ -9,6 +9,9 @@ LIBRARY_LOG = logging.getLogger("kafka")
 
 QUIET_RECONNECTS: dict[str, Any] = {"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 2000}
 
+METADATA_AGE: dict[str, Any] = {"topic.metadata.refresh.interval.ms": 5000}
+"""How soon a client sees that a topic is gone, or there again; the default is five minutes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaAccount:

@@ -3,6 +3,10 @@
 The client commits what is stored a little later: should that be lost, the records come again and find their
 effect done.
 
+A topic that was deleted and made anew holds other records under the same offsets. The client would go on at
+its old offset and pass over what lies before it, so the topic's id is watched, and a new one is read from its
+start.
+
 The client runs in a thread of its own, because a cancelled asynchronous poll loses a message; each batch is
 handed to the event loop and the thread waits for the effect before it stores the offsets.
 """
@@ -12,14 +16,24 @@ import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from daemons.contracts.errors import TransientError
-from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS, KafkaCluster
+from daemons.shared.kafka.connection import LIBRARY_LOG, METADATA_AGE, QUIET_RECONNECTS, KafkaCluster
+from daemons.shared.kafka.consumption import Consumption, Finding
 from daemons.shared.kafka.records import IncomingRecord
+from daemons.shared.tasks import end_task
 
 Effect = Callable[[Sequence[IncomingRecord]], Awaitable[None]]
 """Does what the records ask for, once however often they come. Raises TransientError to have them again."""
@@ -30,6 +44,7 @@ _GATHER_SECONDS = 0.003
 """Records that were published together come a little apart; having their effect at once costs the least."""
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
@@ -53,9 +68,15 @@ class EventConsumer:
             "fetch.wait.max.ms": 50,
             # How long the partitions of a killed member stand still; the default is 45 s.
             **QUIET_RECONNECTS,
+            **METADATA_AGE,
             "session.timeout.ms": 10_000,
         }
         self._topics = list(topics)
+        self._consumption = Consumption(cluster, group=group, topics=topics)
+        self._finding = Finding()
+        self._ids: dict[str, str] = {}
+        self._made_anew: set[str] = set()
+        self._watching: asyncio.Task[None] | None = None
         self._effect = effect
         self._last_batch = 0
         self._closing = threading.Event()
@@ -72,14 +93,17 @@ class EventConsumer:
             target=context.run, args=(self._run,), name="kafka-consumer", daemon=True
         )
         self._thread.start()
+        self._watching = asyncio.create_task(self._watch(), name="kafka-consumption")
 
     async def probe(self) -> str | None:
         """Return None while the consumer does its work, else what keeps it."""
-        return self._failure
+        return self._failure or self._finding.reason
 
     async def close(self) -> None:
         """Stop after the batch under way and leave the group."""
         self._closing.set()
+        if self._watching is not None:
+            await end_task(self._watching)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
@@ -89,13 +113,54 @@ class EventConsumer:
             with closing(Consumer(self._settings, logger=LIBRARY_LOG)) as consumer:
                 consumer.subscribe(self._topics, on_assign=self._assigned)
                 while not self._closing.is_set():
+                    if self._made_anew:
+                        self._begin_anew(consumer)
                     self._consume_batch(consumer)
         except Exception:  # noqa: BLE001 - an unexpected fault stops this consumer, visibly: it skips nothing
             self._failure = "stopped after an unexpected fault; see the log"
             _log.exception("consumer stopped")
 
+    async def _watch(self) -> None:
+        """Compare again and again what is consumed with what there is."""
+        while True:
+            try:
+                self._note(await asyncio.to_thread(self._consumption.look))
+            except Exception:  # noqa: BLE001 - what cannot be compared is said; consuming goes on
+                self._finding = Finding(
+                    reason="what is consumed could not be compared with the log; see the log"
+                )
+                _log.exception("consumption not compared")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _note(self, finding: Finding) -> None:
+        if not finding.looked and self._finding.looked:
+            # The second time in a row it counts.
+            self._finding = replace(self._finding, looked=False)
+            return
+        if finding.reason is not None and finding.reason != self._finding.reason:
+            _log.warning("records are not consumed", reason=finding.reason)
+        self._made_anew |= {
+            topic for topic, id_ in finding.topics.items() if self._ids.get(topic, id_) != id_
+        }
+        self._ids |= finding.topics
+        self._finding = finding
+
     def _assigned(self, *_: object) -> None:
         self._failure = None
+
+    def _begin_anew(self, consumer: Consumer) -> None:
+        """Consume topics that were made anew from their start; events that come again have no effect."""
+        topics = {self._made_anew.pop() for _ in range(len(self._made_anew))}
+        places = [place for place in consumer.assignment() if place.topic in topics]
+        _log.warning("topics were made anew and are read from their start", topics=sorted(topics))
+        consumer.incremental_unassign(places)
+        consumer.incremental_assign(
+            [TopicPartition(it.topic, it.partition, OFFSET_BEGINNING) for it in places]
+        )
+        # Where nothing comes, what was committed of the old topic must not hold for the new one.
+        consumer.commit(
+            offsets=[TopicPartition(it.topic, it.partition, 0) for it in places], asynchronous=True
+        )
 
     def _consume_batch(self, consumer: Consumer) -> None:
         # A lone event is not kept waiting for others.

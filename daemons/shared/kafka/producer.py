@@ -6,19 +6,28 @@ polls in a thread and hands each batch's outcome to the event loop.
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from daemons.contracts.errors import TransientError
-from daemons.shared.kafka.connection import LIBRARY_LOG, QUIET_RECONNECTS, KafkaCluster
+from daemons.shared.kafka.connection import LIBRARY_LOG, METADATA_AGE, QUIET_RECONNECTS, KafkaCluster
 from daemons.shared.kafka.records import OutgoingRecord
 
 _POLL_SECONDS = 0.1
 _FLUSH_SECONDS = 5
 _log = structlog.get_logger()
+
+
+class UnconfirmedError(TransientError):
+    """Not every record was confirmed; `delivery` tells of which topics all were."""
+
+    def __init__(self, delivery: "Delivery") -> None:
+        super().__init__("unavailable", delivery.sentence())
+        self.delivery = delivery
 
 
 class EventProducer:
@@ -36,30 +45,36 @@ class EventProducer:
             "message.timeout.ms": 300_000,
             "compression.type": "lz4",
             **QUIET_RECONNECTS,
+            **METADATA_AGE,
         }
         self._producer = Producer(self._settings, logger=LIBRARY_LOG)
+        self._failed_for_good = False
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._poller.start()
 
-    async def publish(self, records: Sequence[OutgoingRecord]) -> None:
-        """Publish all records and wait for every delivery report.
+    async def publish(
+        self, records: Sequence[OutgoingRecord], *, patience_seconds: float | None = None
+    ) -> None:
+        """Publish all records and wait for every delivery report, at most as long as patience lasts.
 
         Raises:
-            TransientError: at least one was not confirmed; publish all of them again, consumers deduplicate.
+            UnconfirmedError: at least one was not confirmed. What failed may be published again, consumers
+                deduplicate; what is still under way goes on.
         """
         if not records:
             return
-        batch = _Batch(len(records))
+        if self._failed_for_good:
+            await self._replace()
+        delivery = Delivery(record.topic for record in records)
         for record in records:
-            await self._enqueue(record, batch)
-        failure = await batch.outcome
-        if failure is not None:
-            if failure.fatal():
-                self._replace()
-            raise TransientError("unavailable", f"Kafka did not take the events: {failure.name()}.")
+            await self._enqueue(record, delivery)
+        await asyncio.wait([delivery.settled], timeout=patience_seconds)
+        if not delivery.is_confirmed():
+            self._failed_for_good = any(map(_is_fatal, delivery.failures.values()))
+            raise UnconfirmedError(delivery)
 
-    async def _enqueue(self, record: OutgoingRecord, batch: "_Batch") -> None:
+    async def _enqueue(self, record: OutgoingRecord, delivery: "Delivery") -> None:
         while True:
             try:
                 self._producer.produce(
@@ -67,21 +82,24 @@ class EventProducer:
                     key=record.key.encode(),
                     value=record.value,
                     headers=record.headers,
-                    on_delivery=batch.report,
+                    on_delivery=delivery.report_of[record.topic],
                 )
             except BufferError:
                 # The local queue is full; deliveries free it.
                 await asyncio.sleep(_POLL_SECONDS)
             except KafkaException as error:
-                batch.report(error.args[0], None)
+                delivery.report_of[record.topic](error.args[0], None)
                 return
             else:
                 return
 
-    def _replace(self) -> None:
+    async def _replace(self) -> None:
         _log.warning("kafka producer failed for good, making a new one")
-        self._producer.purge()
-        self._producer = Producer(self._settings, logger=LIBRARY_LOG)
+        old, self._producer = self._producer, Producer(self._settings, logger=LIBRARY_LOG)
+        self._failed_for_good = False
+        old.purge()
+        # What was under way is reported as failed, to those who still wait for it.
+        await asyncio.to_thread(old.flush, _FLUSH_SECONDS)
 
     def _poll(self) -> None:
         while not self._closing.is_set():
@@ -94,24 +112,53 @@ class EventProducer:
         await asyncio.to_thread(self._poller.join)
 
 
-class _Batch:
-    """Counts delivery reports in the polling thread and wakes the event loop once, at the last."""
+def _is_fatal(error: KafkaError) -> bool:
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - the library's public name
 
-    def __init__(self, size: int) -> None:
+
+class Delivery:
+    """Counts delivery reports in the polling thread, by topic, and wakes the event loop once, at the last."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._missing = size
-        self._failure: KafkaError | None = None
         self._lock = threading.Lock()
-        self.outcome: asyncio.Future[KafkaError | None] = self._loop.create_future()
+        self._missing: dict[str, int] = {}
+        for topic in topics:
+            self._missing[topic] = self._missing.get(topic, 0) + 1
+        self._all_missing = sum(self._missing.values())
+        self.failures: dict[str, KafkaError] = {}
+        """Of each topic the last error; not all of its records were refused then."""
+        self.report_of = {topic: partial(self._report, topic) for topic in self._missing}
+        self.settled: asyncio.Future[None] = self._loop.create_future()
 
-    def report(self, error: KafkaError | None, _message: Message | None) -> None:
+    def _report(self, topic: str, error: KafkaError | None, _message: Message | None) -> None:
         with self._lock:
-            self._missing -= 1
-            self._failure = error or self._failure
-            done = self._missing == 0
+            self._missing[topic] -= 1
+            self._all_missing -= 1
+            if error is not None:
+                self.failures[topic] = error
+            done = self._all_missing == 0
         if done and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(self._failure)
+        if not self.settled.done():
+            self.settled.set_result(None)
+
+    def is_confirmed(self, topic: str | None = None) -> bool:
+        """Whether every record was confirmed, of the topic or of all."""
+        if topic is None:
+            return self._all_missing == 0 and not self.failures
+        return self._missing[topic] == 0 and topic not in self.failures
+
+    def under_way(self, topic: str) -> int:
+        """How many records of the topic are neither confirmed nor failed."""
+        return self._missing[topic]
+
+    def sentence(self) -> str:
+        """What keeps the topics whose records were not confirmed."""
+        told = [f"{topic}: {error.name()}" for topic, error in sorted(self.failures.items())]
+        told += [
+            f"{topic}: {count} not confirmed yet" for topic, count in sorted(self._missing.items()) if count
+        ]
+        return f"Kafka did not take the events: {'; '.join(told)}."

@@ -18,6 +18,11 @@ class OutgoingRecord:
     value: bytes
     headers: dict[str, str | bytes | None]
 
+    @property
+    def event_id(self) -> str:
+        """The event's id, by which consumers know it when it comes again."""
+        return str(self.headers["ce_id"])
+
 
 @dataclass(frozen=True, slots=True)
 class IncomingRecord:

@@ -5,11 +5,14 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from daemons.contracts.errors import TransientError
 from daemons.contracts.events import DATA_MODELS, EventType
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.connection import KafkaCluster
@@ -20,6 +23,7 @@ from daemons.shared.mongo import Session, connect, run_transaction
 from daemons.shared.outbox import relay as relay_module
 from daemons.shared.outbox.relay import Relay
 from daemons.shared.outbox.store import OutboxEntry, OutboxStore
+from tests.faults.kafka_server import KafkaServer
 from tests.support.bank import CLOSED_PORT, Bank, running_bank
 from tests.support.waiting import eventually, patience
 
@@ -63,6 +67,17 @@ async def listening(broker: str, topics: list[str] | None = None) -> AsyncIterat
         yield listener
     finally:
         await asyncio.to_thread(listener.close)
+
+
+def records_in(broker: str, topic: str) -> int:
+    """How many records a topic holds."""
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "none"})
+    try:
+        partitions = consumer.list_topics(topic).topics[topic].partitions
+        ends = [consumer.get_watermark_offsets(TopicPartition(topic, number)) for number in partitions]
+        return sum(end for _, end in ends)
+    finally:
+        consumer.close()
 
 
 async def outbox_is_empty(bank: Bank) -> bool:
@@ -122,6 +137,102 @@ async def test_a_broker_failure_fails_no_transfer_and_loses_no_event(
             await listener.until(lambda: wanted <= listener.came.keys())
         assert len(wanted) == 2
         await eventually(lambda: outbox_is_empty(bank))
+
+
+async def test_a_broker_that_dies_in_the_midst_of_publishing_loses_no_event(
+    mongo_uri: str, tmp_path: Path
+) -> None:
+    """It has taken the records and not confirmed them when it is killed."""
+    kafka = KafkaServer(tmp_path)
+    kafka.format()
+    kafka.start()
+    try:
+        await kafka.until_it_serves()
+        async with running_bank(mongo_uri, kafka_broker=kafka.address) as bank:
+            alice, olga = await bank.person(), await bank.person("Olga", "operator")
+            sender, receiver = await alice.open_account(), await alice.open_account()
+            assert (await olga.fund(sender, "50.00")).status_code == 201
+            await eventually(lambda: outbox_is_empty(bank))
+
+            async def kept_by_kafka() -> bool:
+                shown = (await olga.get("/ledger/outbox")).json()
+                failure = str(shown["relay"]["failure"])
+                return "TransactionCompleted" in failure and "not confirmed yet" in failure
+
+            kafka.pause()
+            for _ in range(3):
+                assert (await alice.transfer(sender, receiver, "5.00")).status_code == 201
+            await eventually(kept_by_kafka)
+            kafka.kill()
+            assert (await alice.transfer(sender, receiver, "99.00")).status_code == 422
+            kafka.start()
+            await eventually(lambda: outbox_is_empty(bank))
+            wanted = await journal_ids(bank)
+            async with listening(kafka.address) as listener:
+                await listener.until(lambda: wanted <= listener.came.keys())
+            shown = (await olga.get("/ledger/outbox")).json()
+            assert (len(wanted), shown["relay"]["failure"]) == (5, None)
+    finally:
+        kafka.kill()
+
+
+async def test_a_topic_that_is_deleted_comes_back_and_the_others_are_told_once(
+    mongo_uri: str, kafka_broker: str, database_name: str
+) -> None:
+    """The others' events used to be told again at each attempt; the topic never came back."""
+    cluster = KafkaCluster(kafka_broker)
+    whole, deleted = f"whole-{database_name}", f"deleted-{database_name}"
+    may_create = asyncio.Event()
+    may_create.set()
+
+    async def prepare() -> None:
+        if not may_create.is_set():
+            raise TransientError("unavailable", "by the test")
+        await ensure_topics(cluster, [whole, deleted])
+
+    async def encode(entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
+        return [
+            OutgoingRecord(topic, "k", b"{}", {"ce_id": f"{topic} {entry.id}"})
+            for entry in entries
+            for topic in (whole, deleted)
+        ]
+
+    async with connect(mongo_uri, daemon="tests") as client:
+        outbox = OutboxStore(client[database_name])
+        producer = EventProducer(cluster, client_id="relay")
+        relay = Relay(outbox, producer, encode, prepare=prepare)
+        relay.start()
+
+        async def commit(times: int) -> None:
+            for _ in range(times):
+                await run_transaction(client, lambda session: outbox.add({}, events=2, session=session))
+                relay.wake()
+
+        async def waiting(commits: int, reason: str | None) -> bool:
+            return (await outbox.waiting()).commits == commits and (reason or "") in str(await relay.probe())
+
+        await commit(5)
+        await eventually(lambda: waiting(0, None))
+        may_create.clear()
+        admin = AdminClient({"bootstrap.servers": kafka_broker})
+        admin.delete_topics([deleted])[deleted].result()
+        await commit(5)
+        await eventually(lambda: waiting(5, f"{deleted} (5 wait): _UNKNOWN_TOPIC"))
+        await commit(5)
+        async with listening(kafka_broker, [whole]) as listener:
+            # What is not kept by the topic goes out meanwhile.
+            await listener.until(lambda: len(listener.came) == 15)
+            assert (await outbox.waiting()).commits == 10
+            may_create.set()
+            await eventually(lambda: waiting(0, None))
+            assert await relay.probe() is None
+            async with listening(kafka_broker, [deleted]) as other:
+                await other.until(lambda: len(other.came) == 10)
+            await relay.close()
+            await producer.close()
+            end = await asyncio.to_thread(records_in, kafka_broker, whole)
+            await listener.until(lambda: sum(map(len, listener.came.values())) == end)
+    assert {len(records) for records in listener.came.values()} == {1}
 
 
 async def test_several_relays_tell_everything_once(
@@ -257,6 +368,9 @@ async def test_the_outbox_says_what_waits_and_why(mongo_uri: str) -> None:
         assert waiting["pending_commits"] == 2
         assert waiting["oldest_age_seconds"] >= 0
         assert "Kafka" in waiting["relay"]["failure"]
+        ready = await alice.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert "Kafka" in ready.json()["notices"]["events"]
 
 
 async def test_the_outbox_names_the_relay_that_publishes(telling_bank: Bank) -> None:

@@ -13,6 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from daemons.contracts.digest import EventSetDigest
+from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
@@ -189,6 +190,61 @@ async def test_a_poisoned_record_is_set_aside_and_the_rest_goes_on(
             assert [event.data async for event in events] == [""]
     [letter] = await notifier_database["dead_letters"].find().to_list()
     assert (letter["topic"], letter["value"]) == ("TransactionFailed", b"\x00 poison")
+
+
+async def test_a_topic_that_was_made_anew_is_consumed_from_its_start(
+    tmp_path: Path,
+    mongo_uri: str,
+    broker: str,
+    producer: EventProducer,
+    notifier_database: Database,
+    users: tuple[PlayedUserApi, str],
+    http: httpx.AsyncClient,
+) -> None:
+    """At its old offset the consumer would pass over what lies before it, and say nothing."""
+    topic = EventType.TRANSACTION_COMPLETED.value
+    admin = AdminClient({"bootstrap.servers": broker})
+    first, second, third = transfers(40), transfers(100), transfers(60)
+    started = notifier_process(
+        mongo_uri, notifier_database.name, users[1], broker=broker, log=tmp_path / "notifier.log"
+    )
+    with started as (_, url):
+
+        async def missing_is_told() -> bool:
+            answer = await http.get(f"{url}/readyz")
+            return f"no topic {topic}" in answer.json().get("reasons", {}).get("kafka", "")
+
+        async def recorded(count: int) -> bool:
+            return await _recorded(notifier_database) == count
+
+        await await_ready(http, url)
+        await producer.publish(first)
+        await eventually(lambda: recorded(40))
+        # At once, so that nobody has seen that it was away.
+        await asyncio.to_thread(admin.delete_topics([topic])[topic].result)
+        await ensure_topics(KafkaCluster(broker), [topic])
+        await _publish_when_possible(producer, second)
+        await eventually(lambda: recorded(140))
+        await asyncio.to_thread(admin.delete_topics([topic])[topic].result)
+        await eventually(missing_is_told)
+        await ensure_topics(KafkaCluster(broker), [topic])
+        await _publish_when_possible(producer, third)
+        await eventually(lambda: recorded(200))
+        await await_ready(http, url)
+    await _assert_each_once(notifier_database, ids_of([*first, *second, *third]))
+
+
+async def _publish_when_possible(producer: EventProducer, records: list[OutgoingRecord]) -> None:
+    """Publish to a topic that the producer may still take for deleted."""
+
+    async def published() -> bool:
+        try:
+            await producer.publish(records)
+        except TransientError:
+            return False
+        return True
+
+    await eventually(published)
 
 
 async def _publish_twice(producer: EventProducer, records: list[OutgoingRecord]) -> None:
