@@ -8,6 +8,11 @@ from bankctl.local import ports
 from bankctl.local.part import EXIT_BAD_SETTINGS, Part
 
 DAEMONS = ("user_api", "banking_api", "notifier")
+_TUNABLES = (
+    *("LOG_", "GATEWAY_NETWORKS", "CALLER_", "ADDRESS_", "ACCOUNT_", "ACCESS_TOKEN_", "SESSION_"),
+    *("TOTP_REQUIRED_", "REFUSALS_", "DEAD_LETTER_", "MAXIMUM_"),
+)
+"""How settings begin that `dev up` passes on to the daemons; of its other variables they get none."""
 
 
 def daemon_environment(
@@ -21,6 +26,7 @@ def daemon_environment(
 ) -> dict[str, str]:
     """All a daemon needs to run, as environment variables."""
     return {
+        **{name: os.environ[name] for name in sorted(os.environ) if name.startswith(_TUNABLES)},
         "HOST": ports.LOOPBACK,
         "PORT": str(numbers[daemon]),
         "MONGO_URI": mongo_uri,

@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from bankctl.errors import CliError, ExitStatus
+from bankctl.files import write_private
 from bankctl.installation import how_to_install
 from bankctl.local import ports
 from bankctl.local.layout import Layout
@@ -22,10 +25,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=CLIENTS://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=CLIENTS://{host}:{port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENTS
+listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:{protocol}
 log.dirs={folder}
 auto.create.topics.enable=false
 num.partitions=3
@@ -46,6 +50,20 @@ log.retention.hours=168
 log.segment.bytes=67108864
 log.cleaner.dedupe.buffer.size=4194304
 """
+
+# The loopback interface shows nobody but root what passes, so a password may.
+_ACCOUNTS = """\
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.clients.sasl.enabled.mechanisms=PLAIN
+listener.name.clients.plain.sasl.jaas.config={login} {users};
+listener.name.controller.sasl.enabled.mechanisms=PLAIN
+listener.name.controller.plain.sasl.jaas.config={login} {itself};
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users=User:{administrator}
+"""
+ADMINISTRATOR = "kafka"
 
 _LOGGING = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -91,18 +109,54 @@ def _major_version(binary: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def server_properties(folder: Path, *, port: int, controller_port: int) -> str:
+def server_properties(
+    folder: Path, *, port: int, controller_port: int, passwords: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Kafka's configuration: loopback only, replication settings that one node can meet."""
-    return _PROPERTIES.format(
-        host=ports.LOOPBACK, port=port, controller_port=controller_port, folder=str(folder / "data")
+    properties = _PROPERTIES.format(
+        host=ports.LOOPBACK,
+        port=port,
+        controller_port=controller_port,
+        folder=str(folder / "data"),
+        protocol="SASL_PLAINTEXT" if passwords else "PLAINTEXT",
+    )
+    if not passwords:
+        return properties
+    users = {name: f'user_{name}="{password}"' for name, password in passwords.items()}
+    return properties + _ACCOUNTS.format(
+        login="org.apache.kafka.common.security.plain.PlainLoginModule required "
+        f'username="{ADMINISTRATOR}" password="{passwords[ADMINISTRATOR]}"',
+        users=" ".join(users.values()),
+        itself=users[ADMINISTRATOR],
+        administrator=ADMINISTRATOR,
     )
 
 
-def kafka_part(layout: Layout, java: str, class_path: str, *, port: int, controller_port: int) -> Part:
-    """The part that serves Kafka; writes its configuration."""
+def account_environment(port: int, account: str, password: str) -> dict[str, str]:
+    """How a client of the stack's own Kafka connects."""
+    return {
+        "KAFKA_BROKER": f"{ports.LOOPBACK}:{port}",
+        "KAFKA_SECURITY": "sasl_plaintext",
+        "KAFKA_MECHANISM": "PLAIN",
+        "KAFKA_USERNAME": account,
+        "KAFKA_PASSWORD": password,
+    }
+
+
+def kafka_part(
+    layout: Layout,
+    java: str,
+    class_path: str,
+    *,
+    port: int,
+    controller_port: int,
+    passwords: Mapping[str, str] = MappingProxyType({}),
+) -> Part:
+    """The part that serves Kafka, given passwords only to who has an account; writes its configuration."""
     folder = layout.root / "kafka"
     properties = folder / "server.properties"
-    properties.write_text(server_properties(folder, port=port, controller_port=controller_port))
+    text = server_properties(folder, port=port, controller_port=controller_port, passwords=passwords)
+    write_private(properties, text.encode())
     logging = folder / "log4j2.xml"
     logging.write_text(_LOGGING)
     # Java reads its arguments from a file, so that the list of jars does not fill every process list.
@@ -113,6 +167,16 @@ def kafka_part(layout: Layout, java: str, class_path: str, *, port: int, control
     # Never with a hyphen, which the tool would take for an option where it comes first.
     named = uuid.uuid5(uuid.NAMESPACE_OID, str(layout.root)).bytes
     cluster = base64.b64encode(named, altchars=b"__").decode().rstrip("=")
+    confirm, confirm_environment = ["ping", f"{ports.LOOPBACK}:{port}"], {}
+    if passwords:
+        # Topics and rights are in Kafka's data, so each start sees to it that they are there.
+        confirm = ["prepare"]
+        confirm_environment = account_environment(port, ADMINISTRATOR, passwords[ADMINISTRATOR])
+        confirm_environment |= {
+            f"{name.upper()}_PASSWORD": password
+            for name, password in passwords.items()
+            if name != ADMINISTRATOR
+        }
     return Part(
         name="kafka",
         port=port,
@@ -122,6 +186,7 @@ def kafka_part(layout: Layout, java: str, class_path: str, *, port: int, control
             folder=folder / "data",
             marker=folder / "formatted",
         ),
-        confirm=[sys.executable, "-m", "daemons.shared.kafka_admin", "ping", f"{ports.LOOPBACK}:{port}"],
+        confirm=[sys.executable, "-m", "daemons.shared.kafka_admin", *confirm],
+        confirm_environment=confirm_environment,
         stop_rank=2,
     )

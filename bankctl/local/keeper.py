@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import psutil
 
@@ -25,6 +26,11 @@ _STEADY_SECONDS = 10.0
 _STARTING_PROBE_SECONDS = 0.1
 _HEALTHY_PROBE_SECONDS = 5.0
 _STEP_SECONDS = 60.0
+_PASSED_ON = (
+    *("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE"),
+    *("JAVA_HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+"""What a program needs to know of its machine; the rest of a part's environment is its own."""
 
 
 def starting_line(part: str) -> str:
@@ -132,7 +138,7 @@ class Keeper:
         if once is None:
             return 0
         shutil.rmtree(once.folder, ignore_errors=True)
-        status = await self._step(once.command, name="prepare")
+        status = await self._step(once.command, name="prepare", told=once.environment)
         if status == 0:
             once.marker.touch()
         return status
@@ -145,7 +151,12 @@ class Keeper:
             if reason is None:
                 self.listening.set()
                 if not confirmed:
-                    confirmed = await self._step(self.part.confirm or (), name="confirm") == 0
+                    confirmed = (
+                        await self._step(
+                            self.part.confirm or (), name="confirm", told=self.part.confirm_environment
+                        )
+                        == 0
+                    )
                 if confirmed:
                     self._become(Health.HEALTHY, None)
             elif self.state.health in {Health.HEALTHY, Health.UNHEALTHY}:
@@ -155,8 +166,10 @@ class Keeper:
             healthy = self.state.health is Health.HEALTHY
             await asyncio.sleep(_HEALTHY_PROBE_SECONDS if healthy else _STARTING_PROBE_SECONDS)
 
-    async def _step(self, command: Sequence[str], *, name: str) -> int | None:
-        popen = self._spawn(command, f"{self.part.name}:{name}")
+    async def _step(
+        self, command: Sequence[str], *, name: str, told: Mapping[str, str] = MappingProxyType({})
+    ) -> int | None:
+        popen = self._spawn(command, f"{self.part.name}:{name}", told)
         try:
             wait = asyncio.get_running_loop().run_in_executor(self._threads, popen.wait)
             return await asyncio.wait_for(asyncio.shield(wait), _STEP_SECONDS)
@@ -167,10 +180,14 @@ class Keeper:
             if popen.poll() is None:
                 popen.kill()
 
-    def _spawn(self, command: Sequence[str], mark: str) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BANKCTL_")}
+    def _spawn(
+        self, command: Sequence[str], mark: str, told: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
+        # What else stands in this environment, such as a person's tokens, is no business of the parts.
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment |= {
             **self.part.environment,
+            **told,
             STACK_MARK: self._layout.mark,
             PART_MARK: mark,
             FINGERPRINT_MARK: self.state.fingerprint or "",

@@ -33,6 +33,7 @@ class Step:
     folder: Path
     """Emptied before the step: without the marker, nothing has ever used it."""
     marker: Path
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Part:
     ready_status: int = 200
     trust: Path | None = None
     confirm: Sequence[str] | None = None
+    confirm_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the command is told besides, such as a password that the part itself need not know."""
     bad_settings_status: int | None = None
     stop_seconds: float = 15.0
     stop_rank: int = 0

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 from bankctl.local.daemons import DAEMONS, daemon_environment, daemon_part
 from bankctl.local.gateway import gateway_part
-from bankctl.local.kafka import kafka_part
+from bankctl.local.kafka import ADMINISTRATOR, account_environment, kafka_part
 from bankctl.local.layout import Layout
 from bankctl.local.mongod import mongod_part, uri
 from bankctl.local.part import Part
-from bankctl.local.ports import LOOPBACK
 from bankctl.local.service_keys import public_key_of
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent
@@ -19,6 +18,7 @@ ALL_PARTS = (*SERVERS, *DAEMONS)
 INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
 POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_FUND_LIMITS")
 """What waits for a second person; without them as the daemons have it by default."""
+KAFKA_CLIENTS = ("banking_api", "notifier")
 _WITHOUT_ACCOUNT: Mapping[str, str] = {
     "KAFKA_SECURITY": "plaintext",
     "KAFKA_MECHANISM": "SCRAM-SHA-512",
@@ -33,8 +33,9 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
     return daemon_environment(
         daemon,
         settings.ports,
-        mongo_uri=external.get("MONGO_URI") or uri(settings.ports["mongod"]),
-        kafka=_kafka_environment(settings, external),
+        mongo_uri=external.get("MONGO_URI")
+        or uri(settings.ports["mongod"], daemon, settings.password("mongod", daemon)),
+        kafka=_kafka_environment(settings, external, daemon),
         secrets=_secrets(settings, external, daemon),
         policy={name: external[name] for name in POLICY_VARIABLES if name in external},
     )
@@ -50,11 +51,13 @@ def _secrets(settings: Settings, external: Mapping[str, str], daemon: str) -> di
     return {"JWT_SECRET": external.get("JWT_SECRET") or settings.jwt_secret, **public_keys}
 
 
-def _kafka_environment(settings: Settings, external: Mapping[str, str]) -> dict[str, str]:
-    # Said in any case: daemons inherit this machine's environment, which may know another Kafka's account.
+def _kafka_environment(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
+    if daemon not in KAFKA_CLIENTS:
+        return {}
+    # Said in any case: a daemon run by hand inherits an environment that may know another Kafka's account.
     if external.get("KAFKA_BROKER"):
         return {**_WITHOUT_ACCOUNT, **{name: text for name, text in external.items() if name in _OF_KAFKA}}
-    return {"KAFKA_BROKER": f"{LOOPBACK}:{settings.ports['kafka']}", **_WITHOUT_ACCOUNT}
+    return account_environment(settings.ports["kafka"], daemon, settings.password("kafka", daemon))
 
 
 def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
@@ -64,12 +67,19 @@ def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
     for name in own:
         port = settings.ports[name]
         if name == "mongod":
-            parts.append(mongod_part(layout, intent.tools["mongod"], port))
+            parts.append(mongod_part(layout, settings, intent.tools["mongod"]))
         elif name == "kafka":
             controller = settings.ports["kafka_controller"]
             parts.append(
                 kafka_part(
-                    layout, intent.tools["java"], intent.tools["kafka"], port=port, controller_port=controller
+                    layout,
+                    intent.tools["java"],
+                    intent.tools["kafka"],
+                    port=port,
+                    controller_port=controller,
+                    passwords={
+                        name: settings.password("kafka", name) for name in (ADMINISTRATOR, *KAFKA_CLIENTS)
+                    },
                 )
             )
         elif name == "gateway":

@@ -1,5 +1,7 @@
 """What a stack keeps for itself: its ports and its secrets (stack.json, mode 0600)."""
 
+import hashlib
+import hmac
 import json
 import secrets
 import uuid
@@ -42,6 +44,11 @@ class Settings:
     jwt_secret: str
     service_keys: dict[str, str]
     """The private key of each daemon that calls another; what user_api has of it is the public key."""
+
+    def password(self, server: str, account: str) -> str:
+        """The password of an account at one of the stack's own servers."""
+        told = f"{server}/{account}".encode()
+        return hmac.new(self.jwt_secret.encode(), told, hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:
         return f"Settings(id={self.id!r}, ports={self.ports!r})"

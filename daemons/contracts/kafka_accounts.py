@@ -13,13 +13,15 @@ class KafkaGrant:
     """What one account may do."""
 
     account: str
+    creates: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     group: str | None = None
 
 
 KAFKA_GRANTS = (
-    KafkaGrant(account="banking_api", writes=TOPICS),
+    # A topic that was deleted comes back by itself: its writer makes it again, and no other.
+    KafkaGrant(account="banking_api", creates=TOPICS, writes=TOPICS),
     # What it cannot understand it keeps in its own database, so it writes nowhere.
     KafkaGrant(account="notifier", reads=TOPICS, group=NOTIFIER_GROUP),
 )

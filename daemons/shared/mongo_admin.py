@@ -39,10 +39,12 @@ def initiate(uri: str, *, timeout_seconds: float) -> None:
     Raises:
         PyMongoError: the server does not answer, refuses, or does not become primary in time.
     """
-    [(host, port)] = parse_uri(uri)["nodelist"]
+    parsed = parse_uri(uri)
+    [(host, port)] = parsed["nodelist"]
     address = f"{host}:{port}"
+    account = {name: parsed[name] for name in ("username", "password") if parsed[name]}
     with pymongo.MongoClient[dict[str, Any]](
-        host, port, directConnection=True, serverSelectionTimeoutMS=int(timeout_seconds * 1000)
+        host, port, directConnection=True, serverSelectionTimeoutMS=int(timeout_seconds * 1000), **account
     ) as client:
         try:
             config = client.admin.command("replSetGetConfig")["config"]

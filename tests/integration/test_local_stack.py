@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -14,12 +15,15 @@ from pathlib import Path
 import psutil
 import pymongo
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from pymongo.errors import OperationFailure
 
 from bankctl.errors import CliError, ExitStatus
 from bankctl.local.identity import SUPERVISOR, marked
+from bankctl.local.kafka import ADMINISTRATOR, account_environment
+from bankctl.local.mongod import uri
 from bankctl.local.plan import ALL_PARTS
 from bankctl.local.stack import Stack, Wishes
 from bankctl.local.status import StackStatus
@@ -27,6 +31,7 @@ from tests.support.gateway import get
 
 NAME = "under-test"
 TOPIC = "survivors"
+UNAUTHORIZED = 13
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 90) -> None:
@@ -197,25 +202,98 @@ def test_another_host_is_not_this_bank(stack: Stack) -> None:
     assert get(stack, "/users/me", Host="evil.example")[0] == 421
 
 
+def kafka_settings(stack: Stack, account: str) -> dict[str, str]:
+    """How a client of the stack's Kafka connects."""
+    port, password = stack.settings.ports["kafka"], stack.settings.password("kafka", account)
+    given = account_environment(port, account, password)
+    return {
+        "bootstrap.servers": given["KAFKA_BROKER"],
+        "security.protocol": given["KAFKA_SECURITY"],
+        "sasl.mechanism": given["KAFKA_MECHANISM"],
+        "sasl.username": given["KAFKA_USERNAME"],
+        "sasl.password": given["KAFKA_PASSWORD"],
+    }
+
+
+def test_whoever_has_no_account_can_read_and_write_nothing(stack: Stack) -> None:
+    ports = stack.settings.ports
+    with pymongo.MongoClient(uri(ports["mongod"]), serverSelectionTimeoutMS=5000) as client:
+        for refused in (
+            client.list_database_names,
+            client["user_api"]["users"].find_one,
+            lambda: client["admin"].command("createUser", "mine", pwd="mine", roles=["root"]),
+            lambda: client["banking_api"]["journal"].insert_one({}),
+        ):
+            with pytest.raises(OperationFailure) as raised:
+                refused()
+            assert raised.value.code == UNAUTHORIZED
+    for settings in (
+        {"bootstrap.servers": f"127.0.0.1:{ports['kafka']}"},
+        {**kafka_settings(stack, "notifier"), "sasl.password": "another"},
+    ):
+        stranger = AdminClient({**settings, "log_level": 0})
+        with pytest.raises(KafkaException):
+            stranger.list_topics(timeout=3)
+    for file in (
+        stack.layout.settings,
+        *stack.layout.root.glob("*/keyfile"),
+        *stack.layout.root.glob("*/*.prop*"),
+    ):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_a_daemon_can_reach_its_own_database_and_topics_alone(stack: Stack) -> None:
+    with pymongo.MongoClient(stack.environment("notifier")["MONGO_URI"]) as client:
+        assert client["notifier"]["events"].find_one() is None
+        for refused in (
+            client["user_api"]["users"].find_one,
+            lambda: client["notifier"]["events"].find_one({"$where": "true"}),
+        ):
+            with pytest.raises(OperationFailure):
+                refused()
+    outcomes: list[str] = []
+    producer = Producer({**kafka_settings(stack, "notifier"), "log_level": 0})
+    producer.produce(
+        "TransactionCompleted",
+        b"x",
+        on_delivery=lambda error, _: outcomes.append(error.name() if error else ""),
+    )
+    producer.flush(30)
+    assert outcomes == ["TOPIC_AUTHORIZATION_FAILED"]
+
+
+def test_no_secret_stands_in_a_process_list_and_no_part_knows_this_machines_variables(stack: Stack) -> None:
+    settings = stack.settings
+    secrets = {settings.jwt_secret} | {
+        settings.password(server, name)
+        for server in ("mongod", "kafka")
+        for name in ("root", "kafka", "user_api", "banking_api", "notifier", "keyfile")
+    }
+    for part, pid in processes(stack):
+        process = psutil.Process(pid)
+        assert not [secret for secret in secrets if secret in " ".join(process.cmdline())], part
+        if part != SUPERVISOR:
+            assert "PYTEST_CURRENT_TEST" not in process.environ(), part
+
+
 @pytest.fixture(scope="module")
 def written(stack: Stack) -> None:
     """A document and a record that must survive what follows."""
     with pymongo.MongoClient(stack.environment("user_api")["MONGO_URI"]) as client:
-        client["survivors"]["things"].insert_one({"_id": "kept"})
-    broker = stack.environment("notifier")["KAFKA_BROKER"]
-    admin = AdminClient({"bootstrap.servers": broker})
+        client["user_api"]["survivors"].insert_one({"_id": "kept"})
+    admin = AdminClient(kafka_settings(stack, ADMINISTRATOR))
     for future in admin.create_topics([NewTopic(TOPIC, 1)]).values():
         future.result(30)
-    producer = Producer({"bootstrap.servers": broker, "acks": "all"})
+    producer = Producer({**kafka_settings(stack, ADMINISTRATOR), "acks": "all"})
     producer.produce(TOPIC, b"kept")
     assert producer.flush(30) == 0
 
 
 def assert_all_is_kept(stack: Stack) -> None:
     with pymongo.MongoClient(stack.environment("user_api")["MONGO_URI"]) as client:
-        assert client["survivors"]["things"].find_one() == {"_id": "kept"}
-    broker = stack.environment("notifier")["KAFKA_BROKER"]
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "none", "enable.auto.commit": False})
+        assert client["user_api"]["survivors"].find_one() == {"_id": "kept"}
+    settings = {**kafka_settings(stack, ADMINISTRATOR), "group.id": "none", "enable.auto.commit": False}
+    consumer = Consumer(settings)
     try:
         consumer.assign([TopicPartition(TOPIC, 0, 0)])
         record = consumer.poll(30)

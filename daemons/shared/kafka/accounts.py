@@ -59,6 +59,8 @@ def _await(done: Mapping[Any, Future[Any]]) -> None:
 
 
 def _bindings(grant: KafkaGrant) -> Iterable[AclBinding]:
+    for topic in grant.creates:
+        yield _allow(grant.account, ResourceType.TOPIC, topic, AclOperation.CREATE)
     for topic in grant.writes:
         yield _allow(grant.account, ResourceType.TOPIC, topic, AclOperation.WRITE)
     for topic in grant.reads:

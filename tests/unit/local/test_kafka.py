@@ -11,8 +11,8 @@ def test_every_listener_is_on_the_loopback_address() -> None:
         if not line.startswith("#")
     )
 
-    assert properties["listeners"] == "PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2"
-    assert properties["advertised.listeners"] == "PLAINTEXT://127.0.0.1:1"
+    assert properties["listeners"] == "CLIENTS://127.0.0.1:1,CONTROLLER://127.0.0.1:2"
+    assert properties["advertised.listeners"] == "CLIENTS://127.0.0.1:1"
     assert properties["auto.create.topics.enable"] == "false"
     assert properties["offsets.topic.replication.factor"] == "1"
     assert properties["log.dirs"] == "/d/data"

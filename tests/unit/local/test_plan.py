@@ -22,13 +22,13 @@ def test_a_kafka_that_is_given_is_used_with_its_account() -> None:
     assert of_kafka(external) == {**external, "KAFKA_MECHANISM": "SCRAM-SHA-512"}
 
 
-def test_the_stacks_own_kafka_has_no_accounts_whatever_the_environment_says() -> None:
+def test_the_stacks_own_kafka_has_its_own_accounts_whatever_the_environment_says() -> None:
     assert of_kafka(ACCOUNT) == {
         "KAFKA_BROKER": "127.0.0.1:29092",
-        "KAFKA_SECURITY": "plaintext",
-        "KAFKA_MECHANISM": "SCRAM-SHA-512",
-        "KAFKA_USERNAME": "",
-        "KAFKA_PASSWORD": "",
+        "KAFKA_SECURITY": "sasl_plaintext",
+        "KAFKA_MECHANISM": "PLAIN",
+        "KAFKA_USERNAME": "notifier",
+        "KAFKA_PASSWORD": SETTINGS.password("kafka", "notifier"),
     }
 
 
@@ -55,3 +55,23 @@ def test_the_policy_is_on_unless_it_was_lifted_when_the_stack_was_started(
     assert not [name for name in given if name.startswith("FOUR_EYES")]
     lifted = {"FOUR_EYES_ACTIONS": "none", "FOUR_EYES_FUND_LIMITS": "EUR=5"}
     assert environment(SETTINGS, lifted, daemon).items() >= lifted.items()
+
+
+def test_every_account_has_a_password_of_its_own() -> None:
+    passwords = {
+        SETTINGS.password(server, name)
+        for server in ("mongod", "kafka")
+        for name in ("root", "banking_api", "notifier")
+    }
+    assert len(passwords) == 6
+    assert all(len(password) == 64 for password in passwords)
+
+
+def test_a_daemon_is_told_its_own_settings_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    monkeypatch.setenv("CLOUD_TOKEN", "of a person")
+    given = environment(SETTINGS, {}, "user_api")
+    assert given["LOG_LEVEL"] == "debug"
+    assert not {name for name in given if name.startswith("KAFKA_")} | (
+        given.keys() & {"CLOUD_TOKEN", "PATH"}
+    )
