@@ -57,7 +57,6 @@ from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import build_app
-from daemons.shared.http.health import NOTICES_KEY
 from daemons.shared.http.rates import RowLimit
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
@@ -94,6 +93,7 @@ def build(settings: BankingSettings) -> web.Application:
         settings,
         # Not Kafka: transfers go on without it, their events wait in the outbox.
         probes={"mongodb": lambda: ping(database)},
+        notices={"events": lambda: app[RELAY_KEY].probe()},  # noqa: PLW0108 - the relay is made later
         routes=[
             accounts.routes,
             transactions.routes,
@@ -130,7 +130,6 @@ def build(settings: BankingSettings) -> web.Application:
                 outbox, producer, EventEncoder(just_committed, directory).encode, prepare=prepare_kafka
             )
             app[RELAY_KEY] = relay
-            app[NOTICES_KEY]["events"] = relay.probe
             relay.start()
             stack.push_async_callback(relay.close)
 

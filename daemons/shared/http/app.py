@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 
 import uvloop
 from aiohttp import web
@@ -28,6 +29,7 @@ def build_app(
     settings: DaemonSettings,
     *,
     probes: Mapping[str, health.Probe],
+    notices: Mapping[str, health.Probe] = MappingProxyType({}),
     routes: Iterable[Iterable[Route]],
     service_tokens: ServiceTokenVerifier | None = None,
     monotonic: Monotonic = time.monotonic,
@@ -42,7 +44,7 @@ def build_app(
     # Without callers among the other daemons none is let in.
     app[SERVICE_TOKENS_KEY] = service_tokens or ServiceTokenVerifier(daemon, {})
     app[health.PROBES_KEY] = probes
-    app[health.NOTICES_KEY] = {}
+    app[health.NOTICES_KEY] = notices
     register(
         app,
         RateLimits(callers=settings.caller_rate, addresses=settings.address_rate, monotonic=monotonic),

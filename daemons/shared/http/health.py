@@ -10,7 +10,7 @@ Probe = Callable[[], Awaitable[str | None]]
 """Returns None when the dependency answers, else a sentence that says what is wrong."""
 
 PROBES_KEY = web.AppKey("probes", Mapping[str, Probe])
-NOTICES_KEY = web.AppKey("notices", dict[str, Probe])
+NOTICES_KEY = web.AppKey("notices", Mapping[str, Probe])
 """What a daemon goes on without, and tells of: it is ready, but something that it owes waits."""
 _PROBE_TIMEOUT_SECONDS = 3
 
