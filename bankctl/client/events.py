@@ -1,6 +1,6 @@
 """Events and notifications (notifier), for support staff."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bankctl.client.http import Transport
@@ -25,6 +25,13 @@ class Events:
         """The position of the newest event, 0 if there is none yet."""
         newest = next(self.history(event_type=None, account=None, order="desc", limit=1), None)
         return int(newest["position"]) if newest else 0
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids, at most 500, under which the notifier has recorded no event."""
+        found: list[str] = self.http.request(
+            "POST", "/events/missing", body={"ids": list(ids)}, repeatable=True
+        ).data["missing"]
+        return found
 
     def proof(self, *, on_progress: OnProgress) -> dict[str, Any]:
         """Count and digest of the events and of the notifications that the notifier holds."""

@@ -74,6 +74,13 @@ class Transactions:
         params = {"scope": scope, "status": status}
         return iterate(self._http, "/transactions", params=params, limit=limit)
 
+    def republish(self, ids: Sequence[str], *, reason: str) -> int:
+        """Let the events of these transactions, at most 500, go out again; returns how many did."""
+        body = {"transaction_ids": list(ids), "reason": reason}
+        return int(
+            self._http.request("POST", "/ledger/events/republish", body=body, repeatable=True).data["events"]
+        )
+
     def outbox(self) -> dict[str, Any]:
         """What waits to be published, and who publishes."""
         found: dict[str, Any] = self._http.request("GET", "/ledger/outbox").data

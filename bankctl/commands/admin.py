@@ -9,7 +9,7 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
-from bankctl.commands import approvals, audit, dead_letters
+from bankctl.commands import approvals, audit, dead_letters, republish
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
 from bankctl.errors import CliError, ExitStatus, usage_error
@@ -33,6 +33,7 @@ Examples:
 app.add_typer(audit.app, name="audit")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(republish.app, name="events")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]

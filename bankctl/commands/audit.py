@@ -106,8 +106,8 @@ def list_records(
         "action": action,
         "actor": actor,
         "target": target,
-        "since": _instant("--since", since),
-        "until": _instant("--until", until),
+        "since": parse_instant("--since", since),
+        "until": parse_instant("--until", until),
     }
     with open_bank() as bank:
         found = [_named(bank.audit.list(one, wanted), one) for one in _chosen(trail)]
@@ -203,7 +203,12 @@ def _export_one(bank: BankClient, trail: str) -> dict[str, Any]:
     return {"count": records[0]["seq"], "hash": records[0]["hash"]}
 
 
-def _instant(option: str, text: str | None) -> str | None:
+def parse_instant(option: str, text: str | None) -> str | None:
+    """A time as the bank writes it, in UTC; None where none is given.
+
+    Raises:
+        CliError: it is no time.
+    """
     if text is None:
         return None
     try:

@@ -18,6 +18,7 @@ from daemons.banking_api.handlers.keys import (
     OUTBOX_KEY,
     PROVER_KEY,
     RELAY_KEY,
+    REPUBLISHER_KEY,
     ROW_LIMIT_KEY,
     SECOND_PERSON_KEY,
     STATEMENTS_KEY,
@@ -30,6 +31,7 @@ from daemons.banking_api.services.adjustments import Adjustments
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.events import EventEncoder
 from daemons.banking_api.services.proof import LedgerProver
+from daemons.banking_api.services.republish_events import EventRepublisher
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.succession import Succession
@@ -130,6 +132,9 @@ def build(settings: BankingSettings) -> web.Application:
                 outbox, producer, EventEncoder(just_committed, directory).encode, prepare=prepare_kafka
             )
             app[RELAY_KEY] = relay
+            app[REPUBLISHER_KEY] = EventRepublisher(
+                client, journal, outbox, audit, on_owed=relay.wake, clock=utc_now
+            )
             relay.start()
             stack.push_async_callback(relay.close)
 

@@ -33,6 +33,7 @@ class Permission(StrEnum):
     FUND_ACCOUNTS = "fund_accounts"
     ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
+    REPUBLISH_EVENTS = "republish_events"
     APPROVE_ACTS = "approve_acts"
     MANAGE_USERS = "manage_users"
 
@@ -55,6 +56,7 @@ _OPERATOR = _SUPPORT | {
     Permission.FUND_ACCOUNTS,
     Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
+    Permission.REPUBLISH_EVENTS,
     Permission.APPROVE_ACTS,
 }
 _ADMIN = _OPERATOR | {Permission.MANAGE_USERS}

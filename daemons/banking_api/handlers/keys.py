@@ -6,6 +6,7 @@ from aiohttp import web
 
 from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.proof import LedgerProver
+from daemons.banking_api.services.republish_events import EventRepublisher
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
 from daemons.banking_api.services.succession import Succession
@@ -18,6 +19,7 @@ from daemons.shared.outbox.store import OutboxStore
 BANK_ID_KEY = web.AppKey("bank_id", UUID)
 ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
 OUTBOX_KEY = web.AppKey("outbox", OutboxStore)
+REPUBLISHER_KEY = web.AppKey("republisher", EventRepublisher)
 RELAY_KEY = web.AppKey("relay", Relay)
 TRANSFERS_KEY = web.AppKey("transfers", Transfers)
 SECOND_PERSON_KEY = web.AppKey("second_person", SecondPerson)

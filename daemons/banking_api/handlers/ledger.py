@@ -1,8 +1,16 @@
 """Routes of the bank and its ledger as a whole."""
 
+from uuid import UUID
+
 from aiohttp import web
 
-from daemons.banking_api.handlers.keys import BANK_ID_KEY, OUTBOX_KEY, PROVER_KEY, RELAY_KEY
+from daemons.banking_api.handlers.keys import (
+    BANK_ID_KEY,
+    OUTBOX_KEY,
+    PROVER_KEY,
+    RELAY_KEY,
+    REPUBLISHER_KEY,
+)
 from daemons.banking_api.handlers.schemas import (
     ATOMIC_LIMIT,
     BATCH_LIMIT,
@@ -10,12 +18,16 @@ from daemons.banking_api.handlers.schemas import (
     OutboxView,
     ProofLine,
     ProofView,
+    Republication,
+    RepublicationView,
 )
 from daemons.banking_api.handlers.views import outbox_view, proof_view
 from daemons.contracts.permissions import Permission
 from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.lines import LINES, answer_long_work
+from daemons.shared.http.origin import actor_of
+from daemons.shared.http.requests import read_body
 from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
@@ -53,3 +65,18 @@ async def show_outbox(request: web.Request) -> web.Response:
     waiting = await request.app[OUTBOX_KEY].waiting()
     failure = await request.app[RELAY_KEY].probe()
     return json_response(outbox_view(waiting, failure=failure, now=utc_now()))
+
+
+@routes.add(
+    "POST",
+    "/ledger/events/republish",
+    permission=Permission.REPUBLISH_EVENTS,
+    body=Republication,
+    answer=RepublicationView,
+)
+async def republish_events(request: web.Request) -> web.Response:
+    """Owe the events of these transactions anew, under their old ids: whoever has them ignores them."""
+    body = await read_body(request, Republication)
+    ids = [UUID(text) for text in body.transaction_ids]
+    events, unknown = await request.app[REPUBLISHER_KEY].republish(actor_of(request), ids, reason=body.reason)
+    return json_response(RepublicationView(events=events, unknown=[str(id_) for id_ in unknown]))

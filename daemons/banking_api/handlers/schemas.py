@@ -379,6 +379,20 @@ class RelayView(WireModel):
     failure: str | None
 
 
+class Republication(WireModel):
+    """Transactions whose events are to go out again, and why; kept in the audit trail."""
+
+    transaction_ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    reason: Reason
+
+
+class RepublicationView(WireModel):
+    """How many events are owed anew, under their old ids; `unknown` are no transactions of the journal."""
+
+    events: int
+    unknown: list[UuidText]
+
+
 class OutboxView(WireModel):
     """What was committed and waits to be published."""
 

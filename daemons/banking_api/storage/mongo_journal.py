@@ -41,6 +41,12 @@ class MongoJournal:
         found = self._journal.find({"_id": {"$in": list(transaction_ids)}}).batch_size(_READ_AT_ONCE)
         return {document["_id"]: from_document(document) async for document in found}
 
+    async def known(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Return those of the ids that are transactions', oldest first."""
+        query = {"_id": {"$in": list(ids)}, **_TRANSACTIONS}
+        found = self._journal.find(query, {"_id": 1}).sort("_id")
+        return [document["_id"] async for document in found]
+
     async def initiated(
         self, *, initiator: UUID | None, status: TransactionStatus | None, limit: int, cursor: str | None
     ) -> Page:

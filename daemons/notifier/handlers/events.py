@@ -1,5 +1,7 @@
 """Events: a stream of them, pages of them, and the proof that none is missing."""
 
+from uuid import UUID
+
 from aiohttp import web
 
 from daemons.contracts.digest import EventSetDigest
@@ -8,6 +10,7 @@ from daemons.contracts.permissions import Permission
 from daemons.notifier.handlers.keys import PROVER_KEY, READER_KEY, STREAMS_KEY
 from daemons.notifier.handlers.queries import (
     LAST_POSITION,
+    EventIds,
     HistoryQuery,
     StreamQuery,
     position_cursor,
@@ -19,11 +22,12 @@ from daemons.notifier.handlers.views import (
     EventProofLine,
     EventProofView,
     EventView,
+    MissingEvents,
     view_event,
 )
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.lines import LINES, answer_long_work
-from daemons.shared.http.requests import read_query
+from daemons.shared.http.requests import read_body, read_query
 from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
@@ -81,6 +85,15 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
         return EventProofView(transactions=_view_digest(recorded), notifications=_view_digest(notified))
 
     return await answer_long_work(request, prove)
+
+
+@routes.add("POST", "/events/missing", permission=Permission.READ_EVENTS, body=EventIds, answer=MissingEvents)
+async def find_missing_events(request: web.Request) -> web.Response:
+    """Tell which of these events are not recorded."""
+    body = await read_body(request, EventIds)
+    wanted = [UUID(text) for text in body.ids]
+    recorded = await request.app[READER_KEY].recorded(wanted)
+    return json_response(MissingEvents(missing=[str(id_) for id_ in wanted if id_ not in recorded]))
 
 
 async def _first_position(request: web.Request, query: StreamQuery) -> int:

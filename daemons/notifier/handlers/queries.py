@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from daemons.contracts.events import EventType
-from daemons.contracts.wire import WireModel
+from daemons.contracts.wire import UuidText, WireModel
 from daemons.notifier.domain.selection import Selection
 from daemons.notifier.domain.severity import Severity
 from daemons.notifier.storage.mongo_event_reader import NotificationPlace
@@ -49,6 +49,12 @@ TypeName = Annotated[
 
 AccountNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{10}$")]
 Position = Annotated[QueryInteger, Field(ge=0, le=LAST_POSITION)]
+
+
+class EventIds(WireModel):
+    """Ids of events that are to be looked for."""
+
+    ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
 
 
 class SelectionQuery(WireModel):

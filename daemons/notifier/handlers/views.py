@@ -66,6 +66,12 @@ class EventProofView(WireModel):
     notifications: DigestView
 
 
+class MissingEvents(WireModel):
+    """Those of the ids asked for under which no event is recorded."""
+
+    missing: list[UuidText]
+
+
 class EventProofLine(WireModel):
     """One line: progress, or as the last one the result or the problem."""
 

@@ -1,6 +1,6 @@
 """Reading the log of events: pages in either direction, the last position, and all ids for a proof."""
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -82,6 +82,12 @@ class MongoEventReader:
         with _reading():
             found = self._notifications.find(query).sort(order).limit(limit)
             return [((row["position"], row["_id"]), notification_from(row)) async for row in found]
+
+    async def recorded(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the ids under which an event is recorded."""
+        with _reading():
+            found = self._events.find({"id": {"$in": list(ids)}}, {"_id": 0, "id": 1})
+            return {document["id"] async for document in found}
 
     def event_ids(self, types: Collection[EventType]) -> AsyncIterator[UUID]:
         """Stream the ids of all events of these types, in bounded memory."""

@@ -1,0 +1,81 @@
+"""admin events republish: what was published and lost before the notifier had it goes out again."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
+from typing import Annotated, Any
+
+import typer
+
+from bankctl.client.bank import open_bank
+from bankctl.commands.audit import parse_instant
+from bankctl.errors import usage_error
+from bankctl.render import messages
+from bankctl.render.column import Column
+from bankctl.render.output import emit
+from bankctl.render.progress import phases
+
+app = typer.Typer(
+    help="""For operators: let events go out again.
+
+Examples:
+  bankctl admin events republish --missing --reason "Kafka's disk was lost"
+"""
+)
+
+_AT_ONCE = 500
+_COLUMNS = [
+    Column("examined", "Transactions", "right"),
+    Column("missing", "Missing at the notifier", "right"),
+    Column("republished", "Republished", "right"),
+]
+
+
+@app.command(name="republish")
+def republish(
+    *,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only what the notifier has not recorded.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only what happened from then on.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the act.")],
+) -> None:
+    """Let the events of transactions go out again, from the journal (operators).
+
+    Examples:
+      bankctl admin events republish --missing --reason "Kafka's disk was lost"
+      bankctl admin events republish --missing --since 2026-11-01 --reason "restored from a backup"
+      bankctl admin events republish --since 2026-11-29T09:00Z --reason "another consumer lost them"
+
+    `bankctl admin prove` tells whether events are missing. They go out under their old ids, so nobody who has
+    them acts on them again. What happened to accounts besides payments (AccountChanged) is not in it.
+    """
+    if not missing and since is None:
+        raise usage_error("give --missing, --since or both", hint="bankctl admin events republish --help")
+    start = parse_instant("--since", since)
+    counts = {"examined": 0, "missing": 0, "republished": 0}
+    with open_bank() as bank, phases() as show_phase:
+        newest_first = bank.transactions.list(scope="all", status=None, limit=None)
+        for ids in _portions(_since(newest_first, start)):
+            wanted = bank.events.missing(ids) if missing else ids
+            counts["examined"] += len(ids)
+            counts["missing"] += len(wanted) if missing else 0
+            if wanted:
+                counts["republished"] += bank.transactions.republish(wanted, reason=reason)
+            show_phase("transactions", counts["examined"], counts["examined"])
+    emit(counts, columns=_COLUMNS)
+    messages.success(
+        f"{counts['republished']} events go out; `bankctl admin prove` tells when they have arrived"
+    )
+
+
+def _since(transactions: Iterable[dict[str, Any]], start: str | None) -> Iterator[str]:
+    # Both are in UTC with milliseconds and sort as text.
+    later = takewhile(lambda found: start is None or found["created_at"] >= start, transactions)
+    return (str(found["id"]) for found in later)
+
+
+def _portions(ids: Iterator[str]) -> Iterator[list[str]]:
+    while portion := list(islice(ids, _AT_ONCE)):
+        yield portion
