@@ -220,7 +220,8 @@ class Keeper:
         self._changed()
 
     def _note(self, text: str) -> None:
-        with self._layout.log(self.part.name).open("a") as log:
+        # A full disk must not end who starts the part again once there is room.
+        with contextlib.suppress(OSError), self._layout.log(self.part.name).open("a") as log:
             log.write(f"bankctl: {self.part.name} {text}\n")
 
 

@@ -1,17 +1,24 @@
 """How a stack stands, as seen from outside: recorded processes verified, every part asked now."""
 
 import asyncio
+import errno
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from bankctl.local.follow import last_lines
 from bankctl.local.gateway import gateway_url
 from bankctl.local.health import Examined, examine
+from bankctl.local.keeper import starting_line
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part, PartState
 from bankctl.local.plan import INSTEAD_OF, plan
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent, StackState
+
+_LOG_LINES = 400
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,12 @@ def _own_part(
         health, detail = Health.UNHEALTHY, fault
     elif health is Health.HEALTHY and (notice := reasons[part.name].notice):
         health, detail = Health.DEGRADED, notice
+    if (
+        supervised
+        and health not in {Health.HEALTHY, Health.DEGRADED}
+        and (cause := _cause(layout, part.name))
+    ):
+        detail = f"{cause}; {detail}" if detail else cause
     data = layout.data(part.name)
     return PartStatus(
         name=part.name,
@@ -104,6 +117,17 @@ def _own_part(
         data=str(data) if data else None,
         log=str(layout.log(part.name)),
     )
+
+
+def _cause(layout: Layout, part: str) -> str | None:
+    """What the part's log says of a full disk in its last two runs: its exit status says nothing of it."""
+    lines = last_lines(layout.log(part), _LOG_LINES)
+    starts = [index for index, line in enumerate(lines) if line == starting_line(part)]
+    recent = lines[starts[-2] if len(starts) > 1 else 0 :]
+    if not any(os.strerror(errno.ENOSPC) in line for line in recent):
+        return None
+    free = shutil.disk_usage(layout.root).free
+    return f"its disk is full: {free // 1_000_000} MB are free in {layout.root}"
 
 
 def _probe(parts: Sequence[Part]) -> dict[str, Examined]:

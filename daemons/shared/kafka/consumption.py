@@ -87,6 +87,8 @@ class Consumption:
         try:
             return self._look(admin)
         except KafkaException as error:
+            # A client that outlives the loss of Kafka's data may time out for ever (librdkafka 2.16).
+            self._admin = None
             return Finding(reason=self._refusals.sentence(admin, error.args[0]), looked=False)
 
     def _look(self, admin: AdminClient) -> Finding:

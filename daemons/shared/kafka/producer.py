@@ -103,7 +103,12 @@ class EventProducer:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(_POLL_SECONDS)
+            try:
+                self._producer.poll(_POLL_SECONDS)
+            except KafkaException as error:
+                # It has failed for good: the next batch gets another one, whose reports must be taken too.
+                _log.warning("kafka producer", reason=str(error.args[0]))
+                self._closing.wait(_POLL_SECONDS)
 
     async def close(self) -> None:
         """Wait shortly for what is under way, then stop the thread."""
