@@ -128,10 +128,9 @@ def build(settings: BankingSettings) -> web.Application:
             producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             just_committed = JustCommitted(journal)
-            relay = Relay(
+            app[RELAY_KEY] = relay = Relay(
                 outbox, producer, EventEncoder(just_committed, directory).encode, prepare=prepare_kafka
             )
-            app[RELAY_KEY] = relay
             app[REPUBLISHER_KEY] = EventRepublisher(
                 client, journal, outbox, audit, on_owed=relay.wake, clock=utc_now
             )

@@ -1,9 +1,10 @@
-"""`python -m daemons.shared.mongo_admin initiate|ping [URI]`: what a MongoDB needs before daemons use it.
+"""`python -m daemons.shared.mongo_admin initiate|ping|accounts [URI]`: what a MongoDB needs before use.
 
 Without URI the variable MONGO_URI is used, which keeps a password out of the process list.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from pymongo.uri_parser import parse_uri
 _NOT_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
 _REPLICA_SET = "rs0"
+_ADMINISTRATOR = "root"
 
 
 def ping(uri: str, *, timeout_seconds: float) -> None:
@@ -60,6 +62,24 @@ def initiate(uri: str, *, timeout_seconds: float) -> None:
         _await_primary(client, timeout_seconds=timeout_seconds)
 
 
+def make_accounts(uri: str, *, timeout_seconds: float) -> None:
+    """Make the accounts of a server that has none: ACCOUNTS is a JSON object of names and passwords.
+
+    `root` administers the server; any other may use the database of its name and nothing else.
+
+    Raises:
+        PyMongoError: the server does not answer, or refuses.
+    """
+    with pymongo.MongoClient[dict[str, Any]](
+        uri, serverSelectionTimeoutMS=int(timeout_seconds * 1000)
+    ) as client:
+        for account, password in json.loads(os.environ["ACCOUNTS"]).items():
+            administers = account == _ADMINISTRATOR
+            database = "admin" if administers else account
+            role = {"role": "root" if administers else "readWrite", "db": database}
+            client[database].command("createUser", account, pwd=password, roles=[role])
+
+
 def _create(client: pymongo.MongoClient[dict[str, Any]], address: str) -> None:
     try:
         client.admin.command(
@@ -81,11 +101,11 @@ def _await_primary(client: pymongo.MongoClient[dict[str, Any]], *, timeout_secon
 def main() -> int:
     """Run the verb; status 1 and one line on stderr when it fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=["initiate", "ping"])
+    parser.add_argument("verb", choices=["initiate", "ping", "accounts"])
     parser.add_argument("uri", nargs="?", default=os.environ.get("MONGO_URI", ""))
     parser.add_argument("--timeout-seconds", type=float, default=20.0)
     options = parser.parse_args()
-    action = initiate if options.verb == "initiate" else ping
+    action = {"initiate": initiate, "ping": ping, "accounts": make_accounts}[options.verb]
     try:
         action(options.uri, timeout_seconds=options.timeout_seconds)
     except (PyMongoError, ValueError) as error:
