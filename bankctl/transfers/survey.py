@@ -139,7 +139,11 @@ def told_times(times: list[str]) -> str:
 
 
 def _local(time: str) -> str:
-    moment = datetime.fromisoformat(time).astimezone()
+    try:
+        moment = datetime.fromisoformat(time).astimezone()
+    except (ValueError, OverflowError, OSError):
+        # No time, or none that this zone can express: it is shown as it came.
+        return time
     today = datetime.now(UTC).astimezone().date()
     return f"{moment:%H:%M}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M}"
 

@@ -55,3 +55,19 @@ async def test_what_is_not_found_stays_unknown_and_may_be_repeated(
     assert (outcome.transaction.amount_minor, outcome.replayed) == (10, False)
     found = await process.exact(a, b)
     assert (found[a].balance_minor, found[b].balance_minor) == (90, 110)
+
+
+async def test_one_command_that_is_not_found_leaves_its_whole_group_unknown(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay beside it is stored for sure, and says nothing of what came with it."""
+    a, b = await process.open(2, balance=100)
+    await process.post([transfer(a, b, 10, key="known")])
+    _lose_answers(monkeypatch, undone=True)
+    with pytest.raises(OutcomeUnknownError):
+        await process.post([transfer(a, b, 10, key="known"), transfer(a, b, 20, key="new")])
+    monkeypatch.undo()
+    replay, fresh = await process.post([transfer(a, b, 10, key="known"), transfer(a, b, 20, key="new")])
+    assert (replay.replayed, fresh.replayed) == (True, False)
+    found = await process.exact(a, b)
+    assert (found[a].balance_minor, found[b].balance_minor) == (70, 130)
