@@ -20,10 +20,10 @@ demo: setup ## the whole bank at work, on real parts, in about a minute
 	@$(BIN)/bankctl demo
 
 test: check ## lint, types, import contracts, and every test but the long campaigns
-	@$(BIN)/pytest -m "not campaign" -n 3 --dist=loadgroup --no-loadscope-reorder --durations=20
+	@$(BIN)/pytest -m "not campaign" -n 3 --dist=loadscope --no-loadscope-reorder --durations=20
 
 faults: setup ## the long campaigns: crash points, kills, replica set, Kafka away, state machine, planted bugs
-	@$(BIN)/pytest -m "campaign" -n 2 --dist=loadgroup --no-loadscope-reorder --durations=20
+	@$(BIN)/pytest -m "campaign" -n 2 --dist=loadscope --no-loadscope-reorder --durations=20
 
 bench: setup ## the speed table, on real parts; ARGS="--quick", see docs/performance.md
 	@$(BIN)/python -m tests.bench $(ARGS)

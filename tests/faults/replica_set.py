@@ -136,12 +136,29 @@ class ReplicaSet:
 
     def _owner(self, port: int) -> int | None:
         if port not in self._owner_of_port:
+            self._owner_of_port[port] = self._find_owner(port)
+        return self._owner_of_port[port]
+
+    def _find_owner(self, port: int) -> int | None:
+        """Tell which member has a connection from the port; every heartbeat waits for the answer.
+
+        Linux tells it in two looks. psutil decodes every connection of the machine, once for each member.
+        """
+        table = Path("/proc/net/tcp")
+        if not table.exists():
             for index, member in enumerate(self.members):
                 for found in psutil.Process(member.pid).net_connections(kind="tcp4"):
-                    if found.raddr:
-                        self._owner_of_port[found.laddr.port] = index
-            self._owner_of_port.setdefault(port, None)
-        return self._owner_of_port[port]
+                    if found.raddr and found.laddr.port == port:
+                        return index
+            return None
+        rows = [line.split() for line in table.read_text().splitlines() if f":{port:04X} " in line]
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}")}
+        for index, member in enumerate(self.members):
+            for descriptor in Path(f"/proc/{member.pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if str(descriptor.readlink()) in sockets:
+                        return index
+        return None
 
     @staticmethod
     async def _state(member: MongoServer) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from _pytest.mark.expression import Expression
 
+from tests.support.workers import group
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("test", "faults")
 # What may stand beside the choice of tests: none of it leaves a test out.
@@ -33,6 +35,22 @@ def chosen_by(target: str) -> Expression:
 def test_whatever_a_test_is_marked_with_exactly_one_command_runs_it(markers: set[str]) -> None:
     runs = [chosen_by(target).evaluate(lambda name, **_: name in markers) for target in COMMANDS]
     assert sorted(runs) == [False, True]
+
+
+def test_what_shares_costly_servers_is_run_by_one_worker() -> None:
+    def of(*files: str) -> set[str]:
+        return {group(f"tests/{file}::test_something") for file in files}
+
+    assert len(of("e2e/test_kills.py", "e2e/test_people.py")) == 1
+    assert (
+        len(of("integration/banking_api/test_publishing.py", "integration/notifier/test_dead_letters.py"))
+        == 1
+    )
+    assert len(of("guards/test_rates.py", "guards/test_callers.py", "e2e/test_kills.py")) == 3
+    assert group("tests/guards/test_rates.py::test_a") == group("tests/guards/test_rates.py::test_b[1]")
+    assert group("tests/faults/test_planted_bugs.py::test[a]") != group(
+        "tests/faults/test_planted_bugs.py::test[b]"
+    )
 
 
 def test_ci_runs_both() -> None:

@@ -13,12 +13,14 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
+from argon2 import PasswordHasher
 
 from daemons.banking_api import app as banking_app
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
+from daemons.user_api.handlers.parts import PARTS_KEY
 from daemons.user_api.settings import UserApiSettings
 from tests.support.daemon_keys import secret_settings
 
@@ -163,7 +165,10 @@ async def running_bank(
         user_settings = UserApiSettings(
             mongo_database=f"users_{suffix}", totp_required_roles="", **{**common, **secrets, **(users or {})}
         )
-        user_api = await _serve(stack, user_app.build(user_settings))
+        users_app = user_app.build(user_settings)
+        # What a hash costs is tried over user_api by itself (tests/service/user_api).
+        users_app[PARTS_KEY].hasher._argon2 = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        user_api = await _serve(stack, users_app)
         settings = BankingSettings(
             mongo_database=f"ledger_{suffix}",
             kafka_broker=kafka_broker,

@@ -80,7 +80,6 @@ class Relay:
         self._wake = asyncio.Event()
         self._try_again = asyncio.Event()
         self._failure: str | None = None
-        self._publishing = False
         self._topics_failure: str | None = None
         self._unfinished = _Unfinished()
         self._closing = asyncio.Event()
@@ -104,7 +103,8 @@ class Relay:
         if self._preparing is not None:
             await end_task(self._preparing)
         if self._running is not None:
-            if self._publishing:
+            # A relay that Kafka has not answered yet has no batch under way.
+            if self._prepared.is_set():
                 await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
             await end_task(self._running)
         try:
@@ -182,11 +182,7 @@ class Relay:
             await self._end_removal()
             return 0
         records = await self._encode(entries)
-        self._publishing = True
-        try:
-            return await self._publish(entries, records, events=sum(entry.events for entry in found))
-        finally:
-            self._publishing = False
+        return await self._publish(entries, records, events=sum(entry.events for entry in found))
 
     async def _publish(
         self, entries: Sequence[OutboxEntry], records: Sequence[OutgoingRecord], *, events: int
