@@ -39,7 +39,11 @@ A currency is its ISO 4217 code, such as EUR. A transfer takes that of the accou
 leaves.
 
 An account number has ten digits. The last is a check digit, so a mistyped or swapped
-digit is found before anything is sent.""",
+digit is found before anything is sent.
+
+A reference has up to 140 characters of any script; no-break spaces and joined emoji are
+among them. Control characters, line breaks, and characters that change the direction of
+writing are refused; the message names the first of them and its place.""",
     "output": """\
 Results go to stdout, everything else to stderr. A terminal gets tables and colour, a
 pipe plain aligned text that is never wrapped.

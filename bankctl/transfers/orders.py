@@ -6,7 +6,12 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from bankctl.errors import usage_error
-from bankctl.money import fault_of_account, fault_of_amount, fault_of_currency, fault_of_reference
+from daemons.contracts.vocabulary import (
+    fault_of_account,
+    fault_of_amount,
+    fault_of_currency,
+    fault_of_reference,
+)
 
 COLUMNS = ("from", "to", "amount", "currency", "reference")
 REQUIRED = frozenset(COLUMNS[:4])
@@ -90,14 +95,10 @@ class Columns:
 
     def order(self, line: int, cells: list[str]) -> Order | None:
         """Read the row that begins in this line; None if all of its cells are empty."""
-        text = "".join(cells)
-        if not text.strip():
+        if not any(map(str.strip, cells)):
             return None
         faults: list[str] = []
         given = len(cells)
-        # All but few rows are printable throughout.
-        if not text.isprintable() and not all(cell.isprintable() or "\n" in cell for cell in cells):
-            faults.append("the row has characters that cannot be printed, or is not UTF-8")
         original = cells
         if given != self._count:
             faults.insert(0, f"the row has {given} cells, the header {self._count}")

@@ -22,7 +22,7 @@ from bankctl import paths
 from bankctl.client import fast_json
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.files import ensure_private_directory, write_private
-from bankctl.money import fault_of_amount, fault_of_currency
+from daemons.contracts.vocabulary import fault_of_amount, fault_of_currency
 
 
 class Result(StrEnum):

@@ -4,7 +4,19 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+from daemons.contracts.vocabulary import (
+    CURRENCY_PATTERN,
+    DECIMAL_PATTERN,
+    LONGEST_NAME,
+    LONGEST_REASON,
+    LONGEST_REFERENCE,
+    NAME_PATTERN,
+    TEXT_PATTERN,
+    UUID_PATTERN,
+    fault_of_blank,
+)
 
 
 class WireModel(BaseModel):
@@ -25,20 +37,28 @@ def format_instant(instant: datetime) -> str:
 Instant = Annotated[
     datetime, Field(strict=False), PlainSerializer(format_instant, return_type=str, when_used="json")
 ]
-UuidText = Annotated[
-    str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-]
-CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-DecimalText = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$")]
+UuidText = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
+CurrencyCode = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
+DecimalText = Annotated[str, StringConstraints(pattern=DECIMAL_PATTERN)]
 
-# Text that people type and read: no control characters, no lone surrogates, no bidirectional overrides.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
-Reference = Annotated[str, StringConstraints(max_length=140, pattern=_PRINTABLE)]
+
+def _visible(text: str) -> str:
+    if fault := fault_of_blank(text):
+        raise ValueError(fault)
+    return text
+
+
+# Every payment has its reference checked, so that is left to the compiled patterns alone.
+Reference = Annotated[str, StringConstraints(max_length=LONGEST_REFERENCE, pattern=TEXT_PATTERN)]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=70, pattern=_PRINTABLE)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME, pattern=NAME_PATTERN),
+    AfterValidator(_visible),
 ]
 Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=280, pattern=_PRINTABLE)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON, pattern=TEXT_PATTERN),
+    AfterValidator(_visible),
 ]
 
 

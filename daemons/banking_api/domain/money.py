@@ -1,6 +1,5 @@
 """Money: an integer of minor units and an ISO 4217 code. Never a float."""
 
-import re
 from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
@@ -8,12 +7,11 @@ from typing import NamedTuple
 from iso4217 import Currency
 
 from daemons.contracts.errors import FieldError, InvalidRequestError
+from daemons.contracts.vocabulary import AMOUNT, fault_of_amount
 from daemons.contracts.wire import MoneyView
 
 LARGEST_MINOR = (1 << 63) - 1
 """The most that one amount or one balance may hold, in minor units: what a signed 64-bit integer holds."""
-
-_AMOUNT = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?")
 
 
 class Money(NamedTuple):
@@ -77,9 +75,9 @@ def _parse_minor(amount: str, currency: str, *, field: str) -> int:
     exponent = exponent_of(currency)
     if exponent is None:
         raise _no_currency(currency)
-    parts = _AMOUNT.fullmatch(amount)
+    parts = AMOUNT.fullmatch(amount)
     if parts is None:
-        raise _refused(field, 'must be a decimal string such as "12.34"')
+        raise _refused(field, fault_of_amount(amount) or "must be a decimal")
     whole, fraction = parts.groups("")
     if len(fraction) > exponent:
         raise _refused(field, f"{currency} has {exponent} decimals, {len(fraction)} were given")

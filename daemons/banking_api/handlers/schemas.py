@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from daemons.banking_api.domain.account_number import is_account_number
 from daemons.contracts.events import FailureView
+from daemons.contracts.vocabulary import fault_of_account
 from daemons.contracts.wire import (
     CurrencyCode,
     DecimalText,
@@ -28,8 +28,8 @@ ATOMIC_BODY_BYTES = 1024 * 1024
 
 
 def _check_account_number(text: str) -> str:
-    if not is_account_number(text):
-        raise ValueError("is no account number: ten digits of which the last checks the others")
+    if fault := fault_of_account(text):
+        raise ValueError(fault)
     return text
 
 

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from daemons.contracts.errors import FieldError, InvalidRequestError, NotFoundError
+from daemons.contracts.vocabulary import explain_mismatch
 from daemons.shared.auth.callers import Caller
 from daemons.shared.http.strict_json import parse_object
 
@@ -79,13 +81,16 @@ def check_model(value: dict[str, Any], model: type[ModelT]) -> ModelT:
         return model.model_validate(value)
     except ValidationError as error:
         faults = [
-            FieldError(
-                ".".join(str(part) for part in fault["loc"]) or "body",
-                fault["msg"].removeprefix("Value error, "),
-            )
-            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+            FieldError(".".join(str(part) for part in fault["loc"]) or "body", _message(fault))
+            for fault in error.errors(include_url=False)
         ]
         raise _invalid_request(faults[:_FAULTS_SHOWN]) from None
+
+
+def _message(fault: ErrorDetails) -> str:
+    if fault["type"] == "string_pattern_mismatch":
+        return explain_mismatch(fault["ctx"]["pattern"], fault["input"])
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def read_uuid(request: web.Request, name: str, *, missing: NotFoundError) -> UUID:

@@ -4,8 +4,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from daemons.contracts.errors import ConflictError, NotFoundError, RejectedError
+from daemons.contracts.errors import (
+    ConflictError,
+    FieldError,
+    InvalidRequestError,
+    NotFoundError,
+    RejectedError,
+)
 from daemons.contracts.permissions import GRANTS, Role
+from daemons.user_api.domain.confusables import poses_as_bank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,22 @@ class User:
     def is_staff(self) -> bool:
         """Whether the role gives any power over others."""
         return self.role is not Role.USER
+
+
+def check_strangers_name(name: str) -> str:
+    """Return the name if somebody who registers may have it.
+
+    Raises:
+        InvalidRequestError: `invalid_request`, others would take the user for the bank or its staff.
+    """
+    if poses_as_bank(name):
+        fault = FieldError(
+            "display_name", "must not read as the bank's own or its staff's; use your own name"
+        )
+        raise InvalidRequestError(
+            "invalid_request", f"The request is malformed: display_name: {fault.message}.", errors=[fault]
+        )
+    return name
 
 
 def with_role(user: User, role: Role, *, actor_id: UUID | None, at: datetime) -> User:

@@ -8,7 +8,7 @@ from daemons.shared.ids import new_id
 from daemons.shared.mongo import Session
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.password import check_new_password, normalise_password
-from daemons.user_api.domain.user import User
+from daemons.user_api.domain.user import User, check_strangers_name
 from daemons.user_api.services.parts import Registry
 from daemons.user_api.services.witness import SecurityEvent, creation_of, event_of, state_of
 
@@ -20,8 +20,8 @@ async def register_user(
 ) -> User:
     """Add a user who signs in with this address and password.
 
-    For the server's own shell: it alone gives a role, and is told that an address is taken. Strangers may
-    call `sign_up`.
+    For the server's own shell: it alone gives a role, names staff as it likes, and is told that an address
+    is taken. Strangers may call `sign_up`.
 
     Raises:
         InvalidRequestError: `invalid_request` for what is no address, `weak_password`.
@@ -43,10 +43,12 @@ async def sign_up(
     For a taken address the returned user exists nowhere: the one who has the address keeps their password.
 
     Raises:
-        InvalidRequestError: `invalid_request` for what is no address, `weak_password`.
+        InvalidRequestError: `invalid_request` for what is no address and for a name in which a user would
+            pose as the bank, `weak_password`.
         TransientError: `overloaded` or `unavailable`.
     """
-    user = await _prepare(registry, email, display_name, password, Role.USER)
+    name = check_strangers_name(display_name)
+    user = await _prepare(registry, email, name, password, Role.USER)
 
     async def record(present: User | None, session: Session) -> None:
         # One record either way: neither the answer nor its time tells which.

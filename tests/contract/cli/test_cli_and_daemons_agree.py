@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from bankctl.client.problems import _EXIT_STATUSES
 from bankctl.commands.events import EVENT_TYPES
-from bankctl.money import fault_of_account, fault_of_amount
-from daemons.banking_api.domain.account_number import account_number
 from daemons.banking_api.handlers import schemas as banking
 from daemons.contracts.errors import Category
 from daemons.contracts.events import EventType
-from daemons.contracts.wire import DecimalText
 from daemons.notifier.handlers import views as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.handlers import schemas as users
@@ -156,12 +153,3 @@ def test_every_category_has_an_exit_status() -> None:
 
 def test_every_event_type_is_known() -> None:
     assert set(EVENT_TYPES) == {event_type.value for event_type in EventType}
-
-
-def test_both_sides_check_amounts_and_numbers_alike() -> None:
-    amount = TypeAdapter(DecimalText)
-    for text in ("1", "0.01", "9" * 19, "12.345678"):
-        assert fault_of_amount(text) is None
-        amount.validate_python(text)
-    for body in range(400000000, 400000050):
-        assert fault_of_account(account_number(body)) is None

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from daemons.user_api.services.register_user import register_user
 from tests.support.user_api import PASSWORD, UserApi, new_email
 
 
@@ -102,3 +103,36 @@ async def test_a_long_password_counts_to_its_last_character(user_api: UserApi) -
     await user_api.sign_in(user["email"], password)
     credentials = {"email": user["email"], "password": password[:-1] + "c"}
     assert (await user_api.call("POST", "/auth/login", credentials)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("display_name", "says"),
+    [
+        ("(Bank support)", "bank's own or its staff's"),
+        ("b\u0430nkctl", "bank's own or its staff's"),
+        ("\u200b\u3164", "can be seen"),
+        ("Ann \u202eeeL", "U+202E (RIGHT-TO-LEFT OVERRIDE), which is its character 5"),
+        ("Ann\u200e", "U+200E (LEFT-TO-RIGHT MARK), which is its character 4"),
+    ],
+)
+async def test_nobody_registers_as_the_bank_but_its_shell_names_staff(
+    lone_user_api: UserApi, display_name: str, says: str
+) -> None:
+    fields = {"email": new_email(), "display_name": display_name, "password": PASSWORD}
+    answer = await lone_user_api.call("POST", "/users", fields)
+    [fault] = answer.json()["errors"]
+    assert (answer.status_code, fault["field"]) == (422, "display_name")
+    assert says in fault["message"]
+    assert lone_user_api.stored()["users"] == []
+
+    staff = await register_user(
+        lone_user_api.parts, email=new_email(), display_name="Olga (operator)", password=PASSWORD
+    )
+    assert staff.display_name == "Olga (operator)"
+
+
+async def test_an_address_that_mixes_scripts_registers_nobody(lone_user_api: UserApi) -> None:
+    fields = {"email": "\u0430nn@example.com", "display_name": "Ann", "password": PASSWORD}
+    answer = await lone_user_api.call("POST", "/users", fields)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "email")
+    assert lone_user_api.stored()["users"] == []

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from daemons.banking_api.domain.account_number import account_number, is_account_number
+from daemons.banking_api.domain.account_number import account_number
+from daemons.contracts.vocabulary import fault_of_account
 from tests.bench.load_plan import LoadPlan, LoadReport, Payer
 from tests.bench.payment_requests import Requests, check_answer
 
@@ -35,7 +36,7 @@ def test_a_single_payment_is_one_well_formed_request() -> None:
         assert line == "POST /transactions/transfer HTTP/1.1"
         # Where one account alone is paid, it never pays itself.
         assert (body["from_account"], body["to_account"]) == (ACCOUNTS[1], ACCOUNTS[0])
-        assert is_account_number(str(body["from_account"]))
+        assert fault_of_account(str(body["from_account"])) is None
         assert 0 < float(str(body["amount"])) <= 5
         keys.add(headers["Idempotency-Key"])
     assert len(keys) == 50

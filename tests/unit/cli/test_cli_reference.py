@@ -26,7 +26,6 @@ HEAVY = (
     "pymongo",
     "aiohttp",
     "confluent_kafka",
-    "daemons",
 )
 REPOSITORY = Path(__file__).parents[3]
 
