@@ -11,7 +11,9 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from bankctl import paths
@@ -21,6 +23,10 @@ from bankctl.files import ensure_private_directory, write_private
 PROFILE_VARIABLE = "BANKCTL_PROFILE"
 # A profile's name is also the name of its session file.
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_HTTPS_PORT = 443
+_LONGEST_HOST = 253
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +66,71 @@ def check_profile_name(name: str) -> str:
 
 
 def check_url(url: str) -> str:
-    """Return the origin `url` stands for, without a trailing slash.
+    """Return the origin that `url` stands for, in its one form (RFC 6454).
+
+    Scheme and host are in lower case, an international name is in its ASCII form, a trailing dot and the
+    default port are left out: however it is spelt, one bank has one origin.
 
     Raises:
-        CliError: it is not an https origin; plain http would send the session in the clear.
+        CliError: it is no https origin; plain http would send the session in the clear.
     """
-    parts = urlsplit(url)
     try:
-        valid = parts.scheme == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        valid = False
-    if not valid or parts.username or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        return _origin(url)
+    except ValueError as error:
         raise usage_error(
-            f"{url!r} is no https origin",
-            hint="give the gateway's address, such as https://bank.example:8443; http is refused",
+            f"{url!r} is no address of a bank: {error}",
+            hint="give the gateway's scheme, host and port, such as https://bank.example:8443",
             code="invalid_url",
-        )
-    return f"https://{parts.netloc}"
+        ) from error
+
+
+def _origin(url: str) -> str:
+    """The origin that a URL consists of.
+
+    Raises:
+        ValueError: it is no URL, or has other parts.
+    """
+    if any(one <= " " or one in "\\\x7f" for one in url):
+        raise ValueError("it has a space, a backslash or a control character")
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        raise ValueError("it does not begin with https://; plain http is refused")
+    if "@" in parts.netloc:
+        raise ValueError("it holds a user's name or password, which are never sent in this way")
+    if parts.path not in {"", "/"} or "?" in url or "#" in url:
+        raise ValueError("something follows host and port")
+    host, port = _host(parts.hostname or ""), parts.port
+    if port == 0:
+        raise ValueError("the port is out of range 1-65535")
+    return f"https://{host}" if port in {None, _HTTPS_PORT} else f"https://{host}:{port}"
+
+
+def _host(host: str) -> str:
+    """The one form of a host name or address.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if ":" in host:
+        # The address of an interface (fe80::1%eth0) means nothing to other machines.
+        return f"[{IPv6Address(host).compressed}]" if "%" not in host else _no_host(host)
+    if not host.isascii():
+        # Only international names need it; its errors are ValueErrors.
+        import idna  # noqa: PLC0415
+
+        host = idna.encode(host, uts46=True).decode()
+    host = host.removesuffix(".")
+    labels = host.split(".")
+    if len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        return _no_host(host)
+    # Whatever ends in a number is taken for an IPv4 address by some resolvers, in several notations.
+    if _NUMBER.fullmatch(labels[-1]):
+        return str(IPv4Address(host))
+    return host
+
+
+def _no_host(host: str) -> NoReturn:
+    raise ValueError(f"{host!r} is no host name" if host else "it names no host")
 
 
 def load_config() -> Config:
@@ -90,7 +144,10 @@ def load_config() -> Config:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Config()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise _broken(path, error.strerror or str(error)) from error
+    # Tables within tables within tables exhaust the parser.
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise _broken(path, str(error)) from error
     tables = document.get("profiles", {})
     default = document.get("default_profile")
@@ -103,16 +160,19 @@ def load_config() -> Config:
         ca_file = table.get("ca_file")
         if not (ca_file is None or isinstance(ca_file, str)):
             raise _broken(path, f"ca_file of profile {name!r} is no path")
-        profiles[check_profile_name(name)] = Profile(
-            name, check_url(table["url"]), Path(ca_file) if ca_file else None
-        )
+        try:
+            url = check_url(table["url"])
+            profiles[check_profile_name(name)] = Profile(name, url, Path(ca_file) if ca_file else None)
+        except CliError as error:
+            raise _broken(path, f"profile {name!r}: {error.message}") from error
     return Config(default, profiles)
 
 
 def _broken(path: Path, why: str) -> CliError:
     return usage_error(
         f"{path} cannot be used: {why}",
-        hint="mend the file, or delete it and run `bankctl dev up`",
+        hint="mend the file, or move it away and make its profiles anew (`bankctl config set url`, "
+        "`bankctl dev up`)",
         code="invalid_config",
     )
 
@@ -164,8 +224,23 @@ def move_profiles(ca_file: Path, *, url: str) -> list[str]:
 
 
 def chosen_profile_name(named: str | None) -> str | None:
-    """The profile to use: named on the command line, else by BANKCTL_PROFILE, else the default one."""
-    return named or os.environ.get(PROFILE_VARIABLE) or load_config().default_profile
+    """The profile to use: named on the command line, else by BANKCTL_PROFILE, else the default one.
+
+    Raises:
+        CliError: BANKCTL_PROFILE holds no name.
+    """
+    if named:
+        return named
+    if variable := os.environ.get(PROFILE_VARIABLE):
+        try:
+            return check_profile_name(variable)
+        except CliError as error:
+            raise usage_error(
+                f"{PROFILE_VARIABLE}: {error.message}",
+                hint=f"mend or unset {PROFILE_VARIABLE}",
+                code="invalid_environment",
+            ) from error
+    return load_config().default_profile
 
 
 def load_profile(named: str | None) -> Profile:

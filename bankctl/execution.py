@@ -149,9 +149,23 @@ def _explain(error: Exception, arguments: Sequence[str]) -> CliError:
     debugging = invocation.current().debug
     if debugging:
         traceback.print_exc()
+    if isinstance(error, OSError) and error.filename is not None:
+        return _unusable(error)
     return CliError(
         f"unexpected {type(error).__name__}: {error}",
         exit_status=ExitStatus.UNEXPECTED,
         hint=None if debugging else "run it again with --debug to see where it happened",
         code="unexpected",
+    )
+
+
+def _unusable(error: OSError) -> CliError:
+    """The error of a file or folder that the system refuses: a full disk, a folder where a file should be."""
+    fault = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+    acted = invocation.current().acted
+    return CliError(
+        f"it was done, but {fault}" if acted else fault,
+        exit_status=ExitStatus.NOT_PRINTED if acted else ExitStatus.USAGE,
+        hint="mend its permissions or free some space; `bankctl help files` tells what is kept where",
+        code="unusable_path",
     )

@@ -1,6 +1,7 @@
 """What the person asked for besides the command itself: the global options, for the whole process."""
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,6 +9,8 @@ from enum import StrEnum
 from bankctl.errors import usage_error
 
 YES_VARIABLE = "BANKCTL_YES"
+# Such as CET-1CEST,M3.5.0,M10.5.0/3: rules that stand for themselves (POSIX).
+_POSIX_ZONE = re.compile(r"(?:<[\w+-]{3,}>|[A-Za-z]{3,})[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}.*", re.ASCII)
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -70,6 +73,23 @@ def is_terminal(stream: object) -> bool:
     """Whether `stream` writes to a terminal."""
     isatty = getattr(stream, "isatty", None)
     return bool(isatty and isatty())
+
+
+def unknown_zone() -> str | None:
+    """What TZ holds if that names no time zone: the system then takes UTC without a word."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    if not named or _POSIX_ZONE.fullmatch(named):
+        return None
+    # Slow to load, and only those who set TZ need it.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    if named.startswith("/"):
+        return None if os.path.isfile(named) else named  # noqa: PTH113  # pathlib is not loaded for this
+    try:
+        ZoneInfo(named)
+    except (OSError, ValueError, KeyError):
+        return named
+    return None
 
 
 def _flag_of_environment(name: str) -> bool:

@@ -5,36 +5,26 @@ from pathlib import Path
 
 import platformdirs
 
+from bankctl.errors import CliError, usage_error
+from bankctl.files import ensure_private_directory
+
+HOME_VARIABLE, CACHE_VARIABLE = "BANKCTL_HOME", "BANKCTL_CACHE"
 _APPLICATION = "bankctl"
-_PRIVATE = 0o700
-
-
-def _private(folder: Path) -> Path:
-    """Make the folder if it is missing, readable by its owner alone, and return it."""
-    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        folder.chmod(_PRIVATE)
-    return folder
-
-
-def _home(kind: str) -> Path | None:
-    home = os.environ.get("BANKCTL_HOME")
-    return Path(home).expanduser().absolute() / kind if home else None
 
 
 def config_dir() -> Path:
     """The folder of profiles and settings (mode 0700; made when missing)."""
-    return _private(_home("config") or platformdirs.user_config_path(_APPLICATION))
+    return _folder("config", platformdirs.user_config_path(_APPLICATION))
 
 
 def data_dir() -> Path:
     """The folder of what must last, such as local stacks (mode 0700; made when missing)."""
-    return _private(_home("data") or platformdirs.user_data_path(_APPLICATION))
+    return _folder("data", platformdirs.user_data_path(_APPLICATION))
 
 
 def state_dir() -> Path:
     """The folder of sessions and of transfers under way (mode 0700; made when missing)."""
-    return _private(_home("state") or platformdirs.user_state_path(_APPLICATION))
+    return _folder("state", platformdirs.user_state_path(_APPLICATION))
 
 
 def cache_dir() -> Path:
@@ -43,7 +33,52 @@ def cache_dir() -> Path:
     BANKCTL_HOME leaves it where it is, so that an isolated run does not download Kafka again;
     BANKCTL_CACHE moves it.
     """
-    given = os.environ.get("BANKCTL_CACHE")
-    return _private(
-        Path(given).expanduser().absolute() if given else platformdirs.user_cache_path(_APPLICATION)
-    )
+    given = _given(CACHE_VARIABLE)
+    if given is not None:
+        return _made(given, CACHE_VARIABLE)
+    return _usual("cache", platformdirs.user_cache_path(_APPLICATION), CACHE_VARIABLE)
+
+
+def _folder(kind: str, usual: Path) -> Path:
+    home = _given(HOME_VARIABLE)
+    if home is not None:
+        return _made(home / kind, HOME_VARIABLE)
+    return _usual(kind, usual, HOME_VARIABLE)
+
+
+def _usual(kind: str, folder: Path, variable: str) -> Path:
+    """The platform's folder, which it finds by HOME where no variable of its own says otherwise."""
+    if not folder.is_absolute() or os.environ.get("HOME") == "":
+        raise _no_folder("HOME", f"does not say where the {kind} folder is", _instead(variable))
+    return _made(folder, variable)
+
+
+def _given(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    try:
+        return Path(value).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise _no_folder(
+            variable, f"is {value!r}, which is no folder: {error}", f"mend or unset {variable}"
+        ) from error
+
+
+def _made(folder: Path, variable: str) -> Path:
+    try:
+        return ensure_private_directory(folder)
+    except OSError as error:
+        raise usage_error(
+            f"the folder {folder} cannot be used: {error.strerror}",
+            hint=_instead(variable),
+            code="unusable_path",
+        ) from error
+
+
+def _instead(variable: str) -> str:
+    return f"set {variable} to a folder that you can write, or mend this one"
+
+
+def _no_folder(variable: str, fault: str, remedy: str) -> CliError:
+    return usage_error(f"{variable} {fault}", hint=remedy, code="invalid_environment")

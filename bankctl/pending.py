@@ -17,8 +17,10 @@ from typing import Any
 from bankctl import paths
 from bankctl.errors import usage_error
 from bankctl.files import ensure_private_directory, sync_directory, write_private
+from bankctl.render import messages
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_TEXTS = 7
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -95,22 +97,41 @@ def list_pending(*, bank_id: str, user_id: str) -> list[PendingTransfer]:
 
 
 def remove_pending(key: str) -> None:
-    """Forget a transfer: its outcome is known."""
+    """Forget a transfer: its outcome is known.
+
+    What is left behind does no harm, for the bank answers the same key with what it did.
+    """
     path = pending_file(key)
-    path.unlink(missing_ok=True)
-    if path.parent.is_dir():
-        sync_directory(path.parent)
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_directory(path.parent)
+    except OSError as error:
+        messages.warn(
+            f"the outcome is known, but {path} could not be removed: {error.strerror}; "
+            "`bankctl transactions retry` will find it and do nothing twice"
+        )
 
 
 def _read(path: Path) -> PendingTransfer | None:
     try:
-        return PendingTransfer(**json.loads(path.read_text(encoding="utf-8")))
+        return _parse(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise usage_error(
             f"{path} cannot be read: {error}",
             hint="it holds a transfer that may have been paid: look at `bankctl transactions list`, "
             "then delete the file",
             code="broken_pending_file",
         ) from error
+
+
+def _parse(content: bytes) -> PendingTransfer:
+    pending = PendingTransfer(**json.loads(content))
+    texts: list[Any] = [pending.key, pending.bank_id, pending.user_id, pending.path, pending.written_at]
+    if isinstance(pending.request, dict):
+        texts += [pending.request.get("amount"), pending.request.get("currency")]
+    if len(texts) != _TEXTS or not all(isinstance(text, str) for text in texts):
+        raise TypeError("it does not hold a transfer")
+    return pending

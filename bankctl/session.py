@@ -53,18 +53,35 @@ def load_session(profile: Profile) -> StoredSession | None:
     """The kept session, or None if there is none for the profile's present origin.
 
     Raises:
-        CliError: others can read or replace the file; it is not used then.
+        CliError: others can read or replace the file, or it is damaged; it is not used then.
     """
     path = session_file(profile)
     try:
         _refuse_exposed(path.parent, "700")
         _refuse_exposed(path, "600")
-        stored = StoredSession(**json.loads(path.read_text(encoding="utf-8")))
+        stored = _parse(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
-        return None  # A half-known session is no session: logging in writes a new one.
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise CliError(
+            f"the session in {path} cannot be used: {why}",
+            exit_status=ExitStatus.NOT_LOGGED_IN,
+            hint="`bankctl login` begins a new one",
+            code="session_file_damaged",
+        ) from error
     return stored if stored.url == profile.url else None
+
+
+def _parse(content: bytes) -> StoredSession:
+    stored = StoredSession(**json.loads(content))
+    texts = (stored.url, stored.cookie, stored.user_id, stored.email, stored.display_name, stored.role)
+    optional = (stored.refresh_cookie or "", stored.expires_at, stored.bank_id or "")
+    if not all(isinstance(text, str) for text in (*texts, *optional)):
+        raise TypeError("a field is no text")
+    if not isinstance(stored.cookie_expires_at, float | int | None):
+        raise TypeError("cookie_expires_at is no number")
+    return stored
 
 
 def _refuse_exposed(path: Path, mode: str) -> None:
@@ -73,8 +90,8 @@ def _refuse_exposed(path: Path, mode: str) -> None:
         raise CliError(
             f"{path} can be read or changed by others, so the session in it is not used",
             exit_status=ExitStatus.NOT_LOGGED_IN,
-            hint=f"`chmod {mode} {path}` if you trust it, else `bankctl auth sessions` after a new "
-            "`bankctl login` shows what to end",
+            hint=f"`chmod {mode} {path}` if you trust it; else `bankctl login`, and "
+            "`bankctl auth sessions` shows what to end",
             code="session_file_exposed",
         )
 
@@ -115,6 +132,7 @@ def session_lock(profile: Profile) -> Iterator[None]:
     The system drops the lock with the process, so a command that was killed blocks nobody.
     """
     folder = ensure_private_directory(paths.state_dir() / "locks")
+    ensure_private_directory(session_file(profile).parent)
     descriptor = os.open(folder / f"{profile.name}.session", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

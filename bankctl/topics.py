@@ -14,12 +14,19 @@ TOPICS = {
 TEXTS = {
     "environment": """\
 BANKCTL_PROFILE   the profile to use when --profile is not given
-BANKCTL_TOKEN     an API key to use instead of the session (`bankctl auth token create --help`)
+BANKCTL_TOKEN     an API key to use instead of the session, as `bankctl auth token create --help` tells:
+                  KEY@URL; the key is sent to the bank of that URL and to no other
 BANKCTL_YES       1 agrees beforehand to what would be asked, as --yes does (`bankctl help scripts`)
 BANKCTL_HOME      keep profiles, sessions and data below this directory
 NO_COLOR          no colour, whatever its value (https://no-color.org)
 CLICOLOR_FORCE    colour even when the output is no terminal
-HTTPS_PROXY       a proxy on the way to the bank; never used for this machine itself
+HTTPS_PROXY       a proxy on the way to the bank (else ALL_PROXY); NO_PROXY names hosts that need none;
+                  never used for this machine itself
+SSL_CERT_FILE     the authorities to trust where the profile names no ca_file (or SSL_CERT_DIR)
+SSLKEYLOGFILE     a file that gets the keys of each connection, to look into the traffic
+TZ                the time zone of tables; programs get UTC
+
+What is malformed is refused by its name (exit 2) before anything is sent.
 
 `bankctl dev --help` names those of the local bank.""",
     "files": """\

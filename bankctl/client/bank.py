@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,25 +20,42 @@ from bankctl.client.http import Transport
 from bankctl.client.renewal import SessionRenewal
 from bankctl.client.transactions import Transactions
 from bankctl.client.users import Users
-from bankctl.config import Profile, load_profile
+from bankctl.config import Profile, check_url, load_profile
 from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.render import messages
 from bankctl.session import StoredSession, delete_session, load_session, save_session, session_lock
 
 API_KEY_VARIABLE = "BANKCTL_TOKEN"
-_API_KEY = re.compile(r"bk_[A-Za-z0-9_-]{43}")
+_API_KEY = re.compile(r"(bk_[A-Za-z0-9_-]{43})(?:@(.+))?")
 
 
-def check_api_key(key: str) -> str:
-    """Return `key` if it has the form of an API key.
+def api_key_for(profile: Profile, value: str) -> str:
+    """The API key that BANKCTL_TOKEN holds as KEY@ORIGIN, if it was made by this profile's bank.
 
     Raises:
-        CliError: it has not; it is not shown, for it may be another secret.
+        CliError: it is no key, or one of another bank, which nothing is sent to then. The value is not shown,
+            for it may be another secret.
     """
-    if not _API_KEY.fullmatch(key):
+    parts = _API_KEY.fullmatch(value)
+    if parts is None:
         raise usage_error(
-            f"{API_KEY_VARIABLE} holds no API key (bk_ and 43 letters and digits)",
+            f"{API_KEY_VARIABLE} holds no API key (bk_ and 43 letters and digits, then @ and the bank's URL)",
             hint="`bankctl auth token create --name NAME --scope SCOPE` makes one; unset it to log in",
             code="invalid_api_key",
+        )
+    key, origin = parts.groups()
+    if origin is None:
+        raise usage_error(
+            f"{API_KEY_VARIABLE} does not say which bank its key is for, so the key was not sent",
+            hint=f"if it is for {profile.url}, add @{profile.url} at its end",
+            code="api_key_without_origin",
+        )
+    if check_url(origin) != profile.url:
+        raise usage_error(
+            f"the key in {API_KEY_VARIABLE} is for {check_url(origin)}, but profile {profile.name!r} is of "
+            f"{profile.url}; the key was not sent",
+            hint=f"choose that bank's profile with --profile, or unset {API_KEY_VARIABLE} to use the session",
+            code="api_key_of_another_bank",
         )
     return key
 
@@ -93,8 +110,15 @@ class BankClient:
             refresh_cookie=credentials.refresh_cookie,
             cookie_expires_at=credentials.cookie_expires_at,
         )
-        with session_lock(self.profile):
-            save_session(self.profile, self.session)
+        try:
+            with session_lock(self.profile):
+                save_session(self.profile, self.session)
+        except OSError:
+            # A session that nobody keeps must not live on.
+            with suppress(CliError):
+                self.users.logout()
+            invocation.current().acted = False
+            raise
         return self.session
 
     def identity(self) -> BankIdentity:
@@ -129,7 +153,8 @@ class BankClient:
         self.session = replace(session, bank_id=bank_id)
         if self.http.credentials.api_key is not None:
             return
-        with session_lock(self.profile):
+        # Where it cannot be kept it is asked again.
+        with suppress(OSError), session_lock(self.profile):
             kept = load_session(self.profile)
             # Somebody else may have logged in meanwhile.
             if kept is not None and kept.user_id == session.user_id:
@@ -172,6 +197,17 @@ class BankClient:
         self.http.close()
 
 
+def _session_of(profile: Profile, *, needed: bool) -> StoredSession | None:
+    try:
+        return load_session(profile)
+    except CliError as error:
+        if needed:
+            raise
+        # `login` puts another in its place, and `logout` takes it away.
+        messages.warn(error.message)
+        return None
+
+
 @contextmanager
 def open_bank(*, logged_in: bool = True) -> Iterator[BankClient]:
     """The bank of the chosen profile, with the kept session, or the API key in BANKCTL_TOKEN.
@@ -182,9 +218,9 @@ def open_bank(*, logged_in: bool = True) -> Iterator[BankClient]:
     profile = load_profile(invocation.current().profile)
     api_key = os.environ.get(API_KEY_VARIABLE) or None
     if api_key is not None:
-        bank = BankClient(profile, api_key=check_api_key(api_key))
+        bank = BankClient(profile, api_key=api_key_for(profile, api_key))
     else:
-        bank = BankClient(profile, load_session(profile))
+        bank = BankClient(profile, _session_of(profile, needed=logged_in))
     try:
         if logged_in and api_key is None:
             bank.require_session()

@@ -7,7 +7,8 @@ nothing, whether nobody knows, or whether it is the bank's final word on the req
 import json
 import shlex
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from bankctl.errors import CliError, ExitStatus
 if TYPE_CHECKING:
     import httpx
 
+    from bankctl.client.proxy import NamedProxy
     from bankctl.config import Profile
 
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -27,6 +29,10 @@ TO_TRY_ANEW = "to try anew, run the command with another --idempotency-key, or w
 LONGEST_RETRY_AFTER_SECONDS = 5.0
 # The body of a payment, not that of a file of payments.
 _LARGEST_BODY_READ = 4096
+LARGEST_SKEW_SECONDS = 30.0
+"""Certificates and cookies do not mind a difference of clocks up to this."""
+# Numbers of OpenSSL (X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED).
+_OUT_OF_DATE = {9: "not valid yet", 10: "expired"}
 _GATEWAY_LOST_UPSTREAM = frozenset({502, 504})
 _UNAVAILABLE = frozenset({429, 503})
 _FINAL_CATEGORIES = frozenset({"invalid", "not_found", "conflict", "rejected"})
@@ -137,23 +143,34 @@ def _wait_asked_for(problem: Mapping[str, Any], response: "httpx.Response") -> f
     return float(header) if header.isascii() and header.isdigit() else None
 
 
-def line_failed(error: "httpx.TransportError", profile: "Profile", request_id: str) -> AttemptFailedError:
-    """The failure of a line that could not be opened, was cut, or stayed silent for too long."""
+def line_failed(
+    error: "httpx.TransportError",
+    profile: "Profile",
+    request_id: str,
+    *,
+    proxy: "NamedProxy | None" = None,
+    bank_time: Callable[[], str | None] = lambda: None,
+) -> AttemptFailedError:
+    """The failure of a line that could not be opened, was cut, or stayed silent for too long.
+
+    `bank_time` asks the bank what time it is, where a certificate seems to be out of date.
+    """
     import httpx  # noqa: PLC0415  # slow to load, and only a client that has loaded it comes here
 
-    not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    if not_sent and _is_untrusted(error):
+    # A proxy refuses before it passes anything on.
+    unopened = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError
+    not_sent = isinstance(error, unopened)
+    if not_sent and (untrusted := _untrusted(error)) is not None:
         return AttemptFailedError(
-            CliError(
-                f"the certificate of {profile.url} is not trusted, so nothing was sent: {error}",
-                exit_status=ExitStatus.UNREACHABLE,
-                hint="name the right certificate: `bankctl config set ca_file PATH`; `bankctl doctor`",
-                code="tls_untrusted",
-            ),
-            Certainty.NOT_DONE,
-            retryable=False,
+            _not_trusted(untrusted, profile, bank_time), Certainty.NOT_DONE, retryable=False
         )
-    if not_sent:
+    hint = "`bankctl doctor` shows what is wrong; `bankctl dev up` starts the local bank"
+    if not_sent and proxy is not None:
+        message = (
+            f"the proxy {proxy.shown} of {proxy.variable} does not let us through: {error or 'no answer'}"
+        )
+        code, hint = "proxy_failed", proxy.remedy
+    elif not_sent:
         message = f"{profile.url} cannot be reached: {error or 'no connection in time'}"
         code = "unreachable"
     elif isinstance(error, httpx.TimeoutException):
@@ -164,7 +181,7 @@ def line_failed(error: "httpx.TransportError", profile: "Profile", request_id: s
         CliError(
             message,
             exit_status=ExitStatus.UNREACHABLE,
-            hint="`bankctl doctor` shows what is wrong; `bankctl dev up` starts the local bank",
+            hint=hint,
             code=code,
             request_id=request_id,
         ),
@@ -200,10 +217,64 @@ def outcome_unknown(cause: CliError) -> CliError:
     )
 
 
-def _is_untrusted(error: BaseException) -> bool:
+def _untrusted(error: BaseException) -> ssl.SSLCertVerificationError | str | None:
+    """Why the certificate was refused; None if the failure is another."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
+            return cause
         cause = cause.__cause__ or cause.__context__
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+    return str(error) if "CERTIFICATE_VERIFY_FAILED" in str(error) else None
+
+
+def _not_trusted(
+    why: ssl.SSLCertVerificationError | str, profile: "Profile", bank_time: Callable[[], str | None]
+) -> CliError:
+    code = None if isinstance(why, str) else why.verify_code
+    if code in _OUT_OF_DATE:
+        skew = clock_skew(bank_time())
+        seems = _OUT_OF_DATE[code]
+        if skew is not None and abs(skew) > LARGEST_SKEW_SECONDS:
+            return CliError(
+                f"this machine's clock is wrong: it is {told_skew(skew)} the bank's, so the certificate of "
+                f"{profile.url} seems to be {seems}; nothing was sent",
+                exit_status=ExitStatus.UNREACHABLE,
+                hint="set this machine's clock (`timedatectl set-ntp true`)",
+                code="tls_clock_wrong",
+            )
+        hint = "ask whoever runs the bank to renew it"
+        return CliError(
+            f"the certificate of {profile.url} is {seems}, so nothing was sent",
+            exit_status=ExitStatus.UNREACHABLE,
+            hint=hint if skew is not None else f"look whether this machine's clock is right; else {hint}",
+            code="tls_untrusted",
+        )
+    return CliError(
+        f"the certificate of {profile.url} is not trusted, so nothing was sent: {why}",
+        exit_status=ExitStatus.UNREACHABLE,
+        hint="name the right certificate: `bankctl config set ca_file PATH`; `bankctl doctor`",
+        code="tls_untrusted",
+    )
+
+
+def clock_skew(date: str | None) -> float | None:
+    """By how many seconds this machine's clock is ahead of an answer's Date; None if that tells nothing."""
+    if not date:
+        return None
+    # Only a doubt about the clock needs it.
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    try:
+        told = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return time.time() - told.timestamp()
+
+
+def told_skew(seconds: float) -> str:
+    """The difference of two clocks as people say it: `3 days ahead of`."""
+    size, side = abs(seconds), "ahead of" if seconds > 0 else "behind"
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if size >= 2 * length:
+            return f"{size / length:.0f} {unit} {side}"
+    return f"{size:.0f} seconds {side}"

@@ -24,7 +24,8 @@ from bankctl.client.failures import (
     refused,
 )
 from bankctl.client.httpx_alone import load_httpx
-from bankctl.client.tls import tls_context
+from bankctl.client.proxy import NamedProxy, proxy_for
+from bankctl.client.tls import timeless_context, tls_context
 from bankctl.config import Profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
@@ -91,12 +92,14 @@ class Transport:
         """Whose session it is, for hints."""
         self._attempts = attempts
         self._renewing = threading.Lock()
+        self._proxy = _proxy(profile.url)
         self._http = httpx.Client(
             base_url=profile.url,
             verify=tls_context(profile),
             timeout=httpx.Timeout(ANSWER_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
-            # A proxy of the environment cannot reach this machine's own loopback.
-            trust_env=not _is_loopback(profile.url),
+            # What the environment says is read and checked here; httpx would also take passwords from .netrc.
+            trust_env=False,
+            proxy=None if self._proxy is None else self._proxy.url,
             headers={"User-Agent": f"bankctl/{__version__}", "X-Requested-With": "bankctl"},
         )
 
@@ -244,16 +247,36 @@ class Transport:
                 if last or error.code not in _WITHOUT_SESSION or not self._renewed(used):
                     raise error
         except httpx.TransportError as error:
-            raise line_failed(error, self.profile, request_id).error from error
+            raise self._line_failed(error, request_id).error from error
+
+    def _line_failed(self, error: "httpx.TransportError", request_id: str) -> AttemptFailedError:
+        return line_failed(error, self.profile, request_id, proxy=self._proxy, bank_time=self._ask_for_time)
+
+    def _ask_for_time(self) -> str | None:
+        """The bank's Date, asked for without credentials, whatever the dates in its certificate."""
+        import httpx  # noqa: PLC0415  # loaded already by the constructor
+
+        proxy = None if self._proxy is None else self._proxy.url
+        try:
+            with httpx.Client(
+                verify=timeless_context(self.profile),
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                trust_env=False,
+                proxy=proxy,
+            ) as asking:
+                date: str | None = asking.head(self.profile.url).headers.get("Date")
+        except httpx.HTTPError:
+            return None
+        return date
 
     def _renew_in_time(self) -> None:
         if not self.credentials.end_within(_RENEW_BEFORE_SECONDS):
             return
         try:
             self._renewed(self.credentials.cookie)
-        except CliError as error:
+        except (CliError, OSError) as error:
             # The present ones may still do; if not, the request itself says what is wrong.
-            messages.debug(f"the session could not be renewed: {error.message}")
+            messages.debug(f"the session could not be renewed: {error}")
 
     def _renewed(self, used: str | None) -> bool:
         """Whether there are other credentials now than those used; of several threads one gets them."""
@@ -277,7 +300,7 @@ class Transport:
                 method, path, params=_present(sending.params or {}), headers=sent, **content
             )
         except httpx.TransportError as error:
-            raise line_failed(error, self.profile, request_id) from error
+            raise self._line_failed(error, request_id) from error
         except httpx.InvalidURL as error:
             raise usage_error(f"{path!r} is no path: {error}") from error
         messages.debug(
@@ -315,8 +338,14 @@ def _present(params: Mapping[str, Any]) -> dict[str, Any] | None:
     return {name: value for name, value in params.items() if value is not None} or None
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def _proxy(url: str) -> NamedProxy | None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    # A proxy cannot reach this machine's own loopback.
+    return None if _is_loopback(host) else proxy_for(host, parts.port or 443)
+
+
+def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

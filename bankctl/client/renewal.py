@@ -5,6 +5,7 @@ from dataclasses import replace
 from bankctl.client.credentials import Credentials
 from bankctl.client.http import Transport
 from bankctl.errors import CliError, ExitStatus
+from bankctl.render import messages
 from bankctl.session import StoredSession, load_session, save_session, session_lock
 
 
@@ -35,10 +36,20 @@ class SessionRenewal:
                 renewed = self._exchange(kept)
                 if renewed is None:
                     return False
-                save_session(profile, renewed)
+                self._keep(renewed)
                 kept = renewed
             self._session, self._http.credentials = kept, Credentials.of(kept)
         return True
+
+    def _keep(self, renewed: StoredSession) -> None:
+        try:
+            save_session(self._http.profile, renewed)
+        except OSError as error:
+            # The exchange is done, so this command goes on; the cookies in the file are good for nothing now.
+            messages.warn(
+                f"the renewed session cannot be kept in {error.filename}: {error.strerror}; "
+                "the next command will need `bankctl login`"
+            )
 
     def _exchange(self, kept: StoredSession) -> StoredSession | None:
         offered = Credentials.of(kept)

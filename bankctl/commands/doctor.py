@@ -1,14 +1,15 @@
 """doctor: what is wrong on the way to the bank, and how to mend it."""
 
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from bankctl import __version__, invocation, paths
-from bankctl.client.bank import BankClient
+from bankctl.client.bank import API_KEY_VARIABLE, BankClient, api_key_for
+from bankctl.client.failures import LARGEST_SKEW_SECONDS, clock_skew, told_skew
 from bankctl.config import Profile, config_file, load_profile
 from bankctl.errors import CliError, ExitStatus
 from bankctl.pending import list_pending
@@ -18,7 +19,8 @@ from bankctl.render.output import emit
 from bankctl.session import StoredSession, load_session
 
 _OLDEST_PYTHON = (3, 11)
-_LARGEST_SKEW_SECONDS = 30.0
+# Whatever else is asked would end in the same way.
+_NO_WAY = frozenset({"unreachable", "proxy_failed", "tls_untrusted", "tls_clock_wrong"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +70,45 @@ def doctor() -> None:
 def _look() -> Iterator[Finding]:
     yield _python()
     yield from _parts()
-    yield Finding(
-        "bankctl", "ok", f"{__version__}, profiles in {config_file()}, state in {paths.state_dir()}"
-    )
+    yield _attempt("bankctl", _folders)
+    yield _time_zone()
     try:
         profile = load_profile(invocation.current().profile)
     except CliError as error:
         yield _failed("profile", error)
         return
     yield Finding("profile", "ok", f"{profile.name}: {profile.url}")
+    if value := os.environ.get(API_KEY_VARIABLE):
+        yield _attempt("API key", lambda: _api_key(profile, value))
     try:
         session = load_session(profile)
     except CliError as error:
         yield _failed("session file", error)
         session = None
     yield from _bank(profile, session)
+
+
+def _folders() -> Finding:
+    """Where things are kept; each folder must take a file."""
+    for folder in (paths.config_dir(), paths.state_dir()):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"doctor")
+            file.flush()
+    return Finding(
+        "bankctl", "ok", f"{__version__}, profiles in {config_file()}, state in {paths.state_dir()}"
+    )
+
+
+def _api_key(profile: Profile, value: str) -> Finding:
+    api_key_for(profile, value)
+    return Finding("API key", "ok", f"{API_KEY_VARIABLE} holds one for this bank")
+
+
+def _time_zone() -> Finding:
+    if (named := invocation.unknown_zone()) is not None:
+        mend = "set TZ to one such as Europe/Vienna, or unset it"
+        return Finding("time zone", "FAILED", f"TZ is {named!r}, which names no zone; UTC is taken", mend)
+    return Finding("time zone", "ok", " or ".join(dict.fromkeys(time.tzname)))
 
 
 def _python() -> Finding:
@@ -130,7 +156,7 @@ def _gateway(bank: BankClient) -> Iterator[Finding]:
             answer = bank.http.request("GET", f"/openapi/{daemon}.json")
         except CliError as error:
             yield _failed(daemon, error)
-            if error.code in {"unreachable", "tls_untrusted"}:
+            if error.code in _NO_WAY:
                 return
             continue
         elapsed = (time.monotonic() - started) * 1000
@@ -143,12 +169,17 @@ def _gateway(bank: BankClient) -> Iterator[Finding]:
 def _skew(date: str | None) -> Finding:
     if not date:
         return Finding("clock", "warning", "the gateway does not tell its time")
-    seconds = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
-    if abs(seconds) <= _LARGEST_SKEW_SECONDS:
+    seconds = clock_skew(date)
+    if seconds is None:
+        return Finding("clock", "warning", "the gateway's Date cannot be read")
+    if abs(seconds) <= LARGEST_SKEW_SECONDS:
         return Finding("clock", "ok", "agrees with the bank's")
-    side = "ahead of" if seconds > 0 else "behind"
-    detail = f"{abs(seconds):.0f} s {side} the bank's"
-    return Finding("clock", "FAILED", detail, "set this machine's clock (timedatectl set-ntp true)")
+    return Finding(
+        "clock",
+        "FAILED",
+        f"{told_skew(seconds)} the bank's",
+        "set this machine's clock (timedatectl set-ntp true)",
+    )
 
 
 def _session(bank: BankClient) -> Finding:
@@ -174,6 +205,9 @@ def _attempt(check: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except CliError as error:
         return _failed(check, error)
+    except OSError as error:
+        mend = "mend its permissions, free some space, or set BANKCTL_HOME to another folder"
+        return Finding(check, "FAILED", f"{error.filename} cannot be used: {error.strerror}", mend)
 
 
 def _failed(check: str, error: CliError) -> Finding:

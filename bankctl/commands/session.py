@@ -10,7 +10,7 @@ from bankctl.errors import CliError, ExitStatus
 from bankctl.prompts import ask, read_code, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
-from bankctl.session import how_to_log_in, session_file
+from bankctl.session import how_to_log_in, session_file, session_lock
 
 Email = Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Your e-mail address.")]
 PasswordStdin = Annotated[
@@ -56,6 +56,9 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
     """
     with open_bank(logged_in=False) as bank:
         bank.http.forget_credentials()
+        # What cannot be kept is not begun.
+        with session_lock(bank.profile):
+            pass
         address = email or ask("E-mail", option="--email")
         password = read_password(from_stdin=password_stdin)
         try:
@@ -81,6 +84,7 @@ def logout() -> None:
     """
     with open_bank(logged_in=False) as bank:
         if bank.session is None:
+            bank.end_session()
             messages.note("nobody was logged in")
             return
         try:

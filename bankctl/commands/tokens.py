@@ -17,7 +17,7 @@ app = typer.Typer(
 
 Examples:
   bankctl auth token create --name ci --scope use_own_accounts
-  BANKCTL_TOKEN=bk_... bankctl accounts list
+  BANKCTL_TOKEN=bk_...@https://bank.example bankctl accounts list
 """
 )
 
@@ -43,9 +43,10 @@ def create(
     Scopes are permissions of your role: use_own_accounts; for staff also read_any_account, read_users,
     read_events, read_dead_letters, prove_ledger, freeze_accounts, fund_accounts, adjust_accounts,
     manage_any_account, replay_dead_letters, manage_users. A key never does more than you may at the time.
-    Put it into BANKCTL_TOKEN, not into an option, which others can see. With a second factor a fresh code is
-    asked for too; with --password-stdin it is the second line. All your keys end when you change your
-    password or end all your sessions, and when your role changes.
+    Put what is shown as token into BANKCTL_TOKEN, not into an option, which others can see. It is the key,
+    an @, and the bank that it is for: the key is sent to no other. Other programs need what is before the @.
+    With a second factor a fresh code is asked for too; with --password-stdin it is the second line. All your
+    keys end when you change your password or end all your sessions, and when your role changes.
     """
     if not scope:
         raise usage_error("say what the key may do", hint="--scope use_own_accounts", code="scope_needed")
@@ -59,7 +60,7 @@ def create(
                 raise
             made = make(code=read_code(from_stdin=password_stdin))
     emit(
-        {"token": made["token"], **made["key"]},
+        {"token": f"{made['token']}@{bank.profile.url}", **made["key"]},
         columns=["token", "id", "name", "scopes", "expires_at"],
         shown_once=True,
     )

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bankctl import invocation
+from bankctl.render import messages
 from bankctl.render.text import clean, displayable
 from bankctl.streams import holds_unicode
 
@@ -121,6 +122,7 @@ def table_text(cells: Sequence[Sequence[str]], columns: Sequence["Column"], titl
     """
     page = _Page(sys.stdout)
     out = console(page=page)
+    _warn_of_zone(cells)
     rows: Sequence[Sequence[str]] = [[_local_time(cell) for cell in row] for row in cells]
     if title:
         out.print(Text(displayable(clean(title), sys.stdout), style="italic"))
@@ -244,6 +246,13 @@ def _least_width(column: "Column", cells: Sequence[str]) -> int:
         return max((min(cell_len(text), _SHORTEST_CUT) for text in texts), default=1)
     words = [word for text in texts for word in ([text] if _TIME.fullmatch(text) else text.split())]
     return max((cell_len(word) for word in words), default=1)
+
+
+def _warn_of_zone(cells: Sequence[Sequence[str]]) -> None:
+    if any(_INSTANT.fullmatch(cell) for row in cells for cell in row):
+        named = invocation.unknown_zone()
+        if named is not None:
+            messages.warn(f"TZ is {named!r}, which names no time zone: times are in UTC")
 
 
 def _local_time(cell: str) -> str:

@@ -15,7 +15,7 @@ _REFUSALS_BEFORE_WAITING = 3
 _LONGEST_PAUSE_SECONDS = 5.0
 _MUST_WAIT = "batch_before_not_settled"
 _PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
-_NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing"})
+_NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing", "tls_clock_wrong"})
 # A row refused for one of these may still be paid when it is sent again.
 _UNSETTLED_CATEGORIES = frozenset({"transient", "outcome_unknown", "internal", "unauthenticated"})
 _UNSETTLED_CODES = frozenset({"idempotency_key_in_use", _MUST_WAIT})

@@ -126,13 +126,13 @@ def _add_faults(faults: list[str], request: dict[str, str]) -> None:
     sender, receiver = request["from_account"], request["to_account"]
     amount, currency, reference = request["amount"], request["currency"], request.get("reference")
     if fault := fault_of_account(sender):
-        faults.append(f"from: {fault}")
+        faults.append(f"from: {sender!r} {fault}")
     if fault := fault_of_account(receiver):
-        faults.append(f"to: {fault}")
+        faults.append(f"to: {receiver!r} {fault}")
     if fault := fault_of_amount(amount):
-        faults.append(f"amount: {fault}")
+        faults.append(f"amount: {amount!r} {fault}")
     if fault := fault_of_currency(currency):
-        faults.append(f"currency: {fault}")
+        faults.append(f"currency: {currency!r} {fault}")
     if reference and (fault := fault_of_reference(reference)):
         faults.append(f"reference: {fault}")
 

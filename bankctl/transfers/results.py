@@ -183,8 +183,20 @@ class ResultsFile:
                 file.truncate(content.rfind(b"\n") + 1)
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
-        """Keep the outcomes of some rows; on return they are on the disk."""
-        self._append(records)
+        """Keep the outcomes of some rows; on return they are on the disk.
+
+        Raises:
+            CliError: they cannot be kept; the bank knows them all the same.
+        """
+        try:
+            self._append(records)
+        except OSError as error:
+            raise CliError(
+                f"rows were paid, but what became of them cannot be kept in {self.path}: {error.strerror}",
+                exit_status=ExitStatus.OUTCOME_UNKNOWN,
+                hint="free some space, then run the same command again: it goes on and pays nothing twice",
+                code="results_not_kept",
+            ) from error
 
     def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
         text = fast_json.encode_lines(records)

@@ -20,8 +20,10 @@ from cryptography.x509.oid import NameOID
 from tests.unit.cli.played_bank import Bank, CutLineError, Lines, ProblemError, Request
 
 
-def issue_certificate(directory: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1 and its key."""
+def issue_certificate(
+    directory: Path, *, begins: timedelta = timedelta(days=-1), ends: timedelta = timedelta(days=1)
+) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key; it is valid from then until then, from now on."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bankctl tests")])
     today = datetime.now(UTC)
@@ -31,8 +33,8 @@ def issue_certificate(directory: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
+        .not_valid_before(today + begins)
+        .not_valid_after(today + ends)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -50,6 +52,11 @@ def issue_certificate(directory: Path) -> tuple[Path, Path]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     bank: Bank
+    ahead = timedelta()
+    """How far the server's clock is ahead of this machine's."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.ahead.total_seconds())
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -131,9 +138,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(bank: Bank, certificate: Path, key: Path, port: int = 0) -> Iterator[str]:
+def serve(
+    bank: Bank, certificate: Path, key: Path, port: int = 0, *, ahead: timedelta = timedelta()
+) -> Iterator[str]:
     """Run the bank; yields its https origin."""
-    handler = type("Handler", (_Handler,), {"bank": bank})
+    handler = type("Handler", (_Handler,), {"bank": bank, "ahead": ahead})
     server = _Server(("127.0.0.1", port), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

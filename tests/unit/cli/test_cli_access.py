@@ -53,7 +53,7 @@ def test_a_key_is_made_listed_and_revoked(ann: Cli, bank: Bank) -> None:
     arguments = ("auth", "token", "create", "--name", "ci", "--password-stdin")
     assert ann(*arguments, stdin="correct horse\n").status == 2
     made = ann(*arguments, "--scope", "use_own_accounts", "-o", "json", stdin="correct horse\n")
-    assert made.json["token"] == KEY
+    assert made.json["token"] == f"{KEY}@{load_profile(None).url}"
     assert ann("auth", "token", "list", "--query", "[].name").json == ["ci"]
     bank.hooks.clear()
     ann("auth", "token", "revoke", USER)
@@ -76,7 +76,7 @@ def test_a_key_in_the_environment_takes_the_place_of_the_session(
     ann: Cli, bank: Bank, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank.api_key = KEY
-    monkeypatch.setenv("BANKCTL_TOKEN", KEY)
+    monkeypatch.setenv("BANKCTL_TOKEN", f"{KEY}@{load_profile(None).url}")
     assert ann("whoami", "-o", "json").json["credential"] == "the API key in BANKCTL_TOKEN"
     assert ann("transfer", ANN, BOB, "5").status == 0
     assert ann("accounts", "list").status == 0
@@ -91,7 +91,7 @@ def test_a_key_in_the_environment_takes_the_place_of_the_session(
 def test_a_refused_key_does_not_fall_back_on_the_session(
     ann: Cli, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BANKCTL_TOKEN", KEY)
+    monkeypatch.setenv("BANKCTL_TOKEN", f"{KEY}@{load_profile(None).url}")
     outcome = ann("whoami", "-o", "json")
     assert (outcome.status, outcome.problem["code"]) == (4, "not_signed_in")
     assert bank.paths() == ["/users/me"]

@@ -107,7 +107,7 @@ def test_what_cannot_be_read_is_refused_by_its_name(
         ('"1,50"', ",", "write a point"),
         ("1,5,", ";", "write a point"),
         ("01,50", ";", "write a point"),
-        ("1 234", ";", "is no amount"),
+        ("1 234", ";", "must be a decimal"),
     ],
 )
 def test_an_amount_that_may_mean_two_things_is_refused(
