@@ -5,7 +5,8 @@ from uuid import uuid4
 import pytest
 
 from daemons.contracts.errors import RejectedError
-from daemons.contracts.permissions import Role
+from daemons.contracts.permissions import Permission, Role
+from daemons.user_api.domain.api_key import ApiKey
 from daemons.user_api.domain.session import Session, SessionLimits
 from daemons.user_api.domain.user import User, locked, unlocked, with_role
 
@@ -83,3 +84,16 @@ def test_a_session_lives_within_both_limits() -> None:
 def test_the_last_use_is_renewed_once_a_minute() -> None:
     assert not SESSION.last_use_is_stale(NOW + timedelta(seconds=59))
     assert SESSION.last_use_is_stale(NOW + MINUTE)
+
+
+def test_a_key_has_ended_at_the_very_moment_it_was_said_to() -> None:
+    key = ApiKey(
+        id=uuid4(),
+        user_id=ADMIN.id,
+        name="ci",
+        scopes=frozenset({Permission.USE_OWN_ACCOUNTS}),
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+    )
+    assert key.lives(key.expires_at - timedelta(microseconds=1))
+    assert not key.lives(key.expires_at)
