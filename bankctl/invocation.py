@@ -10,7 +10,7 @@ from bankctl.errors import usage_error
 
 YES_VARIABLE = "BANKCTL_YES"
 # Such as CET-1CEST,M3.5.0,M10.5.0/3: rules that stand for themselves (POSIX).
-_POSIX_ZONE = re.compile(r"(?:<[\w+-]{3,}>|[A-Za-z]{3,})[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}.*", re.ASCII)
+_POSIX_ZONE = r"(?:<[A-Za-z0-9+-]{3,}>|[A-Za-z]{3,})[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}.*"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -78,7 +78,7 @@ def is_terminal(stream: object) -> bool:
 def unknown_zone() -> str | None:
     """What TZ holds if that names no time zone: the system then takes UTC without a word."""
     named = os.environ.get("TZ", "").removeprefix(":")
-    if not named or _POSIX_ZONE.fullmatch(named):
+    if not named or re.fullmatch(_POSIX_ZONE, named):
         return None
     # Slow to load, and only those who set TZ need it.
     from zoneinfo import ZoneInfo  # noqa: PLC0415

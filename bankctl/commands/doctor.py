@@ -136,7 +136,7 @@ def _bank(profile: Profile, session: StoredSession | None) -> Iterator[Finding]:
     try:
         bank = BankClient(profile, session)
     except CliError as error:
-        yield _failed("certificate", error)
+        yield _failed("certificate" if error.code.startswith("tls_") else "connection", error)
         return
     try:
         yield from _gateway(bank)

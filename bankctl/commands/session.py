@@ -140,6 +140,12 @@ def _key_identity(bank: BankClient, user: dict[str, Any]) -> dict[str, Any]:
 
 def _identity(bank: BankClient, answer: dict[str, Any]) -> dict[str, Any]:
     user, session = answer["user"], answer["session"]
+    left = remaining(session["expires_at"])
+    if left == _ENDED:
+        # The bank has just answered for it.
+        messages.warn(
+            "this machine's clock is wrong: by it the session has ended; `bankctl doctor` says more"
+        )
     return {
         "email": user["email"],
         "display_name": user["display_name"],
@@ -149,9 +155,12 @@ def _identity(bank: BankClient, answer: dict[str, Any]) -> dict[str, Any]:
         "url": bank.profile.url,
         "session_id": session["id"],
         "expires_at": session["expires_at"],
-        "expires_in": remaining(session["expires_at"]),
+        "expires_in": left,
         "session_file": str(session_file(bank.profile)),
     }
+
+
+_ENDED = "ended"
 
 
 def remaining(expires_at: str) -> str:
@@ -161,6 +170,6 @@ def remaining(expires_at: str) -> str:
     except (ValueError, TypeError):
         return "unknown"
     if seconds <= 0:
-        return "ended"
+        return _ENDED
     hours, minutes = divmod(int(seconds) // 60, 60)
     return f"{hours} h {minutes} min"

@@ -29,10 +29,7 @@ NAME_PATTERN = f"^[^{_NO_NAME}]*$"
 _ACCOUNT_NUMBER = re.compile(r"[1-9][0-9]{9}")
 _CURRENCY = re.compile(CURRENCY_PATTERN)
 # Halves of surrogate pairs are no text at all, which JSON and pydantic see to at the bank.
-_REFUSED = {
-    TEXT_PATTERN: re.compile(rf"[{_NO_TEXT}\ud800-\udfff]"),
-    NAME_PATTERN: re.compile(rf"[{_NO_NAME}\ud800-\udfff]"),
-}
+_REFUSED = {TEXT_PATTERN: rf"[{_NO_TEXT}\ud800-\udfff]", NAME_PATTERN: rf"[{_NO_NAME}\ud800-\udfff]"}
 _CONTROLS = {"\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\0": "NULL", "\x1b": "ESCAPE"}
 # Letters and symbols by category that show nothing: fillers of Hangul, and the empty pattern of Braille.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
@@ -102,7 +99,7 @@ def fault_of_blank(text: str) -> str | None:
 def refused_character(text: str, pattern: str) -> str | None:
     """Name the first character that TEXT_PATTERN or NAME_PATTERN refuses, and its place."""
     # Nothing that is printable throughout is refused, and that is known at once.
-    found = None if text.isprintable() else _REFUSED[pattern].search(text)
+    found = None if text.isprintable() else re.search(_REFUSED[pattern], text)
     if found is None:
         return None
     import unicodedata  # noqa: PLC0415  # only a fault needs it

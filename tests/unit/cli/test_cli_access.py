@@ -64,7 +64,7 @@ def test_a_key_is_made_with_a_fresh_code_where_there_is_a_second_factor(ann: Cli
     bank.totp = "123456"
     arguments = ("auth", "token", "create", "--name", "ci", "--password-stdin", "--scope", "read_events")
     made = ann(*arguments, "-o", "json", stdin="correct horse\n123456\n")
-    assert made.json["token"] == KEY
+    assert made.json["token"] == f"{KEY}@{load_profile(None).url}"
     assert [sent.body.get("totp") for sent in bank.sent("/auth/tokens")] == [None, "123456"]
     wrong = ann(*arguments, "-o", "json", stdin="correct horse\n654321\n")
     assert (wrong.status, wrong.problem["code"]) == (4, "invalid_totp")

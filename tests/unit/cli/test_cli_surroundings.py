@@ -310,6 +310,16 @@ class TestCertificatesOutOfDate:
         assert (clock["result"], clock["detail"]) == ("FAILED", "48 hours behind the bank's")
 
 
+def test_a_session_that_ended_by_a_wrong_clock_only_is_told_so(
+    ann: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "clock" not in ann("whoami").err
+    monkeypatch.setattr("tests.unit.cli.played_bank.timedelta", lambda hours: -timedelta(hours=hours))
+    outcome = ann("whoami")
+    assert outcome.status == 0
+    assert "this machine's clock is wrong" in outcome.err
+
+
 def test_doctor_names_a_zone_that_is_none(ann: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Nowhere/Land")
     [zone] = [row for row in ann("doctor", "-o", "json").json if row["check"] == "time zone"]
