@@ -2,7 +2,7 @@
 
 from daemons.banking_api.app import build
 from daemons.banking_api.settings import BankingSettings
-from daemons.shared.http.app import serve
+from daemons.shared.http.server import serve
 from daemons.shared.logs import configure_logs
 from daemons.shared.settings import load_settings
 

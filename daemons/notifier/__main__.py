@@ -2,7 +2,7 @@
 
 from daemons.notifier.app import DAEMON, build_notifier
 from daemons.notifier.settings import NotifierSettings
-from daemons.shared.http.app import serve
+from daemons.shared.http.server import serve
 from daemons.shared.logs import configure_logs
 from daemons.shared.settings import load_settings
 

@@ -5,6 +5,10 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.types import EventDict
+
+_LONGEST_TEXT = 8_000
+"""What callers send is told in lines of bounded length; a traceback of ours is shorter."""
 
 
 def configure_logs(daemon: str, *, level: str, form: str) -> None:
@@ -20,6 +24,7 @@ def configure_logs(daemon: str, *, level: str, form: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _bounded,
     ]
     structlog.configure(
         processors=[*shared, renderer],
@@ -36,3 +41,11 @@ def configure_logs(daemon: str, *, level: str, form: str) -> None:
         )
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+def _bounded(_logger: object, _method: str, event: EventDict) -> EventDict:
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+            half = _LONGEST_TEXT // 2
+            event[name] = f"{value[:half]} ... {value[-half:]}"
+    return event

@@ -60,6 +60,14 @@ class DaemonSettings(StoreSettings):
     gateway_networks: str = ""
     """Networks (CIDR, separated by commas) whose X-Forwarded-For is believed; loopback always is."""
 
+    idle_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 75
+    """How long a connection may wait for the end of its next request's header. Longer than the gateway keeps
+    connections of its own, so that none is closed while it sends."""
+    body_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10
+    """How long the body of a request may take; the gateway sends bodies once they are whole."""
+    maximum_connections: Annotated[int, Field(ge=1)] = 800
+    """How many connections are open at once; files of the database and Kafka come on top."""
+
     caller_requests_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 500
     """What one user or API key may go on sending; 0 for no limit (docs/adr/0014)."""
     caller_requests_burst: Annotated[int, Field(ge=1)] = 1000

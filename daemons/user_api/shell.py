@@ -13,8 +13,8 @@ from daemons.contracts.errors import BankError
 from daemons.shared.audit.record import SHELL
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
-from daemons.shared.http.app import serve
 from daemons.shared.http.requests import check_model
+from daemons.shared.http.server import serve
 from daemons.shared.logs import configure_logs
 from daemons.shared.mongo import connect
 from daemons.shared.settings import load_settings

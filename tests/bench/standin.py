@@ -12,7 +12,7 @@ from daemons.banking_api.domain.journal import Entry, JournalTransaction, Postin
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.clock import utc_now
-from daemons.shared.http.app import serve
+from daemons.shared.http.server import serve
 from daemons.shared.ids import new_id
 from daemons.shared.logs import configure_logs
 from daemons.shared.settings import load_settings

@@ -30,7 +30,8 @@ def test_every_file_and_test_it_names_exists() -> None:
 def test_every_row_names_code_and_a_test() -> None:
     rows = [line for line in TEXT.splitlines() if re.match(r"\| \d+ ", line)]
     numbers = [int(row.split()[1]) for row in rows]
-    assert {*range(1, 32), 34, 35, 37} <= set(numbers) <= set(range(1, 43))
+    # What was found by trial, up to 42, comes with what mends it.
+    assert {*range(1, 36), 37} <= set(numbers) <= set(range(1, 43))
     assert len(set(numbers)) == len(numbers)
     for row in rows:
         _, _, code, test, _ = row.split("|")

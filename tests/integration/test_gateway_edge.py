@@ -85,14 +85,6 @@ def test_a_change_that_never_reached_its_daemon_did_nothing(edge: Stack) -> None
     assert (status, body["code"], body["category"]) == (503, "unavailable", "transient")
 
 
-def test_a_body_past_the_limit_is_refused(edge: Stack) -> None:
-    status, headers, body = get(edge, "/accounts", data=b" " * (1024 * 1024 + 1))
-
-    assert (status, body["code"]) == (413, "payload_too_large")
-    assert headers["content-type"] == "application/problem+json"
-    assert headers["x-content-type-options"] == "nosniff"
-
-
 def test_nobody_outside_says_who_is_calling(edge: Stack) -> None:
     claimed = {
         "X-Forwarded-For": "9.9.9.9",

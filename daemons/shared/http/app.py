@@ -1,27 +1,21 @@
-"""Builds and serves a daemon's HTTP application."""
+"""Builds a daemon's HTTP application."""
 
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from types import MappingProxyType
 
-import uvloop
 from aiohttp import web
 
 from daemons.shared.auth.service_tokens import ServiceTokenVerifier
-from daemons.shared.garbage import collect_less_often
 from daemons.shared.http import health
 from daemons.shared.http.boundary import boundary
 from daemons.shared.http.openapi import describe
-from daemons.shared.http.origin import GATEWAYS_KEY
 from daemons.shared.http.rates import Monotonic, RateLimits
 from daemons.shared.http.routes import ROUTES_KEY, SERVICE_TOKENS_KEY, Route, register
-from daemons.shared.settings import DaemonSettings, parse_networks
+from daemons.shared.settings import DaemonSettings
 
 MAXIMUM_BODY_BYTES = 256 * 1024
-KEEPALIVE_TIMEOUT_SECONDS = 75
-SHUTDOWN_TIMEOUT_SECONDS = 10
 
 
 def build_app(
@@ -59,23 +53,3 @@ def build_app(
     app.router.add_get("/metrics", health.metrics)
     app.router.add_get("/openapi.json", openapi)
     return app
-
-
-def serve(app: web.Application, settings: DaemonSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then let running requests finish. Says why when the port is taken."""
-    app[GATEWAYS_KEY] = parse_networks(settings.gateway_networks)
-    collect_less_often()
-    try:
-        web.run_app(
-            app,
-            host=settings.host,
-            port=settings.port,
-            access_log=None,
-            print=None,
-            keepalive_timeout=KEEPALIVE_TIMEOUT_SECONDS,
-            shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS,
-            loop=uvloop.new_event_loop(),
-        )
-    except OSError as error:
-        print(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)  # noqa: T201 - last words
-        raise SystemExit(1) from None

@@ -29,8 +29,10 @@ _log = structlog.get_logger()
 @web.middleware
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Run the handler and turn whatever it raises into an answer that names the fault and leaks nothing."""
-    offered = request.headers.get(REQUEST_ID_HEADER, "")
-    request_id = offered if _REQUEST_ID.fullmatch(offered) else str(new_id())
+    # Two of them are none: whoever reads the other one would look for the wrong lines.
+    offered = request.headers.getall(REQUEST_ID_HEADER, [])
+    valid = len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0])
+    request_id = offered[0] if valid else str(new_id())
     request[REQUEST_ID_KEY] = request_id
     started = time.perf_counter()
     try:

@@ -26,11 +26,15 @@ STATUS_OF_CODE: dict[str, int] = {
     "idempotency_key_missing": 400,
     "invalid_idempotency_key": 400,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
 }
 """Codes whose status is more exact than their category's."""
+
+_LEAVES_A_REST = frozenset({"payload_too_large", "request_timeout"})
+"""Codes after which the rest of a body may still come, so that the connection ends with the answer."""
 
 
 def status_of(error: BankError) -> int:
@@ -67,6 +71,8 @@ def problem_response(error: BankError, *, request_id: str) -> web.Response:
     )
     if error.replayed:
         response.headers.update(REPLAYED)
+    if error.code in _LEAVES_A_REST:
+        response.force_close()
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if response.status == STATUS_OF_CATEGORY[Category.UNAUTHENTICATED]:

@@ -1,5 +1,6 @@
 """Reading a request: the body as a model, the query as a model, the idempotency key, the caller."""
 
+import asyncio
 import re
 from typing import Any, TypeVar
 from uuid import UUID
@@ -8,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from daemons.contracts.errors import FieldError, InvalidRequestError, NotFoundError
+from daemons.contracts.errors import FieldError, InvalidRequestError, NotFoundError, TransientError
 from daemons.contracts.vocabulary import explain_mismatch
 from daemons.shared.auth.callers import Caller
 from daemons.shared.http.strict_json import parse_object
@@ -25,6 +26,8 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 CALLER_KEY = web.RequestKey("caller", Caller)
 REQUEST_ID_KEY = web.RequestKey("request_id", str)
 _GIVEN_KEY = web.RequestKey("idempotency_key", str)
+BODY_SECONDS_KEY = web.AppKey("body_seconds", float)
+"""How long a body may take to arrive; set by who serves the application."""
 
 
 def caller_of(request: web.Request) -> Caller:
@@ -43,6 +46,7 @@ async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
     Raises:
         InvalidRequestError: `unsupported_media_type`, `payload_too_large`, `invalid_json`, or
             `invalid_request` with each field at fault.
+        TransientError: `request_timeout`, the body did not arrive in time.
     """
     if request.content_type != "application/json":
         raise InvalidRequestError(
@@ -51,15 +55,26 @@ async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         # A small body that grows when it is unpacked would pass the limit of size.
         raise InvalidRequestError("unsupported_media_type", "Send the body as it is, without compression.")
+    return check_model(parse_object(await _read_whole(request)), model)
+
+
+async def _read_whole(request: web.Request) -> bytes:
     try:
-        raw = await request.read()
-    except web.RequestPayloadError:
+        # Most bodies come with their header; only others cost a timer.
+        if request.content.is_eof():
+            return await request.read()
+        async with asyncio.timeout(request.app.get(BODY_SECONDS_KEY)):
+            return await request.read()
+    except (web.RequestPayloadError, ConnectionError):
         raise InvalidRequestError("invalid_json", "The body ends before its length.") from None
+    except TimeoutError:
+        raise TransientError(
+            "request_timeout", "The body did not arrive in time; nothing was done."
+        ) from None
     except web.HTTPRequestEntityTooLarge:
         raise InvalidRequestError(
             "payload_too_large", "The body is larger than this route accepts."
         ) from None
-    return check_model(parse_object(raw), model)
 
 
 def read_query(request: web.Request, model: type[ModelT]) -> ModelT:

@@ -1,6 +1,9 @@
 import json
 import os
+import re
+import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +12,28 @@ import pytest
 from bankctl.local.gateway import CADDYFILE, find_caddy, gateway_part
 from bankctl.local.layout import Layout
 from bankctl.local.settings import DEFAULT_PORTS
+from daemons.shared.http.app import MAXIMUM_BODY_BYTES
+from daemons.shared.settings import DaemonSettings
+
+PRODUCTION = Path(__file__).parents[3] / "deploy" / "Caddyfile"
+STRICT_TRANSPORT = "Strict-Transport-Security"
+DAEMONS = ("user_api", "banking_api", "notifier")
 
 
 @pytest.fixture(scope="module")
 def adapted() -> dict[str, Any]:
     """The configuration as Caddy itself understands it."""
     part = gateway_part(Layout("local", Path("/data with space/local")), str(find_caddy()), DEFAULT_PORTS)
+    return _adapt(CADDYFILE, part.environment)
+
+
+def _adapt(file: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     answer = subprocess.run(
-        [str(find_caddy()), "adapt", "--config", str(CADDYFILE), "--adapter", "caddyfile"],
+        [str(find_caddy()), "adapt", "--config", str(file), "--adapter", "caddyfile"],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, **part.environment},
+        env={**os.environ, **environment},
     )
     configuration: dict[str, Any] = json.loads(answer.stdout)
     return configuration
@@ -39,18 +52,75 @@ def test_it_opens_no_admin_port_and_touches_no_system_store(adapted: dict[str, A
     assert adapted["storage"] == {"module": "file_system", "root": "/data with space/local/caddy"}
 
 
-def test_slow_senders_are_timed_out_but_streams_may_last(adapted: dict[str, Any]) -> None:
+def test_streams_may_last(adapted: dict[str, Any]) -> None:
     [server] = adapted["apps"]["http"]["servers"].values()
 
-    assert server["read_header_timeout"] > 0
-    assert server["read_timeout"] > 0
-    assert server["idle_timeout"] > 0
     assert "write_timeout" not in server
     assert '"flush_interval": -1' in json.dumps(server)
 
 
+def test_idle_connections_to_a_daemon_end_before_the_daemon_ends_them(adapted: dict[str, Any]) -> None:
+    kept = re.findall(r'"keep_alive": {"idle_timeout": (\d+)}', json.dumps(adapted))
+    assert kept
+    assert max(map(int, kept)) / 10**9 < DaemonSettings.model_fields["idle_seconds"].default
+
+
+def test_the_limit_of_a_body_is_that_of_the_daemons(adapted: dict[str, Any]) -> None:
+    text = json.dumps(adapted)
+    assert f"> {MAXIMUM_BODY_BYTES}" in text
+    assert set(re.findall(r'"request_buffers": (\d+)', text)) == {str(MAXIMUM_BODY_BYTES)}
+
+
+def test_production_does_with_a_request_what_the_local_gateway_does(
+    adapted: dict[str, Any], tmp_path: Path
+) -> None:
+    # Both files lie in one folder in the container (compose.yaml).
+    for file in (PRODUCTION, CADDYFILE.with_name("routes.caddy")):
+        shutil.copy(file, tmp_path)
+    upstreams = {name.upper(): f"127.0.0.1:{DEFAULT_PORTS[name]}" for name in DAEMONS}
+    production = _adapt(tmp_path / PRODUCTION.name, {"BANK_HOST": "bank.example", **upstreams})
+
+    [local], [remote] = (one["apps"]["http"]["servers"].values() for one in (adapted, production))
+    own = {"listen", "routes", "errors", "automatic_https", "tls_connection_policies"}
+    limits = {name: value for name, value in local.items() if name not in own}
+    assert limits == {name: value for name, value in remote.items() if name not in own}
+    assert limits.keys() == {
+        "protocols",
+        "max_header_bytes",
+        "read_header_timeout",
+        "read_timeout",
+        "read_idle_timeout",
+        "idle_timeout",
+    }
+    public = _site(remote, "bank.example")
+    [transport] = [one for route in public for one in route["handle"] if STRICT_TRANSPORT in json.dumps(one)]
+    assert transport["response"]["set"] == {STRICT_TRANSPORT: ["max-age=31536000"]}
+    for route in public:
+        route["handle"] = [one for one in route["handle"] if one != transport]
+    assert public == _site(local, "localhost")
+    assert _site(remote["errors"], "bank.example") == _site(local["errors"], "localhost")
+    assert production["logging"]["logs"]["default"]["encoder"] == _encoder(adapted)
+
+
+def _site(server: dict[str, Any], host: str) -> list[dict[str, Any]]:
+    [route] = [one for one in server["routes"] if one.get("match") == [{"host": [host]}]]
+    routes: list[dict[str, Any]] = route["handle"][0]["routes"]
+    return _ungrouped(routes)
+
+
+def _ungrouped(value: Any) -> Any:
+    """Return the same without the names of groups, which count the routes of the whole file."""
+    if isinstance(value, dict):
+        return {name: _ungrouped(one) for name, one in value.items() if name != "group"}
+    return [_ungrouped(one) for one in value] if isinstance(value, list) else value
+
+
+def _encoder(adapted: dict[str, Any]) -> Any:
+    return adapted["logging"]["logs"]["default"]["encoder"]
+
+
 def test_the_file_has_the_one_format() -> None:
-    for file in (CADDYFILE, CADDYFILE.with_name("routes.caddy")):
+    for file in (CADDYFILE, CADDYFILE.with_name("routes.caddy"), PRODUCTION):
         formatted = subprocess.run(
             [str(find_caddy()), "fmt", str(file)], capture_output=True, text=True, check=True
         )
