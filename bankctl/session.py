@@ -21,6 +21,7 @@ from bankctl.files import ensure_private_directory, write_private
 
 COOKIE_NAME = "__Host-bankctl"
 REFRESH_COOKIE_NAME = "__Host-bankctl-refresh"
+DEVICE_COOKIE_NAME = "__Host-bankctl-device"
 _OTHERS = 0o077
 
 
@@ -123,6 +124,33 @@ def how_to_log_in(profile_name: str, email: str) -> str:
 def delete_session(profile: Profile) -> None:
     """Forget the session of a profile."""
     session_file(profile).unlink(missing_ok=True)
+
+
+def _device_file(profile: Profile) -> Path:
+    return paths.state_dir() / "devices" / f"{profile.name}.json"
+
+
+def load_device(profile: Profile) -> str | None:
+    """The cookie by which the profile's present origin knows this machine, None if it does not.
+
+    It outlives the session: what a login shows with it is not held back by others' wrong guesses.
+    """
+    path = _device_file(profile)
+    try:
+        _refuse_exposed(path.parent, "700")
+        _refuse_exposed(path, "600")
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return str(kept["cookie"]) if kept["url"] == profile.url else None
+    except (OSError, ValueError, TypeError, KeyError, CliError):
+        # It is only a help; a login makes a new one.
+        return None
+
+
+def save_device(profile: Profile, cookie: str) -> None:
+    """Keep the cookie by which the bank knows this machine."""
+    path = _device_file(profile)
+    ensure_private_directory(path.parent)
+    write_private(path, json.dumps({"url": profile.url, "cookie": cookie}).encode())
 
 
 @contextmanager

@@ -23,7 +23,15 @@ from bankctl.client.users import Users
 from bankctl.config import Profile, check_url, load_profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
-from bankctl.session import StoredSession, delete_session, load_session, save_session, session_lock
+from bankctl.session import (
+    StoredSession,
+    delete_session,
+    load_device,
+    load_session,
+    save_device,
+    save_session,
+    session_lock,
+)
 
 API_KEY_VARIABLE = "BANKCTL_TOKEN"
 _API_KEY = re.compile(r"(bk_[A-Za-z0-9_-]{43})(?:@(.+))?")
@@ -85,6 +93,11 @@ class BankClient:
         self.approvals = Approvals(self.http)
         self.dead_letters = DeadLetters(self.http)
 
+    def prepare_login(self) -> None:
+        """Send what follows as nobody, from a machine that the bank may know."""
+        self.http.forget_credentials()
+        self.http.credentials.device_cookie = load_device(self.profile)
+
     def start_session(self, user: Mapping[str, Any], session: Mapping[str, Any]) -> StoredSession:
         """Keep the session that a login has just begun.
 
@@ -119,6 +132,10 @@ class BankClient:
                 self.users.logout()
             invocation.current().acted = False
             raise
+        if credentials.device_cookie:
+            # Without it the next login is one from a new machine, no more.
+            with suppress(OSError):
+                save_device(self.profile, credentials.device_cookie)
         return self.session
 
     def identity(self) -> BankIdentity:

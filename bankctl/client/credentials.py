@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, Morsel, SimpleCookie
 
-from bankctl.session import COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
+from bankctl.session import COOKIE_NAME, DEVICE_COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
 
 
 @dataclass(slots=True)
@@ -19,6 +19,7 @@ class Credentials:
     refresh_cookie: str | None = field(default=None, repr=False)
     cookie_expires_at: float | None = None
     api_key: str | None = field(default=None, repr=False)
+    device_cookie: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, session: StoredSession) -> "Credentials":
@@ -34,6 +35,10 @@ class Credentials:
     def refresh_header(self) -> dict[str, str]:
         """What the exchange for new cookies carries."""
         return {"Cookie": f"{REFRESH_COOKIE_NAME}={self.refresh_cookie}"}
+
+    def device_header(self) -> dict[str, str]:
+        """What a login carries."""
+        return {"Cookie": f"{DEVICE_COOKIE_NAME}={self.device_cookie}"} if self.device_cookie else {}
 
     def end_within(self, seconds: float) -> bool:
         """Whether the access cookie ends so soon."""
@@ -52,6 +57,8 @@ class Credentials:
                 self.cookie_expires_at = _end_of(access)
             if (refresh := cookies.get(REFRESH_COOKIE_NAME)) is not None:
                 self.refresh_cookie = refresh.value or None
+            if (device := cookies.get(DEVICE_COOKIE_NAME)) is not None:
+                self.device_cookie = device.value or None
 
 
 def _end_of(morsel: "Morsel[str]") -> float | None:

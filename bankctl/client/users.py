@@ -25,7 +25,9 @@ class Users:
         if totp is not None:
             body["totp"] = totp
         # A second login harms nobody: the first one's session simply stays unused.
-        answer = self._http.request("POST", "/auth/login", body=body, repeatable=True)
+        answer = self._http.request(
+            "POST", "/auth/login", body=body, headers=self._http.credentials.device_header(), repeatable=True
+        )
         found: dict[str, Any] = answer.data
         return found
 

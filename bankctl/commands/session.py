@@ -55,7 +55,7 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
     The session is kept in a file that only you can read; `bankctl whoami` shows where.
     """
     with open_bank(logged_in=False) as bank:
-        bank.http.forget_credentials()
+        bank.prepare_login()
         # What cannot be kept is not begun.
         with session_lock(bank.profile):
             pass

@@ -80,7 +80,7 @@ def build_notifier(settings: NotifierSettings, *, clock: Clock = utc_now) -> web
             app[AUTHENTICATOR_KEY] = sessions
             app[READER_KEY] = reader
             app[PROVER_KEY] = EventProver(reader)
-            app[STREAMS_KEY] = EventStreams(follower, sessions, maximum=settings.maximum_streams)
+            app[STREAMS_KEY] = EventStreams(follower, sessions, limits=settings.stream_limits)
             follower.start()
             stack.push_async_callback(follower.close)
             letters, limit = MongoDeadLetters(database), settings.limit_of_dead_letters

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from daemons.notifier.domain.dead_letter import DeadLetterLimit
+from daemons.notifier.domain.stream_limits import StreamLimits
 from daemons.shared.settings import PeerSettings
 
 
@@ -14,8 +15,15 @@ class NotifierSettings(PeerSettings):
 
     mongo_database: Annotated[str, Field(min_length=1, max_length=63)] = "notifier"
     maximum_streams: Annotated[int, Field(ge=1, le=10_000)] = 200
+    maximum_streams_per_caller: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """How many of them one user or API key may hold open."""
     dead_letter_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     dead_letter_window_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
+
+    @property
+    def stream_limits(self) -> StreamLimits:
+        """How many streams may be open."""
+        return StreamLimits(self.maximum_streams, self.maximum_streams_per_caller)
 
     @property
     def limit_of_dead_letters(self) -> DeadLetterLimit:

@@ -34,6 +34,7 @@ from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
 from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
 from daemons.user_api.storage.mongo_attempts import MongoAttempts
+from daemons.user_api.storage.mongo_devices import MongoDevices
 from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
 from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
 from daemons.user_api.storage.mongo_sessions import MongoSessions
@@ -81,6 +82,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         attempts=MongoAttempts(database),
         attempts_key=derive(secret, "sign-in-attempts"),
         sign_in_limits=settings.sign_in_limits,
+        devices=MongoDevices(database),
         refusals=RecordBudget(per_minute=settings.refusals_recorded_per_minute, clock=clock),
         second_factors=MongoSecondFactors(client, database),
         api_keys=MongoApiKeys(client, database),

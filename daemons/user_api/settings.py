@@ -40,6 +40,9 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     account_longest_pause_seconds: Annotated[float, Field(ge=1)] = 300
     address_free_failures: Annotated[int, Field(ge=1)] = 100
     address_longest_pause_seconds: Annotated[float, Field(ge=1)] = 60
+    address_free_sign_ups: Annotated[int, Field(ge=1)] = 100
+    """How many may register from one address before pauses begin, until nobody has for a day."""
+    sign_up_longest_pause_seconds: Annotated[float, Field(ge=1)] = 3600
     refusals_recorded_per_minute: Annotated[int, Field(ge=1)] = 60
     """How many refused guesses a minute each process records; the next record counts the rest."""
 
@@ -104,6 +107,10 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
             address=BackOff(
                 free_failures=self.address_free_failures,
                 longest_pause=timedelta(seconds=self.address_longest_pause_seconds),
+            ),
+            sign_ups=BackOff(
+                free_failures=self.address_free_sign_ups,
+                longest_pause=timedelta(seconds=self.sign_up_longest_pause_seconds),
             ),
         )
 

@@ -12,7 +12,15 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.support.edge import LIMIT, Daemon, Gateway, Place, running_daemon, running_gateway
+from tests.support.edge import (
+    GATEWAY_LIMIT,
+    LIMIT,
+    Daemon,
+    Gateway,
+    Place,
+    running_daemon,
+    running_gateway,
+)
 
 PADDING = 400_000
 """More than the server library of the gateway throws away of a body that nobody reads."""
@@ -69,7 +77,10 @@ def _post(place: Place, *headers: str, body: bytes, path: str = "/accounts") -> 
     return place.request(f"POST {path}", "Content-Type: application/json", *headers, body=body)
 
 
-@pytest.mark.parametrize(("size", "status"), [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413)])
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413), (GATEWAY_LIMIT, 413), (GATEWAY_LIMIT + 1, 413)],
+)
 @pytest.mark.parametrize("form", ["declared", "chunked"])
 def test_a_body_is_taken_up_to_the_limit(
     place: Place, daemon: Daemon, size: int, status: int, form: str
@@ -90,7 +101,9 @@ def test_a_body_is_taken_up_to_the_limit(
 
 @pytest.mark.parametrize("path", ["/accounts", "/accounts/unread", "/nothing", "/internal/keys"])
 @pytest.mark.parametrize("expect", [[], ["Expect: 100-continue"]])
-@pytest.mark.parametrize("ahead", [LIMIT - 1, LIMIT, LIMIT + 1, 1024 * 1024, 1024 * 1024 + 1])
+@pytest.mark.parametrize(
+    "ahead", [LIMIT - 1, LIMIT, LIMIT + 1, GATEWAY_LIMIT - 1, GATEWAY_LIMIT, GATEWAY_LIMIT + 1]
+)
 @pytest.mark.parametrize("padding", [0, PADDING])
 def test_nothing_behind_the_limit_of_a_declared_body_is_answered(
     place: Place, daemon: Daemon, path: str, expect: list[str], ahead: int, padding: int
@@ -125,7 +138,7 @@ def test_nothing_behind_a_body_without_a_length_shares_its_connection(outside: P
 
 def test_who_was_refused_for_the_size_is_not_heard_again(outside: Place, daemon: Daemon) -> None:
     with outside.connect() as line:
-        line.sendall(_post(outside, f"Content-Length: {LIMIT + PADDING}", body=b""))
+        line.sendall(_post(outside, f"Content-Length: {GATEWAY_LIMIT + 1}", body=b""))
         head = line.recv(1 << 16)
         try:
             line.sendall(_hidden(outside) + _last(outside))
@@ -276,7 +289,10 @@ def _over_http2(place: Place, *headers: tuple[str, str], body: bytes) -> int | N
     return status
 
 
-@pytest.mark.parametrize(("size", "status"), [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413)])
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413), (GATEWAY_LIMIT, 413), (GATEWAY_LIMIT + 1, 413)],
+)
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_body_over_http2_is_taken_up_to_the_limit(
     outside: Place, daemon: Daemon, size: int, status: int, *, declared: bool

@@ -23,7 +23,6 @@ from bankctl.local.layout import Layout
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
 from daemons.contracts.wire import WireModel
-from daemons.shared.auth.service_tokens import ServiceTokens
 from daemons.shared.http.app import build_app
 from daemons.shared.http.requests import read_body
 from daemons.shared.http.routes import Routes
@@ -31,8 +30,12 @@ from daemons.shared.http.server import listening
 from daemons.shared.settings import DaemonSettings
 from tests.support.waiting import PATIENCE_SECONDS
 
-SECRET = "a secret of the tests, longer than thirty-two bytes"
 LIMIT = 256 * 1024
+"""What a route of a daemon takes."""
+
+GATEWAY_LIMIT = 1024 * 1024
+"""What the gateway passes on: as much as the route that takes most."""
+
 DAEMONS = ("user_api", "banking_api", "notifier")
 
 
@@ -85,12 +88,11 @@ class Daemon:
 def running_daemon(**settings: Any) -> Iterator[Daemon]:
     """Serve the daemon from a thread of its own, on the loop that daemons use."""
     daemon = Daemon(free_port())
-    given = DaemonSettings(mongo_uri="unused", jwt_secret=SECRET, port=daemon.port, **settings)  # type: ignore[arg-type]
+    given = DaemonSettings(mongo_uri="unused", port=daemon.port, **settings)
     ready, ended = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        tokens = ServiceTokens(SECRET, name="banking_api")
-        app = build_app("banking_api", given, service_tokens=tokens, probes={}, routes=[daemon.routes()])
+        app = build_app("banking_api", given, probes={}, routes=[daemon.routes()])
         async with listening(app, given):
             ready.set()
             await asyncio.to_thread(ended.wait)

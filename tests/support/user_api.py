@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.audit.record import SHELL
-from daemons.shared.auth.session_tokens import REFRESH_COOKIE, SESSION_COOKIE
+from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import utc_now
 from daemons.user_api.app import build
 from daemons.user_api.handlers.parts import PARTS_KEY
@@ -40,6 +40,16 @@ class MovableClock:
 
     def __call__(self) -> datetime:
         return utc_now() + self.ahead
+
+
+@dataclass
+class StandingClock(MovableClock):
+    """The time at which it was made, plus what a test adds: pauses do not pass while the machine is slow."""
+
+    made_at: datetime = field(default_factory=utc_now)
+
+    def __call__(self) -> datetime:
+        return self.made_at + self.ahead
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,11 @@ def refresh_token_in(answer: httpx.Response) -> str:
     return _cookie(answer, REFRESH_COOKIE)
 
 
+def device_token_in(answer: httpx.Response) -> str:
+    """Return the token that an answer sets as a cookie for the device to keep."""
+    return _cookie(answer, DEVICE_COOKIE)
+
+
 def _cookie(answer: httpx.Response, wanted: str) -> str:
     for header in answer.headers.get_list("Set-Cookie"):
         name, _, rest = header.partition("=")
@@ -165,10 +180,11 @@ async def running_user_api(
     **settings: Any,
 ) -> AsyncIterator[UserApi]:
     """Run the daemon in this process."""
-    # Staff of most tests sign in by password alone, and act alone.
+    # Staff of most tests sign in by password alone, and act alone. Many register, from one address.
     settings = {
         "totp_required_roles": "",
         "four_eyes_actions": NO_ACTS,
+        "address_free_sign_ups": 100_000,
         **secret_settings("user_api", secret),
         **settings,
     }

@@ -1,10 +1,12 @@
 """The streams that are open in this process: how many there may be, and how each of them ends."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import structlog
 from aiohttp import web
@@ -14,6 +16,7 @@ from prometheus_client import Gauge
 from daemons.contracts.errors import TransientError, UnauthenticatedError
 from daemons.contracts.permissions import Permission
 from daemons.notifier.domain.selection import Selection
+from daemons.notifier.domain.stream_limits import StreamLimits
 from daemons.notifier.handlers.sse_frames import (
     event_frame,
     lagging_frame,
@@ -22,7 +25,7 @@ from daemons.notifier.handlers.sse_frames import (
     session_ended_frame,
 )
 from daemons.notifier.services.follow_events import EventFollower, Lagging
-from daemons.shared.auth.callers import Authenticator
+from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.http.boundary import REQUEST_ID_HEADER
 from daemons.shared.http.requests import caller_of, request_id_of
 from daemons.shared.tasks import end_task
@@ -48,6 +51,17 @@ class TooManyStreamsError(TransientError):
         )
 
 
+class TooManyStreamsOfOneCallerError(TransientError):
+    """The caller holds as many streams open as one may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            "rate_limited",
+            f"One caller may hold {limit} event streams open; end one, or try again later.",
+            retry_after_seconds=5,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Beginning:
     position: int
@@ -57,11 +71,13 @@ class _Beginning:
 class EventStreams:
     """Serves streams until the client leaves, its session ends, or this process shuts down."""
 
-    def __init__(self, follower: EventFollower, authenticator: Authenticator, *, maximum: int) -> None:
+    def __init__(
+        self, follower: EventFollower, authenticator: Authenticator, *, limits: StreamLimits
+    ) -> None:
         self._follower = follower
         self._authenticator = authenticator
-        self._maximum = maximum
-        self._open = 0
+        self._limits = limits
+        self._open: Counter[UUID] = Counter()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -69,20 +85,25 @@ class EventStreams:
         self._closing.set()
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Count a stream as open.
+    def slot(self, caller: Caller) -> Iterator[None]:
+        """Count a stream of the caller, a user over all sessions or an API key, as open.
 
         Raises:
             TooManyStreamsError: there are too many.
+            TooManyStreamsOfOneCallerError: there are too many of this caller.
         """
-        if self._open >= self._maximum or self._closing.is_set():
+        whose = caller.user_id if caller.key_digest is None else caller.session_id
+        if self._open[whose] >= self._limits.per_caller:
+            raise TooManyStreamsOfOneCallerError(self._limits.per_caller)
+        if self._open.total() >= self._limits.in_all or self._closing.is_set():
             raise TooManyStreamsError
-        self._open += 1
+        self._open[whose] += 1
         _open_streams.inc()
         try:
             yield
         finally:
-            self._open -= 1
+            self._open[whose] -= 1
+            self._open += Counter()  # drops those who have none
             _open_streams.dec()
 
     async def serve(self, request: web.Request, position: int, selection: Selection) -> EventSourceResponse:

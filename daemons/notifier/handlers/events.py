@@ -27,7 +27,7 @@ from daemons.notifier.handlers.views import (
 )
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.lines import LINES, answer_long_work
-from daemons.shared.http.requests import read_body, read_query
+from daemons.shared.http.requests import caller_of, read_body, read_query
 from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
@@ -49,7 +49,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     """Follow events as they are recorded; resume with the header Last-Event-ID or with `after`."""
     query = read_query(request, StreamQuery)
     streams = request.app[STREAMS_KEY]
-    with streams.slot():
+    with streams.slot(caller_of(request)):
         position = await _first_position(request, query)
         return await streams.serve(request, position, query.selection)
 

@@ -18,6 +18,7 @@ from daemons.shared.ids import new_id
 
 SESSION_COOKIE = "__Host-bankctl"
 REFRESH_COOKIE = "__Host-bankctl-refresh"
+DEVICE_COOKIE = "__Host-bankctl-device"
 ISSUER = "bankctl/user_api"
 AUDIENCE = ("user_api", "banking_api", "notifier")
 _TYPE = "session+jwt"

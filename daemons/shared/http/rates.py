@@ -85,13 +85,15 @@ class Buckets:
         now = self._monotonic()
         full_at = self._present.get(whose)
         if full_at is None:
+            # Looked up before room is made, which would forget it just when its owner comes.
+            full_at = self._before.get(whose, now)
             if now >= self._old_at or len(self._present) >= self._remembered:
                 self._before, self._present = self._present, {}
                 self._old_at = now + self._forget_seconds
-            full_at = self._before.get(whose, now)
         full_at = max(full_at, now)
         wait_seconds = full_at - now - self._leeway
         if wait_seconds > 0:
+            self._present[whose] = full_at
             return wait_seconds
         self._present[whose] = full_at + cost * self._interval
         return 0

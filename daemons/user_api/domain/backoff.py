@@ -36,7 +36,11 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInLimits:
-    """The back-off of one account and that of one network address, which many people may share."""
+    """The back-off of one account and that of one network address, which many people may share.
+
+    `sign_ups` is that of an address from which people register.
+    """
 
     account: BackOff
     address: BackOff
+    sign_ups: BackOff

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from daemons.contracts.permissions import Permission
-from daemons.shared.auth.session_tokens import REFRESH_COOKIE, not_signed_in, session_ended
+from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, not_signed_in, session_ended
 from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
@@ -45,6 +45,7 @@ async def login(request: web.Request) -> web.Response:
         totp=body.totp,
         origin=origin_of(request),
         device=device_of(request),
+        device_token=request.cookies.get(DEVICE_COOKIE),
     )
     return _signed_in(parts, done)
 

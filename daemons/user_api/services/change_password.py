@@ -55,6 +55,8 @@ async def change_password(
     )
 
     async def alongside(_before: User, _after: User, session: Session) -> None:
+        # Whoever knew the old password may have signed in with it.
+        await parts.devices.forget_all(user.id, session=session)
         await parts.audit.append([entry], session=session)
 
     async with parts.audit.turn():

@@ -24,6 +24,8 @@ _log = structlog.get_logger()
 _FAILED_GUESSES = frozenset({"invalid_credentials", "invalid_totp"})
 _LOCKED = "user_locked"
 _PSEUDONYM_LENGTH = 16
+_TOO_MANY_FAILURES = "Too many attempts have failed; wait a little."
+_TOO_MANY_SIGN_UPS = "Too many people have registered from this address; wait a little."
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ async def counted_attempt(
     refusal: SecurityEvent,
     user: User | None = None,
     forgets: bool = False,
+    device: bytes | None = None,
 ) -> AsyncIterator[Guess]:
     """Judge an attempt inside; a failed guess stays counted, and is told to the audit if it matters there.
 
@@ -60,14 +63,19 @@ async def counted_attempt(
         user: Whose account it is, if that is known by their session.
         forgets: A success forgets the account's failures. Only for all factors at once: whoever knows one
             could otherwise guess the other without end.
+        device: The known device that it comes from, which is then counted in place of account and address.
 
     Raises:
         TransientError: `rate_limited`, the attempt was not let in.
     """
     limits = parts.sign_in_limits
-    by_address = await _admit(parts, "address", network_of(origin.address), limits.address)
+    if device is None:
+        place, name = network_of(origin.address), account
+    else:
+        place = name = f"device {device.hex()}"
+    by_address = await _admit(parts, "address", place, limits.address)
     try:
-        by_account = await _admit(parts, "account", account, limits.account)
+        by_account = await _admit(parts, "account", name, limits.account)
     except BankError:
         await parts.attempts.take_back(by_address)
         raise
@@ -89,7 +97,28 @@ async def counted_attempt(
         await parts.attempts.take_back(by_account)
 
 
-async def _admit(parts: Parts, kind: str, name: str, back_off: BackOff) -> Attempt:
+@asynccontextmanager
+async def counted_sign_up(parts: Parts, origin: Origin) -> AsyncIterator[None]:
+    """Let an address register somebody, or hold it back; what is refused for its content is not counted.
+
+    Whether the address that is registered was free makes no difference: nobody is told.
+
+    Raises:
+        TransientError: `rate_limited`, too many have registered from there.
+    """
+    by_address = await _admit(
+        parts, "sign-up", network_of(origin.address), parts.sign_in_limits.sign_ups, _TOO_MANY_SIGN_UPS
+    )
+    try:
+        yield
+    except BankError:
+        await parts.attempts.take_back(by_address)
+        raise
+
+
+async def _admit(
+    parts: Parts, kind: str, name: str, back_off: BackOff, refusal: str = _TOO_MANY_FAILURES
+) -> Attempt:
     # People type passwords into the wrong field: what is kept must not be guessable from a copy.
     key = hmac.digest(parts.attempts_key, f"{kind}:{name}".encode(), "sha256")
     now = parts.clock()
@@ -97,9 +126,7 @@ async def _admit(parts: Parts, kind: str, name: str, back_off: BackOff) -> Attem
     if isinstance(admitted, datetime):
         _log.warning("attempt held back", by=kind, key=_pseudonym(key))
         wait_seconds = math.ceil((admitted - now).total_seconds())
-        raise TransientError(
-            "rate_limited", "Too many attempts have failed; wait a little.", retry_after_seconds=wait_seconds
-        )
+        raise TransientError("rate_limited", refusal, retry_after_seconds=wait_seconds)
     return admitted
 
 

@@ -17,6 +17,8 @@ class SignIn:
     token: str = field(repr=False)
     token_expires_at: datetime
     refresh_token: str = field(repr=False)
+    device_token: str | None = field(default=None, repr=False)
+    """What the device shows at its next sign-in; given by a sign-in only."""
 
 
 def issue_tokens(parts: Parts, user: User, session: Session, *, refresh_token: str) -> SignIn:

@@ -15,6 +15,7 @@ from daemons.user_api.domain.session import SessionLimits
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
 from daemons.user_api.storage.mongo_attempts import MongoAttempts
+from daemons.user_api.storage.mongo_devices import MongoDevices
 from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
 from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
 from daemons.user_api.storage.mongo_sessions import MongoSessions
@@ -48,6 +49,7 @@ class Parts(Registry):
     attempts_key: bytes = field(repr=False)
     sign_in_limits: SignInLimits
     refusals: RecordBudget
+    devices: MongoDevices
     second_factors: MongoSecondFactors
     api_keys: MongoApiKeys
     second_factor_roles: frozenset[Role]

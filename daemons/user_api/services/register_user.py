@@ -9,7 +9,8 @@ from daemons.shared.mongo import Session
 from daemons.user_api.domain.email import normalise_email
 from daemons.user_api.domain.password import check_new_password, normalise_password
 from daemons.user_api.domain.user import User, check_strangers_name
-from daemons.user_api.services.parts import Registry
+from daemons.user_api.services.count_attempt import counted_sign_up
+from daemons.user_api.services.parts import Parts, Registry
 from daemons.user_api.services.witness import SecurityEvent, creation_of, event_of, state_of
 
 _log = structlog.get_logger()
@@ -35,9 +36,7 @@ async def register_user(
     return user
 
 
-async def sign_up(
-    registry: Registry, *, email: str, display_name: str, password: str, origin: Origin
-) -> User:
+async def sign_up(registry: Parts, *, email: str, display_name: str, password: str, origin: Origin) -> User:
     """Add a user if the address is free; the answer is the same, and costs the same, if it is not.
 
     For a taken address the returned user exists nowhere: the one who has the address keeps their password.
@@ -45,8 +44,17 @@ async def sign_up(
     Raises:
         InvalidRequestError: `invalid_request` for what is no address and for a name in which a user would
             pose as the bank, `weak_password`.
-        TransientError: `overloaded` or `unavailable`.
+        TransientError: `rate_limited`, `overloaded` or `unavailable`.
     """
+    async with counted_sign_up(registry, origin):
+        return await _sign_up(
+            registry, email=email, display_name=display_name, password=password, origin=origin
+        )
+
+
+async def _sign_up(
+    registry: Registry, *, email: str, display_name: str, password: str, origin: Origin
+) -> User:
     name = check_strangers_name(display_name)
     user = await _prepare(registry, email, name, password, Role.USER)
 

@@ -10,6 +10,7 @@ REFRESH_TOKENS = "refresh_tokens"
 ATTEMPTS = "sign_in_attempts"
 SECOND_FACTORS = "second_factors"
 API_KEYS = "api_keys"
+DEVICES = "devices"
 REGISTRATIONS = "refused_registrations"
 
 
@@ -24,8 +25,9 @@ async def make_indexes(database: Database) -> None:
         await database[SESSIONS].create_index([("user_id", 1), ("_id", -1)], name="user")
         await database[API_KEYS].create_index("digest", unique=True, name="digest")
         await database[API_KEYS].create_index([("user_id", 1), ("_id", -1)], name="user")
+        await database[DEVICES].create_index("user_id", name="user")
         # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
-        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS):
+        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS, DEVICES):
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
     except PyMongoError as error:
         raise unavailable(error) from error

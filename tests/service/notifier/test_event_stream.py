@@ -163,6 +163,33 @@ async def test_there_are_only_so_many_streams(
         await eventually(admitted)
 
 
+async def test_one_caller_holds_only_so_many_streams_open_and_another_is_not_kept_out(
+    mongo_uri: str, notifier_database: Database, users: tuple[PlayedUserApi, str]
+) -> None:
+    limits = {"maximum_streams": 4, "maximum_streams_per_caller": 2}
+    async with running_here(mongo_uri, notifier_database.name, users, broker=NO_BROKER, **limits) as notifier:
+        other = notifier.as_role(Role.SUPPORT)
+        async with notifier.stream(), notifier.stream():
+            refused = await notifier.get("/events")
+            assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+            assert int(refused.headers["Retry-After"]) >= 1
+            async with other.stream(), other.stream():
+                assert (await other.get("/events")).status_code == 429
+
+        async def admitted() -> bool:
+            return (await _opened(notifier)) == 200
+
+        await eventually(admitted)
+
+
+async def _opened(notifier: Notifier) -> int:
+    try:
+        async with notifier.stream():
+            return 200
+    except httpx.HTTPStatusError as error:
+        return error.response.status_code
+
+
 async def test_a_stream_carries_the_request_id(notifier: Notifier) -> None:
     headers = {"Cookie": f"__Host-bankctl={notifier.token}", "X-Request-Id": "mine"}
     async with notifier.http.stream("GET", f"{notifier.url}/events", headers=headers) as response:

@@ -8,7 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.user_api import PASSWORD, MovableClock, UserApi, new_email, running_user_api
+from daemons.shared.auth.session_tokens import DEVICE_COOKIE
+from tests.support.user_api import (
+    PASSWORD,
+    MovableClock,
+    StandingClock,
+    UserApi,
+    device_token_in,
+    new_email,
+    running_user_api,
+    token_in,
+)
 
 WRONG = "wrong words"
 FREE = {"account_free_failures": 3, "address_free_failures": 1000}
@@ -140,3 +150,137 @@ async def test_the_counts_do_not_tell_whose_they_are(mongo_uri: str, database_na
         user = await api.register()
         await guess(api, user["email"])
         assert user["email"] not in str(api.stored("sign_in_attempts"))
+
+
+async def from_device(api: UserApi, email: str, device: str, password: str = PASSWORD) -> httpx.Response:
+    return await guess(api, email, password, Cookie=f"{DEVICE_COOKIE}={device}")
+
+
+async def hold_back_everybody(api: UserApi, email: str) -> None:
+    """Guess at the account, and at others from the same address, until both have to wait."""
+    while (await guess(api, email)).status_code == 401:
+        pass
+    while (await guess(api, new_email())).status_code == 401:
+        pass
+
+
+LOW: dict[str, Any] = {"account_free_failures": 3, "address_free_failures": 8}
+
+
+async def test_strangers_guesses_do_not_keep_the_owner_out_who_comes_with_a_known_device(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with running_user_api(mongo_uri, database_name, clock=StandingClock(), **LOW) as api:
+        owner = await api.register()
+        device = device_token_in(await guess(api, owner["email"], PASSWORD))
+        await hold_back_everybody(api, owner["email"])
+
+        held_back(await guess(api, owner["email"], PASSWORD))
+        for _ in range(3):
+            assert (await from_device(api, owner["email"], device)).status_code == 200
+        held_back(await guess(api, owner["email"], PASSWORD))
+
+
+async def test_a_known_device_stays_known_after_signing_out_and_keeps_its_token(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with running_user_api(mongo_uri, database_name, clock=StandingClock(), **LOW) as api:
+        owner = await api.register()
+        first = await guess(api, owner["email"], PASSWORD)
+        device = device_token_in(first)
+        assert (await api.call("POST", "/auth/logout", token=token_in(first))).status_code == 204
+        again = await from_device(api, owner["email"], device)
+        assert (again.status_code, device_token_in(again)) == (200, device)
+        [cookie] = [one for one in again.headers.get_list("Set-Cookie") if one.startswith(DEVICE_COOKIE)]
+        assert {"HttpOnly", "Path=/", "SameSite=Strict", "Secure"} <= set(cookie.split("; "))
+        assert len(api.stored("devices")["devices"]) == 1
+        assert device not in str(api.stored("devices", "users", "sessions", "audit"))
+
+
+async def test_a_known_device_has_a_back_off_of_its_own(mongo_uri: str, database_name: str) -> None:
+    clock = StandingClock()
+    async with running_user_api(mongo_uri, database_name, clock=clock, **LOW) as api:
+        owner = await api.register()
+        device = device_token_in(await guess(api, owner["email"], PASSWORD))
+        statuses = [(await from_device(api, owner["email"], device, WRONG)).status_code for _ in range(5)]
+        assert statuses == [401, 401, 401, 401, 429]
+        held_back(await from_device(api, owner["email"], device))
+        # Others are not held back by what the device has guessed, nor does it gain guesses by leaving it.
+        assert (await guess(api, owner["email"], WRONG)).status_code == 401
+        clock.ahead += timedelta(seconds=2)
+        assert (await from_device(api, owner["email"], device)).status_code == 200
+
+
+async def test_a_device_helps_its_own_user_only_and_a_made_up_one_nobody(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with running_user_api(mongo_uri, database_name, clock=StandingClock(), **LOW) as api:
+        owner, thief = await api.register(), await api.register()
+        foreign = device_token_in(await guess(api, thief["email"], PASSWORD))
+        await hold_back_everybody(api, owner["email"])
+        for device in (foreign, "x" * 43, ""):
+            held_back(await from_device(api, owner["email"], device))
+            held_back(await from_device(api, owner["email"], device, WRONG))
+
+
+async def test_a_new_password_forgets_the_devices(mongo_uri: str, database_name: str) -> None:
+    async with running_user_api(mongo_uri, database_name, clock=StandingClock(), **LOW) as api:
+        owner = await api.register()
+        signed_in = await guess(api, owner["email"], PASSWORD)
+        device, new = device_token_in(signed_in), "eleven loud herons"
+        body = {"current_password": PASSWORD, "new_password": new}
+        changed = await api.call("POST", "/auth/change-password", body, token=token_in(signed_in))
+        assert changed.status_code == 204
+        assert api.stored("devices")["devices"] == []
+        await hold_back_everybody(api, owner["email"])
+        held_back(await from_device(api, owner["email"], device, new))
+
+
+async def test_a_device_is_forgotten_half_a_year_after_its_last_sign_in(
+    mongo_uri: str, database_name: str
+) -> None:
+    clock = StandingClock()
+    async with running_user_api(mongo_uri, database_name, clock=clock, **LOW) as api:
+        owner = await api.register()
+        device = device_token_in(await guess(api, owner["email"], PASSWORD))
+        for days, known in ((170, True), (170, True), (181, False)):
+            clock.ahead += timedelta(days=days)
+            await hold_back_everybody(api, owner["email"])
+            answer = await from_device(api, owner["email"], device)
+            assert answer.status_code == (200 if known else 429)
+
+
+async def register_from(api: UserApi, address: str, **changes: str) -> httpx.Response:
+    fields = {"email": new_email(), "display_name": "Ann Other", "password": PASSWORD, **changes}
+    return await api.call("POST", "/users", fields, X_Forwarded_For=address)
+
+
+async def test_only_so_many_register_from_one_address_across_processes(
+    mongo_uri: str, database_name: str
+) -> None:
+    clock = StandingClock()
+    few = {"address_free_sign_ups": 3}
+    async with (
+        running_user_api(mongo_uri, database_name, clock=clock, **few) as one,
+        running_user_api(mongo_uri, database_name, clock=clock, **few) as two,
+    ):
+        office = "192.0.2.7"
+        # What is refused for its content does not count.
+        assert (await register_from(one, office, password="short")).status_code == 422
+        for api in (one, two, one, two):
+            assert (await register_from(api, office)).status_code == 201
+        assert held_back(await register_from(one, office)) <= 1
+        assert held_back(await register_from(two, office)) <= 1
+        assert (await register_from(one, "192.0.2.8")).status_code == 201
+        clock.ahead += timedelta(seconds=1)
+        assert (await register_from(two, office)).status_code == 201
+        assert held_back(await register_from(one, office)) <= 2
+
+
+async def test_taken_addresses_count_as_sign_ups_too(mongo_uri: str, database_name: str) -> None:
+    async with running_user_api(
+        mongo_uri, database_name, clock=StandingClock(), address_free_sign_ups=3
+    ) as api:
+        taken = (await api.register())["email"]
+        statuses = [(await register_from(api, "192.0.2.7", email=taken)).status_code for _ in range(5)]
+        assert statuses == [201, 201, 201, 201, 429]

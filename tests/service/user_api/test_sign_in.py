@@ -4,7 +4,15 @@ import argon2
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.user_api import PASSWORD, UserApi, new_email, refresh_token_in, running_user_api, token_in
+from tests.support.user_api import (
+    PASSWORD,
+    UserApi,
+    device_token_in,
+    new_email,
+    refresh_token_in,
+    running_user_api,
+    token_in,
+)
 
 
 async def test_a_sign_in_begins_a_session_and_gives_its_tokens_in_the_cookies_alone(
@@ -22,9 +30,11 @@ async def test_a_sign_in_begins_a_session_and_gives_its_tokens_in_the_cookies_al
     assert cookies == {
         "__Host-bankctl": {*common, "Max-Age=600"},
         "__Host-bankctl-refresh": {*common, "Max-Age=43200"},
+        "__Host-bankctl-device": {*common, "Max-Age=15552000"},
     }
     assert token_in(answer) not in answer.text
     assert refresh_token_in(answer) not in answer.text
+    assert device_token_in(answer) not in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
 
 

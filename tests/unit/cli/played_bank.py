@@ -227,7 +227,9 @@ class Bank:
         if request.body["password"] != "correct horse":
             raise ProblemError(401, "invalid_credentials", "unauthenticated", "wrong address or password")
         self._check_code(request)
-        return self._signed_in()
+        status, body, headers = self._signed_in()
+        headers["Set-Cookie"].append("__Host-bankctl-device=known.here; Max-Age=1000; Path=/; Secure")
+        return status, body, headers
 
     def _check_code(self, request: Request) -> None:
         if self.totp is not None and request.body.get("totp") != self.totp:

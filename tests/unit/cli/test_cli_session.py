@@ -76,6 +76,34 @@ def test_a_session_that_the_bank_replaces_is_kept(ann: Cli, bank: Bank, home: Pa
     assert json.loads(session_path(home).read_text())["cookie"] == "signed.token.two"
 
 
+def _login(cli: Cli, bank: Bank) -> str | None:
+    """Log in; return the cookies that were sent with it."""
+    assert cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n").status == 0
+    cookies: str | None = bank.sent("/auth/login")[-1].headers.get("Cookie")
+    return cookies
+
+
+def test_the_bank_knows_the_machine_again_also_after_a_logout(bank: Bank, cli: Cli, home: Path) -> None:
+    assert _login(cli, bank) is None
+    path = home / "state" / "devices" / "test.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert cli("logout").status == 0
+    assert _login(cli, bank) == "__Host-bankctl-device=known.here"
+    assert cli("whoami").status == 0
+    assert "device" not in (bank.sent("/auth/session")[-1].headers["Cookie"] or "")
+
+
+def test_what_the_machine_is_known_by_is_shown_to_no_other_bank(bank: Bank, cli: Cli, home: Path) -> None:
+    _login(cli, bank)
+    path = home / "state" / "devices" / "test.json"
+    for spoilt in (json.dumps({"url": "https://other.example", "cookie": "known.here"}), "{", "[]"):
+        path.write_text(spoilt)
+        assert _login(cli, bank) is None
+    path.chmod(0o644)
+    assert _login(cli, bank) is None
+
+
 def test_a_wrong_password_says_so_and_exits_4(bank: Bank, cli: Cli) -> None:
     outcome = cli("login", "--email", "a@b.c", "--password-stdin", "-o", "json", stdin="wrong\n")
     assert (outcome.status, outcome.out) == (4, "")

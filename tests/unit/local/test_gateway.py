@@ -12,7 +12,7 @@ import pytest
 from bankctl.local.gateway import CADDYFILE, find_caddy, gateway_part
 from bankctl.local.layout import Layout
 from bankctl.local.settings import DEFAULT_PORTS
-from daemons.shared.http.app import MAXIMUM_BODY_BYTES
+from daemons.banking_api.handlers.schemas import ATOMIC_BODY_BYTES
 from daemons.shared.settings import DaemonSettings
 
 PRODUCTION = Path(__file__).parents[3] / "deploy" / "Caddyfile"
@@ -65,10 +65,10 @@ def test_idle_connections_to_a_daemon_end_before_the_daemon_ends_them(adapted: d
     assert max(map(int, kept)) / 10**9 < DaemonSettings.model_fields["idle_seconds"].default
 
 
-def test_the_limit_of_a_body_is_that_of_the_daemons(adapted: dict[str, Any]) -> None:
+def test_the_limit_of_a_body_is_the_largest_of_the_daemons(adapted: dict[str, Any]) -> None:
     text = json.dumps(adapted)
-    assert f"> {MAXIMUM_BODY_BYTES}" in text
-    assert set(re.findall(r'"request_buffers": (\d+)', text)) == {str(MAXIMUM_BODY_BYTES)}
+    assert f"> {ATOMIC_BODY_BYTES}" in text
+    assert set(re.findall(r'"request_buffers": (\d+)', text)) == {str(ATOMIC_BODY_BYTES)}
 
 
 def test_production_does_with_a_request_what_the_local_gateway_does(

@@ -76,6 +76,25 @@ def test_who_has_been_quiet_is_forgotten() -> None:
     assert len(buckets) == 2
 
 
+def test_who_has_used_up_a_bucket_gains_nothing_by_what_is_forgotten() -> None:
+    clock = MovableSeconds()
+    rate = Rate(per_second=1, burst=5)
+    by_time, by_number = (Buckets(rate, monotonic=clock, remembered=3) for _ in range(2))
+    clock.now += 4.9
+    for _ in range(5):
+        assert (by_time.take("ann"), by_number.take("ann")) == (0, 0)
+    # The first is old now and makes room; the second is full of others, and makes room as well.
+    clock.now += 0.2
+    by_time.take("bo")
+    for other in range(3):
+        by_number.take(other)
+    assert by_time.take("ann") > 0
+    assert by_number.take("ann") > 0
+    clock.now += 1
+    assert (by_time.take("ann"), by_number.take("ann")) == (0, 0)
+    assert (by_time.take("ann") > 0, by_number.take("ann") > 0) == (True, True)
+
+
 def test_addresses_of_one_subscriber_share_a_bucket_and_others_do_not() -> None:
     rate = Rate(per_second=1, burst=1)
     limits = RateLimits(callers=rate, addresses=rate, monotonic=MovableSeconds())
