@@ -128,4 +128,6 @@ def _agreement(name: str, booked: Mapping[str, Any], found: Mapping[str, Any]) -
             name, holds=True, detail=f"{found['count']} of {booked['count']}, digest {found['digest']}"
         )
     detail = f"{found['count']} of {booked['count']}, digest {found['digest']} instead of {booked['digest']}"
+    if (more := found["count"] - booked["count"]) > 0:
+        detail += f"; {more} or more are not in the journal: it is an older copy, or was restored from one"
     return Check(name, holds=False, detail=detail)

@@ -81,6 +81,11 @@ class Transactions:
             self._http.request("POST", "/ledger/events/republish", body=body, repeatable=True).data["events"]
         )
 
+    def give_up_events(self, ids: Sequence[str], *, reason: str) -> None:
+        """Give up as lost these events, at most 500, which the database does not know."""
+        body = {"event_ids": list(ids), "reason": reason}
+        self._http.request("POST", "/ledger/events/give-up", body=body, repeatable=True)
+
     def outbox(self) -> dict[str, Any]:
         """What waits to be published, and who publishes."""
         found: dict[str, Any] = self._http.request("GET", "/ledger/outbox").data

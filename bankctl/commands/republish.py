@@ -1,4 +1,4 @@
-"""admin events republish: what was published and lost before the notifier had it goes out again."""
+"""admin events: what was lost in Kafka goes out again; what the database has lost is given up."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bankctl import prompts
 from bankctl.client.bank import open_bank
 from bankctl.commands.audit import parse_instant
 from bankctl.errors import usage_error
@@ -15,10 +16,11 @@ from bankctl.render.output import emit
 from bankctl.render.progress import phases
 
 app = typer.Typer(
-    help="""For operators: let events go out again.
+    help="""For operators: let events go out again, or give them up.
 
 Examples:
   bankctl admin events republish --missing --reason "Kafka's disk was lost"
+  bankctl admin events give-up --reason "restored from the backup of 12:00"
 """
 )
 
@@ -67,6 +69,37 @@ def republish(
     emit(counts, columns=_COLUMNS)
     messages.success(
         f"{counts['republished']} events go out; `bankctl admin prove` tells when they have arrived"
+    )
+
+
+@app.command(name="give-up")
+def give_up(
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the act.")],
+) -> None:
+    """Give up what Kafka has and the database does not: the newer database is lost (operators).
+
+    Examples:
+      bankctl admin events give-up --reason "restored from the backup of 12:00"
+
+    `bankctl admin outbox` says when an older copy of the database is served, by mistake or because no newer
+    one is left. Until the right one is served nothing is published. This lets events go out again, and
+    `bankctl admin prove` goes on to tell that the notifier has events which the journal does not.
+    """
+    prompts.require_consent()
+    with open_bank() as bank:
+        ids = [str(event["event_id"]) for event in bank.transactions.outbox()["unknown_events"]]
+        if ids:
+            prompts.confirm(
+                f"Give up {len(ids)} events, and what they tell of: this database does not have it?"
+            )
+        for start in range(0, len(ids), _AT_ONCE):
+            bank.transactions.give_up_events(ids[start : start + _AT_ONCE], reason=reason)
+    emit({"given_up": len(ids)}, columns=[Column("given_up", "Given up", "right")])
+    messages.success(
+        f"{len(ids)} events are given up; what waits goes out"
+        if ids
+        else "nothing to give up: the database knows what Kafka has"
     )
 
 

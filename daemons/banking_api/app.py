@@ -17,6 +17,7 @@ from daemons.banking_api.handlers.keys import (
     DIRECTORY_KEY,
     OUTBOX_KEY,
     PROVER_KEY,
+    PUBLISHED_KEY,
     RELAY_KEY,
     REPUBLISHER_KEY,
     ROW_LIMIT_KEY,
@@ -31,6 +32,7 @@ from daemons.banking_api.services.adjustments import Adjustments
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.events import EventEncoder
 from daemons.banking_api.services.proof import LedgerProver
+from daemons.banking_api.services.published_events import PublishedEvents
 from daemons.banking_api.services.republish_events import EventRepublisher
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
@@ -39,6 +41,7 @@ from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.services.witness import AccountWitness, BookingWitness
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.storage.account_history import AccountHistory
+from daemons.banking_api.storage.event_origins import EventOrigins
 from daemons.banking_api.storage.just_committed import JustCommitted
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
@@ -114,9 +117,6 @@ def build(settings: BankingSettings) -> web.Application:
     app[OUTBOX_KEY] = outbox
     app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))
 
-    async def prepare_kafka() -> None:
-        await ensure_topics(settings.kafka, TOPICS)
-
     async def lifespan(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
@@ -128,8 +128,20 @@ def build(settings: BankingSettings) -> web.Application:
             producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
             just_committed = JustCommitted(journal)
+            app[PUBLISHED_KEY] = published = PublishedEvents(
+                settings.kafka,
+                EventOrigins(database),
+                client,
+                audit,
+                bank_id=app[BANK_ID_KEY],
+                clock=utc_now,
+            )
             app[RELAY_KEY] = relay = Relay(
-                outbox, producer, EventEncoder(just_committed, directory).encode, prepare=prepare_kafka
+                outbox,
+                producer,
+                EventEncoder(just_committed, directory, bank_id=app[BANK_ID_KEY]).encode,
+                prepare=lambda: ensure_topics(settings.kafka, TOPICS),
+                compare=published.compare,
             )
             app[REPUBLISHER_KEY] = EventRepublisher(
                 client, journal, outbox, audit, on_owed=relay.wake, clock=utc_now

@@ -21,7 +21,8 @@ class KafkaGrant:
 
 KAFKA_GRANTS = (
     # A topic that was deleted comes back by itself: its writer makes it again, and no other.
-    KafkaGrant(account="banking_api", creates=TOPICS, writes=TOPICS),
+    # It reads how its topics end, to see whether an older copy of its database is served; in no group.
+    KafkaGrant(account="banking_api", creates=TOPICS, writes=TOPICS, reads=TOPICS),
     # What it cannot understand it keeps in its own database, so it writes nowhere.
     KafkaGrant(account="notifier", reads=TOPICS, group=NOTIFIER_GROUP),
 )

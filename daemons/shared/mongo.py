@@ -21,6 +21,8 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 Client = AsyncMongoClient[Document]
 Session = AsyncClientSession
+Server = tuple[Any, str, str]
+"""A primary: its address, the run of its process, and its election."""
 Alongside = Callable[[Session], Awaitable[None]]
 """What a transaction writes besides its own; it may run several times."""
 
@@ -59,6 +61,14 @@ def connect(uri: str, *, daemon: str, max_pool_size: int = 100) -> Client:
         tz_aware=True,
         uuidRepresentation="standard",
     )
+
+
+def serving(client: Client) -> Server | None:
+    """Return which run of which server is the primary now, None while none is known; asks nobody."""
+    for server in client.topology_description.server_descriptions().values():
+        if server.is_writable and server.topology_version is not None:
+            return server.address, str(server.topology_version["processId"]), str(server.election_id)
+    return None
 
 
 def transaction_options() -> dict[str, Any]:

@@ -5,7 +5,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS, KafkaGrant
 from daemons.shared.kafka.accounts import prepare_accounts
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
+from daemons.shared.kafka.newest import ReadingRefusedError, read_newest
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
@@ -97,9 +99,45 @@ async def test_the_notifier_cannot_write(kafka: ComposeKafka) -> None:
         assert _delivery(kafka.cluster("banking_api"), topic) is None
 
 
-def test_banking_api_cannot_read(kafka: ComposeKafka) -> None:
-    faults = _faults_of_reading(kafka.cluster("banking_api"), group=NOTIFIER_GROUP)
-    assert faults & {"GROUP_AUTHORIZATION_FAILED", "TOPIC_AUTHORIZATION_FAILED"}
+@pytest.mark.parametrize("group", [NOTIFIER_GROUP, "another"])
+def test_banking_api_joins_no_group(kafka: ComposeKafka, group: str) -> None:
+    assert "GROUP_AUTHORIZATION_FAILED" in _faults_of_reading(kafka.cluster("banking_api"), group=group)
+
+
+async def test_banking_api_reads_how_its_topics_end_in_no_group(kafka: ComposeKafka) -> None:
+    banking = kafka.cluster("banking_api")
+    await ensure_topics(banking, TOPICS)
+    sent = [OutgoingRecord(TOPIC, f"key {number}", str(uuid4()).encode(), {}) for number in range(40)]
+    producer = EventProducer(banking, client_id="tests")
+    try:
+        await producer.publish(sent)
+    finally:
+        await producer.close()
+    newest = await read_newest(banking, TOPICS, each=100)
+    assert newest.unread == []
+    assert {one.value for one in sent} <= {record.value for record in newest.records}
+    few = await read_newest(banking, [TOPIC], each=2)
+    assert max(Counter(record.partition for record in few.records).values()) == 2
+    assert _ends(few.records) == _ends(record for record in newest.records if record.topic == TOPIC)
+
+
+async def test_who_may_not_read_the_topics_is_told(kafka: ComposeKafka) -> None:
+    environment = kafka.environment("kafka-accounts")
+    root = KafkaAccount(
+        security=environment["KAFKA_SECURITY"],
+        mechanism=environment["KAFKA_MECHANISM"],
+        username=environment["KAFKA_USERNAME"],
+        password=environment["KAFKA_PASSWORD"],
+    )
+    too_little = KafkaGrant(account="banking_api", creates=TOPICS, writes=TOPICS)
+    password = {"banking_api": environment["BANKING_API_PASSWORD"]}
+    banking = kafka.cluster("banking_api")
+    try:
+        prepare_accounts(KafkaCluster(environment["KAFKA_BROKER"], root), [too_little], password)
+        await eventually(lambda: _may_not_read(banking))
+    finally:
+        await asyncio.to_thread(run_kafka_accounts, environment)
+    await eventually(lambda: _may_read(banking))
 
 
 def test_the_notifier_reads_in_its_own_group_only(kafka: ComposeKafka) -> None:
@@ -171,6 +209,25 @@ async def _all_there(wanted: set[bytes], received: list[IncomingRecord]) -> bool
 
 async def _answers(cluster: KafkaCluster) -> bool:
     return await probe_kafka(cluster) is None
+
+
+def _ends(records: Iterable[IncomingRecord]) -> dict[int, int]:
+    ends: dict[int, int] = {}
+    for record in records:
+        ends[record.partition] = max(record.offset, ends.get(record.partition, 0))
+    return ends
+
+
+async def _may_read(cluster: KafkaCluster) -> bool:
+    try:
+        newest = await read_newest(cluster, [TOPIC], each=1)
+    except ReadingRefusedError:
+        return False
+    return not newest.unread
+
+
+async def _may_not_read(cluster: KafkaCluster) -> bool:
+    return not await _may_read(cluster)
 
 
 async def _taken(cluster: KafkaCluster) -> bool:

@@ -80,6 +80,7 @@ MAY_CALL = {
     "GET /ledger/proof": SUPPORT,
     "GET /ledger/outbox": SUPPORT,
     "POST /ledger/events/republish": OPERATOR,
+    "POST /ledger/events/give-up": OPERATOR,
     "GET /events": SUPPORT,
     "GET /events/history": SUPPORT,
     "GET /events/proof": SUPPORT,

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from daemons.banking_api.services.accounts import Accounts
 from daemons.banking_api.services.proof import LedgerProver
+from daemons.banking_api.services.published_events import PublishedEvents
 from daemons.banking_api.services.republish_events import EventRepublisher
 from daemons.banking_api.services.second_person import SecondPerson
 from daemons.banking_api.services.statements import Statements
@@ -27,4 +28,5 @@ SUCCESSION_KEY = web.AppKey("succession", Succession)
 ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
+PUBLISHED_KEY = web.AppKey("published_events", PublishedEvents)
 PROVER_KEY = web.AppKey("prover", LedgerProver)

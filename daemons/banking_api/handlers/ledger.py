@@ -8,6 +8,7 @@ from daemons.banking_api.handlers.keys import (
     BANK_ID_KEY,
     OUTBOX_KEY,
     PROVER_KEY,
+    PUBLISHED_KEY,
     RELAY_KEY,
     REPUBLISHER_KEY,
 )
@@ -15,6 +16,8 @@ from daemons.banking_api.handlers.schemas import (
     ATOMIC_LIMIT,
     BATCH_LIMIT,
     BankView,
+    LostEvents,
+    LostEventsView,
     OutboxView,
     ProofLine,
     ProofView,
@@ -64,7 +67,9 @@ async def show_outbox(request: web.Request) -> web.Response:
     """Show what waits to be published, since when, who publishes and what keeps this process from it."""
     waiting = await request.app[OUTBOX_KEY].waiting()
     failure = await request.app[RELAY_KEY].probe()
-    return json_response(outbox_view(waiting, failure=failure, now=utc_now()))
+    return json_response(
+        outbox_view(waiting, request.app[PUBLISHED_KEY].unknown, failure=failure, now=utc_now())
+    )
 
 
 @routes.add(
@@ -80,3 +85,18 @@ async def republish_events(request: web.Request) -> web.Response:
     ids = [UUID(text) for text in body.transaction_ids]
     events, unknown = await request.app[REPUBLISHER_KEY].republish(actor_of(request), ids, reason=body.reason)
     return json_response(RepublicationView(events=events, unknown=[str(id_) for id_ in unknown]))
+
+
+@routes.add(
+    "POST",
+    "/ledger/events/give-up",
+    permission=Permission.REPUBLISH_EVENTS,
+    body=LostEvents,
+    answer=LostEventsView,
+)
+async def give_up_events(request: web.Request) -> web.Response:
+    """Give up as lost events that Kafka has and the database does not know; others go out again then."""
+    body = await read_body(request, LostEvents)
+    ids = [UUID(text) for text in body.event_ids]
+    lost = await request.app[PUBLISHED_KEY].give_up(actor_of(request), ids, reason=body.reason)
+    return json_response(LostEventsView(given_up=[str(id_) for id_ in lost]))

@@ -393,11 +393,36 @@ class RepublicationView(WireModel):
     unknown: list[UuidText]
 
 
+class LostEvents(WireModel):
+    """Events that Kafka has and the database does not, given up as lost, and why; kept in the audit trail."""
+
+    event_ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    reason: Reason
+
+
+class LostEventsView(WireModel):
+    """Which events are given up as lost now; the database knows the others, or they were given up before."""
+
+    given_up: list[UuidText]
+
+
+class UnknownEventView(WireModel):
+    """An event that was published, and that the database does not know."""
+
+    event_id: UuidText
+    type: str
+    time: str
+
+
 class OutboxView(WireModel):
-    """What was committed and waits to be published."""
+    """What was committed and waits to be published.
+
+    `unknown_events` tells, at the process that publishes, that an older copy of the database is served.
+    """
 
     pending_events: int
     pending_commits: int
     oldest_at: Instant | None
     oldest_age_seconds: float | None
+    unknown_events: list[UnknownEventView]
     relay: RelayView

@@ -1,5 +1,6 @@
 """From the domain to what is answered."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from daemons.banking_api.domain.account import Account
@@ -16,8 +17,10 @@ from daemons.banking_api.handlers.schemas import (
     RelayView,
     StatementLineView,
     TransactionView,
+    UnknownEventView,
 )
 from daemons.banking_api.services.proof import Proof
+from daemons.banking_api.services.published_events import UnknownEvent
 from daemons.banking_api.services.statements import StatementLine
 from daemons.contracts.events import FailureView
 from daemons.contracts.wire import format_instant
@@ -117,7 +120,9 @@ def proof_view(proof: Proof) -> ProofView:
     )
 
 
-def outbox_view(waiting: Waiting, *, failure: str | None, now: datetime) -> OutboxView:
+def outbox_view(
+    waiting: Waiting, unknown: Sequence[UnknownEvent], *, failure: str | None, now: datetime
+) -> OutboxView:
     """Return the view of what waits to be published; a lease that has run out is nobody's."""
     oldest_at = None if waiting.oldest is None else time_of(waiting.oldest)
     live = waiting.lease_until is not None and waiting.lease_until > now
@@ -126,6 +131,9 @@ def outbox_view(waiting: Waiting, *, failure: str | None, now: datetime) -> Outb
         pending_commits=waiting.commits,
         oldest_at=oldest_at,
         oldest_age_seconds=None if oldest_at is None else round((now - oldest_at).total_seconds(), 3),
+        unknown_events=[
+            UnknownEventView(event_id=str(event.id), type=event.type, time=event.time) for event in unknown
+        ],
         relay=RelayView(
             lease_holder=str(waiting.lease_holder) if live else None,
             lease_until=waiting.lease_until if live else None,

@@ -25,6 +25,8 @@ from daemons.shared.mongo import Document
 from daemons.shared.outbox.store import OutboxEntry
 
 SOURCE = "/banking_api"
+BANK_HEADER = "ce_bankid"
+"""The bank that tells it, by the id that it has for good: several may share a Kafka."""
 Users = Mapping[UUID, dict[str, Any]]
 """Users as events name them: `user_id` and `display_name`."""
 _MADE_AT_ONCE = 250
@@ -112,9 +114,10 @@ def tell_of_account(
 class EventEncoder:
     """Turns outbox entries into Kafka records: transactions and names are each asked for once per batch."""
 
-    def __init__(self, transactions: JustCommitted, directory: UserDirectory) -> None:
+    def __init__(self, transactions: JustCommitted, directory: UserDirectory, *, bank_id: UUID) -> None:
         self._transactions = transactions
         self._directory = directory
+        self._bank_id = str(bank_id)
 
     async def encode(self, entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
         """Return the records in the entries' order.
@@ -133,15 +136,22 @@ class EventEncoder:
         made = 0
         for entry in entries:
             if "account" in entry.body:
-                records.append(_record(_change_of(entry.body["account"], users)))
+                records.append(self._record(_change_of(entry.body["account"], users)))
             records += [
-                _record(event_of(transactions[id_], users)) for id_ in entry.body.get("transactions", ())
+                self._record(event_of(transactions[id_], users)) for id_ in entry.body.get("transactions", ())
             ]
             if len(records) - made >= _MADE_AT_ONCE:
                 # However many events go out, requests are answered in between.
                 made = len(records)
                 await asyncio.sleep(0)
         return records
+
+    def _record(self, event: Event) -> OutgoingRecord:
+        headers = event_headers(
+            event_id=event.id, event_type=event.type, source=SOURCE, time=event.occurred_at
+        )
+        headers[BANK_HEADER] = self._bank_id
+        return OutgoingRecord(topic=event.type, key=event.key, value=to_json(event.data), headers=headers)
 
 
 def _concerned(transaction: JournalTransaction) -> Iterable[UUID]:
@@ -156,17 +166,6 @@ def _change_of(told: Document, users: Users) -> Event:
     named = {role: users[UUID(told["data"][role]["user_id"])] for role in _CHANGE_ROLES}
     data = {**told["data"], **named}
     return Event(told["id"], EventType.ACCOUNT_CHANGED.value, told["key"], told["at"], data)
-
-
-def _record(event: Event) -> OutgoingRecord:
-    return OutgoingRecord(
-        topic=event.type,
-        key=event.key,
-        value=to_json(event.data),
-        headers=event_headers(
-            event_id=event.id, event_type=event.type, source=SOURCE, time=event.occurred_at
-        ),
-    )
 
 
 def _party(

@@ -13,6 +13,7 @@ fundings_alone  what each person has funded alone on a day, per currency
 turns      whose turn it is where several processes post, and notes of the last turns
            (daemons.banking_api.storage.ledger_turns).
 owners     per user how many accounts they have ever opened.
+lost_events  ids of events that were published by a later state of this database, and given up.
 bank       one document: the bank's id, made with the database and never changed.
 """
 
@@ -57,7 +58,15 @@ _FUNDINGS_ALONE = [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0,
 async def ensure_schema(database: Database) -> None:
     """Create what is missing. Collections too: a transaction should not have to."""
     existing = set(await database.list_collection_names())
-    for name in {"accounts", "journal", "outbox", "owners", "turns", "fundings_alone"} - existing:
+    for name in {
+        "accounts",
+        "journal",
+        "outbox",
+        "owners",
+        "turns",
+        "fundings_alone",
+        "lost_events",
+    } - existing:
         await database.create_collection(name, check_exists=False)
     await database["journal"].create_indexes(_JOURNAL)
     await database["accounts"].create_indexes(_ACCOUNTS)

@@ -169,7 +169,7 @@ class EventConsumer:
         if messages:
             messages += consumer.consume(num_messages=BATCH_SIZE - 1, timeout=gather_seconds)
         self._last_batch = len(messages)
-        records = [_record_of(message) for message in messages if not _is_fault(message)]
+        records = [record_of(message) for message in messages if not _is_fault(message)]
         if records and self._have_effect(records):
             _store_offsets(consumer, records)
 
@@ -213,7 +213,8 @@ def _is_fault(message: Message) -> bool:
     return True
 
 
-def _record_of(message: Message) -> IncomingRecord:
+def record_of(message: Message) -> IncomingRecord:
+    """Return what a message holds; it is none that tells of an error."""
     return IncomingRecord(
         topic=message.topic() or "",
         partition=message.partition() or 0,

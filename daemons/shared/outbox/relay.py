@@ -17,6 +17,7 @@ from daemons.shared.clock import utc_now
 from daemons.shared.ids import lowest_id_at, new_id
 from daemons.shared.kafka.producer import Delivery, EventProducer, UnconfirmedError
 from daemons.shared.kafka.records import OutgoingRecord
+from daemons.shared.mongo import Server
 from daemons.shared.outbox.store import OutboxEntry, OutboxStore
 from daemons.shared.tasks import end_task
 
@@ -43,6 +44,9 @@ _PATIENCE_SECONDS = 2.0
 _MOST_EVENTS_PASSED_OVER = EVENTS_AT_ONCE
 _TOPICS_SECONDS = 5.0
 """How long a topic that was deleted may be away unseen."""
+_COMPARE_SECONDS = 60.0
+_COMPARE_AGAIN_SECONDS = 2.0
+"""Where the last comparison was not the last word."""
 
 _published = Counter("bankctl_relay_published_events", "Events confirmed by Kafka")
 _lease_gauge = Gauge("bankctl_relay_holds_lease", "1 in the process that publishes")
@@ -50,11 +54,33 @@ _unconfirmed = Gauge("bankctl_relay_unconfirmed_events", "Events that Kafka has 
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Whether what was published before is what this database has told."""
+
+    may_publish: bool = True
+    notice: str | None = None
+    is_complete: bool = True
+    """Whether everything could be looked at."""
+
+
+Comparison = Callable[[Callable[[], Awaitable[object]]], Awaitable[Agreement]]
+"""Compares what was published with the database; awaits what it is given between reading one and the other.
+
+Raises TransientError when it cannot now.
+"""
+
+
+async def _agree(_confirm: object) -> Agreement:
+    return Agreement()
+
+
 class Relay:
     """Publishes one outbox. Several may run; the lease lets one at a time publish.
 
     `prepare` makes the topics that are missing. It is asked for again and again, so that a daemon starts and
-    works without Kafka, and topics that were deleted come back.
+    works without Kafka, and topics that were deleted come back. `compare` is asked before anything is
+    published under a lease or from a database server that was not there before, and now and then.
     """
 
     def __init__(
@@ -64,12 +90,17 @@ class Relay:
         encode: Encoder,
         *,
         prepare: Callable[[], Awaitable[None]],
+        compare: Comparison = _agree,
     ) -> None:
         self._outbox = outbox
         self._producer = producer
         self._encode = encode
         self._prepare = prepare
         self._prepared = asyncio.Event()
+        self._compare = compare
+        self._comparison_is_needed = asyncio.Event()
+        self._compared_with: Server | None = None
+        self._agreement = Agreement()
         self._topics_are_needed = asyncio.Event()
         self._holder = new_id()
         self._lease_renewal = 0.0
@@ -85,6 +116,7 @@ class Relay:
         self._closing = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
+        self._comparing: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Tell the relay that something was committed."""
@@ -94,14 +126,16 @@ class Relay:
         """Begin publishing in tasks that this relay holds."""
         self._running = asyncio.create_task(self._run(), name="relay")
         self._preparing = asyncio.create_task(self._keep_topics(), name="relay-topics")
+        self._comparing = asyncio.create_task(self._keep_comparing(), name="relay-comparison")
 
     async def close(self) -> None:
         """Stop after the batch under way, so that none is published twice; the rest waits in the outbox."""
         self._closing.set()
         self._wake.set()
         self._try_again.set()
-        if self._preparing is not None:
-            await end_task(self._preparing)
+        for task in (self._preparing, self._comparing):
+            if task is not None:
+                await end_task(task)
         if self._running is not None:
             # A relay that Kafka has not answered yet has no batch under way.
             if self._prepared.is_set():
@@ -132,6 +166,40 @@ class Relay:
                 self._topics_failure = None
                 self._prepared.set()
                 await _pause(self._topics_are_needed, _TOPICS_SECONDS)
+
+    async def compare_now(self) -> None:
+        """Compare what was published with the database, and publish on if they agree."""
+        server = self._outbox.server()
+        agreement = await self._compare(self._renew_lease)
+        if agreement.notice != self._agreement.notice:
+            if agreement.notice:
+                _log.error("what was published is not what the database holds", reason=agreement.notice)
+            else:
+                _log.info("what was published is what the database holds")
+        self._agreement = agreement
+        self._compared_with = server
+        self._wake.set()
+
+    async def _keep_comparing(self) -> None:
+        """Compare when the relay needs it before it publishes, and now and then under the lease."""
+        while True:
+            await _pause(self._comparison_is_needed, _COMPARE_SECONDS)
+            self._comparison_is_needed.clear()
+            if time.monotonic() >= self._lease_renewal:
+                # Another publishes, and compares; or the relay asks again once it has the lease.
+                continue
+            try:
+                await self.compare_now()
+            except (PyMongoError, TransientError) as error:
+                _log.warning("what was published is not compared yet", reason=str(error))
+                await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+            except Exception:  # noqa: BLE001 - the next attempt may succeed
+                _log.exception("what was published is not compared yet")
+                await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+            else:
+                if not self._agreement.may_publish or not self._agreement.is_complete:
+                    await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+                    self._comparison_is_needed.set()
 
     async def _run(self) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
@@ -165,16 +233,23 @@ class Relay:
 
     async def probe(self) -> str | None:
         """Return None while events go out, else what keeps them; the outbox holds them meanwhile."""
-        told = [self._topics_failure, self._failure]
+        told = [self._topics_failure, self._failure, self._agreement.notice]
         return " ".join(dict.fromkeys(reason for reason in told if reason)) or None
 
     async def _publish_once(self) -> int:
         """Publish the oldest entries; returns how many events were found, 0 if there was nothing to do."""
         if not await self._holds_lease():
             self._unfinished.confirmed.clear()
+            self._compared_with = None
             return 0
         self._unfinished.collect()
         found = await self._next_entries()
+        # Asked after reading: another server may have been found just by it.
+        if self._compared_with is None or self._compared_with != self._outbox.server():
+            self._comparison_is_needed.set()
+            return 0
+        if not self._agreement.may_publish:
+            return 0
         entries = [entry for entry in found if entry.id not in self._removing]
         if not entries:
             if not found:
@@ -240,6 +315,10 @@ class Relay:
         now = time.monotonic()
         if now < self._lease_renewal:
             return True
+        return await self._renew_lease()
+
+    async def _renew_lease(self) -> bool:
+        now = time.monotonic()
         holds = await self._outbox.hold_lease(self._holder, seconds=LEASE_SECONDS)
         # Counted from before the question, so this relay never believes longer than the database.
         self._lease_renewal = now + LEASE_SECONDS / 2 if holds else 0.0

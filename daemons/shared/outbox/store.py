@@ -10,7 +10,7 @@ from uuid import UUID
 from bson import decode_iter
 
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Database, Document, Session, insert_all
+from daemons.shared.mongo import Database, Document, Server, Session, insert_all, serving
 
 _READ_AT_ONCE = 100
 """Commits; each owes up to some hundred events."""
@@ -112,6 +112,10 @@ class OutboxStore:
             lease_holder=lease.get("holder"),
             lease_until=lease.get("until"),
         )
+
+    def server(self) -> Server | None:
+        """Return which database server answers; what another one holds may be older."""
+        return serving(self._database.client)
 
     async def hold_lease(self, holder: UUID, *, seconds: float) -> bool:
         """Take or renew the relay's lease by the database's clock; False while another holds it.

@@ -19,7 +19,7 @@ from daemons.notifier.handlers import views as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.handlers import schemas as users
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import ANN, BOB, Bank, Request
+from tests.unit.cli.played_bank import ANN, BOB, USER, Bank, Request
 
 SAME = {"count": 2, "digest": "ab"}
 TRANSFER = {"from_account": ANN, "to_account": BOB, "amount": "1.00", "currency": "EUR"}
@@ -60,6 +60,7 @@ def check(model: type[BaseModel], document: Any) -> None:
         ("GET", "/bank", None, banking.BankView),
         ("GET", "/ledger/proof", None, banking.ProofView),
         ("GET", "/ledger/outbox", None, banking.OutboxView),
+        ("POST", "/ledger/events/give-up", {"event_ids": [USER]}, banking.LostEventsView),
         ("GET", "/events/proof", None, notifier.EventProofView),
     ],
 )

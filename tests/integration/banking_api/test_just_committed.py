@@ -47,6 +47,9 @@ class CountedReads(MongoJournal):
         return await super().by_id(transaction_ids)
 
 
+BANK = new_id()
+
+
 async def all_kinds(process: LedgerProcess) -> list[JournalTransaction]:
     """Post one transaction of each kind, and one that fails."""
     await process.accounts.ensure_adjustment_account(CURRENCY)
@@ -88,11 +91,11 @@ async def test_what_is_at_hand_is_told_as_what_is_read(mongo_uri: str, database_
         entries = (await entries_of(process))[-1:]
         directory: Any = Directory()
         journal = CountedReads(process.database)
-        read = await EventEncoder(JustCommitted(journal), directory).encode(entries)
+        read = await EventEncoder(JustCommitted(journal), directory, bank_id=BANK).encode(entries)
         assert journal.reads == len(posted)
         at_hand = JustCommitted(journal)
         at_hand.add(posted)
-        kept = await EventEncoder(at_hand, directory).encode(entries)
+        kept = await EventEncoder(at_hand, directory, bank_id=BANK).encode(entries)
         assert journal.reads == len(posted)
         assert kept == read
         assert [record.topic for record in kept] == [
@@ -103,7 +106,7 @@ async def test_what_is_at_hand_is_told_as_what_is_read(mongo_uri: str, database_
         ]
         assert all("Zoë".encode() in record.value for record in kept)
         # What could not be published is not at hand the next time.
-        assert await EventEncoder(at_hand, directory).encode(entries) == read
+        assert await EventEncoder(at_hand, directory, bank_id=BANK).encode(entries) == read
         assert journal.reads == 2 * len(posted)
         assert await journal.by_id([found.id for found in posted]) == {found.id: found for found in posted}
 
@@ -128,7 +131,9 @@ async def test_a_change_of_an_account_is_told_with_names(mongo_uri: str, databas
     async with ledger_process(mongo_uri, database_name) as process:
         unused = JustCommitted(MongoJournal(process.database))
         directory: Any = Directory()
-        [record] = await EventEncoder(unused, directory).encode([OutboxEntry(new_id(), body, 1)])
+        [record] = await EventEncoder(unused, directory, bank_id=BANK).encode(
+            [OutboxEntry(new_id(), body, 1)]
+        )
     assert (record.topic, record.key) == ("AccountChanged", "1000000009")
     assert record.value.count('"display_name":"Zoë"'.encode()) == 2
 

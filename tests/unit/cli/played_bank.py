@@ -84,6 +84,7 @@ class Bank:
             "pending_commits": 2,
             "oldest_at": NOW,
             "oldest_age_seconds": 1.5,
+            "unknown_events": [],
             "relay": {"lease_holder": USER, "lease_until": NOW, "failure": None},
         }
         self.event_proofs: list[dict[str, Any]] = []
@@ -182,6 +183,7 @@ class Bank:
             ("POST", "/transactions/batch/preview"): lambda r: (200, self._preview_batch(r.body), {}),
             ("GET", "/ledger/proof"): self._prove_ledger,
             ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
+            ("POST", "/ledger/events/give-up"): lambda r: (200, {"given_up": r.body["event_ids"]}, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
         }

@@ -83,6 +83,41 @@ def test_the_outbox_says_what_waits(ann: Cli, bank: Bank) -> None:
     assert "\x1b" not in kept.out + kept.err
 
 
+def test_events_that_an_older_database_does_not_know_are_given_up(
+    ann: Cli, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BANKCTL_YES")
+    nothing = ann("admin", "events", "give-up", "--reason", "a backup", "--yes", "-o", "json")
+    assert (nothing.status, nothing.json) == (0, {"given_up": 0})
+    assert bank.sent("/ledger/events/give-up") == []
+    ids = [f"0192f0c1-7b3a-7000-8000-{number:012}" for number in range(501)]
+    bank.outbox["unknown_events"] = [
+        {"event_id": id_, "type": "TransactionCompleted", "time": "2026-11-29T09:00:00.000Z"} for id_ in ids
+    ]
+    assert ann("admin", "events", "give-up", "--reason", "a backup").status == 2
+    assert bank.sent("/ledger/events/give-up") == []
+    refused = ann("admin", "events", "give-up", "--reason", "a backup", "-o", "json")
+    assert (refused.status, refused.problem["code"]) == (2, "confirmation_needed")
+    assert bank.sent("/ledger/events/give-up") == []
+    done = ann("admin", "events", "give-up", "--reason", "a backup", "--yes", "-o", "json")
+    assert (done.status, done.json) == (0, {"given_up": 501})
+    sent = [request.body for request in bank.sent("/ledger/events/give-up")]
+    assert [id_ for body in sent for id_ in body["event_ids"]] == ids
+    assert {len(body["event_ids"]) for body in sent} == {500, 1}
+    assert {body["reason"] for body in sent} == {"a backup"}
+
+
+def test_a_notifier_that_has_more_than_the_journal_is_told_in_plain_words(ann: Cli, proven: Bank) -> None:
+    booked = proven._ledger_proof()["events"]
+    more = {"count": booked["count"] + 2, "digest": "other"}
+    proven.event_proofs = [{"transactions": more, "notifications": more}]
+    outcome = ann("admin", "prove", "--wait", "0", "-o", "json")
+    assert outcome.status == 1
+    details = {check["name"]: check["detail"] for check in outcome.json["checks"]}
+    assert "2 or more are not in the journal" in details["events received"]
+    assert "older copy" in details["events received"]
+
+
 def test_a_proof_that_comes_with_progress(ann: Cli, proven: Bank) -> None:
     proven.proof_lines = [{"result": proven._ledger_proof()}]
     outcome = ann("admin", "prove", "-o", "json")
