@@ -9,7 +9,7 @@ LOCK := requirements/lock.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: mutants help setup demo test faults bench check lint types contracts format docs lock clean soak
+.PHONY: mutants breaks help setup demo test faults bench check lint types contracts format docs lock clean soak
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ soak: setup ## random faults under load: make soak SEED=7 HOURS=8
 
 mutants: setup ## small faults in the code that costs money or rights, which the tests must notice; ARGS="--help"
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+breaks: setup ## each item of docs/security.md broken in turn, which its test must notice; ARGS="--help"
+	@$(BIN)/python -m tests.security_breaks $(ARGS)
 
 check: setup ## the checks that need no server
 	@$(MAKE) --no-print-directory -j3 lint types contracts

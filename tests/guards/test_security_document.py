@@ -5,6 +5,10 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests.security_breaks.breaks import Break, breaks, items
+
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`((?:daemons|bankctl|tests|deploy)/[\w./-]+)(?:::(\w+))?`", TEXT)
@@ -37,3 +41,14 @@ def test_every_row_names_code_and_a_test() -> None:
         _, _, code, test, _ = row.split("|")
         assert code.count("`") >= 2, row
         assert "::test_" in test, row
+
+
+@pytest.mark.parametrize("one", breaks(), ids=lambda one: f"{one.item}: {one.broken}")
+def test_a_break_changes_one_place_and_names_a_test_of_its_item(one: Break) -> None:
+    text = (REPOSITORY / one.file).read_text(encoding="utf-8")
+    assert text.count(one.old) == 1
+    assert one.new != one.old
+    if one.file.endswith(".py"):
+        ast.parse(text.replace(one.old, one.new))
+    [item] = [item for item in items() if one.is_of(item)]
+    assert one.test in item.tests

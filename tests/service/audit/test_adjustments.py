@@ -95,7 +95,8 @@ async def test_nobody_adjusts_alone_and_customers_not_at_all(desk: Desk) -> None
     own = await desk.approve(asked, by=desk.olga)
     assert (own.status_code, own.json()["code"]) == (403, "own_request")
     body = {"direction": "credit", "amount": "1.00", "currency": "EUR", "reason": "x"}
-    assert (await desk.alice.post(f"/accounts/{desk.account}/adjust", body, key="k")).status_code == 403
+    customers = await desk.alice.post(f"/accounts/{desk.account}/adjust", body, key="k")
+    assert (customers.status_code, customers.json()["code"]) == (403, "forbidden")
     assert await desk.balance() == "100.00"
 
 

@@ -1,7 +1,7 @@
 """Acts that wait for a second person: requested, decided once, by somebody else, in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +15,7 @@ from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import LIFETIME, Standing
 from daemons.shared.audit.record import SHELL
 from daemons.shared.clock import utc_now
+from daemons.user_api.domain.user import locked
 from daemons.user_api.services.change_role import change_role
 from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
 from tests.support.user_api import MovableClock, UserApi, running_user_api
@@ -422,15 +423,15 @@ async def test_staff_are_locked_and_let_in_again_by_two_and_customers_by_one(
     ada, abe, operator, customer = [
         await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.OPERATOR, Role.USER)
     ]
-    for act, locked in (("lock", True), ("unlock", False)):
+    for act, is_locked in (("lock", True), ("unlock", False)):
         alone = await ada.call("PATCH", f"/users/{customer.id}/{act}", {"reason": "x"})
-        assert (alone.status_code, alone.json()["locked"]) == (200, locked)
+        assert (alone.status_code, alone.json()["locked"]) == (200, is_locked)
         asked = await ada.call("PATCH", f"/users/{operator.id}/{act}", {"reason": "x"})
         assert (asked.status_code, asked.json()["act"]) == (202, f"{act}_staff")
-        assert (await ada.call("GET", f"/users/{operator.id}")).json()["locked"] is not locked
+        assert (await ada.call("GET", f"/users/{operator.id}")).json()["locked"] is not is_locked
         twice = await ada.call("PATCH", f"/users/{operator.id}/{act}", {"reason": "x"})
         assert (await decide(abe, asked)).status_code == 200
-        assert (await ada.call("GET", f"/users/{operator.id}")).json()["locked"] is locked
+        assert (await ada.call("GET", f"/users/{operator.id}")).json()["locked"] is is_locked
         late = await decide(abe, twice)
         assert (late.status_code, late.json()["code"]) == (409, "approval_outdated")
     # What is so already asks nobody.
@@ -480,8 +481,21 @@ async def test_an_admins_requests_die_with_the_role(careful_users: tuple[UserApi
     assert (await abe.call("GET", f"/users/{person.id}")).json()["role"] == "user"
 
 
+async def demote(api: UserApi, user_id: UUID) -> None:
+    await change_role(api.parts, user_id, Role.USER, actor=SHELL, reason="at this very moment")
+
+
+async def lock_user(api: UserApi, user_id: UUID) -> None:
+    # By a clock that is behind: the lock itself counts, not only its time.
+    earlier = utc_now() - timedelta(days=1)
+    await api.parts.users.change(user_id, lambda user: locked(user, actor_id=None, at=earlier))
+
+
+@pytest.mark.parametrize("lose_the_right", [demote, lock_user])
 async def test_a_requester_who_is_locked_while_it_is_approved_is_noticed_in_the_act_itself(
-    careful_users: tuple[UserApi, MovableClock], monkeypatch: pytest.MonkeyPatch
+    careful_users: tuple[UserApi, MovableClock],
+    monkeypatch: pytest.MonkeyPatch,
+    lose_the_right: Callable[[UserApi, UUID], Awaitable[None]],
 ) -> None:
     api, _ = careful_users
     ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.USER)]
@@ -489,12 +503,12 @@ async def test_a_requester_who_is_locked_while_it_is_approved_is_noticed_in_the_
     approvals = api.parts.approvals
     looked_up = approvals._standings
 
-    async def then_locked(user_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
+    async def then_without(user_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
         found = await looked_up(user_ids)
-        await change_role(api.parts, UUID(ada.id), Role.USER, actor=SHELL, reason="at this very moment")
+        await lose_the_right(api, UUID(ada.id))
         return found
 
-    monkeypatch.setattr(approvals, "_standings", then_locked)
+    monkeypatch.setattr(approvals, "_standings", then_without)
     late = await decide(abe, asked)
     assert (late.status_code, late.json()["code"]) == (409, "approval_withdrawn")
     monkeypatch.undo()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pyotp
@@ -11,9 +11,8 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
-from daemons.shared.clock import utc_now
 from daemons.user_api.services.witness import SecurityEvent
-from tests.support.user_api import PASSWORD, MovableClock, UserApi, new_email, running_user_api
+from tests.support.user_api import PASSWORD, StandingClock, UserApi, new_email, running_user_api
 from tests.support.user_audit import login, proof, trail
 
 WRONG = "wrong words"
@@ -22,21 +21,10 @@ FREE = {"account_free_failures": 3, "address_free_failures": 1000}
 STRANGER = {"user_id": None, "display_name": "not signed in", "role": None}
 
 
-class StoppedClock(MovableClock):
-    """A time that stands, so that no minute ends by itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._began = utc_now()
-
-    def __call__(self) -> datetime:
-        return self._began + self.ahead
-
-
 @pytest.fixture
-async def stopped(mongo_uri: str, database_name: str) -> AsyncIterator[tuple[UserApi, StoppedClock]]:
+async def stopped(mongo_uri: str, database_name: str) -> AsyncIterator[tuple[UserApi, StandingClock]]:
     """A daemon whose time stands, with few free guesses."""
-    clock = StoppedClock()
+    clock = StandingClock()
     async with running_user_api(mongo_uri, database_name, clock=clock, **FREE) as api:
         yield api, clock
 
@@ -69,7 +57,7 @@ async def test_a_session_is_told_from_registration_to_its_end(user_api: UserApi)
     assert {record["target"]["id"] for record in trail(user_api)} == {user["id"]}
 
 
-async def test_the_reuse_of_a_refresh_token_is_told(stopped: tuple[UserApi, StoppedClock]) -> None:
+async def test_the_reuse_of_a_refresh_token_is_told(stopped: tuple[UserApi, StandingClock]) -> None:
     api, clock = stopped
     person = await api.person()
     refreshed = await person.refreshed()
@@ -81,7 +69,7 @@ async def test_the_reuse_of_a_refresh_token_is_told(stopped: tuple[UserApi, Stop
     assert (told["target"]["id"], told["before"]["session"]) == (person.id, person.session)
 
 
-async def test_changes_of_ones_own_access_are_told(stopped: tuple[UserApi, StoppedClock]) -> None:
+async def test_changes_of_ones_own_access_are_told(stopped: tuple[UserApi, StandingClock]) -> None:
     api, clock = stopped
     person = await api.person()
     secret = (await person.call("POST", "/auth/totp", {"password": PASSWORD})).json()["secret"]
@@ -135,7 +123,7 @@ async def test_changes_of_ones_own_access_are_told(stopped: tuple[UserApi, Stopp
 
 
 async def test_a_refused_sign_in_tells_what_was_tried_but_neither_password_nor_name(
-    stopped: tuple[UserApi, StoppedClock],
+    stopped: tuple[UserApi, StandingClock],
 ) -> None:
     api, _ = stopped
     user, nobody, typed_here = await api.register(), new_email(), "my secret words"
@@ -157,7 +145,7 @@ async def test_a_refused_sign_in_tells_what_was_tried_but_neither_password_nor_n
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_of_many_guesses_the_first_and_each_that_begins_a_pause_are_told(
-    stopped: tuple[UserApi, StoppedClock], *, known: bool
+    stopped: tuple[UserApi, StandingClock], *, known: bool
 ) -> None:
     api, clock = stopped
     email = (await api.register())["email"] if known else new_email()
@@ -184,7 +172,7 @@ async def test_of_many_guesses_the_first_and_each_that_begins_a_pause_are_told(
 async def test_a_flood_from_everywhere_does_not_make_the_trail_grow_at_will(
     mongo_uri: str, database_name: str
 ) -> None:
-    clock, limit = StoppedClock(), {"refusals_recorded_per_minute": 5, "hashing_queue": 100}
+    clock, limit = StandingClock(), {"refusals_recorded_per_minute": 5, "hashing_queue": 100}
     async with running_user_api(mongo_uri, database_name, clock=clock, **limit) as api:
 
         async def knock(number: int) -> int:
@@ -200,7 +188,7 @@ async def test_a_flood_from_everywhere_does_not_make_the_trail_grow_at_will(
 
 
 async def test_refusals_of_a_locked_user_and_of_codes_and_passwords_asked_again_are_told(
-    stopped: tuple[UserApi, StoppedClock],
+    stopped: tuple[UserApi, StandingClock],
 ) -> None:
     api, _ = stopped
     admin, person = await api.person(Role.ADMIN), await api.person()
@@ -234,7 +222,7 @@ async def test_a_registration_writes_one_record_whether_the_address_is_free_or_t
 
 
 async def test_refusals_at_staff_routes_are_told_once_a_minute_for_each_caller_and_route(
-    stopped: tuple[UserApi, StoppedClock],
+    stopped: tuple[UserApi, StandingClock],
 ) -> None:
     api, clock = stopped
     person, support = await api.person(), await api.person(Role.SUPPORT)
@@ -298,7 +286,7 @@ async def test_many_who_sign_in_at_once_make_one_chain(mongo_uri: str, database_
 
 
 async def test_records_are_found_by_action_actor_target_and_time(
-    stopped: tuple[UserApi, StoppedClock],
+    stopped: tuple[UserApi, StandingClock],
 ) -> None:
     api, clock = stopped
     reader, person = await api.person(Role.SUPPORT), await api.person()

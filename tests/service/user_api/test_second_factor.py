@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -14,13 +14,12 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.shared.clock import utc_now
 from daemons.user_api.services.reset_second_factor import reset_second_factor
 from tests.support.user_api import (
     PASSWORD,
     SECRET,
-    MovableClock,
     Person,
+    StandingClock,
     UserApi,
     refresh_token_in,
     running_user_api,
@@ -50,14 +49,12 @@ class Enrolled:
 
 
 @dataclass
-class StillClock(MovableClock):
+class StillClock(StandingClock):
     """A time that stands in the middle of a step, so that no code grows old before it is used."""
 
-    began: datetime = field(default_factory=utc_now)
-
     def __call__(self) -> datetime:
-        into_step = timedelta(seconds=self.began.timestamp() % 30)
-        return self.began - into_step + timedelta(seconds=15) + self.ahead
+        into_step = timedelta(seconds=self.made_at.timestamp() % 30)
+        return self.made_at - into_step + timedelta(seconds=15) + self.ahead
 
 
 @pytest.fixture(scope="module")
