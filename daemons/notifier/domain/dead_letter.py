@@ -1,8 +1,10 @@
 """Dead letters: records that are no events of ours, how many may be set aside, what became of each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +12,8 @@ from daemons.shared.kafka.records import IncomingRecord
 
 Place = tuple[str, int, int]
 """Where a record stands: topic, partition, offset."""
+Identity = tuple[str, int, int, bytes]
+"""What a letter is known by: its record's place and content. A topic made anew has the same places again."""
 
 
 class LetterStatus(StrEnum):
@@ -38,6 +42,23 @@ class DeadLetter:
     def place(self) -> Place:
         """Where the record stands."""
         return self.record.topic, self.record.partition, self.record.offset
+
+    @property
+    def identity(self) -> Identity:
+        """What the letter is known by when its record comes again."""
+        digest = sha256()
+        for part in _parts(self.record):
+            # With its length, so that no two records are alike by where one part ends; None is not empty.
+            digest.update(b"-" if part is None else b"%d:%b" % (len(part), part))
+        return *self.place, digest.digest()
+
+
+def _parts(record: IncomingRecord) -> Iterator[bytes | None]:
+    yield record.key
+    yield record.value
+    for name, value in sorted(record.headers.items()):
+        yield name.encode(errors="surrogatepass")
+        yield value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

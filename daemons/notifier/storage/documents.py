@@ -91,6 +91,8 @@ def dead_letter_document(letter_id: UUID, letter: DeadLetter, *, received_at: da
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
+        # Of the record as it came: what is stored of it may be mended before it is replayed.
+        "digest": letter.identity[-1],
         "key": record.key,
         "value": record.value,
         "headers": [{"name": name, "value": value} for name, value in record.headers.items()],

@@ -13,10 +13,10 @@ from pymongo.errors import PyMongoError
 from daemons.notifier.domain.dead_letter import (
     DeadLetter,
     DeadLetterLimit,
+    Identity,
     Intake,
     KeptLetter,
     LetterStatus,
-    Place,
     Replay,
     ReplayResult,
 )
@@ -48,7 +48,7 @@ class Kept:
 
 
 class MongoDeadLetters:
-    """Letters, each once by its place on the topic; none is ever removed."""
+    """Letters, each once by its record's place and content; none is ever removed."""
 
     def __init__(self, database: Database) -> None:
         self._client = database.client
@@ -62,9 +62,9 @@ class MongoDeadLetters:
 
         All processes write the intake's document, so they count together.
         """
-        wanted = {letter.place: letter for letter in letters}
+        wanted = {letter.identity: letter for letter in letters}
         known = await self._known(wanted, session)
-        fresh = [letter for place, letter in wanted.items() if place not in known]
+        fresh = [letter for identity, letter in wanted.items() if identity not in known]
         if not fresh:
             return Kept()
         before = await self._read_intake(session)
@@ -83,15 +83,15 @@ class MongoDeadLetters:
             )
         return kept
 
-    async def _known(self, places: Collection[Place], session: Session) -> set[Place]:
+    async def _known(self, wanted: Collection[Identity], session: Session) -> set[Identity]:
         offsets: dict[tuple[str, int], list[int]] = {}
-        for topic, partition, offset in places:
+        for topic, partition, offset, _ in wanted:
             offsets.setdefault((topic, partition), []).append(offset)
-        known: set[Place] = set()
-        for (topic, partition), wanted in offsets.items():
-            query = {"topic": topic, "partition": partition, "offset": {"$in": wanted}}
-            found = self._letters.find(query, {"offset": 1}, session=session)
-            known |= {(topic, partition, document["offset"]) async for document in found}
+        known: set[Identity] = set()
+        for (topic, partition), asked in offsets.items():
+            query = {"topic": topic, "partition": partition, "offset": {"$in": asked}}
+            found = self._letters.find(query, {"offset": 1, "digest": 1}, session=session)
+            known |= {(topic, partition, document["offset"], document["digest"]) async for document in found}
         return known
 
     async def _read_intake(self, session: Session | None) -> Intake:

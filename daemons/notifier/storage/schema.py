@@ -23,9 +23,9 @@ _NOTIFICATIONS = [
 ]
 _DEAD_LETTERS = [
     IndexModel(
-        [("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING)],
+        [("topic", ASCENDING), ("partition", ASCENDING), ("offset", ASCENDING), ("digest", ASCENDING)],
         unique=True,
-        name="one_letter_per_record",
+        name="one_letter_per_place_and_content",
     ),
     IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="by_status"),
     IndexModel([("topic", ASCENDING), ("_id", DESCENDING)], name="by_topic"),

@@ -80,6 +80,31 @@ async def test_past_the_limit_nothing_is_set_aside_until_somebody_has_looked(
     assert (await letters.intake()).kept == 2
 
 
+async def test_another_bad_record_at_the_same_place_is_another_letter(notifier_database: Database) -> None:
+    """A topic that was made anew begins at the same offsets; its record used to count as kept already."""
+    recorder = recorder_on(notifier_database, letters=9)
+    first, *others = [spoiled(record) for record in incoming(4)]
+    alike = [
+        replace(first, value=b"another"),
+        replace(first, value=None),
+        replace(first, value=b""),
+        replace(first, key=b"another"),
+        replace(first, headers={**first.headers, "ce_id": b"another"}),
+        replace(first, headers={**first.headers, "more": b""}),
+    ]
+    for batch in ([first], [first, *alike, first], [*reversed(alike), first]):
+        await recorder.record_events(batch)
+        kept = await notifier_database["dead_letters"].find().sort("_id", 1).to_list()
+        assert [letter["value"] for letter in kept[:1]] == [first.value]
+    assert len(kept) == 1 + len(alike)
+    assert {(letter["topic"], letter["partition"], letter["offset"]) for letter in kept} == {
+        (first.topic, first.partition, first.offset)
+    }
+    # The record of another place with the same content is another one, too.
+    await recorder.record_events([replace(first, offset=others[0].offset)])
+    assert await _count(notifier_database, "dead_letters") == 2 + len(alike)
+
+
 async def test_records_that_can_be_decoded_after_all_go_on_by_themselves(notifier_database: Database) -> None:
     recorder = recorder_on(notifier_database, letters=0)
     records = incoming(3)
