@@ -2,7 +2,7 @@
 
 A connection has `idle_seconds` from its opening, or from its last answer, to the end of the next header. A
 body that a route reads has `body_seconds` (`read_body`). A body that nobody reads is thrown away for a moment
-after the answer, then the connection is closed (docs/adr/0023).
+after the answer, then the connection is closed (docs/adr/0021).
 """
 
 import asyncio
