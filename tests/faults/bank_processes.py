@@ -171,6 +171,8 @@ class FaultBank:
             # The operator here is a program.
             "TOTP_REQUIRED_ROLES": "",
             "FOUR_EYES_ACTIONS": "none",
+            # All the tests' people come from one address.
+            "ADDRESS_FREE_SIGN_UPS": "100000",
         }
         if kind != "user_api":
             environment["USER_API_URL"] = self.user_api

@@ -163,7 +163,15 @@ async def running_bank(
     peer: dict[str, Any] = secret_settings("banking_api", "")
     async with AsyncExitStack() as stack:
         user_settings = UserApiSettings(
-            mongo_database=f"users_{suffix}", totp_required_roles="", **{**common, **secrets, **(users or {})}
+            mongo_database=f"users_{suffix}",
+            # Many register in a file of tests, from one address.
+            **{
+                **common,
+                **secrets,
+                "totp_required_roles": "",
+                "address_free_sign_ups": 100_000,
+                **(users or {}),
+            },
         )
         users_app = user_app.build(user_settings)
         # What a hash costs is tried over user_api by itself (tests/service/user_api).

@@ -39,6 +39,7 @@ UNLIMITED: Mapping[str, Any] = {
     "address_requests_per_second": 0,
     "account_free_failures": 1_000_000,
     "address_free_failures": 1_000_000,
+    "address_free_sign_ups": 1_000_000,
 }
 """Settings for those who send more than any caller would, and whom no limit is to keep from the rest."""
 
