@@ -1,4 +1,4 @@
-"""What survives kill -9 of the notifier and of MongoDB while a file is being paid."""
+"""What survives kill -9 of the notifier and of MongoDB, and `dev down`, while a file is being paid."""
 
 import csv
 import json
@@ -17,6 +17,8 @@ from tests.support.stack import LocalStack
 from tests.support.waiting import eventually
 
 ROWS = 1_500
+MANY_ROWS = 10_000
+"""So many that they are still being paid when `dev down` has started."""
 KILLED_AFTER_ROWS = 300
 
 
@@ -92,6 +94,38 @@ async def test_a_killed_database_loses_nothing_that_was_acknowledged(
     await operator.run("admin", "prove", "--wait", "60")
 
 
+async def test_down_under_load_ends_everything_and_loses_nothing_that_was_acknowledged(
+    stack: LocalStack, payer: Person, operator: Person, accounts: tuple[str, str], tmp_path: Path
+) -> None:
+    await operator.run("admin", "fund", accounts[0], str(MANY_ROWS - ROWS))
+    command, results = payment_file(tmp_path, accounts, rows=MANY_ROWS)
+    before = await stack.status()
+    pids = {before["supervisor_pid"], *(part["pid"] for part in before["parts"])}
+    assert None not in pids
+    async with payer.start(*command) as paying:
+        await until_settled(results, KILLED_AFTER_ROWS, paying)
+        await stack.terminal.run("dev", "down")
+        assert not paying.ended
+        assert not pids & {process.pid for process in stack.processes()}
+        after = await stack.status()
+        assert [part["pid"] for part in after["parts"]] == [None] * len(before["parts"])
+        acknowledged = paid_transactions(results)
+        assert KILLED_AFTER_ROWS <= len(acknowledged) < MANY_ROWS
+        await stack.terminal.run("dev", "up")
+        outcome = await paying.outcome()
+    assert outcome.status == 0, outcome
+    assert outcome.json["summary"]["paid"] == MANY_ROWS
+
+    paid = paid_transactions(results)
+    assert set(acknowledged) <= set(paid)
+    async with await payer.http() as http:
+        booked = await pages(http, f"/accounts/{accounts[1]}/transactions")
+    assert Counter(line["transaction_id"] for line in booked) == Counter(paid)
+    assert [await payer.balance(account) for account in accounts] == ["0.00", f"{MANY_ROWS}.00"]
+    await operator.run("admin", "prove", "--wait", "60")
+    assert await stack.is_healthy()
+
+
 async def test_one_payment_without_a_database_is_settled_later_and_paid_once(
     stack: LocalStack, payer: Person, operator: Person, accounts: tuple[str, str]
 ) -> None:
@@ -165,13 +199,15 @@ async def test_a_payment_that_was_cut_off_is_unknown_until_it_is_retried(
     assert [await payer.balance(account) for account in accounts] == [f"{ROWS - 8}.50", "7.50"]
 
 
-def payment_file(folder: Path, accounts: tuple[str, str]) -> tuple[tuple[str, ...], Path]:
+def payment_file(
+    folder: Path, accounts: tuple[str, str], *, rows: int = ROWS
+) -> tuple[tuple[str, ...], Path]:
     """Write a file with a row for each euro; returns the command that pays it and where its results are."""
     file, results = folder / "euros.csv", folder / "results.jsonl"
-    with file.open("w", newline="") as rows:
-        writer = csv.writer(rows)
+    with file.open("w", newline="") as written:
+        writer = csv.writer(written)
         writer.writerow(["from", "to", "amount", "currency", "reference"])
-        writer.writerows([*accounts, "1", "EUR", f"row {number}"] for number in range(ROWS))
+        writer.writerows([*accounts, "1", "EUR", f"row {number}"] for number in range(rows))
     files = ("--file", str(file), "--results", str(results))
     return ("transfer", *files, "--wait", "120", "-o", "json"), results
 
