@@ -23,6 +23,7 @@ from tests.e2e.payment_orders import (
 from tests.e2e.results import kept_rows, settled_rows, until_settled
 from tests.support.person import Person
 from tests.support.stack import LocalStack
+from tests.support.waiting import patience
 
 ORDERS = 3_304
 PAYERS = 1_896
@@ -109,7 +110,13 @@ async def fund(operator: Person, amounts: dict[str, Decimal]) -> None:
 
 
 async def post(http: httpx.AsyncClient, path: str, body: dict[str, Any], *, key: str) -> dict[str, Any]:
-    answer = await http.post(path, json=body, headers={"Idempotency-Key": key})
+    async with patience(f"{key} to be answered"):
+        while True:
+            answer = await http.post(path, json=body, headers={"Idempotency-Key": key})
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            # The bank of a busy machine says that nothing was done; the key makes it safe to ask again.
+            await asyncio.sleep(answer.json()["retry_after_seconds"])
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
