@@ -1,5 +1,6 @@
 """Accounts in MongoDB."""
 
+import asyncio
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -55,6 +57,9 @@ class MongoAccounts:
         self._client = client
         self._most_per_user = most_per_user
         self._owners = database["owners"]
+        # Two openings of one owner meet on the owner's count. Those of this process wait for one another, so
+        # that none is undone and tried again.
+        self._opening: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._accounts = database["accounts"]
         self._journal = database["journal"]
         self._outbox = outbox
@@ -81,7 +86,8 @@ class MongoAccounts:
             await self._outbox.add(tell(account), events=1, session=session)
 
         try:
-            await run_transaction(self._client, body)
+            async with self._opening.setdefault(account.owner, asyncio.Lock()):
+                await run_transaction(self._client, body)
         except DuplicateKeyError:
             if idempotency_key is None:
                 return None
