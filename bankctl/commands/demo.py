@@ -30,7 +30,7 @@ def demo(
       bankctl demo
       bankctl demo --keep
 
-    Two users and an operator sign in, money is booked in, paid, refused; the operator's event stream shows
+    Two users and two operators sign in, money is booked in, paid, refused; the operator's event stream shows
     it as it happens; the books are proved at the end. Exits 1 if anything is not as it should be. The bank
     of the demonstration is a stack of its own, `demo`; its data stays for the next time.
     """
@@ -59,11 +59,18 @@ def demo(
 
 def _make_play(stack: Stack, url: str, narrator: Narrator, verdicts: Verdicts) -> Play:
     run = secrets.token_hex(3)
-    people = [_person(name, run, stack, url, narrator) for name in ("Alice", "Bob", "Olga")]
-    alice, bob, olga = people
-    olga.password = secrets.token_urlsafe(12)
-    create_user(stack, email=olga.email, display_name="Olga", role="operator", password=olga.password)
-    return Play(alice, bob, olga, narrator, verdicts)
+    people = [_person(name, run, stack, url, narrator) for name in ("Alice", "Bob", "Olga", "Oscar")]
+    alice, bob, olga, oscar = people
+    for operator in (olga, oscar):
+        operator.password = secrets.token_urlsafe(12)
+        create_user(
+            stack,
+            email=operator.email,
+            display_name=operator.name,
+            role="operator",
+            password=operator.password,
+        )
+    return Play(alice, bob, olga, oscar, narrator, verdicts)
 
 
 def _person(name: str, run: str, stack: Stack, url: str, narrator: Narrator) -> Person:

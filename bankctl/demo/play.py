@@ -1,4 +1,4 @@
-"""The play: two users and an operator, a payment that succeeds, two that are refused, and the proof."""
+"""The play: two users and two operators, a payment that succeeds, some that are refused, and the proof."""
 
 import secrets
 from collections.abc import Sequence
@@ -33,6 +33,7 @@ class Play:
     alice: Person
     bob: Person
     olga: Person
+    oscar: Person
     narrator: Narrator
     verdicts: Verdicts
 
@@ -51,13 +52,13 @@ class Play:
         self._prove(alices, bobs)
 
     def _sign_in(self) -> None:
-        self._scene("Two users register and log in, and so does the operator, whom the server's shell made")
+        self._scene("Two users register and log in, and so do the operators, whom the server's shell made")
         for person in (self.alice, self.bob):
             person.password = secrets.token_urlsafe(12)
             named = ("--email", person.email, "--name", person.name, "--password-stdin")
             ran = person.run("register", *named, typed=person.password)
             self._expect(ran, f"{person.name} registers")
-        for person in (self.alice, self.bob, self.olga):
+        for person in (self.alice, self.bob, self.olga, self.oscar):
             ran = person.run("login", "--email", person.email, "--password-stdin", typed=person.password)
             self._expect(ran, f"{person.name} is logged in")
 
@@ -119,8 +120,14 @@ class Play:
             ["TransactionFailed", "10.00 EUR", "is frozen"],
             status=ExitStatus.REJECTED,
         )
-        thawing = ("admin", "unfreeze", bobs, "--reason", "Card replaced")
-        self._show(follower, self.olga, thawing, ["AccountChanged", "unfrozen", bobs])
+        self._scene("One operator asks for the account to be unfrozen, and another lets it happen")
+        asked = self.olga.run("admin", "unfreeze", bobs, "--reason", "Card replaced")
+        self._expect(asked, "the request waits for a second person")
+        [request] = self.oscar.ask("admin", "approvals", "list", "--status", "pending", "--limit", "1")
+        approving = ("admin", "approvals", "approve", request["id"], "--yes")
+        own = self.olga.run(*approving)
+        self._expect(own, "nobody approves their own request", ExitStatus.FORBIDDEN)
+        self._show(follower, self.oscar, approving, ["AccountChanged", "unfrozen", bobs])
 
     def _try_to_steal(self, follower: Follower, alices: str, bobs: str) -> None:
         self._scene("Nobody pays from an account of somebody else's, or reads the staff's stream")
