@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from daemons.contracts.digest import EventSetDigest
@@ -217,12 +217,26 @@ async def test_a_topic_that_was_made_anew_is_consumed_from_its_start(
         async def recorded(count: int) -> bool:
             return await _recorded(notifier_database) == count
 
+        async def topic_id() -> str:
+            described = admin.describe_topics(TopicCollection([topic]))[topic]
+            return str((await asyncio.to_thread(described.result)).topic_id)
+
+        async def made_anew(before: str) -> bool:
+            try:
+                return await topic_id() != before
+            except KafkaException:
+                # It is between the old one and the new one.
+                return False
+
         await await_ready(http, url)
         await producer.publish(first)
         await eventually(lambda: recorded(40))
+        old = await topic_id()
         # At once, so that nobody has seen that it was away.
         await asyncio.to_thread(admin.delete_topics([topic])[topic].result)
         await ensure_topics(KafkaCluster(broker), [topic])
+        # Until then the broker may take records into the old one, and delete them with it.
+        await eventually(lambda: made_anew(old))
         await _publish_when_possible(producer, second)
         await eventually(lambda: recorded(140))
         await asyncio.to_thread(admin.delete_topics([topic])[topic].result)
