@@ -78,7 +78,7 @@ def check_url(url: str) -> str:
         return _origin(url)
     except ValueError as error:
         raise usage_error(
-            f"{url!r} is no address of a bank: {error}",
+            f"{url!r} is not the address of a bank: {error}",
             hint="give the gateway's scheme, host and port, such as https://bank.example:8443",
             code="invalid_url",
         ) from error

@@ -41,7 +41,7 @@ EXIT_STATUS_MEANINGS: Mapping[ExitStatus, str] = {
     ExitStatus.NOT_PRINTED: "it was done, but its result could not be printed: stdout is closed or full, or "
     "--query does not fit it; do not pay again",
     ExitStatus.INTERRUPTED: "interrupted with Ctrl-C",
-    ExitStatus.BROKEN_PIPE: "whoever read the output went away (as `head` does), and nothing was changed",
+    ExitStatus.BROKEN_PIPE: "the reader of the output went away (as `head` does), and nothing was changed",
 }
 
 

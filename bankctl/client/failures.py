@@ -242,7 +242,7 @@ def _not_trusted(
                 hint="set this machine's clock (`timedatectl set-ntp true`)",
                 code="tls_clock_wrong",
             )
-        hint = "ask whoever runs the bank to renew it"
+        hint = "ask the bank's operators to renew it"
         return CliError(
             f"the certificate of {profile.url} is {seems}, so nothing was sent",
             exit_status=ExitStatus.UNREACHABLE,

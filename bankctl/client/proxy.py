@@ -32,7 +32,7 @@ def proxy_for(host: str, port: int) -> NamedProxy | None:
     """The proxy on the way to a host; None if there is none, or NO_PROXY names the host.
 
     Raises:
-        CliError: the variable's value is no address of a proxy that can be used.
+        CliError: the variable's value is not the address of a usable proxy.
     """
     variable = next((name for name in _VARIABLES if os.environ.get(name, "").strip()), None)
     if variable is None:

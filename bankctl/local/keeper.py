@@ -183,7 +183,7 @@ class Keeper:
     def _spawn(
         self, command: Sequence[str], mark: str, told: Mapping[str, str] = MappingProxyType({})
     ) -> subprocess.Popen[bytes]:
-        # What else stands in this environment, such as a person's tokens, is no business of the parts.
+        # What else stands in this environment, such as a person's tokens, does not concern the parts.
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment |= {
             **self.part.environment,

@@ -97,6 +97,15 @@ def _few_looks_for_cycles() -> Iterator[None]:
 
 
 @_few_looks_for_cycles()
+def _identity(bank: BankClient, bank_id: str, run_name: str, payments: PaymentFile) -> RunIdentity:
+    return RunIdentity(
+        bank_id=bank_id,
+        user_id=bank.require_session().user_id,
+        name=run_name,
+        known_by=payments.columns.key_column or "",
+    )
+
+
 def rehearse_file(file: Path, options: FileOptions) -> None:
     """Print what would become of every row of a file now; nothing is paid.
 
@@ -107,12 +116,7 @@ def rehearse_file(file: Path, options: FileOptions) -> None:
     run_name = "" if options.run is None and is_stream(file) else _run_name(file, options.run)
     with PaymentFile(file, key_column=options.key_column) as payments, open_bank() as bank:
         about = bank.identity()
-        identity = RunIdentity(
-            bank_id=about.bank_id,
-            user_id=bank.require_session().user_id,
-            name=run_name,
-            known_by=payments.columns.key_column or "",
-        )
+        identity = _identity(bank, about.bank_id, run_name, payments)
         results = ResultsFile(options.results or default_results_path(identity), identity=identity)
         if run_name:
             results.load()
@@ -180,12 +184,7 @@ def pay_file(file: Path, options: FileOptions) -> None:
     prompts.require_consent()
     with PaymentFile(file, key_column=options.key_column) as payments, open_bank() as bank:
         about = bank.identity()
-        identity = RunIdentity(
-            bank_id=about.bank_id,
-            user_id=bank.require_session().user_id,
-            name=run_name,
-            known_by=payments.columns.key_column or "",
-        )
+        identity = _identity(bank, about.bank_id, run_name, payments)
         with run_lock(identity):
             results = ResultsFile(options.results or default_results_path(identity), identity=identity)
             results.load()

@@ -16,11 +16,11 @@ from prometheus_client import Gauge
 from pydantic_core import from_json
 
 from daemons.banking_api.services.events import BANK_HEADER
+from daemons.banking_api.services.republish_events import entry_on_events
 from daemons.banking_api.storage.event_origins import EventOrigins
-from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.events import EventType
 from daemons.contracts.kafka_accounts import TOPICS
-from daemons.shared.audit.record import Actor, AuditEntry
+from daemons.shared.audit.record import Actor
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import Clock
 from daemons.shared.kafka.connection import KafkaCluster
@@ -106,19 +106,7 @@ class PublishedEvents:
         if not lost:
             return []
         now = self._clock()
-        digest = EventSetDigest()
-        for id_ in lost:
-            digest.add(id_)
-        entry = AuditEntry(
-            at=now,
-            actor=by,
-            action="give_up_events",
-            target_kind="events",
-            target_id=f"{lost[0]} to {lost[-1]}",
-            reason=reason,
-            before=None,
-            after={"events": digest.count, "digest": digest.hexdigest()},
-        )
+        entry = entry_on_events("give_up_events", lost, by=by, reason=reason, at=now)
 
         async def body(session: Session) -> None:
             await self._origins.give_up(lost, at=now, session=session)

@@ -1,6 +1,7 @@
 """Sends events again that were published and lost with Kafka's data: the journal still has what they tell."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from daemons.banking_api.storage.mongo_journal import MongoJournal
@@ -45,7 +46,7 @@ class EventRepublisher:
         known = await self._journal.known(wanted)
         if not known:
             return 0, wanted
-        entry = _entry(by, known, reason=reason, clock=self._clock)
+        entry = entry_on_events("republish_events", known, by=by, reason=reason, at=self._clock())
 
         async def body(session: Session) -> None:
             await self._outbox.add({"transactions": known}, events=len(known), session=session)
@@ -57,14 +58,15 @@ class EventRepublisher:
         return len(known), [id_ for id_ in wanted if id_ not in found]
 
 
-def _entry(by: Actor, ids: Sequence[UUID], *, reason: str, clock: Clock) -> AuditEntry:
+def entry_on_events(action: str, ids: Sequence[UUID], *, by: Actor, reason: str, at: datetime) -> AuditEntry:
+    """Return the audit entry of an act on events, given in order; it holds their digest, not each of them."""
     digest = EventSetDigest()
     for id_ in ids:
         digest.add(id_)
     return AuditEntry(
-        at=clock(),
+        at=at,
         actor=by,
-        action="republish_events",
+        action=action,
         target_kind="events",
         target_id=f"{ids[0]} to {ids[-1]}",
         reason=reason,
