@@ -96,7 +96,6 @@ def _few_looks_for_cycles() -> Iterator[None]:
         gc.unfreeze()
 
 
-@_few_looks_for_cycles()
 def _identity(bank: BankClient, bank_id: str, run_name: str, payments: PaymentFile) -> RunIdentity:
     return RunIdentity(
         bank_id=bank_id,
@@ -106,6 +105,7 @@ def _identity(bank: BankClient, bank_id: str, run_name: str, payments: PaymentFi
     )
 
 
+@_few_looks_for_cycles()
 def rehearse_file(file: Path, options: FileOptions) -> None:
     """Print what would become of every row of a file now; nothing is paid.
 
