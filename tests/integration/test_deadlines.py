@@ -157,7 +157,9 @@ def test_a_body_that_is_broken_off_is_no_error_of_ours(
     # What comes after it has been dealt with after it.
     assert place.exchange(place.request("GET /accounts/one", "Connection: close"))[0].status == 200
 
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    # Kafka clients of tests that ran before in this process log from threads of their own.
+    ours = [record for record in caplog.records if record.name != "kafka"]
+    assert [record for record in ours if record.levelno >= logging.WARNING] == []
     assert "error" not in capfd.readouterr().out
 
 

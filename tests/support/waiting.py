@@ -23,8 +23,13 @@ async def patience(
         raise TimeoutError(f"waited {seconds:g} s for {what}; {found()}".rstrip("; ")) from None
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, every_seconds: float = 0.05) -> None:
+async def eventually(
+    condition: Callable[[], Awaitable[bool]],
+    *,
+    every_seconds: float = 0.05,
+    found: Callable[[], object] = lambda: "",
+) -> None:
     """Wait until the condition holds; a TimeoutError after a minute says that it never did."""
-    async with patience(condition.__qualname__):
+    async with patience(condition.__qualname__, found=found):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(every_seconds)

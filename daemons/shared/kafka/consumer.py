@@ -4,8 +4,8 @@ The client commits what is stored a little later: should that be lost, the recor
 effect done.
 
 A topic that was deleted and made anew holds other records under the same offsets. The client would go on at
-its old offset and pass over what lies before it, so the topic's id is watched, and a new one is read from its
-start.
+its old offset and pass over what lies before it. So each offset is committed with its topic's id, and where
+the topic has another id, also one that it got while nobody consumed it, it is read from its start.
 
 The client runs in a thread of its own, because a cancelled asynchronous poll loses a message; each batch is
 handed to the event loop and the thread waits for the effect before it stores the offsets.
@@ -14,7 +14,7 @@ handed to the event loop and the thread waits for the effect before it stores th
 import asyncio
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ from confluent_kafka import (
 
 from daemons.contracts.errors import TransientError
 from daemons.shared.kafka.connection import LIBRARY_LOG, METADATA_AGE, QUIET_RECONNECTS, KafkaCluster
-from daemons.shared.kafka.consumption import Consumption, Finding
+from daemons.shared.kafka.consumption import Consumption, Finding, Place
 from daemons.shared.kafka.records import IncomingRecord
 from daemons.shared.tasks import end_task
 
@@ -45,6 +45,7 @@ _GATHER_SECONDS = 0.003
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
+_COMMITTED_SECONDS = 3.0
 _log = structlog.get_logger()
 
 
@@ -74,8 +75,11 @@ class EventConsumer:
         self._topics = list(topics)
         self._consumption = Consumption(cluster, group=group, topics=topics)
         self._finding = Finding()
-        self._ids: dict[str, str] = {}
-        self._made_anew: set[str] = set()
+        self._topic_ids: dict[str, str] = {}
+        self._known = threading.Event()
+        """Set when it was seen which topics there are."""
+        self._consumed_ids: dict[Place, str] = {}
+        """The ids under which the partitions were begun; only the consumer's thread knows when that was."""
         self._watching: asyncio.Task[None] | None = None
         self._effect = effect
         self._last_batch = 0
@@ -109,12 +113,15 @@ class EventConsumer:
 
     def _run(self) -> None:
         try:
+            # What is begun before its topic's id is known could be made anew unseen.
+            while not self._known.wait(_POLL_SECONDS):
+                if self._closing.is_set():
+                    return
             # Made where it is closed: one that the garbage collector finds unclosed can block it for good.
             with closing(Consumer(self._settings, logger=LIBRARY_LOG)) as consumer:
                 consumer.subscribe(self._topics, on_assign=self._assigned)
                 while not self._closing.is_set():
-                    if self._made_anew:
-                        self._begin_anew(consumer)
+                    self._begin_anew(consumer)
                     self._consume_batch(consumer)
         except Exception:  # noqa: BLE001 - an unexpected fault stops this consumer, visibly: it skips nothing
             self._failure = "stopped after an unexpected fault; see the log"
@@ -139,28 +146,55 @@ class EventConsumer:
             return
         if finding.reason is not None and finding.reason != self._finding.reason:
             _log.warning("records are not consumed", reason=finding.reason)
-        self._made_anew |= {
-            topic for topic, id_ in finding.topics.items() if self._ids.get(topic, id_) != id_
-        }
-        self._ids |= finding.topics
         self._finding = finding
+        if finding.looked:
+            self._topic_ids = {**self._topic_ids, **finding.topics}
+            self._known.set()
 
-    def _assigned(self, *_: object) -> None:
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """Go on where the group was in the topics that are still the same, and begin the others."""
         self._failure = None
+        ids = self._topic_ids
+        if any(it.topic not in ids for it in places):
+            ids = {**ids, **self._consumption.look().topics}
+        committed = self._committed(consumer, places)
+        same = [it for it in committed if it.offset >= 0 and it.metadata == ids.get(it.topic)]
+        self._consumed_ids.update({(it.topic, it.partition): ids[it.topic] for it in same})
+        consumer.incremental_assign([TopicPartition(it.topic, it.partition, it.offset) for it in same])
+        self._begin(consumer, [it for it in committed if it not in same], ids)
+
+    def _committed(self, consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+        while True:
+            try:
+                return consumer.committed(places, timeout=_COMMITTED_SECONDS)
+            except KafkaException as error:
+                if self._closing.is_set():
+                    raise
+                _log.warning("what the group committed is not known yet", reason=str(error.args[0]))
 
     def _begin_anew(self, consumer: Consumer) -> None:
         """Consume topics that were made anew from their start; events that come again have no effect."""
-        topics = {self._made_anew.pop() for _ in range(len(self._made_anew))}
-        places = [place for place in consumer.assignment() if place.topic in topics]
-        _log.warning("topics were made anew and are read from their start", topics=sorted(topics))
+        ids = self._topic_ids
+        old = {place for place, id_ in self._consumed_ids.items() if ids.get(place[0], id_) != id_}
+        if not old:
+            return
+        topics = sorted({topic for topic, _ in old})
+        _log.warning("topics were made anew and are read from their start", topics=topics)
+        for place in old:
+            del self._consumed_ids[place]
+        places = [it for it in consumer.assignment() if (it.topic, it.partition) in old]
         consumer.incremental_unassign(places)
-        consumer.incremental_assign(
-            [TopicPartition(it.topic, it.partition, OFFSET_BEGINNING) for it in places]
-        )
-        # Where nothing comes, what was committed of the old topic must not hold for the new one.
-        consumer.commit(
-            offsets=[TopicPartition(it.topic, it.partition, 0) for it in places], asynchronous=True
-        )
+        self._begin(consumer, places, ids)
+
+    def _begin(self, consumer: Consumer, places: list[TopicPartition], ids: Mapping[str, str]) -> None:
+        if not places:
+            return
+        consumed = {(it.topic, it.partition): ids.get(it.topic, "") for it in places}
+        self._consumed_ids.update(consumed)
+        consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING) for place in consumed])
+        # Where nothing comes, what was committed of an old topic must not hold for the new one.
+        offsets = [TopicPartition(*place, 0, id_) for place, id_ in consumed.items()]
+        consumer.commit(offsets=offsets, asynchronous=True)
 
     def _consume_batch(self, consumer: Consumer) -> None:
         # A lone event is not kept waiting for others.
@@ -171,7 +205,7 @@ class EventConsumer:
         self._last_batch = len(messages)
         records = [record_of(message) for message in messages if not _is_fault(message)]
         if records and self._have_effect(records):
-            _store_offsets(consumer, records)
+            self._store_offsets(consumer, records)
 
     def _have_effect(self, records: list[IncomingRecord]) -> bool:
         """Run the effect until it succeeds; False when closing came first."""
@@ -191,15 +225,15 @@ class EventConsumer:
                 return True
         return False
 
-
-def _store_offsets(consumer: Consumer, records: Sequence[IncomingRecord]) -> None:
-    ends = {(record.topic, record.partition): record.offset + 1 for record in records}
-    try:
-        consumer.store_offsets(offsets=[TopicPartition(*place, end) for place, end in ends.items()])
-    except KafkaException as error:
-        # The partitions may be another member's by now. The records come again, to whoever has them;
-        # their effects are done and will be found.
-        _log.warning("offsets not stored", reason=str(error.args[0]))
+    def _store_offsets(self, consumer: Consumer, records: Sequence[IncomingRecord]) -> None:
+        ends = {(record.topic, record.partition): record.offset + 1 for record in records}
+        offsets = [TopicPartition(*place, end, self._consumed_ids.get(place)) for place, end in ends.items()]
+        try:
+            consumer.store_offsets(offsets=offsets)
+        except KafkaException as error:
+            # The partitions may be another member's by now. The records come again, to whoever has them;
+            # their effects are done and will be found.
+            _log.warning("offsets not stored", reason=str(error.args[0]))
 
 
 def _is_fault(message: Message) -> bool:

@@ -9,8 +9,11 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, if not by __all__
+    AdminClient,
+    OffsetSpec,
+)
 
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.errors import TransientError
@@ -18,7 +21,7 @@ from daemons.contracts.events import EventType
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
-from daemons.shared.kafka.topics import ensure_topics
+from daemons.shared.kafka.topics import PARTITIONS, ensure_topics
 from daemons.shared.mongo import Database
 from tests.support.events import ids_of, transfers
 from tests.support.kafka import running_kafka
@@ -202,8 +205,7 @@ async def test_a_topic_that_was_made_anew_is_consumed_from_its_start(
     http: httpx.AsyncClient,
 ) -> None:
     """At its old offset the consumer would pass over what lies before it, and say nothing."""
-    topic = EventType.TRANSACTION_COMPLETED.value
-    admin = AdminClient({"bootstrap.servers": broker})
+    topic = Topic(broker, EventType.TRANSACTION_COMPLETED.value)
     first, second, third = transfers(40), transfers(100), transfers(60)
     started = notifier_process(
         mongo_uri, notifier_database.name, users[1], broker=broker, log=tmp_path / "notifier.log"
@@ -212,40 +214,96 @@ async def test_a_topic_that_was_made_anew_is_consumed_from_its_start(
 
         async def missing_is_told() -> bool:
             answer = await http.get(f"{url}/readyz")
-            return f"no topic {topic}" in answer.json().get("reasons", {}).get("kafka", "")
+            return f"no topic {topic.name}" in answer.json().get("reasons", {}).get("kafka", "")
 
-        async def recorded(count: int) -> bool:
-            return await _recorded(notifier_database) == count
+        await await_ready(http, url)
+        await producer.publish(first)
+        await _until_recorded(notifier_database, 40)
+        # At once, so that nobody has seen that it was away.
+        await topic.make_anew()
+        await _publish_when_possible(producer, second)
+        await _until_recorded(notifier_database, 140)
+        await topic.delete()
+        await eventually(missing_is_told)
+        await ensure_topics(KafkaCluster(broker), [topic.name])
+        await _publish_when_possible(producer, third)
+        await _until_recorded(notifier_database, 200)
+        await await_ready(http, url)
+    await _assert_each_once(notifier_database, ids_of([*first, *second, *third]))
 
-        async def topic_id() -> str:
-            described = admin.describe_topics(TopicCollection([topic]))[topic]
-            return str((await asyncio.to_thread(described.result)).topic_id)
 
-        async def made_anew(before: str) -> bool:
+async def test_a_topic_that_was_made_anew_while_nobody_consumed_is_consumed_from_its_start(
+    tmp_path: Path,
+    mongo_uri: str,
+    broker: str,
+    producer: EventProducer,
+    notifier_database: Database,
+    users: tuple[PlayedUserApi, str],
+    http: httpx.AsyncClient,
+) -> None:
+    topic = Topic(broker, EventType.TRANSACTION_COMPLETED.value)
+    first, second = transfers(40), transfers(100)
+    parts = (mongo_uri, notifier_database.name, users[1])
+    with notifier_process(*parts, broker=broker, log=tmp_path / "first.log") as (process, url):
+        await await_ready(http, url)
+        await producer.publish(first)
+        await _until_recorded(notifier_database, 40)
+        assert await asyncio.to_thread(ended_status, process) == 0
+    assert await asyncio.to_thread(_committed_offsets, broker) == 40
+
+    await topic.make_anew()
+    await _publish_when_possible(producer, second)
+    with notifier_process(*parts, broker=broker, log=tmp_path / "second.log"):
+        await _until_recorded(notifier_database, 140)
+    await _assert_each_once(notifier_database, ids_of([*first, *second]))
+
+
+class Topic:
+    """One topic of a broker, to be deleted and made again."""
+
+    def __init__(self, broker: str, name: str) -> None:
+        self.name = name
+        self._broker = broker
+        self._admin = AdminClient({"bootstrap.servers": broker})
+
+    async def delete(self) -> None:
+        await asyncio.to_thread(self._admin.delete_topics([self.name])[self.name].result)
+
+    async def make_anew(self) -> None:
+        """Delete and make it; until this returns, what is published may be deleted with the old one."""
+        old = await asyncio.to_thread(self._id)
+        await self.delete()
+        await ensure_topics(KafkaCluster(self._broker), [self.name])
+
+        def is_new() -> bool:
             try:
-                return await topic_id() != before
+                # The broker tells the new id before it lets go of the old log, and takes records into that.
+                return self._id() != old and self._is_empty()
             except KafkaException:
                 # It is between the old one and the new one.
                 return False
 
-        await await_ready(http, url)
-        await producer.publish(first)
-        await eventually(lambda: recorded(40))
-        old = await topic_id()
-        # At once, so that nobody has seen that it was away.
-        await asyncio.to_thread(admin.delete_topics([topic])[topic].result)
-        await ensure_topics(KafkaCluster(broker), [topic])
-        # Until then the broker may take records into the old one, and delete them with it.
-        await eventually(lambda: made_anew(old))
-        await _publish_when_possible(producer, second)
-        await eventually(lambda: recorded(140))
-        await asyncio.to_thread(admin.delete_topics([topic])[topic].result)
-        await eventually(missing_is_told)
-        await ensure_topics(KafkaCluster(broker), [topic])
-        await _publish_when_possible(producer, third)
-        await eventually(lambda: recorded(200))
-        await await_ready(http, url)
-    await _assert_each_once(notifier_database, ids_of([*first, *second, *third]))
+        await eventually(lambda: asyncio.to_thread(is_new))
+
+    def _id(self) -> str:
+        return str(self._admin.describe_topics(TopicCollection([self.name]))[self.name].result().topic_id)
+
+    def _is_empty(self) -> bool:
+        places = {
+            TopicPartition(self.name, partition): OffsetSpec.latest() for partition in range(PARTITIONS)
+        }  # type: ignore[no-untyped-call]
+        return all(future.result().offset == 0 for future in self._admin.list_offsets(places).values())
+
+
+async def _until_recorded(database: Database, count: int) -> None:
+    found = 0
+
+    async def recorded() -> bool:
+        nonlocal found
+        found = await _recorded(database)
+        return found == count
+
+    await eventually(recorded, found=lambda: found)
 
 
 async def _publish_when_possible(producer: EventProducer, records: list[OutgoingRecord]) -> None:
