@@ -1,0 +1,65 @@
+"""A transfer: money moves between two customers' accounts, by the order of the sender's owner."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
+from daemons.banking_api.ledger.account import Account
+from daemons.banking_api.ledger.record import Accounts, Command, Data, Failure, Move, Ruling
+
+
+@dataclass(slots=True, kw_only=True)
+class Transfer(Command):
+    """Asks to move an amount in minor units from an account of the initiator's to another."""
+
+    kind: ClassVar[str] = "transfer"
+    from_account: str
+    to_account: str
+    amount_minor: int
+    currency: str
+    reference: str | None
+
+    def content(self) -> str:
+        """All fields; a reference that is empty is not one that is absent."""
+        reference = "" if self.reference is None else f"={self.reference}"
+        sides = f"{self.from_account}\x00{self.to_account}"
+        return f"{sides}\x00{self.amount_minor}\x00{self.currency}\x00{reference}"
+
+    def accounts(self) -> tuple[str, ...]:
+        """Both sides."""
+        return (self.from_account, self.to_account)
+
+    def decide(self, accounts: Accounts) -> Ruling:
+        """Judge the sender's account before the receiver's: nobody learns of others' accounts by trying."""
+        sender = accounts.get(self.from_account)
+        receiver = accounts.get(self.to_account)
+        if sender is None or sender.terms.owner != self.initiator:
+            return Failure("account_not_found", f"You have no account {self.from_account}.")
+        if receiver is sender:
+            return Failure("same_account", "Sender and receiver are the same account.")
+        if receiver is None or receiver.terms.type is None:
+            return Failure("receiver_not_found", f"There is no account {self.to_account}.")
+        amount = self.amount_minor
+        failure = (
+            not_active(sender)
+            or not_active(receiver)
+            or other_currency(sender, self.currency)
+            or other_currency(receiver, self.currency)
+            or beyond_balance(sender, receiver, amount)
+        )
+        return failure or [Move(sender, -amount), Move(receiver, amount)]
+
+    def data(self, accounts: Accounts) -> Data:  # noqa: ARG002 - it says nothing of them
+        """What was asked for."""
+        return {
+            "from": self.from_account,
+            "to": self.to_account,
+            "amount": self.amount_minor,
+            "currency": self.currency,
+            "reference": self.reference,
+        }
+
+    def attempted_on(self, accounts: Accounts) -> Account | None:
+        """The sender's account if it is the initiator's: nobody else is to know of it."""
+        sender = accounts.get(self.from_account)
+        return sender if sender is not None and sender.terms.owner == self.initiator else None

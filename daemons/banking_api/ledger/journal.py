@@ -1,0 +1,98 @@
+"""The journal in MongoDB: records and seals in one collection, a group of them in one insert."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from bson import MaxKey, MinKey
+
+from daemons.banking_api.ledger.documents import (
+    encode,
+    head_from,
+    raw,
+    record_document,
+    record_from,
+    seal_document,
+    seal_from,
+    state_after,
+)
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.schema import HISTORY_FIELDS, HISTORY_INDEX
+from daemons.banking_api.ledger.seal import GENESIS, Head, Seal, seal
+from daemons.shared.mongo import Database, Session, insert_all
+
+FIRST_SEAL = 1
+_READ_AT_ONCE = 250
+"""Decoding as many takes some ten milliseconds, in which the event loop stands still."""
+
+
+class SealedGroup:
+    """A group ready to be stored: its records, its seal, and both as the database will hold them."""
+
+    def __init__(self, records: Sequence[Record], before: Head, *, at: datetime) -> None:
+        self.records = records
+        documents = [encode(record_document(record)) for record in records]
+        self.seal: Seal = seal(documents, before, at=at)
+        documents.append(encode(seal_document(self.seal, [record.id for record in records])))
+        self.documents: list[Any] = [raw(document) for document in documents]
+
+
+class Journal:
+    """Stores sealed groups, and reads records and seals; nothing in it is ever changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._journal = database["journal"]
+
+    async def append(self, group: SealedGroup, *, session: Session) -> None:
+        """Store a group in the caller's transaction.
+
+        Raises:
+            DuplicateKeyError: a key, an account's next number, or the seal's number is taken.
+        """
+        await insert_all(self._journal, group.documents, session=session)
+
+    async def head(self, *, session: Session | None = None) -> Head:
+        """Return the chain's end."""
+        found = self._journal.find({"_id": {"$gte": FIRST_SEAL}}, {"hash": 1, "records": 1}, session=session)
+        newest = await found.sort("_id", -1).limit(1).to_list()
+        return head_from(newest[0]) if newest else GENESIS
+
+    async def has_seal(self, number: int, *, session: Session | None = None) -> bool:
+        """Tell whether there is a seal of that number."""
+        return await self._journal.find_one({"_id": number}, {"_id": 1}, session=session) is not None
+
+    async def seals_after(self, number: int, *, limit: int) -> list[tuple[Seal, list[UUID]]]:
+        """Return the next seals in order, each with the ids of its records."""
+        found = self._journal.find({"_id": {"$gt": number}}).sort("_id").limit(limit)
+        return [seal_from(document) async for document in found]
+
+    async def by_key(self, ids: Sequence[bytes], *, session: Session | None = None) -> dict[bytes, Record]:
+        """Return those records that exist, by idempotency id."""
+        found = self._journal.find({"idem": {"$in": list(ids)}}, session=session)
+        records = [record_from(document) async for document in found]
+        return {record.idempotency_id: record for record in records}
+
+    async def by_id(self, ids: Sequence[UUID]) -> dict[UUID, Record]:
+        """Return those records that exist, by id."""
+        found = self._journal.find({"_id": {"$in": list(ids)}}).batch_size(_READ_AT_ONCE)
+        return {document["_id"]: record_from(document) async for document in found}
+
+    async def newest(self, ids: Collection[str], *, session: Session | None) -> dict[str, tuple[int, int]]:
+        """Return balance in minor units and number of those that have entries: a search of the index each."""
+        found: dict[str, tuple[int, int]] = {}
+        for id_ in ids:
+            cursor = (
+                self._journal.find({}, {"entries": 1}, session=session)
+                .hint(HISTORY_INDEX)
+                .min(_bound(id_, MaxKey(), MaxKey()))
+                .max(_bound(id_, MinKey(), MinKey()))
+                .limit(1)
+            )
+            async for document in cursor:
+                found[id_] = state_after(document, id_)
+        return found
+
+
+def _bound(account_id: str, sequence: Any, attempt: Any) -> list[tuple[str, Any]]:
+    return list(zip(HISTORY_FIELDS, (account_id, sequence, attempt), strict=True))
