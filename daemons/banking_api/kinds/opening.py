@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from daemons.banking_api.kinds.change import ChangeKind, told_terms
 from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms, tally
-from daemons.banking_api.ledger.record import Accounts, Command, Data, Move, Ruling
+from daemons.banking_api.ledger.record import Accounts, Data, Move, Ruling
 from daemons.contracts.errors import RejectedError, TransientError
 
 
 @dataclass(slots=True, kw_only=True)
-class Opening(Command):
+class Opening(ChangeKind):
     """Asks for an account of the initiator's under the first of the numbers that is free."""
 
     kind: ClassVar[str] = "opening"
+    told_as: ClassVar[str] = "opened"
     numbers: tuple[str, ...]
     type: AccountType
     currency: str
@@ -62,8 +64,9 @@ class Opening(Command):
         return next((number for number in self.numbers if number not in accounts), None)
 
     def data(self, accounts: Accounts) -> Data:
-        """The number that it got."""
-        return {"account": self._free(accounts)}
+        """The number that it got, and what it is."""
+        terms = Terms(self.initiator, self.type, AccountStatus.ACTIVE, self.currency)
+        return {"account": self._free(accounts), "reason": None, "before": None, "after": told_terms(terms)}
 
 
 def _plain(terms: Terms) -> dict[str, object]:

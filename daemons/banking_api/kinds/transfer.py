@@ -1,18 +1,21 @@
 """A transfer: money moves between two customers' accounts, by the order of the sender's owner."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from daemons.banking_api.kinds.kind import MoneyKind, Users
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
 from daemons.banking_api.ledger.account import Account
-from daemons.banking_api.ledger.record import Accounts, Command, Data, Failure, Move, Ruling
+from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Record, Ruling
+from daemons.contracts.events import EventType
 
 
 @dataclass(slots=True, kw_only=True)
-class Transfer(Command):
+class Transfer(MoneyKind):
     """Asks to move an amount in minor units from an account of the initiator's to another."""
 
     kind: ClassVar[str] = "transfer"
+    completed: ClassVar[EventType] = EventType.TRANSACTION_COMPLETED
     from_account: str
     to_account: str
     amount_minor: int
@@ -63,3 +66,8 @@ class Transfer(Command):
         """The sender's account if it is the initiator's: nobody else is to know of it."""
         sender = accounts.get(self.from_account)
         return sender if sender is not None and sender.terms.owner == self.initiator else None
+
+    @classmethod
+    def event_data(cls, record: Record, data: dict[str, Any], users: Users) -> dict[str, Any]:  # noqa: ARG003
+        """Both sides."""
+        return data

@@ -1,0 +1,56 @@
+"""The table of kinds. A type checker finds it incomplete when `KindName` has a name that it lacks."""
+
+from enum import StrEnum
+from typing import assert_never
+
+from daemons.banking_api.kinds.adjustment import Adjustment
+from daemons.banking_api.kinds.close import Close
+from daemons.banking_api.kinds.describe import ChangeType, Rename
+from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
+from daemons.banking_api.kinds.funding import Funding
+from daemons.banking_api.kinds.kind import Kind
+from daemons.banking_api.kinds.opening import Opening
+from daemons.banking_api.kinds.transfer import Transfer
+
+
+class KindName(StrEnum):
+    """What can happen to an account; records and metrics carry these names."""
+
+    TRANSFER = "transfer"
+    FUNDING = "funding"
+    ADJUSTMENT = "adjustment"
+    OPENING = "opening"
+    RENAME = "rename"
+    CHANGE_TYPE = "change_type"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
+    CLOSE = "close"
+
+
+def _kind(name: KindName) -> type[Kind]:
+    match name:
+        case KindName.TRANSFER:
+            return Transfer
+        case KindName.FUNDING:
+            return Funding
+        case KindName.ADJUSTMENT:
+            return Adjustment
+        case KindName.OPENING:
+            return Opening
+        case KindName.RENAME:
+            return Rename
+        case KindName.CHANGE_TYPE:
+            return ChangeType
+        case KindName.FREEZE:
+            return Freeze
+        case KindName.UNFREEZE:
+            return Unfreeze
+        case KindName.CLOSE:
+            return Close
+        case _:
+            assert_never(name)
+
+
+KINDS: dict[str, type[Kind]] = {name.value: _kind(name) for name in KindName}
+TRANSACTION_KINDS = [name for name, kind in KINDS.items() if kind.is_transaction]
+"""The kinds that statements and lists of transactions show."""
