@@ -1,0 +1,252 @@
+"""Publishes what is committed, in the order of the seals: the journal is the outbox.
+
+Each topic has a position of its own, the number of the last seal of which all its events are confirmed, so that
+a topic that takes nothing keeps none of the others. A position moves only once Kafka has confirmed: what is
+published twice after a fault carries the same event id, and nothing is lost. Only the ledger's process relays.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client import Counter, Gauge
+from pymongo.errors import PyMongoError
+
+from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.seal import Seal
+from daemons.contracts.errors import TransientError
+from daemons.shared.kafka.producer import EventProducer, UnconfirmedError
+from daemons.shared.kafka.records import OutgoingRecord
+from daemons.shared.mongo import Database, Document
+from daemons.shared.tasks import end_task
+
+TopicOf = Callable[[Record], str]
+Encode = Callable[[Sequence[Record]], Awaitable[list[OutgoingRecord]]]
+"""Turns records into their events, in the same order; raises TransientError when it cannot now."""
+
+EVENTS_AT_ONCE = 2_000
+AT_HAND = 10_000
+"""Records kept in memory after their commit, about 10 MB; what is further behind is read from the journal."""
+CLOSE_SECONDS = 5.0
+_SEALS_AT_ONCE = 100
+_PATIENCE_SECONDS = 2.0
+"""After that without every delivery report something is wrong; what is under way is not given up for it."""
+_GATHER_SECONDS = 0.015
+"""While events come one upon another, some more are let come: publishing costs the same for few and many."""
+_KEEP_SECONDS = 0.05
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
+_POSITIONS = "relay"
+
+_published = Counter("bankctl_ledger_published_events", "Events confirmed by Kafka")
+_waiting_gauge = Gauge("bankctl_ledger_unpublished_seals", "Seals whose events wait", ["topic"])
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedGroup:
+    """A sealed group's records by topic."""
+
+    number: int
+    by_topic: Mapping[str, Sequence[Record]]
+    count: int
+
+
+@dataclass(slots=True)
+class _Topic:
+    """How far one topic has come, and what keeps it."""
+
+    name: str
+    position: int = 0
+    failure: str | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Feed:
+    """The newest committed groups, in memory while there is room, and all others in the journal."""
+
+    def __init__(self, journal: Journal, topic_of: TopicOf) -> None:
+        self._journal = journal
+        self._topic_of = topic_of
+        self._at_hand: deque[CommittedGroup] = deque()
+        self._count = 0
+
+    def add(self, seal: Seal, records: Sequence[Record]) -> None:
+        """Keep a group that was just committed, at the cost of the oldest ones."""
+        group = self._group(seal.number, records)
+        self._at_hand.append(group)
+        self._count += group.count
+        while self._count > AT_HAND and len(self._at_hand) > 1:
+            self._count -= self._at_hand.popleft().count
+
+    def forget(self) -> None:
+        """Forget what was at hand, because another process has been the ledger."""
+        self._at_hand.clear()
+        self._count = 0
+
+    async def after(self, number: int) -> list[CommittedGroup]:
+        """Return the next groups behind a seal, some at a time; none if it is the last."""
+        at_hand = self._at_hand
+        if at_hand and at_hand[0].number <= number + 1:
+            skip = number + 1 - at_hand[0].number
+            return list(at_hand)[skip : skip + _SEALS_AT_ONCE] if skip < len(at_hand) else []
+        sealed = await self._journal.seals_after(number, limit=_SEALS_AT_ONCE)
+        ids = [id_ for _, of_group in sealed for id_ in of_group]
+        records = await self._journal.by_id(ids) if ids else {}
+        return [self._group(seal.number, [records[id_] for id_ in of_group]) for seal, of_group in sealed]
+
+    def _group(self, number: int, records: Sequence[Record]) -> CommittedGroup:
+        by_topic: dict[str, list[Record]] = {}
+        for record in records:
+            by_topic.setdefault(self._topic_of(record), []).append(record)
+        return CommittedGroup(number, by_topic, len(records))
+
+
+class Relay:
+    """Publishes one journal to its topics, each on its own."""
+
+    def __init__(
+        self,
+        database: Database,
+        feed: Feed,
+        producer: EventProducer,
+        encode: Encode,
+        *,
+        topics: Sequence[str],
+    ) -> None:
+        self._positions = database["positions"]
+        self._feed = feed
+        self._producer = producer
+        self._encode = encode
+        self._topics = {name: _Topic(name) for name in topics}
+        self._closing = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._kept: dict[str, int] = {}
+
+    def wake(self) -> None:
+        """Tell the relay that something was committed."""
+        for topic in self._topics.values():
+            topic.wake.set()
+
+    async def start(self) -> None:
+        """Read how far each topic has come, and go on from there.
+
+        Raises:
+            PyMongoError: that cannot be read.
+        """
+        kept = await self._positions.find_one({"_id": _POSITIONS}) or {}
+        for topic in self._topics.values():
+            topic.position = int(kept.get("seals", {}).get(topic.name, 0))
+        self._kept = {topic.name: topic.position for topic in self._topics.values()}
+        self._tasks = [
+            asyncio.create_task(self._run(topic), name=f"relay-{topic.name}")
+            for topic in self._topics.values()
+        ]
+        self._tasks.append(asyncio.create_task(self._keep_positions(), name="relay-positions"))
+
+    async def close(self) -> None:
+        """Stop after the batches under way, so that none is published twice; the rest waits in the journal."""
+        self._closing.set()
+        self.wake()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            for task in self._tasks:
+                await end_task(task)
+        try:
+            await self._keep()
+        except PyMongoError as error:
+            _log.info("positions not kept, some events go out twice", reason=type(error).__name__)
+
+    def probe(self) -> str | None:
+        """Return None while events go out, else what keeps them; the journal has them meanwhile."""
+        reasons = [topic.failure for topic in self._topics.values() if topic.failure]
+        return " ".join(dict.fromkeys(reasons)) or None
+
+    def positions(self) -> dict[str, int]:
+        """Return up to which seal each topic's events are published."""
+        return {topic.name: topic.position for topic in self._topics.values()}
+
+    async def _run(self, topic: _Topic) -> None:
+        backoff = _FIRST_BACKOFF_SECONDS
+        while not self._closing.is_set():
+            topic.wake.clear()
+            try:
+                events = await self._publish_next(topic)
+            except (PyMongoError, TransientError) as error:
+                topic.failure = str(error)
+                _log.warning("relay will try again", topic=topic.name, reason=str(error), seconds=backoff)
+            except Exception:  # noqa: BLE001 - a relay that stopped would hold back every event, unseen
+                topic.failure = "met an unexpected fault; see the log"
+                _log.exception("relay will try again", topic=topic.name, seconds=backoff)
+            else:
+                topic.failure, backoff = None, _FIRST_BACKOFF_SECONDS
+                if events is None:
+                    await topic.wake.wait()
+                elif 0 < events < EVENTS_AT_ONCE:
+                    await _pause(self._closing, _GATHER_SECONDS)
+                continue
+            await _pause(self._closing, backoff)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+
+    async def _publish_next(self, topic: _Topic) -> int | None:
+        """Publish what comes next on the topic; returns how many events, or None at the journal's end."""
+        groups = await self._feed.after(topic.position)
+        if not groups:
+            return None
+        due: list[Record] = []
+        for group in groups:
+            due += group.by_topic.get(topic.name, ())
+            last = group.number
+            if len(due) >= EVENTS_AT_ONCE:
+                break
+        if due:
+            records = await self._encode(due)
+            try:
+                await self._producer.publish(records, patience_seconds=_PATIENCE_SECONDS)
+            except UnconfirmedError as error:
+                _log.warning("not all events were confirmed", reason=error.message)
+                topic.failure = error.message
+                await error.delivery.settled
+                if not error.delivery.is_confirmed():
+                    raise
+            _published.inc(len(due))
+        topic.position = last
+        return len(due)
+
+    async def _keep_positions(self) -> None:
+        """Write positions down a little later, many at once: what is lost of them is published again."""
+        failed_at = 0.0
+        while not self._closing.is_set():
+            await _pause(self._closing, _KEEP_SECONDS)
+            if time.monotonic() < failed_at + 1:
+                continue
+            try:
+                await self._keep()
+            except PyMongoError as error:
+                failed_at = time.monotonic()
+                _log.info("positions not kept", reason=type(error).__name__)
+
+    async def _keep(self) -> None:
+        now = self.positions()
+        if now != self._kept:
+            update: Document = {"$set": {f"seals.{name}": number for name, number in now.items()}}
+            await self._positions.update_one({"_id": _POSITIONS}, update, upsert=True)
+            self._kept = now
+
+
+async def read_positions(database: Database) -> dict[str, int]:
+    """Return up to which seal each topic's events are known to be published."""
+    kept = await database["positions"].find_one({"_id": _POSITIONS}) or {}
+    return {name: int(number) for name, number in kept.get("seals", {}).items()}
+
+
+async def _pause(until: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return
