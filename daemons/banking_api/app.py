@@ -1,56 +1,55 @@
 """The composition root: every part of banking_api is made, started and stopped here."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import structlog
 from aiohttp import web
 
-from daemons.banking_api.domain.account_number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD
-from daemons.banking_api.domain.journal import JournalTransaction
-from daemons.banking_api.handlers import accounts, ledger, transactions
-from daemons.banking_api.handlers.keys import (
+import daemons.banking_api.accounts.routes as account_routes
+import daemons.banking_api.books.routes as book_routes
+import daemons.banking_api.transactions.routes as transaction_routes
+from daemons.banking_api.accounts.number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD
+from daemons.banking_api.accounts.service import Accounts
+from daemons.banking_api.acts import ActRecorder
+from daemons.banking_api.books.events import EventEncoder, topic_of
+from daemons.banking_api.books.origins import EventOrigins
+from daemons.banking_api.books.proof import LedgerProver
+from daemons.banking_api.books.published import PublishedEvents
+from daemons.banking_api.books.republish import EventRepublisher
+from daemons.banking_api.books.snapshot import SnapshotOpener
+from daemons.banking_api.books.unpublished import Unpublished
+from daemons.banking_api.keys import (
     ACCOUNTS_KEY,
     BANK_ID_KEY,
+    BATCHES_KEY,
     DIRECTORY_KEY,
-    OUTBOX_KEY,
     PROVER_KEY,
     PUBLISHED_KEY,
     RELAY_KEY,
     REPUBLISHER_KEY,
     ROW_LIMIT_KEY,
-    SECOND_PERSON_KEY,
     STATEMENTS_KEY,
-    SUCCESSION_KEY,
-    TRANSFERS_KEY,
+    TRANSACTIONS_KEY,
+    UNPUBLISHED_KEY,
 )
-from daemons.banking_api.handlers.schemas import ATOMIC_LIMIT
-from daemons.banking_api.services.accounts import Accounts
-from daemons.banking_api.services.adjustments import Adjustments
-from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.services.events import EventEncoder
-from daemons.banking_api.services.proof import LedgerProver
-from daemons.banking_api.services.published_events import PublishedEvents
-from daemons.banking_api.services.republish_events import EventRepublisher
-from daemons.banking_api.services.second_person import SecondPerson
-from daemons.banking_api.services.statements import Statements
-from daemons.banking_api.services.succession import Succession
-from daemons.banking_api.services.transfers import Transfers
-from daemons.banking_api.services.witness import AccountWitness, BookingWitness
+from daemons.banking_api.kinds.table import TRANSACTION_KINDS
+from daemons.banking_api.ledger.account_cache import AccountCache
+from daemons.banking_api.ledger.batches import Batches
+from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.pipeline import Committed, Pipeline, WriteActs
+from daemons.banking_api.ledger.readers import AccountReader, RecordReader
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.relay import Feed, Relay
+from daemons.banking_api.ledger.schema import ensure_bank_id, ensure_schema
+from daemons.banking_api.ledger.seal import Seal
 from daemons.banking_api.settings import BankingSettings
-from daemons.banking_api.storage.account_history import AccountHistory
-from daemons.banking_api.storage.event_origins import EventOrigins
-from daemons.banking_api.storage.just_committed import JustCommitted
-from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
-from daemons.banking_api.storage.ledger_writers import LedgerWriters
-from daemons.banking_api.storage.mongo_accounts import MongoAccounts
-from daemons.banking_api.storage.mongo_fundings_alone import MongoFundingsAlone
-from daemons.banking_api.storage.mongo_journal import MongoJournal
-from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
-from daemons.banking_api.storage.schema import ensure_bank_id, ensure_schema
-from daemons.banking_api.storage.user_directory import UserDirectory
+from daemons.banking_api.transactions.models import ATOMIC_LIMIT
+from daemons.banking_api.transactions.service import Transactions
+from daemons.banking_api.transactions.statements import Statements
+from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.kafka_accounts import TOPICS
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
@@ -68,8 +67,6 @@ from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.topics import ensure_topics
 from daemons.shared.mongo import Client, Database, connect, ping
-from daemons.shared.outbox.relay import Relay
-from daemons.shared.outbox.store import OutboxStore
 from daemons.shared.startup import wait_until_done
 
 DAEMON = "banking_api"
@@ -85,100 +82,94 @@ def build(settings: BankingSettings) -> web.Application:
     user_api = httpx.AsyncClient(
         base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT_SECONDS, trust_env=False
     )
-    outbox = OutboxStore(database)
-    account_store = MongoAccounts(client, database, outbox, most_per_user=settings.accounts_per_user)
-    journal = MongoJournal(database)
+    journal = Journal(database)
+    accounts = AccountReader(client, database)
+    records = RecordReader(client, database, kinds=TRANSACTION_KINDS)
     directory = UserDirectory(user_api, service_tokens)
     audit = MongoAuditTrail(database, chain=DAEMON)
     approval_store = MongoApprovals(database)
     approvals = Approvals(client, approval_store, audit, standings=directory.standings, clock=utc_now)
 
+    async def relay_notice() -> str | None:
+        return app[RELAY_KEY].probe()
+
     app = build_app(
         DAEMON,
         settings,
-        # Not Kafka: transfers go on without it, their events wait in the outbox.
+        # Not Kafka: transfers go on without it, their events wait in the journal.
         probes={"mongodb": lambda: ping(database)},
-        notices={"events": lambda: app[RELAY_KEY].probe()},  # noqa: PLW0108 - the relay is made later
+        notices={"events": relay_notice},
         routes=[
-            accounts.routes,
-            transactions.routes,
-            ledger.routes,
+            account_routes.routes,
+            transaction_routes.routes,
+            book_routes.routes,
             audit_routes("ledger"),
-            approval_routes(accounts.APPROVALS_AREA, decide=Permission.APPROVE_ACTS),
+            approval_routes(account_routes.APPROVALS_AREA, decide=Permission.APPROVE_ACTS),
         ],
     )
     app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)
     app[AUDIT_KEY] = audit
     app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
     app[APPROVALS_KEY] = approvals
-    app[SUCCESSION_KEY] = Succession()
+    app[BATCHES_KEY] = Batches()
     app[ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
     app[DIRECTORY_KEY] = directory
-    app[OUTBOX_KEY] = outbox
-    app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database, outbox))
+    app[UNPUBLISHED_KEY] = Unpublished(database)
+    app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database))
+    app[STATEMENTS_KEY] = Statements(records, accounts, directory)
 
     async def lifespan(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
             await stack.enter_async_context(user_api)
             await wait_until_done(lambda: ensure_schema(database))
-            app[BANK_ID_KEY] = await wait_until_done(lambda: ensure_bank_id(database))
+            app[BANK_ID_KEY] = bank_id = await wait_until_done(lambda: ensure_bank_id(database))
             await wait_until_done(audit.prepare)
             await wait_until_done(approval_store.prepare)
             producer = EventProducer(settings.kafka, client_id=DAEMON)
             stack.push_async_callback(producer.close)
-            just_committed = JustCommitted(journal)
+            encoder = EventEncoder(directory, bank_id=bank_id)
             app[PUBLISHED_KEY] = published = PublishedEvents(
-                settings.kafka,
-                EventOrigins(database),
-                client,
-                audit,
-                bank_id=app[BANK_ID_KEY],
-                clock=utc_now,
+                settings.kafka, EventOrigins(database), client, audit, bank_id=bank_id, clock=utc_now
             )
+            app[REPUBLISHER_KEY] = EventRepublisher(
+                client, journal, encoder.encode, producer, audit, clock=utc_now
+            )
+            feed = Feed(journal, topic_of)
             app[RELAY_KEY] = relay = Relay(
-                outbox,
+                database,
+                feed,
                 producer,
-                EventEncoder(just_committed, directory, bank_id=app[BANK_ID_KEY]).encode,
+                encoder.encode,
+                topics=TOPICS,
                 prepare=lambda: ensure_topics(settings.kafka, TOPICS),
                 compare=published.compare,
             )
-            app[REPUBLISHER_KEY] = EventRepublisher(
-                client, journal, outbox, audit, on_owed=relay.wake, clock=utc_now
-            )
-            relay.start()
+            await wait_until_done(relay.start)
             stack.push_async_callback(relay.close)
 
-            def committed(transactions: Sequence[JournalTransaction]) -> None:
-                just_committed.add(transactions)
+            def committed(seal: Seal, records: Sequence[Record]) -> None:
+                feed.add(seal, records)
                 relay.wake()
 
-            # Last in, first out: the engine settles what waits while relay and producer still run.
-            ledger_store, engine = await stack.enter_async_context(
+            # Last in, first out: the ledger settles what waits while relay and producer still run.
+            ledger = await stack.enter_async_context(
                 running_ledger(
-                    client,
-                    database,
-                    outbox,
-                    committed,
-                    witness=BookingWitness(audit, approvals, MongoFundingsAlone(database)),
+                    client, database, committed=committed, write_acts=ActRecorder(audit, approvals).write
                 )
             )
             app[ACCOUNTS_KEY] = Accounts(
-                account_store,
-                AccountWitness(audit, approvals),
+                ledger,
+                accounts,
+                approvals,
+                settings,
                 clock=utc_now,
                 new_id=new_id,
                 draw_payload=_draw_payload,
-                holding_back_payments=engine.holding_back,
+                most_per_user=settings.accounts_per_user,
             )
-            app[STATEMENTS_KEY] = Statements(journal, AccountHistory(database), app[ACCOUNTS_KEY], directory)
-            app[TRANSFERS_KEY] = Transfers(engine, ledger_store, account_store, clock=utc_now, new_id=new_id)
-            app[SECOND_PERSON_KEY] = SecondPerson(
-                app[ACCOUNTS_KEY],
-                app[TRANSFERS_KEY],
-                Adjustments(ledger_store, account_store, journal, clock=utc_now, new_id=new_id),
-                approvals,
-                settings,
+            app[TRANSACTIONS_KEY] = Transactions(
+                ledger, accounts, records, approvals, settings, clock=utc_now, new_id=new_id
             )
             _log.info("ready", port=settings.port)
             yield
@@ -189,23 +180,25 @@ def build(settings: BankingSettings) -> web.Application:
 
 @asynccontextmanager
 async def running_ledger(
-    client: Client,
-    database: Database,
-    outbox: OutboxStore,
-    committed: Callable[[Sequence[JournalTransaction]], None],
-    *,
-    witness: Witness | None = None,
-) -> AsyncIterator[tuple[MongoLedger, CommitEngine]]:
-    """Run the ledger and the engine that posts to it; at the end it settles what waits."""
+    client: Client, database: Database, *, committed: Committed, write_acts: WriteActs | None = None
+) -> AsyncIterator[Pipeline]:
+    """Run the ledger; at the end it settles what waits, and writes down what only it knows."""
+    journal = Journal(database)
+    cache = AccountCache(database, journal)
     async with AsyncExitStack() as stack:
-        writers = await stack.enter_async_context(LedgerWriters(database).signed_on())
-        ledger = MongoLedger(client, database, outbox, writers, witness)
-        ledger.start()
-        stack.push_async_callback(ledger.close)
-        engine = CommitEngine(ledger, clock=utc_now, new_id=new_id, committed=committed)
-        engine.start()
-        stack.push_async_callback(engine.close)
-        yield ledger, engine
+        stack.push_async_callback(cache.write_down)
+        pipeline = Pipeline(
+            client,
+            journal,
+            cache,
+            clock=utc_now,
+            new_id=new_id,
+            committed=committed,
+            write_acts=write_acts,
+        )
+        pipeline.start()
+        stack.push_async_callback(pipeline.close)
+        yield pipeline
 
 
 def _draw_payload() -> int:

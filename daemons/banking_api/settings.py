@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from daemons.banking_api.domain.money import exponent_of
+from daemons.banking_api.money import exponent_of
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.http.rates import Rate
 from daemons.shared.settings import PeerSettings

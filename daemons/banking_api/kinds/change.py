@@ -15,9 +15,10 @@ from daemons.shared.audit.record import AuditEntry
 
 
 class ChangeKind(Kind):
-    """Changes one account; its data hold `account`, `reason`, and what of the terms is told, before and after."""
+    """Changes one account; its data hold `account`, `reason`, and what is told of the terms before and after."""
 
     is_transaction: ClassVar[bool] = False
+    completed: ClassVar[EventType] = EventType.ACCOUNT_CHANGED
     told_as: ClassVar[str]
     """What `AccountChanged` calls it."""
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from daemons.banking_api.domain.money import format_minor
 from daemons.banking_api.ledger.account import is_banks_account
 from daemons.banking_api.ledger.record import Act, Command, Record
+from daemons.banking_api.money import format_minor
 from daemons.contracts.events import EventType
 from daemons.contracts.wire import format_instant
 from daemons.shared.audit.record import AuditEntry
@@ -33,6 +33,8 @@ class Event:
 class Kind(Command):
     """A command that can tell others what became of it."""
 
+    completed: ClassVar[EventType]
+    """The event of a completed record; of a failed one it is `TransactionFailed`."""
     is_transaction: ClassVar[bool]
     """Whether its records move money: those are what statements and lists of transactions show."""
 
@@ -48,11 +50,9 @@ class Kind(Command):
 
 
 class MoneyKind(Kind):
-    """Moves one amount between two accounts; its data hold `from`, `to`, `amount`, `currency`, `reference`."""
+    """Moves an amount between two accounts; its data hold `from`, `to`, `amount`, `currency`, `reference`."""
 
     is_transaction: ClassVar[bool] = True
-    completed: ClassVar[EventType]
-    """The event of a completed record; of a failed one it is `TransactionFailed`."""
     action: ClassVar[str] = ""
     """What the audit calls it, where staff do it."""
 

@@ -27,7 +27,7 @@ class KindName(StrEnum):
     CLOSE = "close"
 
 
-def _kind(name: KindName) -> type[Kind]:
+def _kind(name: KindName) -> type[Kind]:  # noqa: PLR0911 - one for each
     match name:
         case KindName.TRANSFER:
             return Transfer

@@ -159,7 +159,7 @@ class Turn:
             raise refusal
 
 
-class Succession:
+class Batches:
     """The batches that this process knows, by user and the key of the last row."""
 
     def __init__(self) -> None:

@@ -1,8 +1,9 @@
 """Decides a group of commands in the order they came, in memory, on accounts as the caller knows them.
 
 One command's refusal never touches its neighbours. What is decided counts only once it is stored: the
-group's seal takes the next number of the journal and each entry the next number of its account, and no number is given
-twice, so nothing is stored that was decided on anything but the newest state (docs/adr/0011).
+group's seal takes the next number of the journal and each entry the next number of its account, and no
+number is given twice, so nothing is stored that was decided on anything but the newest state
+(docs/adr/0011).
 """
 
 from collections.abc import Callable, Sequence

@@ -62,6 +62,16 @@ class Journal:
         """Tell whether there is a seal of that number."""
         return await self._journal.find_one({"_id": number}, {"_id": 1}, session=session) is not None
 
+    async def records_up_to(self, number: int) -> int:
+        """Return how many records there are up to a seal, 0 for none."""
+        found = await self._journal.find_one({"_id": number}, {"records": 1})
+        return 0 if found is None else int(found["records"])
+
+    async def sealed_at(self, number: int) -> datetime | None:
+        """Return when a group was sealed, None if there is no such seal."""
+        found = await self._journal.find_one({"_id": number}, {"at": 1})
+        return None if found is None else found["at"]
+
     async def seals_after(self, number: int, *, limit: int) -> list[tuple[Seal, list[UUID]]]:
         """Return the next seals in order, each with the ids of its records."""
         found = self._journal.find({"_id": {"$gt": number}}).sort("_id").limit(limit)

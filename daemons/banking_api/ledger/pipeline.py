@@ -2,8 +2,8 @@
 
 While groups are being committed the next one gathers. There is no timer: a lone command is committed at
 once, and a busy ledger's groups grow by themselves until one database transaction carries hundreds of
-commands, also when all of them touch the same account. Several groups are written side by side and committed in their order,
-so that database and ledger need not wait for each other (docs/adr/0019).
+commands, also when all of them touch the same account. Several groups are written side by side and committed
+in their order, so that database and ledger need not wait for each other (docs/adr/0019).
 
 No account is locked and little is read. Decisions rest on what this process knows; the seal of a group takes
 the journal's next number, and each entry its account's. So nothing is stored that was decided on anything but

@@ -119,8 +119,8 @@ class RecordReader:
     async def history(self, account_id: str, *, limit: int, cursor: str | None) -> Page:
         """Return the records of one account, newest first, and the cursor of the next page.
 
-        It walks the unique index over account and sequence, which holds a history in its order. MongoDB cannot
-        sort by a field inside an array that it also filters by, so the order is that of the index.
+        It walks the unique index over account and sequence, which holds a history in its order. MongoDB
+        cannot sort by a field inside an array that it also filters by, so the order is that of the index.
 
         Raises:
             InvalidRequestError: the cursor is none of this list.

@@ -1,8 +1,9 @@
 """Publishes what is committed, in the order of the seals: the journal is the outbox.
 
-Each topic has a position of its own, the number of the last seal of which all its events are confirmed, so that
-a topic that takes nothing keeps none of the others. A position moves only once Kafka has confirmed: what is
-published twice after a fault carries the same event id, and nothing is lost. Only the ledger's process relays.
+Each topic has a position of its own, the number of the last seal of which all its events are confirmed, so
+that a topic that takes nothing keeps none of the others. A position moves only once Kafka has confirmed. What
+is published twice after a fault carries the same event id, and nothing is lost. Only the ledger's process
+relays.
 """
 
 import asyncio
@@ -21,12 +22,29 @@ from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.errors import TransientError
 from daemons.shared.kafka.producer import EventProducer, UnconfirmedError
 from daemons.shared.kafka.records import OutgoingRecord
-from daemons.shared.mongo import Database, Document
+from daemons.shared.mongo import Database, Document, Server, serving
 from daemons.shared.tasks import end_task
 
 TopicOf = Callable[[Record], str]
 Encode = Callable[[Sequence[Record]], Awaitable[list[OutgoingRecord]]]
 """Turns records into their events, in the same order; raises TransientError when it cannot now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Whether what was published before is what this database has told."""
+
+    may_publish: bool = True
+    notice: str | None = None
+    is_complete: bool = True
+    """Whether everything could be looked at."""
+
+
+Comparison = Callable[[Callable[[], Awaitable[object]]], Awaitable[Agreement]]
+"""Compares what was published with the database; awaits what it is given between reading one and the other.
+
+Raises TransientError when it cannot now.
+"""
 
 EVENTS_AT_ONCE = 2_000
 AT_HAND = 10_000
@@ -40,6 +58,12 @@ _GATHER_SECONDS = 0.015
 _KEEP_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
+_TOPICS_SECONDS = 5.0
+"""How long a topic that was deleted may be away unseen."""
+_LOOK_SECONDS = 0.5
+_COMPARE_SECONDS = 60.0
+_COMPARE_AGAIN_SECONDS = 2.0
+"""Where the last comparison was not the last word."""
 _POSITIONS = "relay"
 
 _published = Counter("bankctl_ledger_published_events", "Events confirmed by Kafka")
@@ -107,7 +131,12 @@ class Feed:
 
 
 class Relay:
-    """Publishes one journal to its topics, each on its own."""
+    """Publishes one journal to its topics, each on its own.
+
+    `prepare` makes the topics that are missing. It is asked for again and again, so that a daemon starts and
+    works without Kafka, and topics that were deleted come back. `compare` is asked before anything is
+    published from a database server that was not there before, and now and then.
+    """
 
     def __init__(
         self,
@@ -117,8 +146,19 @@ class Relay:
         encode: Encode,
         *,
         topics: Sequence[str],
+        prepare: Callable[[], Awaitable[None]],
+        compare: Comparison,
     ) -> None:
+        self._database = database
         self._positions = database["positions"]
+        self._prepare = prepare
+        self._prepared = asyncio.Event()
+        self._topics_are_needed = asyncio.Event()
+        self._topics_failure: str | None = None
+        self._compare = compare
+        self._compared_with: Server | None = None
+        self._agreement = Agreement(may_publish=False, is_complete=False)
+        self._comparison_is_needed = asyncio.Event()
         self._feed = feed
         self._producer = producer
         self._encode = encode
@@ -146,11 +186,18 @@ class Relay:
             asyncio.create_task(self._run(topic), name=f"relay-{topic.name}")
             for topic in self._topics.values()
         ]
-        self._tasks.append(asyncio.create_task(self._keep_positions(), name="relay-positions"))
+        self._tasks += [
+            asyncio.create_task(self._keep_positions(), name="relay-positions"),
+            asyncio.create_task(self._keep_topics(), name="relay-topics"),
+            asyncio.create_task(self._keep_comparing(), name="relay-comparison"),
+        ]
 
     async def close(self) -> None:
-        """Stop after the batches under way, so that none is published twice; the rest waits in the journal."""
+        """Stop after the batches under way, so that none is published twice; the journal has the rest."""
         self._closing.set()
+        self._prepared.set()
+        self._topics_are_needed.set()
+        self._comparison_is_needed.set()
         self.wake()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
@@ -163,8 +210,12 @@ class Relay:
 
     def probe(self) -> str | None:
         """Return None while events go out, else what keeps them; the journal has them meanwhile."""
-        reasons = [topic.failure for topic in self._topics.values() if topic.failure]
-        return " ".join(dict.fromkeys(reasons)) or None
+        reasons = [
+            self._topics_failure,
+            *(it.failure for it in self._topics.values()),
+            self._agreement.notice,
+        ]
+        return " ".join(dict.fromkeys(reason for reason in reasons if reason)) or None
 
     def positions(self) -> dict[str, int]:
         """Return up to which seal each topic's events are published."""
@@ -193,9 +244,14 @@ class Relay:
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     async def _publish_next(self, topic: _Topic) -> int | None:
-        """Publish what comes next on the topic; returns how many events, or None at the journal's end."""
+        """Publish what comes next on the topic; returns how many events, or None if none may go out now."""
+        await self._prepared.wait()
         groups = await self._feed.after(topic.position)
-        if not groups:
+        # Asked after reading: another server may have been found just by it.
+        if self._compared_with is None or self._compared_with != serving(self._database.client):
+            self._comparison_is_needed.set()
+            return None
+        if not groups or not self._agreement.may_publish:
             return None
         due: list[Record] = []
         for group in groups:
@@ -210,12 +266,68 @@ class Relay:
             except UnconfirmedError as error:
                 _log.warning("not all events were confirmed", reason=error.message)
                 topic.failure = error.message
+                self._topics_are_needed.set()
                 await error.delivery.settled
                 if not error.delivery.is_confirmed():
                     raise
             _published.inc(len(due))
         topic.position = last
         return len(due)
+
+    async def _keep_topics(self) -> None:
+        """Make topics, and those that were deleted again; at once where events do not go out."""
+        while not self._closing.is_set():
+            self._topics_are_needed.clear()
+            try:
+                await self._prepare()
+            except TransientError as error:
+                if self._topics_failure != error.message:
+                    _log.warning("topics are not there", reason=error.message)
+                self._topics_failure = error.message
+                await _pause(self._closing, _LOOK_SECONDS)
+            except Exception:  # noqa: BLE001 - the next attempt may succeed, and events go out all the same
+                self._topics_failure = "met an unexpected fault with the topics; see the log"
+                _log.exception("topics are not there")
+                await _pause(self._closing, _TOPICS_SECONDS)
+            else:
+                self._topics_failure = None
+                self._prepared.set()
+                await _pause(self._topics_are_needed, _TOPICS_SECONDS)
+
+    async def compare_now(self) -> None:
+        """Compare what was published with the database, and publish on if they agree."""
+        server = serving(self._database.client)
+        agreement = await self._compare(self._write_something)
+        if agreement.notice != self._agreement.notice:
+            if agreement.notice:
+                _log.error("what was published is not what the database holds", reason=agreement.notice)
+            else:
+                _log.info("what was published is what the database holds")
+        self._agreement = agreement
+        self._compared_with = server
+        self.wake()
+
+    async def _write_something(self) -> None:
+        """A primary that has been replaced cannot, and might not know what was committed since."""
+        now: Document = {"$currentDate": {"compared_at": True}}
+        await self._positions.update_one({"_id": _POSITIONS}, now, upsert=True)
+
+    async def _keep_comparing(self) -> None:
+        """Compare when the relay needs it before it publishes, and now and then."""
+        while not self._closing.is_set():
+            self._comparison_is_needed.clear()
+            try:
+                await self.compare_now()
+            except (PyMongoError, TransientError) as error:
+                _log.warning("what was published is not compared yet", reason=str(error))
+                await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+            except Exception:  # noqa: BLE001 - the next attempt may succeed
+                _log.exception("what was published is not compared yet")
+                await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+            else:
+                is_final = self._agreement.may_publish and self._agreement.is_complete
+                seconds = _COMPARE_SECONDS if is_final else _COMPARE_AGAIN_SECONDS
+                await _pause(self._comparison_is_needed, seconds)
 
     async def _keep_positions(self) -> None:
         """Write positions down a little later, many at once: what is lost of them is published again."""

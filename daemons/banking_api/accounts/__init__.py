@@ -1,0 +1,1 @@
+"""What people see of accounts, and what may be asked about one."""

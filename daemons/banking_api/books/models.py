@@ -1,0 +1,119 @@
+"""What the routes of the books take and answer; fields not named here are refused."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from daemons.contracts.wire import CurrencyCode, Instant, Reason, UuidText, WireModel
+from daemons.shared.http.lines import ProgressView
+
+
+class BankView(WireModel):
+    """Which bank this is, whatever its address, and how many rows a batch, or an atomic one, may have."""
+
+    bank_id: UuidText
+    batch_limit: int
+    atomic_limit: int
+
+
+class CurrencyProof(WireModel):
+    """One currency: `sum_minor` is zero when the books are right."""
+
+    currency: CurrencyCode
+    sum_minor: str
+    accounts: int
+    entries: int
+
+
+class MismatchView(WireModel):
+    """What contradicts the entries."""
+
+    id: str
+    problem: str
+
+
+class EventSetView(WireModel):
+    """Count and order-independent digest of a set of event ids; compare with the notifier's."""
+
+    count: int
+    digest: str
+
+
+class ProofView(WireModel):
+    """The books, proved from the entries as of one moment."""
+
+    holds: bool
+    currencies: list[CurrencyProof]
+    accounts: int
+    journal_transactions: int
+    completed: int
+    failed: int
+    mismatch_count: int
+    mismatches: list[MismatchView]
+    outbox_pending: int
+    events: EventSetView
+
+
+class ProofLine(WireModel):
+    """One line: progress, or as the last one the result or the problem."""
+
+    progress: ProgressView | None = None
+    result: ProofView | None = None
+    problem: dict[str, object] | None = None
+
+
+class RelayView(WireModel):
+    """Who publishes: the holder of a living lease; `failure` is of the process that answered."""
+
+    lease_holder: UuidText | None
+    lease_until: Instant | None
+    failure: str | None
+
+
+class Republication(WireModel):
+    """Transactions whose events are to go out again, and why; kept in the audit trail."""
+
+    transaction_ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    reason: Reason
+
+
+class RepublicationView(WireModel):
+    """How many events are owed anew, under their old ids; `unknown` are no transactions of the journal."""
+
+    events: int
+    unknown: list[UuidText]
+
+
+class LostEvents(WireModel):
+    """Events that Kafka has and the database does not, given up as lost, and why; kept in the audit trail."""
+
+    event_ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    reason: Reason
+
+
+class LostEventsView(WireModel):
+    """Which events are given up as lost now; the database knows the others, or they were given up before."""
+
+    given_up: list[UuidText]
+
+
+class UnknownEventView(WireModel):
+    """An event that was published, and that the database does not know."""
+
+    event_id: UuidText
+    type: str
+    time: str
+
+
+class OutboxView(WireModel):
+    """What was committed and waits to be published.
+
+    `unknown_events` tells, at the process that publishes, that an older copy of the database is served.
+    """
+
+    pending_events: int
+    pending_commits: int
+    oldest_at: Instant | None
+    oldest_age_seconds: float | None
+    unknown_events: list[UnknownEventView]
+    relay: RelayView

@@ -1,0 +1,269 @@
+"""Proves the books: every figure is computed again from the entries and held against what is stored.
+
+The journal is read once, in the order of its ids, which is nearly that of the accounts' numbers. An entry
+that comes before its turn waits for it, so that each account's history is followed number by number and every
+balance after an entry is compared with the sum up to it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
+from daemons.banking_api.ledger.account import Entry, is_banks_account, is_tally, untouched
+from daemons.contracts.digest import EventSetDigest
+from daemons.shared.progress import Progress
+from daemons.shared.tasks import end_task
+
+MISMATCHES_REPORTED = 100
+_BETWEEN_PAUSES = 50
+"""So many are folded in half a millisecond; then other requests have their turn."""
+
+_EARLY_LIMIT = 100_000
+"""How many entries of an account may wait for their turn; where there are more, one is missing."""
+
+BatchT = TypeVar("BatchT")
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """An account or transaction that does not add up, and how."""
+
+    id: str
+    problem: str
+
+
+@dataclass(slots=True)
+class CurrencyTotal:
+    """One currency: what all balances sum to, which must be zero."""
+
+    sum_minor: int = 0
+    accounts: int = 0
+    entries: int = 0
+
+
+@dataclass(slots=True)
+class _Fold:
+    """What an account's entries and changes say; `written` is what was written down, with its number."""
+
+    written: StoredAccount | None = None
+    sum_minor: int = 0
+    sum_when_written: int = 0
+    count: int = 0
+    entries: int = 0
+    openings: int = 0
+    highest_sequence: int = 0
+    balance_at_highest: int = 0
+    followed: int = 0
+    """All numbers up to this one have come, each once; they sum to `followed_minor`."""
+    followed_minor: int = 0
+    early: dict[int, Entry] = field(default_factory=dict)
+    is_torn: bool = False
+    """A number stands twice, or so many are early that one must be missing."""
+    has_wrong_balance: bool = False
+    met_sequence: int = -1
+    met_balances: set[int] = field(default_factory=set)
+    """What failed attempts met under the highest number that any of them met."""
+
+    def add(self, entry: Entry) -> None:
+        """Take in one entry, in any order."""
+        sequence = entry.sequence
+        if sequence == 0:
+            self.openings += 1
+            self.has_wrong_balance |= (entry.amount_minor, entry.balance_after_minor) != (0, 0)
+            return
+        self.sum_minor += entry.amount_minor
+        if self.written is not None and sequence <= self.written.sequence:
+            self.sum_when_written += entry.amount_minor
+        self.count += 1
+        if sequence > self.highest_sequence:
+            self.highest_sequence = sequence
+            self.balance_at_highest = entry.balance_after_minor
+        if sequence != self.followed + 1:
+            self._wait(entry)
+            return
+        self._follow(entry)
+        while self.early and (following := self.early.pop(self.followed + 1, None)):
+            self._follow(following)
+
+    def meet(self, attempt: Entry) -> None:
+        """Take in what a failed attempt met: the newest of them is where the next command starts from."""
+        if attempt.sequence > self.met_sequence:
+            self.met_sequence = attempt.sequence
+            self.met_balances.clear()
+        if attempt.sequence == self.met_sequence:
+            self.met_balances.add(attempt.balance_after_minor)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the numbers are others than 1, 2, 3 and so on, each once."""
+        return self.is_torn or bool(self.early)
+
+    def _follow(self, entry: Entry) -> None:
+        self.followed += 1
+        self.followed_minor += entry.amount_minor
+        if self.followed_minor != entry.balance_after_minor:
+            self.has_wrong_balance = True
+
+    def _wait(self, entry: Entry) -> None:
+        if entry.sequence <= self.followed or entry.sequence in self.early:
+            self.is_torn = True
+        elif not self.is_torn:
+            self.early[entry.sequence] = entry
+            self.is_torn = len(self.early) > _EARLY_LIMIT
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was found; `holds` only if nothing is wrong."""
+
+    currencies: dict[str, CurrencyTotal] = field(default_factory=lambda: defaultdict(CurrencyTotal))
+    accounts: int = 0
+    completed: int = 0
+    failed: int = 0
+    mismatch_count: int = 0
+    mismatches: list[Mismatch] = field(default_factory=list)
+    outbox_pending: int = 0
+    events: EventSetDigest = field(default_factory=EventSetDigest)
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether every sum is zero and nothing contradicts the entries."""
+        return self.mismatch_count == 0 and all(total.sum_minor == 0 for total in self.currencies.values())
+
+    def report(self, id_: str, problem: str) -> None:
+        """Count a contradiction, and keep the first ones to show."""
+        self.mismatch_count += 1
+        if len(self.mismatches) < MISMATCHES_REPORTED:
+            self.mismatches.append(Mismatch(id_, problem))
+
+
+class LedgerProver:
+    """Proves one ledger; one proof at a time, for it reads everything."""
+
+    def __init__(self, opener: SnapshotOpener) -> None:
+        self._opener = opener
+        self._one_at_a_time = asyncio.Lock()
+
+    async def prove(self, progress: Progress) -> Proof:
+        """Prove the books as of the moment at which this proof begins."""
+        async with self._one_at_a_time, self._opener.open() as snapshot:
+            return await prove_ledger(snapshot, progress)
+
+
+async def prove_ledger(snapshot: LedgerSnapshot, progress: Progress | None = None) -> Proof:
+    """Fold the whole journal and compare it with the accounts, both as of one moment."""
+    progress = progress or Progress()
+    proof = Proof()
+    folds: dict[str, _Fold] = defaultdict(_Fold)
+    progress.enter("accounts", total=await snapshot.accounts_size())
+    async for account in snapshot.accounts():
+        folds[account.id] = _Fold(account)
+        progress.done += 1
+        if progress.done % _BETWEEN_PAUSES == 0:
+            # Accounts that have arrived are read without waiting.
+            await asyncio.sleep(0)
+    progress.enter("journal", total=await snapshot.journal_size())
+    async with aclosing(_one_ahead(snapshot.journal())) as batches:
+        async for batch in batches:
+            for start in range(0, len(batch), _BETWEEN_PAUSES):
+                for record in batch[start : start + _BETWEEN_PAUSES]:
+                    _fold_record(proof, folds, record)
+                await asyncio.sleep(0)
+            progress.done += len(batch)
+    progress.enter("sums", total=len(folds))
+    for account_id, fold in folds.items():
+        _check_account(proof, account_id, fold)
+        progress.done += 1
+        if progress.done % _BETWEEN_PAUSES == 0:
+            await asyncio.sleep(0)
+    progress.enter("outbox", total=1)
+    proof.outbox_pending = await snapshot.outbox_pending()
+    return proof
+
+
+async def _one_ahead(batches: AsyncIterator[BatchT]) -> AsyncGenerator[BatchT, None]:
+    """Ask for the next batch while the present one is worked on, so that the database works meanwhile."""
+    coming = asyncio.create_task(_next(batches))
+    try:
+        while (batch := await coming) is not None:
+            coming = asyncio.create_task(_next(batches))
+            yield batch
+    finally:
+        await end_task(coming)
+
+
+async def _next(batches: AsyncIterator[BatchT]) -> BatchT | None:
+    return await anext(batches, None)
+
+
+def _fold_record(proof: Proof, folds: dict[str, _Fold], record: StoredRecord) -> None:
+    completed, entries = record.completed, record.entries
+    if record.is_transaction:
+        proof.events.add(record.id)
+        proof.completed += completed
+        proof.failed += not completed
+    elif not completed:
+        proof.report(str(record.id), "a change that failed was kept")
+    if sum(entry.amount_minor for entry in entries if not is_tally(entry.account_id)) != 0:
+        proof.report(str(record.id), "its entries do not sum to zero")
+    if completed != bool(entries) or completed == record.has_failure:
+        proof.report(str(record.id), "its status does not fit its entries")
+    for entry in entries:
+        if is_tally(entry.account_id):
+            continue
+        fold = folds[entry.account_id]
+        fold.add(entry)
+        fold.entries += record.is_transaction
+    if record.attempt is not None:
+        folds[record.attempt.account_id].meet(record.attempt)
+
+
+def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
+    written, balance = fold.written, fold.balance_at_highest
+    if written is None:
+        own = untouched(account_id)
+        if own is None:
+            proof.report(account_id, "has entries and no account")
+            return
+        # The bank's own accounts exist without being opened, and are never written down.
+        written = StoredAccount(account_id, own.terms.currency, 0, 0)
+    elif fold.openings != 1:
+        proof.report(account_id, f"was opened {fold.openings} times")
+    total = proof.currencies[written.currency]
+    total.sum_minor += balance
+    total.accounts += 1
+    total.entries += fold.entries
+    proof.accounts += 1
+    if fold.sum_minor != balance:
+        proof.report(account_id, f"balance {balance}, its entries sum to {fold.sum_minor}")
+    if fold.has_gaps:
+        proof.report(account_id, f"its sequence {fold.highest_sequence} has gaps over {fold.count} entries")
+    elif fold.has_wrong_balance:
+        proof.report(account_id, "a balance after one of its entries is not the sum up to it")
+    _check_attempts(proof, account_id, fold)
+    if written.sequence > fold.highest_sequence:
+        proof.report(account_id, f"is written down as of {written.sequence}, beyond its entries: gaps")
+    if written.balance_minor != fold.sum_when_written:
+        proof.report(
+            account_id,
+            f"balance {written.balance_minor} written down as of {written.sequence}, "
+            f"its entries sum to {fold.sum_when_written}",
+        )
+    if balance < 0 and not is_banks_account(account_id):
+        proof.report(account_id, f"balance {balance} is below zero")
+
+
+def _check_attempts(proof: Proof, account_id: str, fold: _Fold) -> None:
+    if fold.met_sequence > fold.highest_sequence:
+        proof.report(account_id, f"a failed attempt stands at {fold.met_sequence}, beyond its entries")
+    elif fold.met_sequence == fold.highest_sequence:
+        for met in fold.met_balances - {fold.sum_minor}:
+            proof.report(
+                account_id,
+                f"a failed attempt met the balance {met} at {fold.met_sequence}, "
+                f"its entries sum to {fold.sum_minor}",
+            )

@@ -1,0 +1,101 @@
+"""Routes of the bank and its ledger as a whole."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from daemons.banking_api.books.models import (
+    BankView,
+    LostEvents,
+    LostEventsView,
+    OutboxView,
+    ProofLine,
+    ProofView,
+    Republication,
+    RepublicationView,
+)
+from daemons.banking_api.books.views import outbox_view, proof_view
+from daemons.banking_api.keys import (
+    BANK_ID_KEY,
+    PROVER_KEY,
+    PUBLISHED_KEY,
+    RELAY_KEY,
+    REPUBLISHER_KEY,
+    UNPUBLISHED_KEY,
+)
+from daemons.banking_api.transactions.models import ATOMIC_LIMIT, BATCH_LIMIT
+from daemons.contracts.permissions import Permission
+from daemons.shared.clock import utc_now
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.lines import LINES, answer_long_work
+from daemons.shared.http.origin import actor_of
+from daemons.shared.http.requests import read_body
+from daemons.shared.http.routes import Routes
+from daemons.shared.progress import Progress
+
+routes = Routes("ledger")
+
+_BANK_MAY_BE_CACHED = "public, max-age=60"
+
+
+@routes.add("GET", "/bank", permission=Permission.PUBLIC, answer=BankView)
+async def show_bank(request: web.Request) -> web.Response:
+    """Tell which bank this is, by an id that stays when its address changes, and its limits."""
+    view = BankView(bank_id=str(request.app[BANK_ID_KEY]), batch_limit=BATCH_LIMIT, atomic_limit=ATOMIC_LIMIT)
+    return json_response(view, headers={"Cache-Control": _BANK_MAY_BE_CACHED})
+
+
+@routes.add(
+    "GET",
+    "/ledger/proof",
+    permission=Permission.PROVE_LEDGER,
+    answer=ProofView,
+    other_forms={LINES: ProofLine},
+)
+async def ledger_proof(request: web.Request) -> web.StreamResponse:
+    """Prove the books: fold every entry and compare with what is stored; by `Accept` with progress."""
+
+    async def prove(progress: Progress) -> ProofView:
+        return proof_view(await request.app[PROVER_KEY].prove(progress))
+
+    return await answer_long_work(request, prove)
+
+
+@routes.add("GET", "/ledger/outbox", permission=Permission.PROVE_LEDGER, answer=OutboxView)
+async def show_outbox(request: web.Request) -> web.Response:
+    """Show what waits to be published, since when, who publishes and what keeps this process from it."""
+    waiting = await request.app[UNPUBLISHED_KEY].waiting()
+    failure = request.app[RELAY_KEY].probe()
+    return json_response(
+        outbox_view(waiting, request.app[PUBLISHED_KEY].unknown, failure=failure, now=utc_now())
+    )
+
+
+@routes.add(
+    "POST",
+    "/ledger/events/republish",
+    permission=Permission.REPUBLISH_EVENTS,
+    body=Republication,
+    answer=RepublicationView,
+)
+async def republish_events(request: web.Request) -> web.Response:
+    """Owe the events of these transactions anew, under their old ids: whoever has them ignores them."""
+    body = await read_body(request, Republication)
+    ids = [UUID(text) for text in body.transaction_ids]
+    events, unknown = await request.app[REPUBLISHER_KEY].republish(actor_of(request), ids, reason=body.reason)
+    return json_response(RepublicationView(events=events, unknown=[str(id_) for id_ in unknown]))
+
+
+@routes.add(
+    "POST",
+    "/ledger/events/give-up",
+    permission=Permission.REPUBLISH_EVENTS,
+    body=LostEvents,
+    answer=LostEventsView,
+)
+async def give_up_events(request: web.Request) -> web.Response:
+    """Give up as lost events that Kafka has and the database does not know; others go out again then."""
+    body = await read_body(request, LostEvents)
+    ids = [UUID(text) for text in body.event_ids]
+    lost = await request.app[PUBLISHED_KEY].give_up(actor_of(request), ids, reason=body.reason)
+    return json_response(LostEventsView(given_up=[str(id_) for id_ in lost]))

@@ -1,0 +1,58 @@
+"""From the books to what is answered."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from daemons.banking_api.books.models import (
+    CurrencyProof,
+    EventSetView,
+    MismatchView,
+    OutboxView,
+    ProofView,
+    RelayView,
+    UnknownEventView,
+)
+from daemons.banking_api.books.proof import Proof
+from daemons.banking_api.books.published import UnknownEvent
+from daemons.banking_api.books.unpublished import Waiting
+
+
+def proof_view(proof: Proof) -> ProofView:
+    """Return the view of a proof."""
+    return ProofView(
+        holds=proof.holds,
+        currencies=[
+            CurrencyProof(
+                currency=currency,
+                sum_minor=str(total.sum_minor),
+                accounts=total.accounts,
+                entries=total.entries,
+            )
+            for currency, total in sorted(proof.currencies.items())
+        ],
+        accounts=proof.accounts,
+        journal_transactions=proof.completed + proof.failed,
+        completed=proof.completed,
+        failed=proof.failed,
+        mismatch_count=proof.mismatch_count,
+        mismatches=[MismatchView(id=found.id, problem=found.problem) for found in proof.mismatches],
+        outbox_pending=proof.outbox_pending,
+        events=EventSetView(count=proof.events.count, digest=proof.events.hexdigest()),
+    )
+
+
+def outbox_view(
+    waiting: Waiting, unknown: Sequence[UnknownEvent], *, failure: str | None, now: datetime
+) -> OutboxView:
+    """Return the view of what waits to be published."""
+    since = waiting.oldest_at
+    return OutboxView(
+        pending_events=waiting.events,
+        pending_commits=waiting.commits,
+        oldest_at=since,
+        oldest_age_seconds=None if since is None else round((now - since).total_seconds(), 3),
+        unknown_events=[
+            UnknownEventView(event_id=str(event.id), type=event.type, time=event.time) for event in unknown
+        ],
+        relay=RelayView(lease_holder=None, lease_until=None, failure=failure),
+    )

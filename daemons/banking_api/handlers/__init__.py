@@ -1,1 +1,0 @@
-"""HTTP: read the request, ask a service, answer with a view."""

@@ -1,0 +1,1 @@
+"""Moving money, and what people see of it."""

@@ -1,0 +1,255 @@
+"""Routes of transactions."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from daemons.banking_api.keys import (
+    BATCHES_KEY,
+    DIRECTORY_KEY,
+    ROW_LIMIT_KEY,
+    STATEMENTS_KEY,
+    TRANSACTIONS_KEY,
+)
+from daemons.banking_api.kinds.adjustment import Direction
+from daemons.banking_api.ledger.record import RecordStatus
+from daemons.banking_api.money import parse_money
+from daemons.banking_api.transactions.batch import (
+    begin_atomic_rows,
+    begin_rows,
+    check_rows,
+    last_key_of,
+    order_of,
+    results_of,
+)
+from daemons.banking_api.transactions.models import (
+    ATOMIC_BODY_BYTES,
+    AdjustAccount,
+    BatchPreview,
+    BatchPreviewView,
+    BatchResults,
+    FundAccount,
+    PreviewView,
+    StatementPage,
+    TransactionPage,
+    TransactionQuery,
+    TransactionView,
+    TransferBatch,
+    TransferRequest,
+)
+from daemons.banking_api.transactions.preview_views import batch_preview_view, preview_view
+from daemons.banking_api.transactions.service import AdjustmentOrder, Settled
+from daemons.banking_api.transactions.statements import transaction_not_found
+from daemons.banking_api.transactions.views import statement_line_view, transaction_document, transaction_view
+from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.routes import ACCEPTED, waiting_response
+from daemons.shared.approvals.views import ApprovalView
+from daemons.shared.http.answers import document_response, json_response
+from daemons.shared.http.origin import actor_of
+from daemons.shared.http.pages import PageQuery
+from daemons.shared.http.requests import (
+    RETURN_MINIMAL,
+    caller_of,
+    idempotency_key_of,
+    prefers_minimal,
+    read_body,
+    read_query,
+    read_uuid,
+    request_id_of,
+)
+from daemons.shared.http.routes import IdempotencyKey, Routes
+
+PREFERENCE_APPLIED_HEADER = "Preference-Applied"
+
+routes = Routes("transactions")
+APPROVALS_AREA = "ledger"
+_WAITING = {ACCEPTED: ApprovalView}
+
+
+@routes.add(
+    "POST",
+    "/transactions/transfer",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=TransferRequest,
+    answer=TransactionView,
+    status=201,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def transfer(request: web.Request) -> web.Response:
+    """Move money from an account of the caller's."""
+    order = order_of(await read_body(request, TransferRequest))
+    settled = await request.app[TRANSACTIONS_KEY].transfer(
+        caller_of(request), order, idempotency_key=idempotency_key_of(request)
+    )
+    return settled_response(settled)
+
+
+@routes.add(
+    "POST",
+    "/transactions/preview",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=TransferRequest,
+    answer=PreviewView,
+)
+async def preview_transfer(request: web.Request) -> web.Response:
+    """Tell what a transfer would do now, with both parties' names; nothing is written."""
+    order = order_of(await read_body(request, TransferRequest))
+    preview = await request.app[TRANSACTIONS_KEY].preview(caller_of(request), order)
+    return json_response(await preview_view(preview, request.app[DIRECTORY_KEY]))
+
+
+@routes.add(
+    "POST",
+    "/transactions/batch/preview",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=BatchPreview,
+    answer=BatchPreviewView,
+)
+async def preview_batch(request: web.Request) -> web.Response:
+    """Tell what a batch would do now, row by row, behind what earlier rows would have; nothing is written."""
+    body = await read_body(request, BatchPreview)
+    caller = caller_of(request)
+    request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
+    checked = await check_rows(body.transfers, caller)
+    commands = [row.command for row in checked if row.command is not None]
+    preview = await request.app[TRANSACTIONS_KEY].preview_slice(caller, commands, body.carried)
+    view = await batch_preview_view(
+        checked, preview, request.app[DIRECTORY_KEY], request_id=request_id_of(request)
+    )
+    return json_response(view)
+
+
+@routes.add(
+    "POST",
+    "/transactions/batch",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=TransferBatch,
+    answer=BatchResults,
+    minimal_on_request=True,
+    maximum_body_bytes=ATOMIC_BODY_BYTES,
+)
+async def transfer_batch(request: web.Request) -> web.Response:
+    """Move money for many rows, each on its own or all or none; `after` begins it behind another batch."""
+    minimal = prefers_minimal(request)
+    body = await read_body(request, TransferBatch)
+    caller, transactions = caller_of(request), request.app[TRANSACTIONS_KEY]
+    request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
+    batches = request.app[BATCHES_KEY]
+    with batches.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
+        begin = begin_atomic_rows if body.atomic else begin_rows
+        begun = await begin(body, caller, transactions, turn)
+        outcomes = await transactions.end(waiting for _, waiting in begun)
+        turn.check(outcomes)
+    results = await results_of(begun, outcomes, request_id=request_id_of(request), minimal=minimal)
+    headers = {PREFERENCE_APPLIED_HEADER: RETURN_MINIMAL} if minimal else None
+    return document_response({"results": results}, headers=headers)
+
+
+@routes.add(
+    "GET",
+    "/transactions",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    query=TransactionQuery,
+    answer=TransactionPage,
+)
+async def list_transactions(request: web.Request) -> web.Response:
+    """List what the caller has asked for, or with `scope=all` anybody, newest first."""
+    query = read_query(request, TransactionQuery)
+    caller = caller_of(request)
+    if query.scope == "all" and not caller.may(Permission.READ_ANY_ACCOUNT):
+        raise ForbiddenError("forbidden", "Your role may not read other users' transactions.")
+    records, cursor = await request.app[STATEMENTS_KEY].initiated(
+        None if query.scope == "all" else caller.user_id,
+        status=RecordStatus(query.status) if query.status else None,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    items = [transaction_view(found) for found in records]
+    return json_response(TransactionPage(items=items, next_cursor=cursor))
+
+
+@routes.add("GET", "/transactions/{id}", permission=Permission.USE_OWN_ACCOUNTS, answer=TransactionView)
+async def show_transaction(request: web.Request) -> web.Response:
+    """Show a transaction that concerns the caller."""
+    transaction_id = read_uuid(request, "id", missing=transaction_not_found())
+    found = await request.app[STATEMENTS_KEY].transaction(caller_of(request), transaction_id)
+    return json_response(transaction_view(found))
+
+
+@routes.add(
+    "GET",
+    "/accounts/{id}/transactions",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    query=PageQuery,
+    answer=StatementPage,
+)
+async def account_history(request: web.Request) -> web.Response:
+    """Show an account's statement, newest line first."""
+    query = read_query(request, PageQuery)
+    lines, cursor = await request.app[STATEMENTS_KEY].account_history(
+        caller_of(request), request.match_info["id"], limit=query.limit, cursor=query.cursor
+    )
+    return json_response(
+        StatementPage(items=[statement_line_view(line) for line in lines], next_cursor=cursor)
+    )
+
+
+@routes.add(
+    "POST",
+    "/accounts/{id}/fund",
+    permission=Permission.FUND_ACCOUNTS,
+    body=FundAccount,
+    answer=TransactionView,
+    status=201,
+    other_answers=_WAITING,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def fund_account(request: web.Request) -> web.Response:
+    """Book money that has come in from outside the bank; above a limit it waits for a second person."""
+    body = await read_body(request, FundAccount)
+    done = await request.app[TRANSACTIONS_KEY].fund(
+        actor_of(request),
+        request.match_info["id"],
+        parse_money(body.amount, body.currency),
+        reference=body.reference,
+        idempotency_key=idempotency_key_of(request),
+    )
+    if isinstance(done, Approval):
+        return await waiting_response(request, done, area=APPROVALS_AREA)
+    return settled_response(done)
+
+
+@routes.add(
+    "POST",
+    "/accounts/{id}/adjust",
+    permission=Permission.ADJUST_ACCOUNTS,
+    body=AdjustAccount,
+    answer=TransactionView,
+    status=201,
+    other_answers=_WAITING,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def adjust_account(request: web.Request) -> web.Response:
+    """Correct an account's balance; it waits for a second person, and once approved answers the result."""
+    body = await read_body(request, AdjustAccount)
+    order = AdjustmentOrder(
+        account_id=request.match_info["id"],
+        direction=Direction(body.direction),
+        money=parse_money(body.amount, body.currency),
+        reason=body.reason,
+        corrects=UUID(body.corrects) if body.corrects else None,
+    )
+    done = await request.app[TRANSACTIONS_KEY].adjust(
+        actor_of(request), order, idempotency_key=idempotency_key_of(request)
+    )
+    if isinstance(done, Approval):
+        return await waiting_response(request, done, area=APPROVALS_AREA)
+    return settled_response(done)
+
+
+def settled_response(settled: Settled) -> web.Response:
+    """Answer with a posted transaction; a replay says so in a header."""
+    document = transaction_document(settled.record)
+    return document_response(document, status=201, replayed=settled.replayed)
