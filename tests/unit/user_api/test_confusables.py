@@ -12,6 +12,11 @@ from daemons.user_api.domain.user import check_strangers_name
         "(Bank support)", "bankctl", "BankCtl Inc", "BANKCTL", "the bankctl team", "Support",
         "Operator Olga", "Ann (operator)", "Administrator", "admin", "ADMlN", "adrnin", "Bank", "Your Bank",
         "Customer care",
+        # A surname is written plainly, last, and behind a given name.
+        "The Bank", "the-Bank", "Y0ur Bank", "Y\u043eur Bank", "My Bank", "Bank of Ilse", "Bank Ilse",
+        "Ilse (Bank)", "Ilse - Bank", "Ilse, Bank", "Ilse from Bank", "I Bank", "E-Bank", "Ilse B4nk",
+        "Ilse \u0412\u0430nk", "Ilse ban\u212a", "Ilse Bank support", "Ilse Bank-Support", "Support Bank",
+        "Ilse Bank Ctl", "Bank Bank", "Online Bank", "unknown Bank", "Ilse Bank (operator)", "Ilse B a n k",
         # Other scripts, other forms of the same letters, digits, accents, combining marks.
         "\u0412\u0430nk", "b\u0430nkctl", "\uff22\uff21\uff2e\uff2b",
         "\U0001d401\U0001d41a\U0001d427\U0001d424", "\u24c8\u24e4\u24df\u24df\u24de\u24e1\u24e3", "supp0rt",
@@ -40,6 +45,8 @@ def test_nobody_poses_as_the_bank(name: str) -> None:
         "\u0645\u062d\u0645\u062f", "\u05e9\u05dc\u05d5\u05dd", "\u0928\u093f\u0936\u093e",
         "\u1f08\u03b8\u03b7\u03bd\u1fb6", "Stafford", "A. B. C.", "007", "Zo\u00eb", "\U0001f600",
         "Systema Ltd",
+        "Ilse Bank", "ILSE BANK", "Ilse M. Bank", "Anne-Marie Bank", "Niels Erik Bank-Mikkelsen",
+        "Ilse Lund-Bank", "Mary O\u2019Neil Bank", "Jos\u00e9 Bank", "Jose\u0301 Bank",
     ],
 )  # fmt: skip
 def test_people_have_their_own_names(name: str) -> None:
