@@ -51,10 +51,10 @@ def _cell(status: int, code: str) -> str:
 
 async def main() -> None:
     """Ask and print."""
-    # Standard output belongs to the table, and that a request is refused is what is asked for.
+    # Standard output belongs to the table, and refusals are what is asked for.
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
     )
     with tempfile.TemporaryDirectory() as folder, running_mongod(Path(folder)) as uri:
         async with running_whole_bank(uri) as whole:
