@@ -6,9 +6,13 @@ import shutil
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.person import Person, funded_account
 from tests.support.stack import LocalStack, PartProcess
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.campaign
 
 
 async def test_events_lost_with_kafkas_data_go_out_again_from_the_journal(
