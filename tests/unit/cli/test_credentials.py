@@ -72,7 +72,7 @@ class TestCookies:
 
     def test_a_header_that_is_no_cookie_hides_no_other(self) -> None:
         kept = Credentials()
-        kept.take(["a\x01[b]=c", "expires=x", "__Host-bankctl=c"])
+        kept.take(["a(b=c", "expires=x", "__Host-bankctl=c"])
         assert kept.cookie == "c"
 
     def test_empty_cookies_are_taken_back(self) -> None:
@@ -111,7 +111,7 @@ class Transport:
         if isinstance(answer, CliError):
             raise answer
         if isinstance(answer, str):
-            yield httpx.Response(200, headers={"Content-Type": "application/json"}, text=answer)
+            yield httpx.Response(200, content=answer.encode())
             return
 
         def lines() -> Iterator[str]:

@@ -169,6 +169,12 @@ def test_a_slice_of_broken_rows_asks_nothing(bank: Bank, results: ResultsFile) -
     assert [row["line"] for row in told.rows] == [2, 3]
 
 
+def test_an_answer_that_leaves_out_a_row_is_none(bank: Bank, results: ResultsFile) -> None:
+    bank.preview_batch = lambda *_, **__: {"results": [], "carried": {}}  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="shorter"):
+        rehearse(bank, results, order(2))
+
+
 class TestCarrying:
     """What earlier rows change is told with the later ones."""
 

@@ -98,10 +98,11 @@ def test_an_overview_says_what_there_is_to_pay() -> None:
     assert str(overview) == "0 payments; 1 broken rows are left out"
     overview.add(order(3, "0.10"))
     assert str(overview) == "1 payment, 0.10 EUR; 1 broken rows are left out"
+    overview.add(broken(9))
     for line, amount, currency in ((4, "0.20", "EUR"), (5, "99999999999999999.05", "CHF")):
         overview.add(order(line, amount, currency=currency))
-    assert str(overview) == ("3 payments, 99999999999999999.05 CHF and 0.30 EUR; 1 broken rows are left out")
-    assert (overview.sound, overview.broken) == (3, 1)
+    assert str(overview) == ("3 payments, 99999999999999999.05 CHF and 0.30 EUR; 2 broken rows are left out")
+    assert (overview.sound, overview.broken) == (3, 2)
 
 
 def test_the_same_file_again_asks_nothing() -> None:
@@ -205,12 +206,21 @@ class TestDoubts:
         new = run.survey(*[order(line, "5.00", "B") for line in (2, 3, 4)])
         assert new.doubtful == [2, 3]
 
+    def test_equal_notes_clear_a_doubt_each(self) -> None:
+        run = Run().paid([order(2, "5.00", "A"), order(3, "5.00", "A")])
+        rows_now = [order(line, "5.00", note) for line, note in enumerate("BBAA", 2)]
+        assert run.survey(*rows_now[:3]).doubtful == [2]
+        assert run.survey(*rows_now).doubtful == []
+
     def test_a_key_column_leaves_no_doubt_and_tells_of_other_contents(self) -> None:
-        run = Run().paid([order(2, "5.00", "a", key="1"), order(3, "6.00", "b", key="2")])
+        run = Run().paid([order(line, f"{line}.00", "a", key=str(line)) for line in (2, 3, 4)])
         survey = run.survey(
-            order(2, "5.0", "x", key="1"), order(3, "6.50", "b", key="2"), order(4, "5.00", "a", key="3")
+            order(2, "2.50", "a", key="2"),
+            order(3, "3.50", "a", key="3"),
+            order(4, "4.0", "x", key="4"),
+            order(5, "4.00", "a", key="5"),
         )
-        assert (survey.doubtful, survey.paid, survey.paid_otherwise) == ([], 2, 1)
+        assert (survey.doubtful, survey.paid, survey.paid_otherwise) == ([], 3, 2)
         assert survey.to_pay.sound == 1
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 from uuid import UUID
 
 import pytest
@@ -138,6 +139,7 @@ def test_an_event_has_what_its_record_says() -> None:
     event = decode(_with_header(longest, "ce_time", b"2026-01-02T05:00:00+02:00"))
     assert (event.source, event.key) == ("s" * 200, "k" * 100)
     assert event.time.isoformat() == "2026-01-02T03:00:00+00:00"
+    assert event.time.tzinfo is UTC, "whatever the zone of this machine"
     with pytest.raises(UndecodableError, match="key is longer than 100 characters"):
         decode(replace(good, key=b"k" * 101))
 

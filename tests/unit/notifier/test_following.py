@@ -1,11 +1,12 @@
 """Following the log inside one process: what is handed to whom, in which order, and from where on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
@@ -46,6 +47,8 @@ class Log:
         self.read: list[tuple[int, int | None]] = []
         """From where on, and up to where, it was read."""
         self.faults = 0
+        self.when_read: Callable[[], None] | None = None
+        """What happens when old events are read."""
         self.grow(count)
 
     def grow(self, count: int) -> None:
@@ -63,6 +66,8 @@ class Log:
         if self.faults:
             self.faults -= 1
             raise TransientError("unavailable", "away")
+        if position < 1200 and self.when_read is not None:
+            self.when_read()
         last = len(self.events) if up_to is None else up_to
         return [one for one in self.events[position:last] if selection.matches(one)][:limit]
 
@@ -131,6 +136,18 @@ class TestFollowing:
             log.grow(6)
             follower.wake()
             assert await waiting == [1602, 1605]
+
+    async def test_what_arrives_while_the_old_is_read_comes_once(self) -> None:
+        log = Log(1200)
+        async with following(log) as follower, reading(follower, 0) as reader:
+
+            def grow() -> None:
+                log.grow(1)
+                follower.wake()
+
+            log.when_read = grow
+            assert await reader.take(1203) == list(range(1, 1204))
+            log.when_read = None
 
     async def test_a_position_that_was_not_reached_yet_is_waited_for(self) -> None:
         """The events up to it were recorded by another process and are found here later."""
@@ -214,9 +231,11 @@ class TestFollowing:
             await asyncio.sleep(0.01)
             log.faults = 2
             log.grow(3)
-            follower.wake()
-            assert await waiting == [2, 3, 4]
-            assert log.faults == 0
+            with capture_logs() as logs:
+                follower.wake()
+                assert await waiting == [2, 3, 4]
+        told = {"event": "streams get no news for now", "log_level": "warning", "reason": "away"}
+        assert (log.faults, logs) == (0, [told] * 2)
 
     async def test_a_reader_that_meets_such_a_fault_itself_is_told(self) -> None:
         log = Log(5)
@@ -306,17 +325,17 @@ class TestSubscriptions:
     async def test_only_so_many_events_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(subscription, "LIMIT_EVENTS", 4)
         share = Subscription(ALL, begins_after=0)
-        for first in (1, 3):
-            share.offer([event(first), event(first + 1)])
+        share.offer([event(1), event(2), event(3)])
+        share.offer([event(4)])
         assert not share.lags
-        assert len(await share.next()) == 2
+        assert len(await share.next()) == 3
         # What was taken makes room.
-        share.offer([event(5), event(6)])
+        share.offer([event(5), event(6), event(7)])
         assert not share.lags
-        share.offer([event(7)])
+        share.offer([event(8)])
         assert share.lags
         assert await share.next() == ()
-        share.offer([event(8)])
+        share.offer([event(9)])
         assert (share.lags, await share.next()) == (True, ())
         assert len(share._waiting) == 0, "nothing is kept for a reader that reads for itself"
 
