@@ -10,6 +10,7 @@ from pymongo.read_concern import ReadConcern
 
 from daemons.banking_api.domain import account as rules
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
+from daemons.banking_api.domain.account_number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_atomic_group, decide_group
 from daemons.banking_api.domain.journal import (
     BookingAct,
@@ -68,7 +69,10 @@ class LedgerProcess:
     async def open(self, count: int, *, balance: int = 0) -> list[str]:
         """Open accounts of one owner, with money on them."""
         await self.accounts.ensure_settlement_account(CURRENCY)
-        numbers = [f"{uuid4().int % 10**10:010}" for _ in range(count)]
+        numbers = [
+            account_number(SMALLEST_PAYLOAD + uuid4().int % (LARGEST_PAYLOAD - SMALLEST_PAYLOAD))
+            for _ in range(count)
+        ]
         for number in numbers:
             await self.accounts.insert(
                 opened(number), idempotency_key=None, fingerprint=b"", tell=lambda _account: {}
