@@ -14,21 +14,23 @@ TOPICS = {
 TEXTS = {
     "environment": """\
 BANKCTL_PROFILE   the profile to use when --profile is not given
-BANKCTL_TOKEN     an API key to use instead of the session, as `bankctl auth token create --help` tells:
-                  KEY@URL; the key is sent to the bank of that URL and to no other
-BANKCTL_YES       1 agrees beforehand to what would be asked, as --yes does (`bankctl help scripts`)
-BANKCTL_HOME      keep profiles, sessions and data below this directory
+BANKCTL_TOKEN     an API key to use instead of the session: KEY@URL, as `bankctl auth token create`
+                  prints it; the key is sent to the bank of that URL and to no other
+BANKCTL_YES       1 answers every question with yes, as --yes does (`bankctl help scripts`)
+BANKCTL_HOME      folder for profiles, sessions and data
+BANKCTL_CACHE     folder for the packages that `bankctl dev` fetches
 NO_COLOR          no colour, whatever its value (https://no-color.org)
-CLICOLOR_FORCE    colour even when the output is no terminal
+CLICOLOR_FORCE    colour even when the output is not a terminal
+COLUMNS           the width of tables
 HTTPS_PROXY       a proxy on the way to the bank (else ALL_PROXY); NO_PROXY names hosts that need none;
                   never used for this machine itself
 SSL_CERT_FILE     the authorities to trust where the profile names no ca_file (or SSL_CERT_DIR)
-SSLKEYLOGFILE     a file that gets the keys of each connection, to look into the traffic
-TZ                the time zone of tables; programs get UTC
+SSLKEYLOGFILE     a file that receives the keys of each TLS connection, for inspecting the traffic
+TZ                the time zone of tables; JSON and CSV are in UTC
 
-What is malformed is refused by its name (exit 2) before anything is sent.
+A malformed variable is named and the command refused (exit 2) before anything is sent.
 
-`bankctl dev --help` names those of the local bank.""",
+docs/settings.md lists these with the settings of the daemons and of `bankctl dev`.""",
     "files": """\
 config.toml               profiles: url and certificate of each bank
 sessions/PROFILE.json     the session (mode 0600 in a folder 0700; refused if others can read it)

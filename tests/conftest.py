@@ -23,7 +23,7 @@ _END_SECONDS = 120
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the campaigns by their folder; `make faults` runs what is marked, `make test` what is not."""
+    """Mark what is in the campaigns' folder; `make faults` runs what is marked, `make test` what is not."""
     for item in items:
         if item.path.is_relative_to(_CAMPAIGNS):
             item.add_marker("campaign")

@@ -120,11 +120,17 @@ def _python() -> Finding:
 
 def _parts() -> Iterator[Finding]:
     # Only this command looks for the parts of a local bank from here.
-    from bankctl.local.gateway import find_caddy  # noqa: PLC0415
+    from bankctl.local.gateway import find_caddy, find_swagger_ui  # noqa: PLC0415
     from bankctl.local.kafka import find_java  # noqa: PLC0415
     from bankctl.local.mongod import find_mongod  # noqa: PLC0415
 
-    for name, find in (("MongoDB", find_mongod), ("Java", find_java), ("Caddy", find_caddy)):
+    parts = {
+        "MongoDB": find_mongod,
+        "Java": find_java,
+        "Caddy": find_caddy,
+        "Swagger UI": find_swagger_ui,
+    }
+    for name, find in parts.items():
         try:
             yield Finding(name, "ok", f"for a bank on this machine: {find()}")
         except CliError as error:

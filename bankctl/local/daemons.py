@@ -9,10 +9,11 @@ from bankctl.local.part import EXIT_BAD_SETTINGS, Part
 
 DAEMONS = ("user_api", "banking_api", "notifier")
 _TUNABLES = (
-    *("LOG_", "GATEWAY_NETWORKS", "CALLER_", "ADDRESS_", "ACCOUNT_", "ACCESS_TOKEN_", "SESSION_"),
-    *("TOTP_REQUIRED_", "REFUSALS_", "DEAD_LETTER_", "MAXIMUM_"),
+    *("LOG_", "GATEWAY_NETWORKS", "CALLER_", "ADDRESS_", "ACCOUNT_", "ACCOUNTS_PER_USER", "ACCESS_TOKEN_"),
+    *("SESSION_", "SIGN_UP_", "HASHING_", "TOTP_REQUIRED_", "REFUSALS_", "DEAD_LETTER_", "MAXIMUM_"),
+    *("IDLE_SECONDS", "BODY_SECONDS"),
 )
-"""How settings begin that `dev up` passes on to the daemons; of its other variables they get none."""
+"""Prefixes of the settings that `dev up` passes on to the daemons; nothing else of its environment is."""
 
 
 def daemon_environment(

@@ -83,7 +83,7 @@ def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
                 )
             )
         elif name == "gateway":
-            parts.append(gateway_part(layout, intent.tools["caddy"], settings.ports))
+            parts.append(gateway_part(layout, intent.tools, settings.ports))
         else:
             # The daemons wait for Kafka by themselves, so their own start need not.
             after = tuple(part for part in ("mongod",) if part in own)

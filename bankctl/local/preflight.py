@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bankctl.errors import CliError, ExitStatus
 from bankctl.local import kafka_jars, ports
-from bankctl.local.gateway import find_caddy
+from bankctl.local.gateway import TOOLS as GATEWAY_TOOLS
 from bankctl.local.identity import marked
 from bankctl.local.kafka import find_java
 from bankctl.local.layout import Layout
@@ -21,15 +21,15 @@ _PINGS: Mapping[str, str] = {
     "MONGO_URI": "daemons.shared.mongo_admin",
     "KAFKA_BROKER": "daemons.shared.kafka_admin",
 }
-_PROGRAMS: Mapping[str, tuple[str, Callable[[], Path]]] = {
-    "mongod": ("mongod", find_mongod),
-    "kafka": ("java", find_java),
-    "gateway": ("caddy", find_caddy),
+_TOOLS: Mapping[str, Mapping[str, Callable[[], Path]]] = {
+    "mongod": {"mongod": find_mongod},
+    "kafka": {"java": find_java},
+    "gateway": GATEWAY_TOOLS,
 }
 
 
 def find_tools(parts: Sequence[str], external: Mapping[str, str], progress: Progress) -> dict[str, str]:
-    """Find every program that will be run, and fetch what is missing.
+    """Find everything that the parts are made of, and fetch what is missing.
 
     Raises:
         CliError: something is missing; all that is missing is told at once.
@@ -38,8 +38,7 @@ def find_tools(parts: Sequence[str], external: Mapping[str, str], progress: Prog
     missing: list[CliError] = []
     wanted = [name for name in parts if not external.get(INSTEAD_OF.get(name, ""))]
     for part in wanted:
-        if part in _PROGRAMS:
-            tool, find = _PROGRAMS[part]
+        for tool, find in _TOOLS.get(part, {}).items():
             try:
                 found[tool] = str(find())
             except CliError as error:

@@ -23,7 +23,7 @@ class Intent:
     external: Mapping[str, str] = field(default_factory=dict, repr=False)
     """MONGO_URI, KAFKA_BROKER with its account, and JWT_SECRET as given by the environment."""
     tools: Mapping[str, str] = field(default_factory=dict)
-    """Paths of mongod, java and caddy, and Kafka's class path."""
+    """Paths of mongod, java, caddy and Swagger UI, and Kafka's class path."""
 
     def save(self, layout: Layout) -> None:
         """Write it; it may hold secrets, so its owner alone can read it."""

@@ -24,7 +24,7 @@ _UNSETTLED_CODES = frozenset({"idempotency_key_in_use", _MUST_WAIT})
 class Delivery:
     """Sends batches, each behind the one before it; used by several threads at once."""
 
-    def __init__(self, bank: BankClient, wait_seconds: float, *, atomic: bool = False) -> None:
+    def __init__(self, bank: BankClient, wait_seconds: float, *, atomic: bool) -> None:
         self._bank = bank
         self._wait_seconds = wait_seconds
         self._atomic = atomic
@@ -66,6 +66,9 @@ class Delivery:
                 if after is not None and error.code == _MUST_WAIT:
                     self._refusals += 1
                     raise _MustWaitError(doubted=doubted) from error
+                if behind is not None and behind.is_done:
+                    # Whatever ended the one before it ends the run.
+                    behind.answers()
                 doubted = doubted or error.exit_status is ExitStatus.OUTCOME_UNKNOWN
                 passing = error.exit_status in _PASSING and error.code not in _NOT_PASSING_CODES
                 if not passing or time.monotonic() + pause_seconds > deadline:

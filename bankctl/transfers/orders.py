@@ -101,7 +101,7 @@ class Columns:
         given = len(cells)
         original = cells
         if given != self._count:
-            faults.insert(0, f"the row has {given} cells, the header {self._count}")
+            faults.append(f"the row has {given} cells, the header {self._count}")
             cells = [*cells[: self._count], *[""] * (self._count - given)]
         extra = {name: cells[place].strip() for name, place in self._extra if place < given}
         key = None if self._key is None else cells[self._key].strip()

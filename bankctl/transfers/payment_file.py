@@ -173,7 +173,7 @@ class PaymentFile:
             given = self._separator_given(skipped)
             first = next(iter(lines), "")
         found = {
-            separator: next(csv.reader([first], delimiter=separator), [])
+            separator: next(csv.reader([first], delimiter=separator))
             for separator in ([given] if given else _SEPARATORS)
         }
         for separator, header in found.items():
@@ -222,7 +222,7 @@ class PaymentFile:
             line = skipped + 1
             try:
                 # The header has been understood.
-                next(reader, [])
+                next(reader, None)
                 line = skipped + reader.line_num + 1
                 for cells in reader:
                     yield line, cells

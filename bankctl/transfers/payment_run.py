@@ -125,10 +125,17 @@ class PaymentRun:
             CliError: the bank stayed away for longer than the run waits, or refused the run as a whole, or
                 the file cannot be read on. What is settled is kept in the results.
         """
-        self._pay(unsettled(orders, keys, self._results, self._skip))
-        while again := self._again:
-            self._again = []
-            self._pay(iter(again))
+        try:
+            self._pay(unsettled(orders, keys, self._results, self._skip))
+            while again := self._again:
+                self._again = []
+                self._pay(iter(again))
+        except Exception:
+            # The connection is closed next. A thread that still wrote to it would write to whatever file or
+            # connection is opened then under the same number.
+            for _, sent in self._under_way:
+                sent.wait()
+            raise
         return self.summary
 
     def _skip(self, order: Order, record: dict[str, Any]) -> None:

@@ -129,7 +129,7 @@ class Rehearsing:
             [attempt.transfer for attempt in attempts], carried=sent
         )
         for account in sent:
-            self._carried.pop(account, None)
+            del self._carried[account]
         self._carried.update(answer["carried"])
         yield from sorted(answer["results"], key=lambda row: int(row["index"]))
 

@@ -178,9 +178,7 @@ class ResultsFile:
 
     def _drop_cut_line(self) -> None:
         with self.path.open("r+b") as file:
-            content = file.read()
-            if not content.endswith(b"\n"):
-                file.truncate(content.rfind(b"\n") + 1)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
         """Keep the outcomes of some rows; on return they are on the disk.
@@ -262,8 +260,8 @@ class PaidFiles:
 
     def run_name(self) -> str | None:
         """The run that the file was paid under first, if this machine remembers one."""
-        with suppress(OSError, UnicodeDecodeError):
-            return self._path.read_text(encoding="utf-8", errors="surrogateescape") or None
+        with suppress(OSError):
+            return self._path.read_bytes().decode(errors="surrogateescape") or None
         return None
 
     def remember(self, run_name: str) -> None:

@@ -29,13 +29,17 @@ class SentBatch:
         self._answers, self.behind = answers, None
         self._ended.set()
 
+    def wait(self) -> None:
+        """Wait until nobody sends it any more, whatever came of it."""
+        self._ended.wait()
+
     def answers(self) -> Answers:
         """Wait for what came of it.
 
         Raises:
             CliError: what sending it has raised.
         """
-        self._ended.wait()
+        self.wait()
         if isinstance(self._answers, BaseException):
             raise self._answers
         return self._answers or []

@@ -58,7 +58,7 @@ class UnpaidRows:
         if not rows:
             if self.path != self._file.path:
                 with suppress(OSError):
-                    self.path.unlink(missing_ok=True)
+                    self.path.unlink()
             return
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self._file.separator, lineterminator="\n")

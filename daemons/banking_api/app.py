@@ -169,7 +169,7 @@ def build(settings: BankingSettings) -> web.Application:
                 most_per_user=settings.accounts_per_user,
             )
             app[TRANSACTIONS_KEY] = Transactions(
-                ledger, accounts, records, approvals, settings, clock=utc_now, new_id=new_id
+                ledger, accounts, records, approvals, settings, clock=utc_now
             )
             _log.info("ready", port=settings.port)
             yield
@@ -192,7 +192,6 @@ async def running_ledger(
             journal,
             cache,
             clock=utc_now,
-            new_id=new_id,
             committed=committed,
             write_acts=write_acts,
         )

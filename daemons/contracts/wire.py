@@ -38,8 +38,8 @@ Instant = Annotated[
     datetime, Field(strict=False), PlainSerializer(format_instant, return_type=str, when_used="json")
 ]
 UuidText = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
-CurrencyCode = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
-DecimalText = Annotated[str, StringConstraints(pattern=DECIMAL_PATTERN)]
+CurrencyCode = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN), Field(examples=["EUR"])]
+DecimalText = Annotated[str, StringConstraints(pattern=DECIMAL_PATTERN), Field(examples=["12.34"])]
 
 
 def _visible(text: str) -> str:

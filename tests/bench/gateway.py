@@ -11,11 +11,12 @@ from pathlib import Path
 import httpx
 
 from bankctl.local import ports
-from bankctl.local.gateway import find_caddy, gateway_part, gateway_url
+from bankctl.local.gateway import gateway_part, gateway_url
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
 from tests.bench.daemon_process import DaemonProcess
 from tests.bench.http_bank import PASSWORD, HttpBank
+from tests.support.gateway import gateway_tools
 from tests.support.terminal import Terminal
 
 _START_TIMEOUT_SECONDS = 60
@@ -34,7 +35,7 @@ def running_gateway(bank: HttpBank, daemon: DaemonProcess, folder: Path) -> Iter
         "banking_api": daemon.port,
         "notifier": nobody,
     }
-    part = gateway_part(layout, str(find_caddy()), numbers)
+    part = gateway_part(layout, gateway_tools(), numbers)
     with layout.log("gateway").open("ab") as log:
         process = subprocess.Popen(
             part.command, env={**os.environ, **part.environment}, stdout=log, stderr=log, cwd=folder

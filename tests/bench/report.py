@@ -1,4 +1,4 @@
-"""A run's results: for a terminal, for machines, and for docs/performance.md."""
+"""A run's results: for a terminal, for machines, and for docs/measurements/benchmark.md."""
 
 import json
 from collections.abc import Sequence

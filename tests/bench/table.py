@@ -1,4 +1,4 @@
-"""The one table: as text for a terminal, as markdown for docs/performance.md."""
+"""The one table: as text for a terminal, as markdown for docs/measurements/benchmark.md."""
 
 from collections.abc import Sequence
 

@@ -16,6 +16,8 @@ from tests.support.person import Person
 from tests.support.stack import LocalStack
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.campaign
+
 ROWS = 1_500
 MANY_ROWS = 10_000
 """So many that they are still being paid when `dev down` has started."""

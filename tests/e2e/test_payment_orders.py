@@ -33,12 +33,14 @@ WORKERS = 16
 BANK_IS_KILLED_AFTER_ROWS = 500
 COMMAND_IS_KILLED_AFTER_ROWS = 2_000
 
-
 # Asked before any fixture, so that no bank is started for nothing.
-pytestmark = pytest.mark.skipif(
-    not orders_file().is_file(),
-    reason=f"the payment orders are not at {orders_file()}; {VARIABLE} names another place",
-)
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.skipif(
+        not orders_file().is_file(),
+        reason=f"the payment orders are not at {orders_file()}; {VARIABLE} names another place",
+    ),
+]
 
 
 async def test_every_real_payment_order_is_paid_exactly_once_through_two_kills(

@@ -1,9 +1,10 @@
 """Prints what every route of every daemon answers every kind of caller.
 
-`python -m tests.evidence.caller_matrix > docs/caller-matrix.md`; a guard fails when it is not up to date.
+`make docs` writes it to docs/caller-matrix.md; a guard fails when that is not up to date.
 """
 
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -17,9 +18,8 @@ from tests.support.whole_bank import running_whole_bank
 
 _HEAD = """# Who is let in where
 
-Asked of the real daemons by `python -m tests.evidence.caller_matrix > docs/caller-matrix.md`; a test asks
-again and fails when the list that is written by hand (`tests/support/may_call.py`) or this page says
-something else.
+Asked of the real daemons by `make docs`; a test asks again and fails when the list that is written by hand
+(`tests/support/may_call.py`) or this page says something else.
 
 Each cell is the status of a well-formed request. 401 and 403 are the guards' refusals; a star marks one that
 comes from the handler (a wrong password, a wrong code). Other 4xx mean that the caller was let in, and the
@@ -51,8 +51,11 @@ def _cell(status: int, code: str) -> str:
 
 async def main() -> None:
     """Ask and print."""
-    # Standard output belongs to the table.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # Standard output belongs to the table, and refusals are what is asked for.
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )
     with tempfile.TemporaryDirectory() as folder, running_mongod(Path(folder)) as uri:
         async with running_whole_bank(uri) as whole:
             callers = Callers(whole)

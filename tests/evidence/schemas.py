@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER
+from daemons.shared.http.openapi import describe
 from tests.evidence.exercised import exercised
 from tests.evidence.expendable import Expendables
 from tests.support.bank import Person
@@ -94,12 +95,12 @@ async def exercise(
     Without a seed (`drawn_by`) they are the same each time.
     """
     origin, answered = whole.origins[daemon], Answered()
-    document = (await whole.bank.http.get(f"{origin}/openapi.json")).json()
+    own = [route for name, route in exercised() if name == daemon]
+    # With the routes among daemons, too, which no daemon publishes.
+    document = describe(daemon, "0", own)
     expendables = Expendables(whole.bank)
     await expendables.prepare()
-    routes = {
-        (route.method, route.path): expendables.of(route) for name, route in exercised() if name == daemon
-    }
+    routes = {(route.method, route.path): expendables.of(route) for route in own}
     ordinary = {"X-Requested-With": "tests", **callers.person("admin").headers}
     service = calls_of("notifier").header_for(daemon)
 

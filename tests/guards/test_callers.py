@@ -62,4 +62,4 @@ async def test_what_is_anothers_looks_like_nothing(answers: Answers) -> None:
 
 async def test_the_printed_matrix_is_that_of_the_routes(answers: Answers) -> None:
     written = (Path(__file__).parents[2] / "docs" / "caller-matrix.md").read_text(encoding="utf-8")
-    assert written == as_markdown(answers), "python -m tests.evidence.caller_matrix > docs/caller-matrix.md"
+    assert written == as_markdown(answers), "make docs writes it anew"

@@ -1,20 +1,31 @@
 """Every route of every daemon says who may call it, is described, and is documented."""
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from openapi_spec_validator import validate
+from pydantic import BaseModel, create_model
 
 from bankctl.audit_export import CHAINS
 from bankctl.client.audit import TRAILS
 from bankctl.commands.audit import Trail
 from daemons.banking_api.handlers.schemas import ATOMIC_BODY_BYTES
 from daemons.contracts.permissions import Permission
-from daemons.shared.http.openapi import describe
-from daemons.shared.http.routes import ROUTES_KEY
-from tests.support.api_reference import applications, codes, reference
+from daemons.shared.http.openapi import NamesCollideError, describe
+from daemons.shared.http.routes import ROUTES_KEY, Routes
+from tests.support.api_reference import (
+    API_REFERENCE,
+    OPENAPI_DOCUMENT,
+    applications,
+    codes,
+    document,
+    reference,
+)
 
 OPERATORS_OWN = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
 DAEMONS = applications()
@@ -109,17 +120,96 @@ def test_routes_that_move_money_need_an_idempotency_key() -> None:
     assert needing == {"/transactions/transfer", "/accounts/{id}/fund", "/accounts/{id}/adjust"}
 
 
-def test_the_openapi_document_is_valid(daemon: tuple[str, web.Application]) -> None:
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    """What a document describes, by path and method."""
+    return {(path, method): found for path, of in document["paths"].items() for method, found in of.items()}
+
+
+def test_a_daemon_s_own_document_is_valid(daemon: tuple[str, web.Application]) -> None:
     name, app = daemon
     document = describe(name, "0", app[ROUTES_KEY])
     validate(document)
-    operations = [operation for path in document["paths"].values() for operation in path]
-    assert len(operations) == len(app[ROUTES_KEY])
+    assert len(operations(document)) == len(app[ROUTES_KEY])
 
 
-def test_the_reference_is_up_to_date() -> None:
-    written = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-    assert written == reference(DAEMONS), "run: python -m tests.support.api_reference > docs/api.md"
+def test_the_bank_s_document_is_valid_and_has_every_route_that_is_not_internal() -> None:
+    described = json.loads(document(DAEMONS))
+    validate(described)
+    public = {
+        (route.path, route.method.lower())
+        for app in DAEMONS.values()
+        for route in app[ROUTES_KEY]
+        if not route.path.startswith("/internal/")
+    }
+    assert operations(described).keys() == public
+    assert "/internal/" not in json.dumps(described["paths"])
+    names = [operation["operationId"] for operation in operations(described).values()]
+    assert len(set(names)) == len(names) == len(public)
+
+
+def test_every_reference_of_the_bank_s_document_leads_somewhere_and_every_schema_is_used() -> None:
+    text = document(DAEMONS)
+    described = json.loads(text)
+    kinds: dict[str, set[str]] = {"schemas": set(), "responses": set()}
+    for kind, name in re.findall(r'"\$ref": "#/components/(\w+)/(\w+)"', text):
+        kinds[kind].add(name)
+    assert text.count('"$ref"') == len(re.findall(r'"\$ref": "#/components/\w+/\w+"', text))
+    assert kinds == {kind: set(described["components"][kind]) for kind in kinds}
+
+
+def test_the_bank_s_document_tells_how_callers_prove_themselves() -> None:
+    described = json.loads(document(DAEMONS))
+    assert set(described["components"]["securitySchemes"]) == {"session", "api_key"}
+    everything = operations(described)
+    assert everything["/auth/login", "post"]["security"] == []
+    assert everything["/transactions/transfer", "post"]["security"] == [{"session": []}, {"api_key": []}]
+    assert everything["/auth/tokens", "post"]["security"] == [{"session": []}]
+    for (path, method), operation in everything.items():
+        assert operation["responses"]["default"] == {"$ref": "#/components/responses/Problem"}
+        headers = {one["name"]: one["required"] for one in operation["parameters"] if one["in"] == "header"}
+        assert headers.get("X-Requested-With", False) == (method != "get"), path
+
+
+def test_limits_of_a_query_stand_in_the_document() -> None:
+    [limit, cursor, *_] = operations(json.loads(document(DAEMONS)))["/accounts", "get"]["parameters"]
+    assert limit["schema"] == {
+        "default": 50,
+        "minimum": 1,
+        "maximum": 200,
+        "title": "Limit",
+        "type": "integer",
+    }
+    assert cursor["schema"] == {"maxLength": 200, "title": "Cursor", "type": "string"}
+
+
+def test_names_that_collide_are_refused() -> None:
+    one, other = Routes("things"), Routes("things")
+
+    async def show(request: web.Request) -> web.Response:
+        """Show it."""
+        return web.Response()
+
+    def declare(routes: Routes, path: str, answer: type[BaseModel]) -> None:
+        routes.add("GET", path, permission=Permission.PUBLIC, answer=answer)(show)
+
+    declare(one, "/one", create_model("Thing", size=(int, ...)))
+    declare(other, "/other", create_model("Item", size=(int, ...)))
+    with pytest.raises(NamesCollideError, match="operations have the same name: show"):
+        describe("both", "0", [*one, *other])
+
+    apart = Routes("things", area="more")
+    declare(apart, "/apart", create_model("Thing", size=(str, ...)))
+    with pytest.raises(NamesCollideError, match="models have the same name: Thing"):
+        describe("both", "0", [*one, *apart])
+
+    alike = Routes("things", area="more")
+    declare(alike, "/alike", create_model("Thing", size=(int, ...)))
+    assert len(operations(describe("both", "0", [*one, *alike]))) == 2
+
+
+@pytest.mark.parametrize(("file", "made"), [(API_REFERENCE, reference), (OPENAPI_DOCUMENT, document)])
+def test_the_reference_is_up_to_date(file: Path, made: Callable[[dict[str, web.Application]], str]) -> None:
+    assert file.read_text(encoding="utf-8") == made(DAEMONS), "run: make docs"
 
 
 def test_codes_are_found_in_the_code() -> None:

@@ -43,6 +43,11 @@ def test_every_row_names_code_and_a_test() -> None:
         assert "::test_" in test, row
 
 
+def test_every_item_has_a_break() -> None:
+    """`make breaks` sees the tests fail that these entries name."""
+    assert [item.text for item in items() if not any(one.is_of(item) for one in breaks())] == []
+
+
 @pytest.mark.parametrize("one", breaks(), ids=lambda one: f"{one.item}: {one.broken}")
 def test_a_break_changes_one_place_and_names_a_test_of_its_item(one: Break) -> None:
     text = (REPOSITORY / one.file).read_text(encoding="utf-8")

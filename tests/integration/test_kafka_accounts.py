@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS, KafkaGrant
+from daemons.shared.kafka import producer as producer_module
 from daemons.shared.kafka.accounts import prepare_accounts
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
@@ -25,10 +27,14 @@ from daemons.shared.kafka.newest import ReadingRefusedError, read_newest
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
+from daemons.shared.mongo import connect, run_transaction
+from daemons.shared.outbox.relay import Relay
+from daemons.shared.outbox.store import OutboxEntry, OutboxStore
 from tests.support.compose_kafka import SECRETS, ComposeKafka, run_kafka_accounts, running_compose_kafka
 from tests.support.waiting import eventually
 
 TOPIC = TOPICS[0]
+PASSWORD = "the password of an account of these tests"
 QUIET = logging.getLogger("kafka.tests")
 WAIT_SECONDS = 30
 
@@ -82,7 +88,11 @@ async def test_nobody_without_an_account_is_let_in(kafka: ComposeKafka) -> None:
 
 def test_the_super_user_is_not_known_where_clients_connect(kafka: ComposeKafka) -> None:
     given = kafka.environment("kafka-accounts")
-    settings = {"bootstrap.servers": kafka.brokers, "security.protocol": "sasl_plaintext", "log_level": 0}
+    settings: dict[str, Any] = {
+        "bootstrap.servers": kafka.brokers,
+        "security.protocol": "sasl_plaintext",
+        "log_level": 0,
+    }
     for mechanism in ("PLAIN", "SCRAM-SHA-512"):
         account = {
             "sasl.mechanism": mechanism,
@@ -123,17 +133,13 @@ async def test_banking_api_reads_how_its_topics_end_in_no_group(kafka: ComposeKa
 
 async def test_who_may_not_read_the_topics_is_told(kafka: ComposeKafka) -> None:
     environment = kafka.environment("kafka-accounts")
-    root = KafkaAccount(
-        security=environment["KAFKA_SECURITY"],
-        mechanism=environment["KAFKA_MECHANISM"],
-        username=environment["KAFKA_USERNAME"],
-        password=environment["KAFKA_PASSWORD"],
-    )
     too_little = KafkaGrant(account="banking_api", creates=TOPICS, writes=TOPICS)
     password = {"banking_api": environment["BANKING_API_PASSWORD"]}
     banking = kafka.cluster("banking_api")
     try:
-        prepare_accounts(KafkaCluster(environment["KAFKA_BROKER"], root), [too_little], password)
+        # Where there is nothing to read, nobody is refused it.
+        assert _delivery(banking, TOPIC) is None
+        prepare_accounts(_root(kafka), [too_little], password)
         await eventually(lambda: _may_not_read(banking))
     finally:
         await asyncio.to_thread(run_kafka_accounts, environment)
@@ -160,18 +166,53 @@ async def test_no_daemon_may_create_delete_or_grant(kafka: ComposeKafka, account
 
 async def test_a_right_too_many_is_taken_away(kafka: ComposeKafka) -> None:
     environment = kafka.environment("kafka-accounts")
-    root = KafkaAccount(
-        security=environment["KAFKA_SECURITY"],
-        mechanism=environment["KAFKA_MECHANISM"],
-        username=environment["KAFKA_USERNAME"],
-        password=environment["KAFKA_PASSWORD"],
-    )
     too_much = KafkaGrant(account="notifier", writes=(TOPIC,), reads=TOPICS, group=NOTIFIER_GROUP)
     password = {"notifier": environment["NOTIFIER_PASSWORD"]}
-    prepare_accounts(KafkaCluster(environment["KAFKA_BROKER"], root), [too_much], password)
+    prepare_accounts(_root(kafka), [too_much], password)
     await eventually(lambda: _taken(kafka.cluster("notifier")))
     await asyncio.to_thread(run_kafka_accounts, environment)
-    await eventually(lambda: _not_taken(kafka.cluster("notifier")))
+    # The broker applies changes in their order: once a later one holds, so do those before it.
+    later = _cluster(kafka, "later")
+    grant = KafkaGrant(account="later", reads=TOPICS)
+    prepare_accounts(_root(kafka), [grant], {"later": PASSWORD})
+    await eventually(lambda: _may_read(later))
+    assert _delivery(kafka.cluster("notifier"), TOPIC) == "TOPIC_AUTHORIZATION_FAILED"
+
+
+async def test_a_relay_that_comes_before_its_rights_publishes_once_it_has_them(
+    kafka: ComposeKafka, mongo_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first start of a bank; a producer that is refused its rights fails for good."""
+    made: list[Producer] = []
+
+    def make(*arguments: Any, **named: Any) -> Producer:
+        made.append(Producer(*arguments, **named))
+        return made[-1]
+
+    async def encode(entries: Iterable[OutboxEntry]) -> list[OutgoingRecord]:
+        return [OutgoingRecord(TOPIC, "key", b"x", {"ce_id": str(entry.id)}) for entry in entries]
+
+    monkeypatch.setattr(producer_module, "Producer", make)
+    prepare_accounts(_root(kafka), [KafkaGrant(account="early")], {"early": PASSWORD})
+    early = _cluster(kafka, "early")
+    await eventually(lambda: _answers(early))
+    async with connect(mongo_uri, daemon="tests") as client:
+        outbox = OutboxStore(client[database_name])
+        await run_transaction(client, lambda session: outbox.add({}, events=1, session=session))
+        producer = EventProducer(early, client_id="early")
+        relay = Relay(outbox, producer, encode, prepare=lambda: ensure_topics(early, TOPICS))
+        relay.start()
+        try:
+            await eventually(lambda: _is_refused_its_topics(relay))
+            await asyncio.to_thread(_expect_refusal_for_good, early)
+            assert made == []
+            rights = KafkaGrant(account="early", creates=TOPICS, writes=TOPICS, reads=TOPICS)
+            await asyncio.to_thread(prepare_accounts, _root(kafka), [rights], {"early": PASSWORD})
+            await eventually(lambda: _all_is_told(outbox))
+        finally:
+            await relay.close()
+            await producer.close()
+    assert len(made) == 1
 
 
 async def test_a_new_password_replaces_the_old_one(kafka: ComposeKafka) -> None:
@@ -203,6 +244,47 @@ def test_no_password_is_in_what_kafka_logs(kafka: ComposeKafka) -> None:
     assert [name for name, secret in SECRETS.items() if secret in log] == []
 
 
+def _root(kafka: ComposeKafka) -> KafkaCluster:
+    """How the super user connects."""
+    given = kafka.environment("kafka-accounts")
+    root = KafkaAccount(
+        security=given["KAFKA_SECURITY"],
+        mechanism=given["KAFKA_MECHANISM"],
+        username=given["KAFKA_USERNAME"],
+        password=given["KAFKA_PASSWORD"],
+    )
+    return KafkaCluster(given["KAFKA_BROKER"], root)
+
+
+def _cluster(kafka: ComposeKafka, account: str) -> KafkaCluster:
+    """How an account that compose.yaml does not know connects."""
+    given = kafka.cluster("notifier").account
+    assert given is not None
+    return KafkaCluster(kafka.brokers, replace(given, username=account, password=PASSWORD))
+
+
+def _expect_refusal_for_good(cluster: KafkaCluster) -> None:
+    """See that a producer which connects now is of no use later."""
+    settings = {**cluster.client_settings(), "enable.idempotence": True}
+    producer = Producer(settings, logger=QUIET)
+
+    def wait_for_it() -> None:
+        for _ in range(WAIT_SECONDS):
+            producer.poll(1)
+
+    with pytest.raises(KafkaException, match="Cluster authorization failed") as refused:
+        wait_for_it()
+    assert refused.value.args[0].fatal()
+
+
+async def _is_refused_its_topics(relay: Relay) -> bool:
+    return "did not create the topic" in str(await relay.probe())
+
+
+async def _all_is_told(outbox: OutboxStore) -> bool:
+    return await outbox.pending_events() == 0
+
+
 async def _all_there(wanted: set[bytes], received: list[IncomingRecord]) -> bool:
     return wanted <= {record.value for record in received}
 
@@ -232,10 +314,6 @@ async def _may_not_read(cluster: KafkaCluster) -> bool:
 
 async def _taken(cluster: KafkaCluster) -> bool:
     return await asyncio.to_thread(_delivery, cluster, TOPIC) is None
-
-
-async def _not_taken(cluster: KafkaCluster) -> bool:
-    return not await _taken(cluster)
 
 
 def _delivery(cluster: KafkaCluster, topic: str) -> str | None:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pymongo
@@ -32,6 +33,7 @@ from tests.support.gateway import get
 NAME = "under-test"
 TOPIC = "survivors"
 UNAUTHORIZED = 13
+STRICT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 90) -> None:
@@ -170,7 +172,7 @@ def test_public_routes_reach_their_daemons_with_the_headers_that_keep_browsers_s
     assert (status, body["code"]) == (401, "not_signed_in")
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
-    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert headers["content-security-policy"] == STRICT_POLICY
     assert headers["cache-control"] == "no-store"
     assert "server" not in headers
     assert "strict-transport-security" not in headers
@@ -179,18 +181,30 @@ def test_public_routes_reach_their_daemons_with_the_headers_that_keep_browsers_s
 def test_which_bank_it_is_may_be_cached_and_its_errors_may_not(stack: Stack) -> None:
     status, headers, body = get(stack, "/bank")
     assert (status, body["batch_limit"]) == (200, 500)
+    assert headers["content-security-policy"] == STRICT_POLICY
     assert headers["cache-control"] == "public, max-age=60"
 
     status, headers, _ = get(stack, "/bank/x")
     assert (status, headers["cache-control"]) == (404, "no-store")
 
 
-@pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])
-def test_each_daemon_s_description_is_public(stack: Stack, daemon: str) -> None:
-    status, _, body = get(stack, f"/openapi/{daemon}.json")
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], object]:
+    return {(path, method): found for path, of in document["paths"].items() for method, found in of.items()}
 
-    assert status == 200
-    assert str(body["openapi"]).startswith("3.1")
+
+def test_the_bank_s_description_is_what_its_daemons_say_of_themselves(stack: Stack) -> None:
+    status, headers, whole = get(stack, "/openapi.json")
+    assert (status, headers["content-type"]) == (200, "application/json")
+
+    parts = [get(stack, f"/openapi/{daemon}.json") for daemon in ("user_api", "banking_api", "notifier")]
+
+    assert [status for status, _, _ in parts] == [200, 200, 200]
+    each = [operations(document) for _, _, document in parts]
+    assert operations(whole) == each[0] | each[1] | each[2]
+    assert len(operations(whole)) == sum(map(len, each))
+    schemas = [document["components"]["schemas"] for _, _, document in parts]
+    assert whole["components"]["schemas"] == schemas[0] | schemas[1] | schemas[2]
+    assert {document["openapi"] for document in (whole, *(part for _, _, part in parts))} == {"3.1.0"}
 
 
 def test_a_request_id_passes_through_unless_it_is_malformed(stack: Stack) -> None:

@@ -111,12 +111,26 @@ async def test_a_fault_on_the_way_is_the_last_line_and_says_nothing_more(fault: 
     assert (last["problem"]["code"], "secret" in str(last)) == (code, False)
 
 
-async def test_a_fault_at_once_is_answered_as_any_other() -> None:
-    work = Work(TransientError("unavailable", "away"))
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (TransientError("unavailable", "away"), 503, "unavailable"),
+        (AutoReconnect("a secret"), 503, "unavailable"),
+        (RuntimeError("a secret"), 500, "internal"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, ACCEPT_LINES])
+async def test_a_fault_at_once_is_answered_without_insides(
+    fault: Exception, status: int, code: str, headers: dict[str, str]
+) -> None:
+    work = Work(fault)
     work.go_on.set()
     async with serving(work) as client:
-        answer = await client.get("/", headers=ACCEPT_LINES)
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        answer = await client.get("/", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    assert "secret" not in answer.text + str(answer.headers)
+    assert "Traceback" not in answer.text
 
 
 async def test_the_work_ends_when_nobody_waits_for_it() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from bankctl.local.gateway import find_caddy, gateway_part
+from bankctl.local.gateway import gateway_part
 from bankctl.local.layout import Layout
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
@@ -28,6 +28,7 @@ from daemons.shared.http.requests import read_body
 from daemons.shared.http.routes import Routes
 from daemons.shared.http.server import listening
 from daemons.shared.settings import DaemonSettings
+from tests.support.gateway import gateway_tools
 from tests.support.waiting import PATIENCE_SECONDS
 
 LIMIT = 256 * 1024
@@ -125,7 +126,7 @@ def running_gateway(root: Path, ports: Mapping[str, int], **environment: str) ->
     """Run the gateway of the local stack; the environment shortens its times."""
     numbers = {name: ports.get(name) or free_port() for name in (*DAEMONS, "gateway")}
     layout = Layout("edge", root)
-    part = gateway_part(layout, str(find_caddy()), numbers)
+    part = gateway_part(layout, gateway_tools(), numbers)
     log = root / "gateway.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -10,8 +10,15 @@ from pymongo.read_concern import ReadConcern
 
 from daemons.banking_api.domain import account as rules
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
+from daemons.banking_api.domain.account_number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_atomic_group, decide_group
-from daemons.banking_api.domain.journal import BookingAct, PostingCommand, TransactionKind, settlement_account
+from daemons.banking_api.domain.journal import (
+    BookingAct,
+    JournalTransaction,
+    PostingCommand,
+    TransactionKind,
+    settlement_account,
+)
 from daemons.banking_api.services.proof import Proof, prove_ledger
 from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.journal_documents import AccountChange
@@ -19,7 +26,7 @@ from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
 from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
-from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
 from daemons.banking_api.storage.schema import ensure_schema
 from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet
 from daemons.shared.clock import utc_now
@@ -40,12 +47,18 @@ class LedgerProcess:
     """
 
     def __init__(
-        self, client: Client, database: Database, *, kept: int = ACCOUNTS_KEPT, alone: bool = True
+        self,
+        client: Client,
+        database: Database,
+        *,
+        kept: int = ACCOUNTS_KEPT,
+        alone: bool = True,
+        witness: Witness | None = None,
     ) -> None:
         outbox = OutboxStore(database)
         self.writers = LedgerWriters(database)
         self.writers.alone = alone
-        self.ledger = MongoLedger(client, database, outbox, self.writers)
+        self.ledger = MongoLedger(client, database, outbox, self.writers, witness)
         self.ledger._accounts._working_set = WorkingSet(limit=kept)
         self.accounts = MongoAccounts(client, database, outbox)
         self.history = AccountHistory(database)
@@ -56,7 +69,10 @@ class LedgerProcess:
     async def open(self, count: int, *, balance: int = 0) -> list[str]:
         """Open accounts of one owner, with money on them."""
         await self.accounts.ensure_settlement_account(CURRENCY)
-        numbers = [f"{uuid4().int % 10**10:010}" for _ in range(count)]
+        numbers = [
+            account_number(SMALLEST_PAYLOAD + uuid4().int % (LARGEST_PAYLOAD - SMALLEST_PAYLOAD))
+            for _ in range(count)
+        ]
         for number in numbers:
             await self.accounts.insert(
                 opened(number), idempotency_key=None, fingerprint=b"", tell=lambda _account: {}
@@ -133,15 +149,36 @@ class LedgerProcess:
         )
 
 
+class Acts:
+    """A ledger's witness: the administrative acts that it was told of, or the error that refuses them."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[PostingCommand, JournalTransaction]] = []
+        self.error: Exception | None = None
+
+    async def __call__(
+        self, acts: Sequence[tuple[PostingCommand, JournalTransaction]], _session: Session
+    ) -> None:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        self.told += acts
+
+
 @asynccontextmanager
 async def ledger_process(
-    mongo_uri: str, database_name: str, *, kept: int = ACCOUNTS_KEPT, alone: bool = True
+    mongo_uri: str,
+    database_name: str,
+    *,
+    kept: int = ACCOUNTS_KEPT,
+    alone: bool = True,
+    witness: Witness | None = None,
 ) -> AsyncIterator[LedgerProcess]:
     """A process that ends as a killed one does: nothing is written down at the end."""
     async with connect(mongo_uri, daemon="tests") as client:
         database = client[database_name]
         await ensure_schema(database)
-        yield LedgerProcess(client, database, kept=kept, alone=alone)
+        yield LedgerProcess(client, database, kept=kept, alone=alone, witness=witness)
 
 
 @contextmanager

@@ -33,6 +33,13 @@ class PartProcess:
         """End it as a power cut would."""
         os.kill(self.pid, signal.SIGKILL)
 
+    async def has_ended(self) -> bool:
+        """Whether it does nothing more; nobody may have asked yet how it ended."""
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
     def pause(self) -> None:
         """Let it accept requests and do nothing with them."""
         os.kill(self.pid, signal.SIGSTOP)

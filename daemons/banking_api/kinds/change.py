@@ -15,7 +15,7 @@ from daemons.shared.audit.record import AuditEntry
 
 
 class ChangeKind(Kind):
-    """Changes one account; its data hold `account`, `reason`, and what is told of the terms before and after."""
+    """Changes one account; its data hold `account`, `reason`, and the terms told, before and after."""
 
     is_transaction: ClassVar[bool] = False
     completed: ClassVar[EventType] = EventType.ACCOUNT_CHANGED

@@ -6,10 +6,9 @@ number is given twice, so nothing is stored that was decided on anything but the
 (docs/adr/0011).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from daemons.banking_api.ledger.account import Account, Entry, is_tally
 from daemons.banking_api.ledger.record import (
@@ -50,7 +49,6 @@ def decide_group(
     *,
     accounts: dict[str, Account],
     stored: Stored,
-    new_id: Callable[[], UUID],
     now: datetime,
 ) -> GroupDecision:
     """Decide every command; `accounts` is changed to what it becomes.
@@ -59,7 +57,6 @@ def decide_group(
         commands: in order of arrival; two may carry the same idempotency key.
         accounts: those of the named accounts that exist, by id, as they are known.
         stored: records found under the commands' idempotency ids.
-        new_id: makes a record's id.
         now: the time of the decision.
     """
     decision = GroupDecision()
@@ -67,8 +64,7 @@ def decide_group(
     for command in commands:
         earlier = known.get(command.idempotency_id)
         if earlier is not None:
-            reused = earlier.fingerprint != command.fingerprint
-            decision.answers.append(Outcome(earlier, replayed=not reused, key_reused=reused))
+            decision.answers.append(outcome_of(command, earlier))
             continue
         ruling = command.decide(accounts)
         failure: Failure | None = None
@@ -85,7 +81,7 @@ def decide_group(
             data = command.data(accounts)
             failure, attempt = ruling, _attempt(command.attempted_on(accounts))
         record = Record(
-            new_id(),
+            command.id,
             command.kind,
             command.initiator,
             command.idempotency_id,
@@ -109,7 +105,6 @@ def decide_atomic_group(
     *,
     accounts: dict[str, Account],
     stored: Stored,
-    new_id: Callable[[], UUID],
     now: datetime,
 ) -> GroupDecision:
     """Decide commands of which all are done or none, as `decide_group` does.
@@ -119,7 +114,7 @@ def decide_atomic_group(
     answers tell those at fault their reasons, and those done earlier what became of them then.
     """
     inexact = {account.id for account in accounts.values() if not account.is_exact}
-    decision = decide_group(commands, accounts=accounts, stored=stored, new_id=new_id, now=now)
+    decision = decide_group(commands, accounts=accounts, stored=stored, now=now)
     known = [command.idempotency_id in stored for command in commands]
     if any(isinstance(answer, Outcome) and answer.key_reused for answer in decision.answers):
         possible = False
@@ -188,6 +183,12 @@ def _attempt(account: Account | None) -> Entry | None:
     if account is None:
         return None
     return Entry(account.id, account.terms.owner, 0, account.balance_minor, account.sequence)
+
+
+def outcome_of(command: Command, record: Record) -> Outcome:
+    """Return what a record under the command's key says became of it."""
+    reused = record.fingerprint != command.fingerprint
+    return Outcome(record, replayed=not reused and record.id != command.id, key_reused=reused)
 
 
 def _refused_with_others(answer: Answer, others: BankError, *, is_known: bool) -> Answer:

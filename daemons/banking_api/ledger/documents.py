@@ -21,14 +21,14 @@ from daemons.shared.mongo import Document
 
 SEAL = "seal"
 """The kind of a document that is no record."""
-_OPTIONS: CodecOptions[Document] = CodecOptions(
+BSON_OPTIONS: CodecOptions[Document] = CodecOptions(
     uuid_representation=UuidRepresentation.STANDARD, tz_aware=True
 )
 
 
 def encode(document: Document) -> bytes:
     """Return the bytes that the database will hold."""
-    return bson.encode(document, codec_options=_OPTIONS)
+    return bson.encode(document, codec_options=BSON_OPTIONS)
 
 
 def raw(data: bytes) -> RawBSONDocument:

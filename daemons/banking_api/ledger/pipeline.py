@@ -13,11 +13,10 @@ the newest state, whichever process takes itself for the ledger.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from uuid import UUID
 
 import prometheus_client
 import pymongo
@@ -28,7 +27,13 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from daemons.banking_api.ledger.account import Account
 from daemons.banking_api.ledger.account_cache import AccountCache
 from daemons.banking_api.ledger.batches import Batch, before_not_settled
-from daemons.banking_api.ledger.decide import Answer, GroupDecision, decide_atomic_group, decide_group
+from daemons.banking_api.ledger.decide import (
+    Answer,
+    GroupDecision,
+    decide_atomic_group,
+    decide_group,
+    outcome_of,
+)
 from daemons.banking_api.ledger.journal import Journal, SealedGroup
 from daemons.banking_api.ledger.order import CommitOrder, Place, UndoneError
 from daemons.banking_api.ledger.queue import Group, GroupQueue, Waiting
@@ -71,8 +76,6 @@ class InexactError(Exception):
 class _Attempts:
     """What attempts at a group leave to the next one."""
 
-    records: Sequence[Record] = ()
-    """What the last attempt was to commit."""
     look_for_keys: bool = False
     exactly: set[str] = field(default_factory=set)
     begun: float = field(default_factory=time.monotonic)
@@ -99,7 +102,6 @@ class Pipeline:
         accounts: AccountCache,
         *,
         clock: Callable[[], datetime],
-        new_id: Callable[[], UUID],
         committed: Committed,
         write_acts: WriteActs | None = None,
     ) -> None:
@@ -107,7 +109,6 @@ class Pipeline:
         self._journal = journal
         self._accounts = accounts
         self._clock = clock
-        self._new_id = new_id
         self._committed = committed
         self._write_acts = write_acts
         self._queue = GroupQueue()
@@ -259,7 +260,7 @@ class Pipeline:
         except OutcomeUnknownError:
             place.give_up()
             self._forget_what_is_known()
-            return await self._read_back(members, attempts)
+            return await self._read_back(members)
         except BaseException:
             place.give_up()
             raise
@@ -306,14 +307,13 @@ class Pipeline:
         stored = await self._journal.by_key(keys, session=session) if look_for_keys else {}
         decide = decide_atomic_group if atomic else decide_group
         now = self._clock()
-        decision = decide(commands, accounts=accounts, stored=stored, new_id=self._new_id, now=now)
+        decision = decide(commands, accounts=accounts, stored=stored, now=now)
         if not decision.inexact <= attempts.exactly:
             attempts.exactly |= decision.inexact
             # What is not written undoes nothing behind it, so that this attempt does not count.
             attempts.failed_before = False
             raise InexactError
         sealed = SealedGroup(decision.records, head, at=now) if decision.records else None
-        attempts.records = decision.records
         place.decide(decision.changed, None if sealed is None else sealed.seal.head)
         if sealed is not None:
             await self._journal.append(sealed, session=session)
@@ -361,12 +361,9 @@ class Pipeline:
         self._head = None
         self._accounts.forget_all()
 
-    async def _read_back(self, members: Sequence[Waiting], attempts: _Attempts) -> list[Answer]:
+    async def _read_back(self, members: Sequence[Waiting]) -> list[Answer]:
         """After an unknown commit: what is stored was done; what is not may still come: it stays unknown."""
-        commands, written = (
-            [waiting.command for waiting in members],
-            {record.id for record in attempts.records},
-        )
+        commands = [waiting.command for waiting in members]
         try:
             with pymongo.timeout(_READ_BACK_SECONDS):
                 stored = await self._journal.by_key([command.idempotency_id for command in commands])
@@ -374,7 +371,7 @@ class Pipeline:
             raise outcome_unknown() from error
         if any(command.idempotency_id not in stored for command in commands):
             raise outcome_unknown()
-        return [_settled_as(command, stored[command.idempotency_id], written) for command in commands]
+        return [outcome_of(command, stored[command.idempotency_id]) for command in commands]
 
     def _answer(self, members: Sequence[Waiting], answers: Sequence[Answer]) -> None:
         if members:
@@ -445,8 +442,3 @@ def _busy() -> TransientError:
     return TransientError(
         "unavailable", "The ledger is busy; nothing was posted, try again.", retry_after_seconds=1
     )
-
-
-def _settled_as(command: Command, record: Record, written: Collection[UUID]) -> Outcome:
-    reused = record.fingerprint != command.fingerprint
-    return Outcome(record, replayed=not reused and record.id not in written, key_reused=reused)

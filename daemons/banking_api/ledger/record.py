@@ -13,6 +13,7 @@ from daemons.banking_api.ledger.account import Account, Entry
 from daemons.contracts.errors import BankError, NotFoundError, RejectedError
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.audit.record import Actor
+from daemons.shared.ids import new_id
 
 Accounts = Mapping[str, Account]
 Data = dict[str, Any]
@@ -62,6 +63,8 @@ class Command(ABC):
     """
 
     kind: ClassVar[str]
+    id: UUID = field(default_factory=new_id, compare=False)
+    """Its record's id: whoever finds a record under another id under their key has asked for it before."""
     initiator: UUID
     idempotency_key: str
     act: Act | None = field(default=None, compare=False)

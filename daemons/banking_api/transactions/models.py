@@ -2,7 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from daemons.contracts.events import FailureView
 from daemons.contracts.vocabulary import fault_of_account
@@ -32,7 +39,7 @@ def _check_account_number(text: str) -> str:
 
 
 AccountNumber = Annotated[str, Field(max_length=10), AfterValidator(_check_account_number)]
-AmountText = Annotated[str, Field(max_length=27)]
+AmountText = Annotated[str, Field(max_length=27, examples=["12.34"])]
 KindName = Literal["transfer", "funding", "adjustment"]
 KIND_NAMES: dict[str, KindName] = {"transfer": "transfer", "funding": "funding", "adjustment": "adjustment"}
 OutcomeName = Literal["completed", "failed"]
@@ -60,8 +67,8 @@ class AdjustAccount(WireModel):
 class TransferRequest(WireModel):
     """Moves money from an account of the caller's."""
 
-    from_account: AccountNumber
-    to_account: AccountNumber
+    from_account: Annotated[AccountNumber, Field(examples=["4119038413"])]
+    to_account: Annotated[AccountNumber, Field(examples=["4670508035"])]
     amount: AmountText
     currency: CurrencyCode
     reference: Reference | None = None
@@ -83,6 +90,10 @@ class BatchRow(TransferRequest):
     idempotency_key: RowKey
 
 
+# Each is read by itself, so that one which is malformed is refused alone.
+Row = Annotated[dict[str, object], WithJsonSchema(BatchRow.model_json_schema())]
+
+
 class TransferBatch(WireModel):
     """Many transfers; each row is checked and settled on its own, or with `atomic` all of them or none.
 
@@ -91,7 +102,7 @@ class TransferBatch(WireModel):
     """
 
     atomic: bool = False
-    transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=ATOMIC_LIMIT)]
+    transfers: Annotated[list[Row], Field(min_length=1, max_length=ATOMIC_LIMIT)]
     after: RowKey | None = None
 
     @field_validator("transfers")
@@ -110,7 +121,7 @@ class BatchPreview(WireModel):
     `carried` is what the rows before these do to the caller's accounts: what the answer to them said.
     """
 
-    transfers: Annotated[list[dict[str, object]], Field(min_length=1, max_length=BATCH_LIMIT)]
+    transfers: Annotated[list[Row], Field(min_length=1, max_length=BATCH_LIMIT)]
     carried: Annotated[
         dict[AccountNumber, DecimalText], Field(default_factory=dict, max_length=CARRIED_LIMIT)
     ]

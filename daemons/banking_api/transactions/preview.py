@@ -6,7 +6,7 @@ nobody learns more of other people's accounts than by paying.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -88,7 +88,6 @@ def preview_slice(
     accounts: dict[str, Account],
     stored: dict[bytes, Record],
     carried: Mapping[str, str],
-    new_id: Callable[[], UUID],
     now: datetime,
 ) -> SlicePreview:
     """Decide the commands one after another as though those of earlier slices had been posted.
@@ -99,7 +98,6 @@ def preview_slice(
         accounts: those of the named and carried accounts that exist; they are changed.
         stored: transactions found under the commands' idempotency ids.
         carried: what the slices before do to the owner's accounts, as decimal strings.
-        new_id: makes ids, which nobody sees.
         now: the time of the decision.
 
     Raises:
@@ -109,7 +107,7 @@ def preview_slice(
     """
     held = {id_: account.balance_minor for id_, account in accounts.items() if account.terms.owner == owner}
     _carry(carried, accounts, held)
-    decision = decide_group(commands, accounts=accounts, stored=stored, new_id=new_id, now=now)
+    decision = decide_group(commands, accounts=accounts, stored=stored, now=now)
     rows = [
         _row(command, answer, owner, accounts, is_stored=command.idempotency_id in stored)
         for command, answer in zip(commands, decision.answers, strict=True)

@@ -110,7 +110,6 @@ class Transactions:
         policy: FourEyesSettings,
         *,
         clock: Callable[[], datetime],
-        new_id: Callable[[], UUID],
     ) -> None:
         self._ledger = ledger
         self._accounts = accounts
@@ -118,7 +117,6 @@ class Transactions:
         self._approvals = approvals
         self._policy = policy
         self._clock = clock
-        self._new_id = new_id
         approvals.carry_out_by(
             {GuardedAct.FUND: self._fund_approved, GuardedAct.ADJUST: self._adjust_approved}
         )
@@ -192,7 +190,6 @@ class Transactions:
             accounts=accounts,
             stored=stored,
             carried=carried,
-            new_id=self._new_id,
             now=self._clock(),
         )
 

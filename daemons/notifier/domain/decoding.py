@@ -124,7 +124,7 @@ def _text(raw: bytes | None, what: str) -> str:
     if not raw:
         raise UndecodableError(f"{what} is missing")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode()
     except UnicodeDecodeError:
         raise UndecodableError(f"{what} is not UTF-8") from None
     if not text.isprintable():

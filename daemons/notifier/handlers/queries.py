@@ -10,7 +10,7 @@ from daemons.contracts.wire import UuidText, WireModel
 from daemons.notifier.domain.selection import Selection
 from daemons.notifier.domain.severity import Severity
 from daemons.notifier.storage.mongo_event_reader import NotificationPlace
-from daemons.shared.http.pages import PageQuery, QueryInteger, decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import FROM_DIGITS, PageQuery, decode_cursor, encode_cursor, invalid_cursor
 
 LAST_POSITION = 2**63 - 1
 _POSITION_BYTES = 8
@@ -48,7 +48,7 @@ TypeName = Annotated[
 """One type of event, by its name, which is its topic's."""
 
 AccountNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{10}$")]
-Position = Annotated[QueryInteger, Field(ge=0, le=LAST_POSITION)]
+Position = Annotated[int, Field(ge=0, le=LAST_POSITION), FROM_DIGITS]
 
 
 class EventIds(WireModel):

@@ -72,7 +72,6 @@ class EventFollower:
             await self._skip_to_the_end_while_idle()
             with self._subscribed(selection) as subscription:
                 async for events in self._pages(reached, selection, up_to=subscription.begins_after):
-                    reached = events[-1].position
                     yield events
                 reached = max(reached, subscription.begins_after)
                 while not subscription.lags:

@@ -20,7 +20,7 @@ ACCEPTED = 202
 
 def approval_routes(area: str, *, decide: Permission) -> Routes:
     """Make the routes below `/approvals/<area>`; `decide` is what approving and rejecting need."""
-    routes = Routes("approvals")
+    routes = Routes("approvals", area=area)
     path, read = f"/approvals/{area}", Permission.READ_AUDIT
 
     @routes.add("GET", path, permission=read, query=ApprovalQuery, answer=ApprovalPage)

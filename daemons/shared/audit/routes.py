@@ -22,7 +22,7 @@ _LONGEST_NUMBER = 15
 
 def audit_routes(trail: str) -> Routes:
     """Make the routes below `/audit/<trail>`; the application holds the trail under `AUDIT_KEY`."""
-    routes = Routes("audit")
+    routes = Routes("audit", area=trail)
     path, read = f"/audit/{trail}", Permission.READ_AUDIT
 
     @routes.add("GET", path, permission=read, query=AuditQuery, answer=AuditPage)

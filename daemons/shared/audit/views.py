@@ -9,7 +9,7 @@ from daemons.contracts.errors import ConflictError
 from daemons.contracts.wire import UuidText, WireModel, format_instant
 from daemons.shared.audit.record import Fields
 from daemons.shared.audit.verify import Verdict
-from daemons.shared.http.pages import PageQuery, QueryInteger
+from daemons.shared.http.pages import FROM_DIGITS, PageQuery
 
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _LARGEST_COUNT = 2**53
@@ -101,7 +101,7 @@ class AuditQuery(PageQuery):
 class AnchorQuery(WireModel):
     """A head that was kept elsewhere: both of its parts, or none."""
 
-    count: Annotated[QueryInteger, Field(ge=0, le=_LARGEST_COUNT)] | None = None
+    count: Annotated[int, Field(ge=0, le=_LARGEST_COUNT), FROM_DIGITS] | None = None
     hash: _Hash | None = None
 
 

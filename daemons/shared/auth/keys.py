@@ -58,7 +58,7 @@ def read_public_keys(text: str) -> list[Ed25519PublicKey]:
 
 
 def _read_public_key(text: str) -> Ed25519PublicKey:
-    with suppress(ValueError, TypeError, UnsupportedAlgorithm):
+    with suppress(ValueError, UnsupportedAlgorithm):
         key = load_der_public_key(b64decode(text, validate=True))
         if isinstance(key, Ed25519PublicKey):
             return key

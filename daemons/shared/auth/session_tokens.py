@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from jwt.algorithms import OKPAlgorithm
+from jwt.exceptions import InvalidKeyError
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.shared.auth import signed_tokens
@@ -116,9 +118,10 @@ def verifier_from_jwks(
     """Build a verifier from user_api's published keys, leaving out any that are not Ed25519."""
     keys: dict[str, Ed25519PublicKey] = {}
     for jwk in key_set.get("keys", []):
-        key = OKPAlgorithm.from_jwk(jwk)
-        if isinstance(key, Ed25519PublicKey):
-            keys[jwk["kid"]] = key
+        with suppress(InvalidKeyError):
+            key = OKPAlgorithm.from_jwk(jwk)
+            if isinstance(key, Ed25519PublicKey):
+                keys[jwk["kid"]] = key
     return SessionVerifier(audience, keys, clock=clock)
 
 

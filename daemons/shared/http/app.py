@@ -12,7 +12,7 @@ from daemons.shared.http import health
 from daemons.shared.http.boundary import boundary
 from daemons.shared.http.openapi import describe
 from daemons.shared.http.rates import Monotonic, RateLimits
-from daemons.shared.http.routes import ROUTES_KEY, SERVICE_TOKENS_KEY, Route, register
+from daemons.shared.http.routes import ROUTES_KEY, SERVICE_TOKENS_KEY, Route, published, register
 from daemons.shared.settings import DaemonSettings
 
 MAXIMUM_BODY_BYTES = 256 * 1024
@@ -43,7 +43,7 @@ def build_app(
         app,
         RateLimits(callers=settings.caller_rate, addresses=settings.address_rate, monotonic=monotonic),
     )
-    document = describe(daemon, version("bankctl"), declared)
+    document = describe(f"bankctl {daemon}", version("bankctl"), published(declared))
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.json_response(document)

@@ -1,6 +1,10 @@
-"""A daemon's OpenAPI 3.1 document, made from the same declarations that route its requests."""
+"""OpenAPI 3.1 documents, made from the same declarations that route the requests.
+
+Each daemon serves its own; tests/support/api_reference.py makes the bank's, which the gateway serves.
+"""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,11 +27,12 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "code": {"type": "string"},
+        "code": {"type": "string", "examples": ["insufficient_funds"]},
         "category": {"type": "string", "enum": [category.value for category in Category]},
-        "request_id": {"type": "string"},
+        "request_id": {"type": "string", "description": "As in the header X-Request-Id and in the logs."},
         "errors": {
             "type": "array",
+            "description": "Each field at fault of a malformed request.",
             "items": {
                 "type": "object",
                 "required": ["field", "message"],
@@ -38,22 +43,85 @@ _PROBLEM: dict[str, Any] = {
         "retry_after_seconds": {"type": "integer"},
     },
 }
+_PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "What went wrong",
+    "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
+}
+_SESSION: dict[str, Any] = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": SESSION_COOKIE,
+    "description": "Set by `POST /auth/login` and sent by the browser; no script can read or set it.",
+}
+_API_KEY: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "bk_...",
+    "description": "An API key, made by `POST /auth/tokens`. It counts before a session.",
+}
+_SERVICE: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "What daemons prove themselves with to one another.",
+}
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": IDEMPOTENCY_KEY_HEADER,
+    "in": "header",
+    "description": "Choose a new one, such as a UUID, for each thing to do, and send the same one to repeat "
+    "a request: the stored answer comes back, and nothing is done twice.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+}
+_FORGERY: dict[str, Any] = {
+    "name": FORGERY_HEADER,
+    "in": "header",
+    "required": True,
+    "description": "Any text: no other web site can make a browser send it. Not needed with an API key.",
+    "schema": {"type": "string", "minLength": 1},
+    "example": "docs",
+}
+_NULL = {"type": "null"}
 
 
-def describe(daemon: str, version: str, routes: Iterable[Route]) -> dict[str, Any]:
-    """Return the document."""
-    spec = APISpec(title=f"bankctl {daemon}", version=version, openapi_version="3.1.0")
+class NamesCollideError(ValueError):
+    """Two operations or two different models would have one name in a document."""
+
+
+def describe(title: str, version: str, routes: Iterable[Route], *, introduction: str = "") -> dict[str, Any]:
+    """Return the document; the introduction is Markdown.
+
+    Raises:
+        NamesCollideError: the routes do not fit into one document.
+    """
+    routes = list(routes)
+    info = {"description": introduction} if introduction else {}
+    spec = APISpec(title=title, version=version, openapi_version="3.1.0", info=info)
     spec.components.schema("Problem", _PROBLEM)
-    spec.components.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE})
-    spec.components.security_scheme("api_key", {"type": "http", "scheme": "bearer"})
-    spec.components.security_scheme("service", {"type": "http", "scheme": "bearer"})
+    spec.components.response("Problem", _PROBLEM_RESPONSE)
+    spec.components.security_scheme("session", _SESSION)
+    spec.components.security_scheme("api_key", _API_KEY)
+    if any(route.permission is Permission.SERVICE for route in routes):
+        spec.components.security_scheme("service", _SERVICE)
+    _refuse_collisions(route.operation for route in routes)
     schemas: dict[str, Any] = {}
+    for tag in dict.fromkeys(route.tag for route in routes):
+        spec.tag({"name": tag})
     for route in routes:
         spec.path(path=route.path, operations={route.method.lower(): _operation(route, schemas)})
     for name in sorted(schemas):
         spec.components.schema(name, schemas[name])
     document: dict[str, Any] = spec.to_dict()
     return document
+
+
+def _refuse_collisions(operations: Iterable[str]) -> None:
+    """Make sure that each operation has a name of its own.
+
+    Raises:
+        NamesCollideError: two have the same.
+    """
+    twice = [name for name, count in Counter(operations).items() if count > 1]
+    if twice:
+        raise NamesCollideError(f"several operations have the same name: {', '.join(twice)}")
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +132,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             media_type: {"schema": _reference(model, schemas)} for media_type, model in forms.items()
         }
     operation: dict[str, Any] = {
-        "operationId": getattr(route.handler, "__name__", route.path),
+        "operationId": route.operation,
         "summary": route.summary,
         "tags": [route.tag],
         "x-permission": route.permission.value,
@@ -73,10 +141,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             str(route.status): success,
             **{str(status): _answer(model, schemas) for status, model in route.other_answers.items()},
-            "default": {
-                "description": "What went wrong",
-                "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
-            },
+            "default": {"$ref": "#/components/responses/Problem"},
         },
     }
     if route.body is not None:
@@ -110,27 +175,37 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     if route.query is not None:
         for name, field in route.query.model_json_schema()["properties"].items():
-            yield {"name": name, "in": "query", "required": False, "schema": field}
+            yield {"name": name, "in": "query", "required": False, "schema": _as_query(field)}
     if route.idempotency_key is not IdempotencyKey.UNUSED:
-        yield {
-            "name": IDEMPOTENCY_KEY_HEADER,
-            "in": "header",
-            "required": route.idempotency_key is IdempotencyKey.REQUIRED,
-            "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-        }
+        yield {**_IDEMPOTENCY_KEY, "required": route.idempotency_key is IdempotencyKey.REQUIRED}
     if route.minimal_on_request:
         yield {
             "name": PREFER_HEADER,
             "in": "header",
             "required": False,
+            "description": "With `return=minimal` each row's answer has the id of its transaction only.",
             "schema": {"type": "string", "examples": [RETURN_MINIMAL]},
         }
     if route.method != "GET" and route.permission is not Permission.SERVICE:
-        yield {"name": FORGERY_HEADER, "in": "header", "required": True, "schema": {"type": "string"}}
+        yield _FORGERY
+
+
+def _as_query(field: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without null: what is not wanted is left out of a query string."""
+    kept = {name: value for name, value in field.items() if name != "anyOf"}
+    alternatives = [one for one in field.get("anyOf", []) if one != _NULL]
+    if len(alternatives) == 1:
+        kept |= alternatives[0]
+    elif alternatives:
+        kept["anyOf"] = alternatives
+    if kept.get("default", "") is None:
+        del kept["default"]
+    return kept
 
 
 def _reference(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, str]:
     schema = model.model_json_schema(ref_template=_REF)
-    schemas.update(schema.pop("$defs", {}))
-    schemas[model.__name__] = schema
+    for name, found in {**schema.pop("$defs", {}), model.__name__: schema}.items():
+        if schemas.setdefault(name, found) != found:
+            raise NamesCollideError(f"several models have the same name: {name}")
     return {"$ref": _REF.format(model=model.__name__)}

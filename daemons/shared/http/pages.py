@@ -19,13 +19,14 @@ def _digits(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
-QueryInteger = Annotated[int, BeforeValidator(_digits)]
+FROM_DIGITS = BeforeValidator(_digits)
+"""Stands last in an integer's annotation: limits before it are limits in the schema, too."""
 
 
 class PageQuery(WireModel):
     """`?limit=&cursor=` of every list; routes with filters extend it."""
 
-    limit: Annotated[QueryInteger, Field(ge=1, le=MAXIMUM_PAGE_SIZE)] = DEFAULT_PAGE_SIZE
+    limit: Annotated[int, Field(ge=1, le=MAXIMUM_PAGE_SIZE), FROM_DIGITS] = DEFAULT_PAGE_SIZE
     cursor: Annotated[str, Field(max_length=200)] | None = None
 
 

@@ -4,7 +4,7 @@ A handler is registered through `Routes`, which wraps it: forgery checks, sign-i
 permission come before the handler's first line, for every route, so no daemon can forget them.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,6 +47,9 @@ class Route:
 
     method: str
     path: str
+    operation: str
+    """Its name, which no other operation of the bank has."""
+
     handler: Handler
     permission: Permission
     summary: str
@@ -73,10 +76,14 @@ ROUTES_KEY = web.AppKey("routes", list[Route])
 
 
 class Routes:
-    """The routes of one tag of a daemon."""
+    """The routes of one tag of a daemon.
 
-    def __init__(self, tag: str) -> None:
+    Routes that several daemons have are told apart by their area, which their operations' names end with.
+    """
+
+    def __init__(self, tag: str, *, area: str | None = None) -> None:
         self._tag = tag
+        self._suffix = f"_{area}" if area else ""
         self._routes: list[Route] = []
 
     def __iter__(self) -> Iterator[Route]:
@@ -106,6 +113,7 @@ class Routes:
             route = Route(
                 method=method,
                 path=path,
+                operation=handler.__name__ + self._suffix,
                 handler=handler,
                 permission=permission,
                 summary=summary,
@@ -125,6 +133,11 @@ class Routes:
             return handler
 
         return declare
+
+
+def published(routes: Iterable[Route]) -> list[Route]:
+    """Return the routes that the gateway leads to, without those for daemons among themselves."""
+    return [route for route in routes if route.permission is not Permission.SERVICE]
 
 
 def register(app: web.Application, rates: RateLimits) -> None:

@@ -47,11 +47,21 @@ class EventProducer:
             **QUIET_RECONNECTS,
             **METADATA_AGE,
         }
-        self._producer = Producer(self._settings, logger=LIBRARY_LOG)
+        self._producer: Producer | None = None
         self._failed_for_good = False
         self._closing = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
-        self._poller.start()
+        self._poller: threading.Thread | None = None
+
+    def connect(self) -> Producer:
+        """Connect, if this is not done yet, so that the first batch need not wait for it.
+
+        Not before the account has its rights: refused one of them, the library's producer fails for good.
+        """
+        if self._producer is None:
+            self._producer = Producer(self._settings, logger=LIBRARY_LOG)
+            self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+            self._poller.start()
+        return self._producer
 
     async def publish(
         self, records: Sequence[OutgoingRecord], *, patience_seconds: float | None = None
@@ -64,47 +74,30 @@ class EventProducer:
         """
         if not records:
             return
+        producer = self.connect()
         if self._failed_for_good:
-            await self._replace()
+            producer = await self._replace(producer)
         delivery = Delivery(record.topic for record in records)
         for record in records:
-            await self._enqueue(record, delivery)
+            await _enqueue(producer, record, delivery)
         await asyncio.wait([delivery.settled], timeout=patience_seconds)
         if not delivery.is_confirmed():
             self._failed_for_good = any(map(_is_fatal, delivery.failures.values()))
             raise UnconfirmedError(delivery)
 
-    async def _enqueue(self, record: OutgoingRecord, delivery: "Delivery") -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic,
-                    key=record.key.encode(),
-                    value=record.value,
-                    headers=record.headers,
-                    on_delivery=delivery.report_of[record.topic],
-                )
-            except BufferError:
-                # The local queue is full; deliveries free it.
-                await asyncio.sleep(_POLL_SECONDS)
-            except KafkaException as error:
-                delivery.report_of[record.topic](error.args[0], None)
-                return
-            else:
-                return
-
-    async def _replace(self) -> None:
+    async def _replace(self, failed: Producer) -> Producer:
         _log.warning("kafka producer failed for good, making a new one")
-        old, self._producer = self._producer, Producer(self._settings, logger=LIBRARY_LOG)
+        self._producer = new = Producer(self._settings, logger=LIBRARY_LOG)
         self._failed_for_good = False
-        old.purge()
+        failed.purge()
         # What was under way is reported as failed, to those who still wait for it.
-        await asyncio.to_thread(old.flush, _FLUSH_SECONDS)
+        await asyncio.to_thread(failed.flush, _FLUSH_SECONDS)
+        return new
 
     def _poll(self) -> None:
         while not self._closing.is_set():
             try:
-                self._producer.poll(_POLL_SECONDS)
+                self.connect().poll(_POLL_SECONDS)
             except KafkaException as error:
                 # It has failed for good: the next batch gets another one, whose reports must be taken too.
                 _log.warning("kafka producer", reason=str(error.args[0]))
@@ -112,9 +105,31 @@ class EventProducer:
 
     async def close(self) -> None:
         """Wait shortly for what is under way, then stop the thread."""
+        if self._producer is None or self._poller is None:
+            return
         await asyncio.to_thread(self._producer.flush, _FLUSH_SECONDS)
         self._closing.set()
         await asyncio.to_thread(self._poller.join)
+
+
+async def _enqueue(producer: Producer, record: OutgoingRecord, delivery: "Delivery") -> None:
+    while True:
+        try:
+            producer.produce(
+                record.topic,
+                key=record.key.encode(),
+                value=record.value,
+                headers=record.headers,
+                on_delivery=delivery.report_of[record.topic],
+            )
+        except BufferError:
+            # The local queue is full; deliveries free it.
+            await asyncio.sleep(_POLL_SECONDS)
+        except KafkaException as error:
+            delivery.report_of[record.topic](error.args[0], None)
+            return
+        else:
+            return
 
 
 def _is_fatal(error: KafkaError) -> bool:

@@ -164,6 +164,8 @@ class Relay:
                 await _pause(self._closing, _TOPICS_SECONDS)
             else:
                 self._topics_failure = None
+                # Only topics that the account has a right to are seen.
+                self._producer.connect()
                 self._prepared.set()
                 await _pause(self._topics_are_needed, _TOPICS_SECONDS)
 

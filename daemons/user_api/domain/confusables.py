@@ -26,6 +26,13 @@ _STAFF_WORDS = (
     *("staff", "helpdesk", "hotline", "moderator", "sysadmin", "system", "official", "department"),
     *("security", "fraud", "compliance", "customer"),
 )
+_IN_GIVEN_NAMES = ".'\u2019-"
+# What stands in front of "Bank" where no person is named: "the Bank", "Your Bank", "Ann from Bank".
+_NO_GIVEN_NAMES = (
+    *("a", "an", "any", "at", "by", "for", "from", "in", "my", "of", "on", "our", "the", "this", "to"),
+    *("your", "central", "commercial", "digital", "federal", "internet", "investment", "mobile"),
+    *("national", "online", "private", "retail", "savings"),
+)
 # How records and the command line speak of those who have no name.
 _NOBODY = ("unknown", "not signed in", "the server's shell", "settlement account", "adjustment account")
 
@@ -40,17 +47,29 @@ def poses_as_bank(name: str) -> bool:
     """Tell whether a name reads as the bank's own, its staff's, or as that of nobody.
 
     What it is written with does not matter: other scripts' letters, accents, digits for letters, invisible
-    characters, or a space between each two letters.
+    characters, or a space between each two letters. "Bank" behind a given name is a person's surname.
     """
-    words = _words(name)
+    if _OWN_NAME in "".join(_words(name)):
+        return True
+    words = _words(_without_surname_bank(name))
     joined = "".join(words)
     # Letters that stand alone are one word, s p a c e d out.
     spaced = "".join(word if len(word) == 1 else f" {word} " for word in words).split()
-    return (
-        _OWN_NAME in joined
-        or joined in _NOBODY_LIKE
-        or any(_STAFF_LIKE.fullmatch(word) for word in (*words, *spaced))
-    )
+    return joined in _NOBODY_LIKE or any(_STAFF_LIKE.fullmatch(word) for word in (*words, *spaced))
+
+
+def _without_surname_bank(name: str) -> str:
+    """Leave out "Bank" where it is written plainly and a given name stands in front of it."""
+    *given, surname = name.split() or [""]
+    parts = surname.split("-")
+    plain = [part for part in parts if part.isascii() and part.casefold() == "bank"]
+    is_a_person = any(len(one) > 1 for one in given) and all(map(_may_be_given, given))
+    return " ".join([*given, *(part for part in parts if part not in plain)]) if is_a_person else name
+
+
+def _may_be_given(word: str) -> bool:
+    written = all(unicodedata.category(one)[0] in "LM" or one in _IN_GIVEN_NAMES for one in word)
+    return written and word[0].isalpha() and not _NO_GIVEN_LIKE.intersection(_words(word))
 
 
 def _words(text: str) -> list[str]:
@@ -71,5 +90,6 @@ def _latin(character: str) -> str:
 
 
 _OWN_NAME = "".join(_words(_BANKS_OWN_NAME))
+_NO_GIVEN_LIKE = frozenset(word for one in _NO_GIVEN_NAMES for word in _words(one))
 _NOBODY_LIKE = frozenset("".join(_words(one)) for one in _NOBODY)
 _STAFF_LIKE = re.compile(f"(?:{'|'.join(word for one in _STAFF_WORDS for word in _words(one))})+")

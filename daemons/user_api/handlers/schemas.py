@@ -14,7 +14,7 @@ from daemons.user_api.domain.email import MAXIMUM_EMAIL_LENGTH
 from daemons.user_api.domain.session import Session
 from daemons.user_api.domain.user import User
 
-Email = Annotated[str, Field(min_length=1, max_length=MAXIMUM_EMAIL_LENGTH)]
+Email = Annotated[str, Field(min_length=1, max_length=MAXIMUM_EMAIL_LENGTH, examples=["ann@example.com"])]
 # Far beyond what the rules for passwords accept: this only bounds the work of reading one.
 Password = Annotated[str, Field(min_length=1, max_length=1024, repr=False)]
 Code = Annotated[str, Field(min_length=6, max_length=32)]

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 
 import pytest
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure
 
 from daemons.banking_api.domain.decision import NothingPostedError, Outcome
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.contracts.errors import BankError, OutcomeUnknownError
+from tests.support.commits import unanswered_commits
 from tests.support.ledgers import LedgerProcess, ledger_process, told, transfer, undone
-
-_TIME_RAN_OUT = 50
-"""With this code the driver does not ask for the commit again."""
 
 
 async def refused(process: LedgerProcess, commands: Sequence[PostingCommand]) -> list[str]:
@@ -20,17 +16,6 @@ async def refused(process: LedgerProcess, commands: Sequence[PostingCommand]) ->
     with pytest.raises(NothingPostedError) as nothing:
         await process.post_atomic(commands)
     return [one.code if isinstance(one, BankError) else told(one) for one in nothing.value.told]
-
-
-def lose_answers(patch: pytest.MonkeyPatch, *, undone: bool) -> None:
-    commit = AsyncClientSession.commit_transaction
-
-    async def unanswered(session: AsyncClientSession) -> None:
-        await (session.abort_transaction() if undone else commit(session))
-        labels = {"errorLabels": ["UnknownTransactionCommitResult"]}
-        raise OperationFailure("by the test", _TIME_RAN_OUT, labels)
-
-    patch.setattr(AsyncClientSession, "commit_transaction", unanswered)
 
 
 async def test_no_refusal_rests_on_what_others_have_changed(
@@ -80,14 +65,11 @@ async def test_a_replay_is_found_also_where_the_rows_could_not_be_paid_now(
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_an_unknown_commit_is_read_back(
-    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch, *, done: bool
-) -> None:
+async def test_an_unknown_commit_is_read_back(process: LedgerProcess, *, done: bool) -> None:
     a, b = await process.open(2, balance=100)
     group = [transfer(a, b, 10, key="1"), transfer(a, b, 20, key="2")]
     outcomes: list[Outcome] = []
-    with monkeypatch.context() as patch:
-        lose_answers(patch, undone=not done)
+    with unanswered_commits(undone=not done):
         if done:
             outcomes = await process.post_atomic(group)
         else:

@@ -1,4 +1,4 @@
-"""What was taken is settled and answered before banking_api ends, and no more is taken than can be."""
+"""What was taken is settled and answered before banking_api ends."""
 
 import asyncio
 import os
@@ -8,99 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
-import pytest_asyncio
 
 from bankctl.local import ports
-from daemons.banking_api.services import commit_engine
-from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.storage.mongo_ledger import MongoLedger
-from daemons.contracts.errors import TransientError
-from daemons.shared.clock import utc_now
-from daemons.shared.ids import new_id
 from tests.faults.mongo_server import MongoServer
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
 from tests.support.daemon_keys import secret_variables
-from tests.support.ledgers import LedgerProcess, told, transfer
 from tests.support.waiting import eventually
 
 ROWS = 40
 WRITE_MS = 2000
-
-
-@pytest_asyncio.fixture
-async def engine(process: LedgerProcess) -> CommitEngine:
-    made = CommitEngine(process.ledger, clock=utc_now, new_id=new_id, committed=lambda _: None)
-    made.start()
-    return made
-
-
-@contextmanager
-def writing_waits_for(gate: asyncio.Event) -> Iterator[asyncio.Event]:
-    """Hold every group until the gate is open; yields what says that one has come to it."""
-    reached, write = asyncio.Event(), MongoLedger._write
-
-    async def held(ledger: MongoLedger, *more: Any) -> None:
-        reached.set()
-        await gate.wait()
-        await write(ledger, *more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MongoLedger, "_write", held)
-        yield reached
-
-
-async def test_an_engine_that_closes_settles_what_waits_and_takes_no_more(
-    process: LedgerProcess, engine: CommitEngine
-) -> None:
-    a, b = await process.open(2, balance=1000)
-    gate = asyncio.Event()
-    with writing_waits_for(gate) as reached:
-        first = engine.enqueue(transfer(a, b, 1))
-        await reached.wait()
-        # Behind the one at work these wait for a group.
-        waiting = [first, *(engine.enqueue(transfer(a, b, 1)) for _ in range(9))]
-        waiting += engine.enqueue_atomic([transfer(a, b, 1), transfer(a, b, 1)])
-        closing = asyncio.create_task(engine.close())
-        await asyncio.sleep(0)
-        for more in (
-            lambda: engine.enqueue(transfer(a, b, 1)),
-            lambda: engine.enqueue_atomic([transfer(a, b, 1)]),
-        ):
-            with pytest.raises(TransientError) as refused:
-                more()
-            assert refused.value.code == "overloaded"
-        assert not closing.done()
-        gate.set()
-        await closing
-    assert [told(answer.result()) for answer in waiting] == ["completed"] * 12
-    assert (await process.exact(b))[b].balance_minor == 1012
-
-
-async def test_no_more_waits_than_may(
-    process: LedgerProcess, engine: CommitEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commit_engine, "WAITING_LIMIT", 5)
-    a, b = await process.open(2, balance=1000)
-    gate = asyncio.Event()
-    with writing_waits_for(gate) as reached:
-        taken = [engine.enqueue(transfer(a, b, 1))]
-        await reached.wait()
-        taken += [engine.enqueue(transfer(a, b, 1)) for _ in range(5)]
-        with pytest.raises(TransientError) as refused:
-            engine.enqueue(transfer(a, b, 1, key="one too many"))
-        assert (refused.value.code, refused.value.retry_after_seconds) == ("overloaded", 1)
-        with pytest.raises(TransientError):
-            engine.enqueue_atomic([transfer(a, b, 1)])
-        gate.set()
-        await asyncio.gather(*taken)
-    # What was refused has left nothing behind that would keep it from being sent again.
-    assert told(await engine.post(transfer(a, b, 1, key="one too many"))) == "completed"
-    await engine.close()
 
 
 @contextmanager

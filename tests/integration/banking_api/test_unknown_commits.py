@@ -1,41 +1,22 @@
 """A commit of unknown outcome is read back: what it has posted, and what had been posted before."""
 
 import pytest
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import OperationFailure
 
 from daemons.contracts.errors import OutcomeUnknownError
+from tests.support.commits import unanswered_commits
 from tests.support.ledgers import LedgerProcess, transfer
 
-_TIME_RAN_OUT = 50
-"""With this code the driver does not ask for the commit again."""
 
-
-def _lose_answers(patch: pytest.MonkeyPatch, *, undone: bool = False) -> None:
-    """Have no commit's answer arrive; `undone`: nor the commit itself."""
-    commit = AsyncClientSession.commit_transaction
-
-    async def unanswered(session: AsyncClientSession) -> None:
-        await (session.abort_transaction() if undone else commit(session))
-        labels = {"errorLabels": ["UnknownTransactionCommitResult"]}
-        raise OperationFailure("by the test", _TIME_RAN_OUT, labels)
-
-    patch.setattr(AsyncClientSession, "commit_transaction", unanswered)
-
-
-async def test_what_had_been_posted_before_is_told_as_replayed(
-    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_had_been_posted_before_is_told_as_replayed(process: LedgerProcess) -> None:
     a, b = await process.open(2, balance=100)
     [first] = await process.post([transfer(a, b, 10, key="one")])
-    _lose_answers(monkeypatch)
     group = [
         transfer(a, b, 10, key="one"),
         transfer(a, b, 20, key="two"),
         transfer(a, b, 30, key="one"),
     ]
-    replay, fresh, reused = await process.post(group)
-    monkeypatch.undo()
+    with unanswered_commits():
+        replay, fresh, reused = await process.post(group)
     assert (replay.transaction.id, replay.replayed, replay.key_reused) == (first.transaction.id, True, False)
     assert (fresh.transaction.amount_minor, fresh.replayed, fresh.key_reused) == (20, False, False)
     assert (reused.replayed, reused.key_reused) == (False, True)
@@ -43,30 +24,22 @@ async def test_what_had_been_posted_before_is_told_as_replayed(
     assert (found[a].balance_minor, found[b].balance_minor) == (70, 130)
 
 
-async def test_what_is_not_found_stays_unknown_and_may_be_repeated(
-    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_not_found_stays_unknown_and_may_be_repeated(process: LedgerProcess) -> None:
     a, b = await process.open(2, balance=100)
-    _lose_answers(monkeypatch, undone=True)
-    with pytest.raises(OutcomeUnknownError):
+    with unanswered_commits(undone=True), pytest.raises(OutcomeUnknownError):
         await process.post([transfer(a, b, 10, key="one")])
-    monkeypatch.undo()
     [outcome] = await process.post([transfer(a, b, 10, key="one")])
     assert (outcome.transaction.amount_minor, outcome.replayed) == (10, False)
     found = await process.exact(a, b)
     assert (found[a].balance_minor, found[b].balance_minor) == (90, 110)
 
 
-async def test_one_command_that_is_not_found_leaves_its_whole_group_unknown(
-    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_command_that_is_not_found_leaves_its_whole_group_unknown(process: LedgerProcess) -> None:
     """A replay beside it is stored for sure, and says nothing of what came with it."""
     a, b = await process.open(2, balance=100)
     await process.post([transfer(a, b, 10, key="known")])
-    _lose_answers(monkeypatch, undone=True)
-    with pytest.raises(OutcomeUnknownError):
+    with unanswered_commits(undone=True), pytest.raises(OutcomeUnknownError):
         await process.post([transfer(a, b, 10, key="known"), transfer(a, b, 20, key="new")])
-    monkeypatch.undo()
     replay, fresh = await process.post([transfer(a, b, 10, key="known"), transfer(a, b, 20, key="new")])
     assert (replay.replayed, fresh.replayed) == (True, False)
     found = await process.exact(a, b)

@@ -1,6 +1,7 @@
 """Guessing is slow, for every account and from every address, and never locks anybody out for good."""
 
 import asyncio
+import itertools
 import time
 from datetime import timedelta
 from typing import Any
@@ -20,11 +21,17 @@ from tests.support.user_api import (
     token_in,
 )
 
-WRONG = "wrong words"
+_numbers = itertools.count()
 FREE = {"account_free_failures": 3, "address_free_failures": 1000}
 
 
-async def guess(api: UserApi, email: str, password: str = WRONG, **headers: str) -> httpx.Response:
+def wrong() -> str:
+    """Return another wrong password each time, as somebody who guesses has it."""
+    return f"wrong words {next(_numbers)}"
+
+
+async def guess(api: UserApi, email: str, password: str = "", **headers: str) -> httpx.Response:
+    password = password or wrong()
     return await api.call("POST", "/auth/login", {"email": email, "password": password}, **headers)
 
 
@@ -140,8 +147,10 @@ async def test_the_current_password_cannot_be_guessed_with_a_session_either(
 ) -> None:
     async with running_user_api(mongo_uri, database_name, **FREE) as api:
         person = await api.person()
-        body = {"current_password": "wrong words", "new_password": "eleven loud herons"}
-        statuses = [(await person.call("POST", "/auth/change-password", body)).status_code for _ in range(5)]
+        statuses = []
+        for _ in range(5):
+            body = {"current_password": wrong(), "new_password": "eleven loud herons"}
+            statuses.append((await person.call("POST", "/auth/change-password", body)).status_code)
         assert statuses == [401, 401, 401, 401, 429]
 
 
@@ -202,11 +211,11 @@ async def test_a_known_device_has_a_back_off_of_its_own(mongo_uri: str, database
     async with running_user_api(mongo_uri, database_name, clock=clock, **LOW) as api:
         owner = await api.register()
         device = device_token_in(await guess(api, owner["email"], PASSWORD))
-        statuses = [(await from_device(api, owner["email"], device, WRONG)).status_code for _ in range(5)]
+        statuses = [(await from_device(api, owner["email"], device, wrong())).status_code for _ in range(5)]
         assert statuses == [401, 401, 401, 401, 429]
         held_back(await from_device(api, owner["email"], device))
         # Others are not held back by what the device has guessed, nor does it gain guesses by leaving it.
-        assert (await guess(api, owner["email"], WRONG)).status_code == 401
+        assert (await guess(api, owner["email"])).status_code == 401
         clock.ahead += timedelta(seconds=2)
         assert (await from_device(api, owner["email"], device)).status_code == 200
 
@@ -220,7 +229,7 @@ async def test_a_device_helps_its_own_user_only_and_a_made_up_one_nobody(
         await hold_back_everybody(api, owner["email"])
         for device in (foreign, "x" * 43, ""):
             held_back(await from_device(api, owner["email"], device))
-            held_back(await from_device(api, owner["email"], device, WRONG))
+            held_back(await from_device(api, owner["email"], device, wrong()))
 
 
 async def test_a_new_password_forgets_the_devices(mongo_uri: str, database_name: str) -> None:

@@ -1,9 +1,20 @@
+import hashlib
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
-from daemons.shared.audit.record import SHELL, Actor, AuditEntry, Head, chained, genesis, hash_of
+from daemons.shared.audit.record import (
+    SHELL,
+    Actor,
+    AuditEntry,
+    Head,
+    Origin,
+    chained,
+    genesis,
+    hash_of,
+    stranger,
+)
 
 ACTOR = Actor(
     user_id=UUID("01a2070b-61e3-72e0-ba0b-3153895d3598"),
@@ -50,6 +61,8 @@ def test_the_hash_is_stable_whatever_the_order_of_the_fields() -> None:
     # Written out, so that a change of the canonical form cannot pass unnoticed: it would break every trail.
     assert hash_of({"b": 1, "a": "ü", "hash": "x"}) == hash_of({"a": "ü", "b": 1})
     assert hash_of({"a": "ü"}) == "fd621823002706e24604cb868a9f4f8850d6f01fb5040d49ba050482e1472437"
+    canonical = '{"a":[1,null],"b":{"c":true,"d":"ü"}}'.encode()
+    assert hash_of({"b": {"d": "ü", "c": True}, "a": [1, None]}) == hashlib.sha256(canonical).hexdigest()
 
 
 def test_every_field_counts() -> None:
@@ -68,6 +81,16 @@ def test_no_chain_passes_for_another() -> None:
 
 def test_the_servers_shell_is_named_without_an_id() -> None:
     assert SHELL.person() == {"user_id": None, "display_name": "the server's shell", "role": None}
+
+
+def test_a_stranger_is_known_by_the_request_alone() -> None:
+    assert stranger(Origin(address="192.0.2.7", request_id="trace-7")) == Actor(
+        user_id=None,
+        display_name="not signed in",
+        role=None,
+        address="192.0.2.7",
+        request_id="trace-7",
+    )
 
 
 def test_what_is_no_json_has_no_hash() -> None:

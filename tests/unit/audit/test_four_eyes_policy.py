@@ -69,7 +69,10 @@ def test_the_policy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_policy_that_means_nothing_is_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(ValidationError):
+    told = (
+        "Input should be" if "four_eyes_actions" in wrong else "separated by commas, each currency once; not"
+    )
+    with pytest.raises(ValidationError, match=told):
         FourEyesSettings.model_validate(wrong)
 
 

@@ -139,6 +139,7 @@ async def test_behind_a_place_that_was_left_comes_what_was_before_it() -> None:
     waiting = asyncio.create_task(third.until_those_before_are_committed())
     alone = asyncio.create_task(third.until_nobody_is_before())
     assert await is_held(waiting)
+    assert await is_held(alone)
     first.commit()
     await waiting
     third.begin()

@@ -1,6 +1,7 @@
 """Looking at rows slice by slice shows what looking at all of them shows, and no more than paying would."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count, pairwise
 from uuid import UUID
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import LedgerAccount
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
+from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
 from daemons.banking_api.domain.preview import SlicePreview, preview_slice
 from daemons.contracts.errors import ConflictError, InvalidRequestError
 
@@ -21,9 +23,9 @@ OWNERS = {"A": ALICE, "B": ALICE, "C": ALICE, "X": BOB, "Y": BOB}
 CURRENCIES = {"A": "EUR", "B": "EUR", "C": "JPY", "X": "EUR", "Y": "JPY"}
 
 
-def accounts(balance: int = 100) -> dict[str, LedgerAccount]:
+def accounts() -> dict[str, LedgerAccount]:
     return {
-        id_: LedgerAccount(id_, owner, AccountStatus.ACTIVE, CURRENCIES[id_], balance, 7, may_overdraw=False)
+        id_: LedgerAccount(id_, owner, AccountStatus.ACTIVE, CURRENCIES[id_], 100, 7, may_overdraw=False)
         for id_, owner in OWNERS.items()
     }
 
@@ -47,13 +49,13 @@ def preview(
     carried: Mapping[str, str] | None = None,
     stored: Mapping[bytes, JournalTransaction] | None = None,
     *,
-    balance: int = 100,
+    held: dict[str, LedgerAccount] | None = None,
 ) -> SlicePreview:
     ids = count(1)
     return preview_slice(
         commands,
         owner=ALICE,
-        accounts=accounts(balance),
+        accounts=held or accounts(),
         stored=stored or {},
         carried=carried or {},
         new_id=lambda: UUID(int=next(ids)),
@@ -113,7 +115,19 @@ def test_what_is_carried_is_signed_and_in_the_currency_of_the_account() -> None:
 def test_what_no_earlier_rows_can_have_done_is_refused(carried: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         preview([command("A", "X", 1, key="1")], carried)
-    assert refused.value.errors[0].field == field
+    assert (refused.value.code, refused.value.errors[0].field) == ("invalid_request", field)
+
+
+def test_earlier_rows_may_have_spent_all_and_filled_an_account_to_the_brim() -> None:
+    found = preview(
+        [command("A", "X", 1, key="1"), command("B", "X", 1, key="2")], {"A": "-1.00", "B": "1.00"}
+    )
+    assert [row.balance_after_minor for row in found.rows] == [None, 199]
+    brim = format_minor(LARGEST_MINOR - 100, "EUR")
+    carried = {"A": f"-{brim}", "B": brim}
+    held = accounts() | {"A": replace(accounts()["A"], balance_minor=LARGEST_MINOR)}
+    [row] = preview([command("B", "X", 1, key="1")], carried, held=held).rows
+    assert row.balance_after_minor == LARGEST_MINOR - 1
 
 
 def test_what_the_accounts_no_longer_hold_is_out_of_date() -> None:

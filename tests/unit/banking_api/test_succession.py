@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from daemons.banking_api.services import succession as succession_module
 from daemons.banking_api.services.succession import (
     KNOWN_LIMIT,
     WAITING_LIMIT,
@@ -28,10 +29,43 @@ async def test_a_batch_forgotten_among_many_is_followed_by_none() -> None:
             turn.begun()
     with succession.turn(ALICE, last_key="late", after="0") as turn:
         assert not turn.has_come
-        with pytest.raises(ConflictError):
+        with pytest.raises(ConflictError) as refused:
             await turn.come()
+        assert refused.value.code == "batch_before_not_settled"
     with succession.turn(ALICE, last_key="next", after=str(KNOWN_LIMIT)) as turn:
         assert turn.has_come
+
+
+async def test_as_many_batches_as_may_be_are_remembered() -> None:
+    succession = Succession()
+    for number in range(KNOWN_LIMIT):
+        with succession.turn(ALICE, last_key=str(number), after=None) as turn:
+            turn.begun()
+    with succession.turn(ALICE, last_key="next", after="0") as turn:
+        assert turn.has_come
+
+
+async def test_a_batch_that_came_too_early_may_begin_once_the_one_before_has() -> None:
+    succession = Succession()
+    with succession.turn(ALICE, last_key="two", after="one") as second:
+        waiting = asyncio.create_task(second.come())
+        await asyncio.sleep(0)
+        with succession.turn(ALICE, last_key="one", after=None) as first:
+            first.begun()
+            await waiting
+
+
+async def test_a_batch_does_not_wait_for_ever_for_one_that_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(succession_module, "LONGEST_WAIT_SECONDS", 0.01)
+    succession = Succession()
+    with (
+        succession.turn(ALICE, last_key="one", after=None),
+        succession.turn(ALICE, last_key="two", after="one") as second,
+        pytest.raises(ConflictError),
+    ):
+        await second.come()
 
 
 async def test_a_batch_that_breaks_off_lets_those_behind_it_go() -> None:
@@ -51,6 +85,13 @@ async def test_only_so_many_of_one_user_wait() -> None:
             for number in range(1, WAITING_LIMIT + 2)
         ]
         waiting = [asyncio.create_task(turn.come()) for turn in behind[:-1]]
+        await asyncio.sleep(0)
+        with pytest.raises(ConflictError):
+            await behind[-1].come()
+        # Whoever waits no longer leaves room for one more.
+        waiting[0].cancel()
+        await asyncio.gather(waiting.pop(0), return_exceptions=True)
+        waiting.append(asyncio.create_task(behind[0].come()))
         await asyncio.sleep(0)
         with pytest.raises(ConflictError):
             await behind[-1].come()
@@ -77,6 +118,18 @@ async def test_a_batch_may_begin_when_the_one_before_has() -> None:
         assert not second.batch.must_not_begin
         first.batch.heed(TRANSIENT)
         assert second.batch.must_not_begin
+
+
+def test_a_batch_is_settled_when_all_of_its_commands_are() -> None:
+    first, second = Batch(), Batch()
+    second.follows = first
+    first.join()
+    first.join()
+    first.close(whole=True)
+    first.end(None)
+    assert second.comes_behind_one_of({first})
+    first.end(TRANSIENT)
+    assert second.must_not_begin
 
 
 async def test_a_batch_between_two_lets_the_last_depend_on_the_first() -> None:

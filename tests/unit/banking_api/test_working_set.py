@@ -58,6 +58,7 @@ def test_what_was_only_read_need_not_be_written_down() -> None:
     working_set.get_to_know([account("A"), account("B"), account("C")])
     assert kept(working_set, *"ABC") == {"A", "B"}
     assert working_set.keep([account("B", sequence=2), account("D")]) == []
+    assert len(working_set) == 2
     assert [found.id for found in working_set.keep([account("E")])] == ["B"]
     assert {found.id for found in working_set.unwritten()} == {"D", "E"}
     # Once is enough.
@@ -78,11 +79,13 @@ def test_what_is_noted_of_accounts_not_kept_corrects_them_once_they_are_read() -
     working_set = WorkingSet(limit=2)
     for number, id_ in enumerate("ABC"):
         working_set.heed(NotedAccount(id_, AccountStatus.ACTIVE, 70, 7 + number))
-    read = {id_: account(id_, balance=1, sequence=8) for id_ in "ABC"}
+    read = {
+        id_: account(id_, balance=1, sequence=sequence) for id_, sequence in (("A", 1), ("B", 7), ("C", 9))
+    }
     for found in read.values():
         working_set.correct(found)
     # There is room for two; of those only one note is newer than what was read.
-    assert {id_: found.balance_minor for id_, found in read.items()} == {"A": 1, "B": 1, "C": 70}
+    assert {id_: found.balance_minor for id_, found in read.items()} == {"A": 1, "B": 70, "C": 1}
 
 
 def test_it_can_forget_everything() -> None:

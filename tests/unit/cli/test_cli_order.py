@@ -81,6 +81,15 @@ def test_a_limit_ends_the_list_where_it_says_and_tells_of_more(
     assert ("there are more" in capsys.readouterr().err) == says_more
 
 
+@pytest.mark.parametrize(
+    ("limit", "size"), [(None, 200), (0, 1), (1, 1), (2, 2), (199, 199), (200, 200), (201, 200)]
+)
+def test_no_more_is_asked_for_than_is_wanted(limit: int | None, size: int) -> None:
+    pages = Pages(3)
+    ids(pages, limit)
+    assert [asked["limit"] for asked in pages.asked] == [size]
+
+
 def test_an_empty_page_is_not_the_end() -> None:
     assert ids(Pages(300, empty_before=200), None) == list(range(300))
 

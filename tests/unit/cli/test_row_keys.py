@@ -69,11 +69,14 @@ def test_a_row_that_is_mended_takes_one_key_for_another(
 
 def test_keys_stay_what_they_were_in_earlier_versions() -> None:
     """Other keys would pay every file once more."""
-    first, second = keys_of([("1.50", "rent"), ("1.5", "rent")])
+    first, second, third = keys_of([("1.50", "rent"), ("1.5", "rent"), ("1.500", "rent")])
     common = f"{BANK_ID}\n{USER}\nmarch\n"
     content = f"{ANN}\x1f{BOB}\x1f1.5\x1fEUR\x1frent"
     assert first == str(uuid.uuid5(NAMESPACE, f"{common}{content}"))
     assert second == str(uuid.uuid5(NAMESPACE, f"{common}{content}\x1f2"))
+    assert third == str(uuid.uuid5(NAMESPACE, f"{common}{content}\x1f3"))
+    (without,) = keys_of([("20", "")])
+    assert without == str(uuid.uuid5(NAMESPACE, f"{common}{ANN}\x1f{BOB}\x1f20\x1fEUR\x1f"))
     assert attempt_key(first, 1) == first
     assert attempt_key(first, 2) == str(uuid.uuid5(NAMESPACE, f"{first}\x1f2"))
     by_column = row_keys().row(order(("1", "rent"), key="A-7"))
@@ -83,7 +86,8 @@ def test_keys_stay_what_they_were_in_earlier_versions() -> None:
 def test_a_key_column_alone_tells_rows_apart() -> None:
     keys = row_keys()
     assert keys.row(order(("1", "a"), key="7")) == keys.row(order(("2", "b"), key="7"))
-    assert keys.row(order(("1", "a"), key="7")) != keys.row(order(("1", "a"), key="8"))
+    others = [keys.row(order(("1", "a"), key=key)) for key in ("7", "8", "\udce9", "\udcea")]
+    assert len(set(others)) == 4, "nor are keys alike that are no UTF-8"
 
 
 def test_banks_users_and_runs_have_keys_of_their_own() -> None:

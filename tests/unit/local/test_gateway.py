@@ -3,28 +3,37 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bankctl.local.gateway import CADDYFILE, find_caddy, gateway_part
+from bankctl.errors import CliError
+from bankctl.installation import how_to_install
+from bankctl.local.gateway import CADDYFILE, find_caddy, find_swagger_ui, gateway_part
 from bankctl.local.layout import Layout
 from bankctl.local.settings import DEFAULT_PORTS
 from daemons.banking_api.handlers.schemas import ATOMIC_BODY_BYTES
 from daemons.shared.settings import DaemonSettings
+from tests.support.gateway import gateway_tools
 
 PRODUCTION = Path(__file__).parents[3] / "deploy" / "Caddyfile"
 STRICT_TRANSPORT = "Strict-Transport-Security"
-DAEMONS = ("user_api", "banking_api", "notifier")
+PLACES = ("USER_API", "BANKING_API", "NOTIFIER", "API_DOCS", "SWAGGER_UI")
 
 
 @pytest.fixture(scope="module")
 def adapted() -> dict[str, Any]:
     """The configuration as Caddy itself understands it."""
-    part = gateway_part(Layout("local", Path("/data with space/local")), str(find_caddy()), DEFAULT_PORTS)
-    return _adapt(CADDYFILE, part.environment)
+    return _adapt(CADDYFILE, _environment())
+
+
+def _environment() -> Mapping[str, str]:
+    return gateway_part(
+        Layout("local", Path("/data with space/local")), gateway_tools(), DEFAULT_PORTS
+    ).environment
 
 
 def _adapt(file: Path, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -74,11 +83,11 @@ def test_the_limit_of_a_body_is_the_largest_of_the_daemons(adapted: dict[str, An
 def test_production_does_with_a_request_what_the_local_gateway_does(
     adapted: dict[str, Any], tmp_path: Path
 ) -> None:
-    # Both files lie in one folder in the container (compose.yaml).
+    # Both files lie in one folder in the container (deploy/Dockerfile).
     for file in (PRODUCTION, CADDYFILE.with_name("routes.caddy")):
         shutil.copy(file, tmp_path)
-    upstreams = {name.upper(): f"127.0.0.1:{DEFAULT_PORTS[name]}" for name in DAEMONS}
-    production = _adapt(tmp_path / PRODUCTION.name, {"BANK_HOST": "bank.example", **upstreams})
+    given = {"BANK_HOST": "bank.example", **{name: _environment()[name] for name in PLACES}}
+    production = _adapt(tmp_path / PRODUCTION.name, given)
 
     [local], [remote] = (one["apps"]["http"]["servers"].values() for one in (adapted, production))
     own = {"listen", "routes", "errors", "automatic_https", "tls_connection_policies"}
@@ -105,18 +114,42 @@ def test_production_does_with_a_request_what_the_local_gateway_does(
 def _site(server: dict[str, Any], host: str) -> list[dict[str, Any]]:
     [route] = [one for one in server["routes"] if one.get("match") == [{"host": [host]}]]
     routes: list[dict[str, Any]] = route["handle"][0]["routes"]
-    return _ungrouped(routes)
+    return _comparable(routes)
 
 
-def _ungrouped(value: Any) -> Any:
-    """Return the same without the names of groups, which count the routes of the whole file."""
+def _comparable(value: Any) -> Any:
+    """Return the same without what Caddy derives from the file around it.
+
+    Groups count the routes of the whole file; its own path is hidden from those whom files are served to.
+    """
     if isinstance(value, dict):
-        return {name: _ungrouped(one) for name, one in value.items() if name != "group"}
-    return [_ungrouped(one) for one in value] if isinstance(value, list) else value
+        return {name: _comparable(one) for name, one in value.items() if name not in {"group", "hide"}}
+    return [_comparable(one) for one in value] if isinstance(value, list) else value
 
 
 def _encoder(adapted: dict[str, Any]) -> Any:
     return adapted["logging"]["logs"]["default"]["encoder"]
+
+
+def test_without_swagger_ui_what_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flask_swagger_ui", None)
+
+    with pytest.raises(CliError) as raised:
+        find_swagger_ui()
+
+    assert raised.value.code == "swagger_ui_missing"
+    assert how_to_install("local") in (raised.value.hint or "")
+
+
+def test_the_files_of_swagger_ui_are_found_without_their_package_s_flask() -> None:
+    script = (
+        "import sys; from bankctl.local.gateway import find_swagger_ui as find; print(find(), *sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    folder, *modules = told.stdout.split()
+    assert (Path(folder) / "swagger-ui-bundle.js").is_file()
+    assert {"flask", "flask_swagger_ui"}.isdisjoint(modules)
 
 
 def test_the_file_has_the_one_format() -> None:

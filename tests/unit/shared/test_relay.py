@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from daemons.contracts.errors import TransientError
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.outbox import relay
@@ -72,9 +73,13 @@ async def test_nothing_is_published_from_a_server_that_was_not_compared(
 ) -> None:
     """A server that was started anew, or another member, may serve an older copy."""
     monkeypatch.setattr(relay, "_COMPARE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(relay, "_LOOK_SECONDS", 0.01)
     outbox, steps, answers = OneServer(), [], {"first": Agreement(), "second": Agreement(may_publish=False)}
 
     class Producer:
+        def connect(self) -> None:
+            steps.append("connected")
+
         async def publish(self, records: list[OutgoingRecord], **_: Any) -> None:
             steps.extend(f"published from the {outbox.run}" for _ in records)
 
@@ -87,7 +92,9 @@ async def test_nothing_is_published_from_a_server_that_was_not_compared(
         return answers[outbox.run]
 
     async def prepare() -> None:
-        return
+        if steps.count("looked for topics") < 3:
+            steps.append("looked for topics")
+            raise TransientError("unavailable", "by the test")
 
     async def has(step: str) -> bool:
         return step in steps
@@ -97,7 +104,10 @@ async def test_nothing_is_published_from_a_server_that_was_not_compared(
     try:
         outbox.owe()
         await eventually(lambda: has("published from the first"))
-        assert steps[0] == "compared with the first"
+        # A producer that connects before it has its rights fails for good.
+        told = [step for step in steps if not step.startswith("compared")]
+        assert told == [*["looked for topics"] * 3, "connected", "published from the first"]
+        assert steps.index("compared with the first") < steps.index("published from the first")
         outbox.run = "second"
         outbox.owe()
         publishing.wake()

@@ -32,6 +32,10 @@ def test_what_parsers_could_read_differently_is_refused(raw: bytes, says: str) -
     assert refused.value.code == "invalid_json"
 
 
+def test_sixteen_levels_are_read() -> None:
+    assert parse_object(b'{"a":' * 16 + b"1" + b"}" * 16) is not None
+
+
 def test_plain_json_is_read() -> None:
     raw = '{"a": [1, -9223372036854775808, {"b": null}], "ü": "€ 😀", "c": true, "d": 1.5}'.encode()
     assert parse_object(raw) == {

@@ -38,10 +38,12 @@ def test_an_admin_is_demoted_and_locked_by_another_only() -> None:
     assert with_role(ADMIN, Role.USER, actor_id=other, at=NOW).role is Role.USER
     assert with_role(ADMIN, Role.USER, actor_id=None, at=NOW).role is Role.USER
     assert locked(ADMIN, actor_id=other, at=NOW).locked
-    with pytest.raises(RejectedError, match="another admin"):
+    told = r"^You cannot (change your own role|lock yourself out); another admin can\.$"
+    with pytest.raises(RejectedError, match=told) as role_refused:
         with_role(ADMIN, Role.USER, actor_id=ADMIN.id, at=NOW)
-    with pytest.raises(RejectedError, match="another admin"):
+    with pytest.raises(RejectedError, match=told) as lock_refused:
         locked(ADMIN, actor_id=ADMIN.id, at=NOW)
+    assert {role_refused.value.code, lock_refused.value.code} == {"self_lockout"}
 
 
 def test_what_changes_nothing_is_the_same_user() -> None:
@@ -54,6 +56,7 @@ def test_what_changes_nothing_is_the_same_user() -> None:
 def test_it_is_kept_when_a_right_was_last_lost() -> None:
     later = NOW + MINUTE
     lost = locked(ADMIN, actor_id=None, at=later)
+    assert (lost.locked, unlocked(lost).locked) == (True, False)
     assert (lost.rights_lost_at, unlocked(lost).rights_lost_at) == (later, later)
     demoted = with_role(ADMIN, Role.OPERATOR, actor_id=None, at=later)
     assert demoted.rights_lost_at == later

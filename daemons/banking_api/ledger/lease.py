@@ -1,0 +1,51 @@
+"""Which process is the ledger: one document, by the database's clock. It carries speed, never safety."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from daemons.shared.mongo import Database, Document
+
+LEASE_SECONDS = 3.0
+RENEW_SECONDS = 1.0
+_LEDGER = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds the lease, and where its stream is."""
+
+    id: UUID
+    address: str
+
+
+class Lease:
+    """One process's view of the lease; `id` names the process."""
+
+    def __init__(self, database: Database, id_: UUID) -> None:
+        self._leases = database["leases"]
+        self._id = id_
+
+    async def take(self, address: str) -> Holder:
+        """Take or renew the lease unless another process holds it; returns who holds it now.
+
+        Raises:
+            PyMongoError: it is not known.
+        """
+        until = {"$add": ["$$NOW", int(LEASE_SECONDS * 1000)]}
+        free: Document = {
+            "$or": [
+                {"$eq": ["$holder", self._id]},
+                {"$lt": [{"$ifNull": ["$until", 0]}, "$$NOW"]},
+            ]
+        }
+        wanted = {"holder": self._id, "address": address, "until": until}
+        change = {name: {"$cond": [free, value, f"${name}"]} for name, value in wanted.items()}
+        document = await self._leases.find_one_and_update(
+            {"_id": _LEDGER}, [{"$set": change}], upsert=True, return_document=True
+        )
+        assert document is not None  # noqa: S101 - it is made if it is not there
+        return Holder(document["holder"], document["address"])
+
+    async def release(self) -> None:
+        """Give the lease back, so that another process need not wait for it to run out."""
+        await self._leases.delete_one({"_id": _LEDGER, "holder": self._id})
