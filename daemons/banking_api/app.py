@@ -24,8 +24,8 @@ from daemons.banking_api.books.unpublished import Unpublished
 from daemons.banking_api.keys import (
     ACCOUNTS_KEY,
     BANK_ID_KEY,
-    BATCHES_KEY,
     DIRECTORY_KEY,
+    LEDGER_KEY,
     PROVER_KEY,
     PUBLISHED_KEY,
     RELAY_KEY,
@@ -35,16 +35,18 @@ from daemons.banking_api.keys import (
     TRANSACTIONS_KEY,
     UNPUBLISHED_KEY,
 )
-from daemons.banking_api.kinds.table import TRANSACTION_KINDS
+from daemons.banking_api.kinds.table import KINDS, TRANSACTION_KINDS
 from daemons.banking_api.ledger.account_cache import AccountCache
-from daemons.banking_api.ledger.batches import Batches
 from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.lease import Lease
+from daemons.banking_api.ledger.node import LedgerNode
 from daemons.banking_api.ledger.pipeline import Committed, Pipeline, WriteActs
 from daemons.banking_api.ledger.readers import AccountReader, RecordReader
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import Feed, Relay
 from daemons.banking_api.ledger.schema import ensure_bank_id, ensure_schema
 from daemons.banking_api.ledger.seal import Seal
+from daemons.banking_api.ledger.server import LedgerServer
 from daemons.banking_api.settings import BankingSettings
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.banking_api.transactions.service import Transactions
@@ -59,6 +61,7 @@ from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
+from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER
 from daemons.shared.clock import utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.rates import RowLimit
@@ -111,7 +114,6 @@ def build(settings: BankingSettings) -> web.Application:
     app[AUDIT_KEY] = audit
     app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
     app[APPROVALS_KEY] = approvals
-    app[BATCHES_KEY] = Batches()
     app[ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
     app[DIRECTORY_KEY] = directory
     app[UNPUBLISHED_KEY] = Unpublished(database)
@@ -145,19 +147,40 @@ def build(settings: BankingSettings) -> web.Application:
                 prepare=lambda: ensure_topics(settings.kafka, TOPICS),
                 compare=published.compare,
             )
-            await wait_until_done(relay.start)
-            stack.push_async_callback(relay.close)
 
             def committed(seal: Seal, records: Sequence[Record]) -> None:
                 feed.add(seal, records)
                 relay.wake()
 
-            # Last in, first out: the ledger settles what waits while relay and producer still run.
-            ledger = await stack.enter_async_context(
-                running_ledger(
-                    client, database, committed=committed, write_acts=ActRecorder(audit, approvals).write
-                )
+            @asynccontextmanager
+            async def run() -> AsyncIterator[Pipeline]:
+                await relay.start()
+                try:
+                    # Last in, first out: the ledger settles what waits while the relay still runs.
+                    recorder = ActRecorder(audit, approvals)
+                    async with running_ledger(
+                        client, database, committed=committed, write_acts=recorder.write
+                    ) as pipeline:
+                        yield pipeline
+                finally:
+                    await relay.close()
+
+            server = LedgerServer(
+                KINDS, verify=settings.own_tokens(DAEMON).verify, find_approval=approvals.fetch
             )
+            port = await server.start(settings.ledger_host, settings.ledger_port, None)
+            stack.push_async_callback(server.close)
+            own_id = new_id()
+            ledger = LedgerNode(
+                Lease(database, own_id),
+                server,
+                run,
+                own_id=own_id,
+                token=lambda: service_tokens.header_for(DAEMON)[SERVICE_TOKEN_HEADER],
+            )
+            await wait_until_done(lambda: ledger.start(f"{settings.ledger_host}:{port}"))
+            stack.push_async_callback(ledger.close)
+            app[LEDGER_KEY] = ledger
             app[ACCOUNTS_KEY] = Accounts(
                 ledger,
                 accounts,

@@ -9,7 +9,7 @@ from daemons.banking_api.books.proof import LedgerProver
 from daemons.banking_api.books.published import PublishedEvents
 from daemons.banking_api.books.republish import EventRepublisher
 from daemons.banking_api.books.unpublished import Unpublished
-from daemons.banking_api.ledger.batches import Batches
+from daemons.banking_api.ledger.node import LedgerNode
 from daemons.banking_api.ledger.relay import Relay
 from daemons.banking_api.transactions.service import Transactions
 from daemons.banking_api.transactions.statements import Statements
@@ -20,7 +20,7 @@ BANK_ID_KEY = web.AppKey("bank_id", UUID)
 ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
 TRANSACTIONS_KEY = web.AppKey("transactions", Transactions)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
-BATCHES_KEY = web.AppKey("batches", Batches)
+LEDGER_KEY = web.AppKey("ledger", LedgerNode)
 ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 RELAY_KEY = web.AppKey("relay", Relay)

@@ -21,6 +21,11 @@ class BankingSettings(PeerSettings, FourEyesSettings):
     accounts_per_user: Annotated[int, Field(ge=1)] = 5000
     """How many accounts one user may ever open, closed ones included."""
 
+    ledger_host: str = "127.0.0.1"
+    """Where this process takes commands of others while it is the ledger (docs/adr/0025)."""
+    ledger_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """0 for any free one: others find it by the lease."""
+
     @model_validator(mode="after")
     def _known_currencies(self) -> Self:
         unknown = [code for code in self.four_eyes_fund_limits if exponent_of(code) is None]

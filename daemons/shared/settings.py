@@ -4,11 +4,12 @@ import sys
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from daemons.shared.auth.keys import read_private_key
-from daemons.shared.auth.service_tokens import ServiceTokenSigner
+from daemons.shared.auth.service_tokens import ServiceTokenSigner, ServiceTokenVerifier
 from daemons.shared.http.rates import Rate
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
 
@@ -141,9 +142,16 @@ class PeerSettings(DaemonSettings, KafkaSettings):
         read_private_key(text.get_secret_value())
         return text
 
+    def own_tokens(self, name: str) -> ServiceTokenVerifier:
+        """Return what checks calls of this daemon's other processes: they have the same key."""
+        return ServiceTokenVerifier(name, {name: [self._service_private_key().public_key()]})
+
+    def _service_private_key(self) -> Ed25519PrivateKey:
+        return read_private_key(self.service_key.get_secret_value())
+
     def service_tokens(self, name: str) -> ServiceTokenSigner:
         """Return what signs this daemon's calls to the others."""
-        return ServiceTokenSigner(name, read_private_key(self.service_key.get_secret_value()))
+        return ServiceTokenSigner(name, self._service_private_key())
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:

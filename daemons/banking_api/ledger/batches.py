@@ -112,6 +112,10 @@ class Turn:
         """What its commands belong to."""
         return self._own.batch
 
+    def note(self, error: BankError) -> None:
+        """Note why a command of the batch could not wait to be decided."""
+        self._own.batch.note(error)
+
     @property
     def has_come(self) -> bool:
         """Whether it may begin without waiting: what it follows waits to be posted, or is."""

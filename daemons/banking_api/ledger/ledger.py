@@ -1,11 +1,33 @@
 """What fronts ask of the ledger, wherever it runs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
+from uuid import UUID
 
-from daemons.banking_api.ledger.batches import Batch
 from daemons.banking_api.ledger.record import Command, Outcome
+from daemons.contracts.errors import BankError
+
+
+class BatchTurn(Protocol):
+    """When a batch may begin, and where it tells that it has begun; see `batches.Turn`."""
+
+    @property
+    def has_come(self) -> bool:
+        """Whether it may begin without waiting."""
+
+    async def come(self) -> None:
+        """Wait until it may begin; raises ConflictError if it must not."""
+
+    def begun(self) -> None:
+        """Tell that every row waits to be decided."""
+
+    def note(self, error: BankError) -> None:
+        """Note why a row could not wait to be decided."""
+
+    def check(self, outcomes: Iterable[object]) -> None:
+        """Raise ConflictError if nothing was done because the batch before was not settled."""
 
 
 class Ledger(Protocol):
@@ -14,10 +36,11 @@ class Ledger(Protocol):
     async def submit(self, command: Command) -> Outcome:
         """Wait until the command is settled; see `Pipeline.submit`."""
 
-    def enqueue(self, command: Command, batch: Batch | None = None) -> asyncio.Future[Outcome]:
-        """Let the command wait for its group; see `Pipeline.enqueue`."""
+    def turn(self, user_id: UUID, *, last_key: str, after: str | None) -> AbstractContextManager[BatchTurn]:
+        """Give a batch its turn; see `Batches.turn`."""
 
-    def enqueue_atomic(
-        self, commands: Sequence[Command], batch: Batch | None = None
-    ) -> list[asyncio.Future[Outcome]]:
+    def enqueue(self, command: Command, turn: BatchTurn) -> asyncio.Future[Outcome]:
+        """Let a command of a batch wait for its group; see `Pipeline.enqueue`."""
+
+    def enqueue_atomic(self, commands: Sequence[Command], turn: BatchTurn) -> list[asyncio.Future[Outcome]]:
         """Let commands wait that are done all or none; see `Pipeline.enqueue_atomic`."""

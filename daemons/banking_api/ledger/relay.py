@@ -178,6 +178,10 @@ class Relay:
         Raises:
             PyMongoError: that cannot be read.
         """
+        self._closing.clear()
+        self._feed.forget()
+        self._compared_with = None
+        self._agreement = Agreement(may_publish=False, is_complete=False)
         kept = await self._positions.find_one({"_id": _POSITIONS}) or {}
         for topic in self._topics.values():
             topic.position = int(kept.get("seals", {}).get(topic.name, 0))
@@ -203,6 +207,7 @@ class Relay:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
             for task in self._tasks:
                 await end_task(task)
+            self._tasks = []
         try:
             await self._keep()
         except PyMongoError as error:

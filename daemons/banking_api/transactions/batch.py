@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.batches import Batch, Turn
 from daemons.banking_api.ledger.decide import atomic_refused
+from daemons.banking_api.ledger.ledger import BatchTurn
 from daemons.banking_api.ledger.record import Outcome, refusal
 from daemons.banking_api.money import parse_money
 from daemons.banking_api.transactions.models import BatchOutcome, BatchRow, TransferBatch, TransferRequest
@@ -37,7 +37,7 @@ BegunRow = tuple[CheckedRow, Begun | None]
 
 
 async def begin_rows(
-    batch: TransferBatch, caller: Caller, transactions: Transactions, turn: Turn
+    batch: TransferBatch, caller: Caller, transactions: Transactions, turn: BatchTurn
 ) -> list[BegunRow]:
     """Check every row on its own and begin what can be; those in front begin while the rest is checked.
 
@@ -49,7 +49,7 @@ async def begin_rows(
     for place, raw in enumerate(batch.transfers):
         if place and place % _ROWS_AT_A_TIME == 0:
             if len(checked) >= _ROWS_BEGUN_TOGETHER and turn.has_come:
-                begun += _begin(checked, transactions, turn.batch)
+                begun += _begin(checked, transactions, turn)
                 checked = []
             await asyncio.sleep(0)
         checked.append(_check(place, raw, caller))
@@ -60,13 +60,13 @@ async def begin_rows(
             raise
         # Those in front wait to be posted already; only their outcomes tell whether nothing was done.
         return begun + [(row, None if row.command is None else refused) for row in checked]
-    begun += _begin(checked, transactions, turn.batch)
+    begun += _begin(checked, transactions, turn)
     turn.begun()
     return begun
 
 
 async def begin_atomic_rows(
-    batch: TransferBatch, caller: Caller, transactions: Transactions, turn: Turn
+    batch: TransferBatch, caller: Caller, transactions: Transactions, turn: BatchTurn
 ) -> list[BegunRow]:
     """Begin all rows together; if one is malformed none is begun, and the others are refused with it.
 
@@ -79,7 +79,7 @@ async def begin_atomic_rows(
     if len(commands) < len(checked):
         turn.begun()
         return [(row, None if row.command is None else atomic_refused()) for row in checked]
-    begun = transactions.begin_atomic(commands, turn.batch)
+    begun = transactions.begin_atomic(commands, turn)
     turn.begun()
     return list(zip(checked, begun, strict=True))
 
@@ -114,8 +114,8 @@ def last_key_of(batch: TransferBatch) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _begin(rows: Sequence[CheckedRow], transactions: Transactions, batch: Batch) -> list[BegunRow]:
-    return [(row, None if row.command is None else transactions.begin(row.command, batch)) for row in rows]
+def _begin(rows: Sequence[CheckedRow], transactions: Transactions, turn: BatchTurn) -> list[BegunRow]:
+    return [(row, None if row.command is None else transactions.begin(row.command, turn)) for row in rows]
 
 
 async def results_of(

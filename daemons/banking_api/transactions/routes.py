@@ -5,8 +5,8 @@ from uuid import UUID
 from aiohttp import web
 
 from daemons.banking_api.keys import (
-    BATCHES_KEY,
     DIRECTORY_KEY,
+    LEDGER_KEY,
     ROW_LIMIT_KEY,
     STATEMENTS_KEY,
     TRANSACTIONS_KEY,
@@ -136,8 +136,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
     body = await read_body(request, TransferBatch)
     caller, transactions = caller_of(request), request.app[TRANSACTIONS_KEY]
     request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
-    batches = request.app[BATCHES_KEY]
-    with batches.turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
+    with request.app[LEDGER_KEY].turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
         begin = begin_atomic_rows if body.atomic else begin_rows
         begun = await begin(body, caller, transactions, turn)
         outcomes = await transactions.end(waiting for _, waiting in begun)

@@ -15,8 +15,7 @@ from daemons.banking_api.kinds.adjustment import Adjustment, Direction
 from daemons.banking_api.kinds.change import account_not_found, own_account
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.batches import Batch
-from daemons.banking_api.ledger.ledger import Ledger
+from daemons.banking_api.ledger.ledger import BatchTurn, Ledger
 from daemons.banking_api.ledger.readers import AccountReader, RecordReader
 from daemons.banking_api.ledger.record import (
     Act,
@@ -131,23 +130,23 @@ class Transactions:
         """
         return settled_or_refused(await self._ledger.submit(transfer_command(caller, order, idempotency_key)))
 
-    def begin(self, command: Command, batch: Batch) -> Begun:
+    def begin(self, command: Command, turn: BatchTurn) -> Begun:
         """Let a transfer wait for its commit, and go on; `end` tells what became of it.
 
         Those that are begun one after another are decided in that order.
         """
         try:
-            return self._ledger.enqueue(command, batch)
+            return self._ledger.enqueue(command, turn)
         except BankError as error:
-            batch.note(error)
+            turn.note(error)
             return error
 
-    def begin_atomic(self, commands: Sequence[Command], batch: Batch) -> list[Begun]:
+    def begin_atomic(self, commands: Sequence[Command], turn: BatchTurn) -> list[Begun]:
         """Let transfers wait for a commit that does all of them or none; see `begin`."""
         try:
-            return list(self._ledger.enqueue_atomic(commands, batch))
+            return list(self._ledger.enqueue_atomic(commands, turn))
         except BankError as error:
-            batch.note(error)
+            turn.note(error)
             return [error] * len(commands)
 
     async def end(self, begun: Iterable[Begun | None]) -> list[Outcome | BankError | None]:

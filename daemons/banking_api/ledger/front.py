@@ -1,0 +1,204 @@
+"""A front's end of the stream: hands commands to the ledger in another process, and hears of the outcomes."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import grpc
+import grpc.aio
+import structlog
+
+from daemons.banking_api.ledger.batches import Turn, before_not_settled
+from daemons.banking_api.ledger.pipeline import outcome_unknown
+from daemons.banking_api.ledger.record import Command, Outcome
+from daemons.banking_api.ledger.server import METHOD, SERVICE, TOKEN
+from daemons.banking_api.ledger.wire import answer_from, command_document, pack, unpack
+from daemons.contracts.errors import BankError, TransientError
+from daemons.shared.mongo import Document
+from daemons.shared.tasks import end_task
+
+WAITING_LIMIT = 8192
+_log = structlog.get_logger()
+
+
+class LedgerGoneError(Exception):
+    """The ledger has hung up, or is another process by now; what had no answer may have been done or not."""
+
+
+class RemoteTurn:
+    """A batch's turn at the ledger in another process; see `batches.Turn`."""
+
+    def __init__(self, stream: "FrontStream", number: int, *, follows: bool) -> None:
+        self._stream = stream
+        self.number = number
+        self.has_come = not follows
+
+    async def come(self) -> None:
+        """Wait until the batch may begin.
+
+        Raises:
+            ConflictError: the one before is not known there, takes too long, or has ended unsettled.
+        """
+        if not self.has_come:
+            await self._stream.come(self.number)
+            self.has_come = True
+
+    def enqueue(self, commands: Sequence[Command], *, atomic: bool) -> list[asyncio.Future[Outcome]]:
+        """Let commands of the batch wait for their group."""
+        try:
+            return self._stream.enqueue(commands, turn=self.number, atomic=atomic)
+        except LedgerGoneError:
+            raise outcome_unknown() from None
+
+    def begun(self) -> None:
+        """Tell that every row waits to be decided, so that those of the next batch come behind them."""
+        self._stream.send({"begun": self.number})
+
+    check = staticmethod(Turn.check)
+
+    def note(self, error: BankError) -> None:
+        """The ledger notes errors by itself."""
+
+
+class FrontStream:
+    """One stream to the ledger; it is not opened again once it has ended."""
+
+    def __init__(self, address: str, *, token: Callable[[], str], credentials: Any = None) -> None:
+        options = [("grpc.enable_http_proxy", 0)]
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, options=options)
+        self._token = token
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, tuple[asyncio.Future[Outcome], bool]] = {}
+        """What has no answer yet, and whether it belongs to a batch."""
+        self._coming: dict[int, asyncio.Future[None]] = {}
+        self._items: list[Document] = []
+        self._wake = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self.ended = asyncio.Event()
+
+    def start(self) -> None:
+        """Open the stream in a task that this object holds."""
+        self._running = asyncio.create_task(self._run(), name="ledger-front")
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._running is not None:
+            await end_task(self._running)
+        await self._channel.close()
+
+    def enqueue(
+        self, commands: Sequence[Command], *, turn: int = 0, atomic: bool
+    ) -> list[asyncio.Future[Outcome]]:
+        """Send commands; their outcomes come in any order.
+
+        Raises:
+            TransientError: too many have no answer yet.
+            LedgerGoneError: the stream has ended.
+        """
+        if self.ended.is_set():
+            raise LedgerGoneError
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise TransientError(
+                "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
+            )
+        loop = asyncio.get_running_loop()
+        numbers = [next(self._numbers) for _ in commands]
+        answers: list[asyncio.Future[Outcome]] = [loop.create_future() for _ in commands]
+        self._waiting.update(
+            {number: (answer, bool(turn)) for number, answer in zip(numbers, answers, strict=True)}
+        )
+        self.send(
+            {
+                "numbers": numbers,
+                "commands": [command_document(command) for command in commands],
+                "turn": turn,
+                "atomic": atomic,
+            }
+        )
+        return answers
+
+    @contextmanager
+    def turn(self, user_id: UUID, *, last_key: str, after: str | None) -> Iterator[RemoteTurn]:
+        """Give a batch its turn at the ledger."""
+        number = next(self._numbers)
+        self.send({"open": number, "user": user_id, "last_key": last_key, "after": after})
+        turn = RemoteTurn(self, number, follows=after is not None)
+        try:
+            yield turn
+        finally:
+            self.send({"close": number})
+
+    async def come(self, number: int) -> None:
+        """Wait until a batch's turn has come; see `RemoteTurn.come`."""
+        coming = self._coming[number] = asyncio.get_running_loop().create_future()
+        self.send({"come": number})
+        await coming
+
+    def send(self, item: Document) -> None:
+        """Send something with the next message."""
+        self._items.append(item)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        call = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")(
+            self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False
+        )
+        try:
+            async for data in call:
+                for item in unpack(data)["items"]:
+                    if "moved" in item:
+                        return
+                    self._hear(item)
+        except grpc.aio.AioRpcError as error:
+            _log.info("the ledger hung up", reason=error.code().name, detail=error.details())
+        finally:
+            call.cancel()
+            self._end()
+
+    async def _messages(self) -> AsyncIterator[bytes]:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            items, self._items = self._items, []
+            yield pack({"items": items})
+
+    def _hear(self, item: Document) -> None:
+        if "come" in item:
+            coming = self._coming.pop(item["come"])
+            if "refused" in item:
+                refused = answer_from(item["refused"])
+                assert isinstance(refused, BankError)  # noqa: S101 - nothing else is refused with
+                coming.set_exception(refused)
+            else:
+                coming.set_result(None)
+            return
+        waiting, _ = self._waiting.pop(item["n"])
+        if waiting.done():
+            return
+        answer = answer_from(item)
+        if isinstance(answer, BankError):
+            waiting.set_exception(answer)
+            # The caller may be gone: its error must not be reported as never retrieved.
+            waiting.exception()
+        else:
+            waiting.set_result(answer)
+
+    def _end(self) -> None:
+        self.ended.set()
+        for answer, of_batch in self._waiting.values():
+            if not answer.done():
+                # A lone command is sent again by whoever waits for it; a batch is its client's to send again.
+                answer.set_exception(outcome_unknown() if of_batch else LedgerGoneError())
+                answer.exception()
+        for coming in self._coming.values():
+            if not coming.done():
+                coming.set_exception(before_not_settled())
+                coming.exception()
+        self._waiting.clear()
+        self._coming.clear()

@@ -1,0 +1,192 @@
+"""One process of banking_api among those over one database: the ledger, or a front of it.
+
+The process that holds the lease decides, seals and relays; a call stays in its memory. All others hand
+commands to it over a stream. A front that finds the ledger gone tries to take the lease. What a lone command
+has no answer to is sent again under its own id, so that it is done once whichever ledger it reaches.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prometheus_client import Gauge
+from pymongo.errors import PyMongoError
+
+from daemons.banking_api.ledger.batches import Batches, Turn
+from daemons.banking_api.ledger.front import FrontStream, LedgerGoneError, RemoteTurn
+from daemons.banking_api.ledger.lease import RENEW_SECONDS, Lease
+from daemons.banking_api.ledger.ledger import BatchTurn
+from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
+from daemons.banking_api.ledger.record import Command, Outcome
+from daemons.banking_api.ledger.server import LedgerServer
+from daemons.contracts.errors import BankError, TransientError
+from daemons.shared.tasks import end_task
+
+PATIENCE_SECONDS = 10.0
+"""How long a lone command waits for a ledger: longer than a lease lasts, shorter than clients wait."""
+_WITHOUT_LEDGER_SECONDS = 0.1
+_is_ledger = Gauge("bankctl_is_ledger", "1 in the process that decides and relays")
+_log = structlog.get_logger()
+
+Run = Callable[[], AbstractAsyncContextManager[Pipeline]]
+"""Runs pipeline and relay; at the end it settles what waits, and writes down what only it knows."""
+
+
+class LedgerNode:
+    """Carries commands out by whichever process is the ledger; see `ledger.Ledger`."""
+
+    def __init__(
+        self, lease: Lease, server: LedgerServer, run: Run, *, own_id: UUID, token: Callable[[], str]
+    ) -> None:
+        self._lease = lease
+        self._server = server
+        self._run_ledger = run
+        self._own_id = own_id
+        self._token = token
+        self._address = ""
+        self._batches = Batches()
+        self._local: Pipeline | None = None
+        self._running = AsyncExitStack()
+        self._stream: FrontStream | None = None
+        self._stream_address = ""
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_ledger(self) -> bool:
+        """Whether this process decides and relays."""
+        return self._local is not None
+
+    async def start(self, address: str) -> None:
+        """Find a role; `address` is where this process's server listens."""
+        self._address = address
+        await self._find_role()
+        self._task = asyncio.create_task(self._keep_role(), name="ledger-role")
+
+    async def close(self) -> None:
+        """Settle what waits, and hand over."""
+        self._closing = True
+        if self._task is not None:
+            await end_task(self._task)
+        self._server.move()
+        await self._step_down()
+        await self._hang_up()
+        try:
+            await self._lease.release()
+        except PyMongoError:
+            _log.info("lease not released, it will run out")
+
+    async def submit(self, command: Command) -> Outcome:
+        """Wait until the command is settled; see `Pipeline.submit`."""
+        may_be_done = False
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            if self._local is not None:
+                return await self._local.submit(command)
+            stream = self._stream
+            if stream is not None and not stream.ended.is_set():
+                try:
+                    [answer] = stream.enqueue([command], atomic=False)
+                    may_be_done = True
+                    return await answer
+                except LedgerGoneError:
+                    self._changed.set()
+            if asyncio.get_running_loop().time() > deadline:
+                raise outcome_unknown() if may_be_done else _no_ledger()
+            await asyncio.sleep(_WITHOUT_LEDGER_SECONDS)
+
+    @contextmanager
+    def turn(self, user_id: UUID, *, last_key: str, after: str | None) -> Iterator[BatchTurn]:
+        """Give a batch its turn, at the ledger; see `Batches.turn`."""
+        opener: Batches | FrontStream
+        if self._local is not None:
+            opener = self._batches
+        elif self._stream is not None and not self._stream.ended.is_set():
+            opener = self._stream
+        else:
+            raise _no_ledger()
+        with opener.turn(user_id, last_key=last_key, after=after) as turn:
+            yield turn
+
+    def enqueue(self, command: Command, turn: BatchTurn) -> asyncio.Future[Outcome]:
+        """Let a command of a batch wait for its group; see `Pipeline.enqueue`."""
+        if isinstance(turn, RemoteTurn):
+            return turn.enqueue([command], atomic=False)[0]
+        pipeline, batch = self._here(turn)
+        return pipeline.enqueue(command, batch)
+
+    def enqueue_atomic(self, commands: Sequence[Command], turn: BatchTurn) -> list[asyncio.Future[Outcome]]:
+        """Let commands wait that are done all or none; see `Pipeline.enqueue_atomic`."""
+        if isinstance(turn, RemoteTurn):
+            return turn.enqueue(commands, atomic=True)
+        pipeline, batch = self._here(turn)
+        return pipeline.enqueue_atomic(commands, batch)
+
+    def _here(self, turn: BatchTurn) -> tuple[Pipeline, Any]:
+        if self._local is None or not isinstance(turn, Turn):
+            raise _no_ledger()
+        return self._local, turn.batch
+
+    async def _keep_role(self) -> None:
+        while True:
+            known = self._local is not None or (self._stream is not None and not self._stream.ended.is_set())
+            await _pause(self._changed, RENEW_SECONDS if known else _WITHOUT_LEDGER_SECONDS)
+            self._changed.clear()
+            try:
+                await self._find_role()
+            except (PyMongoError, BankError) as error:
+                _log.warning("role not known", reason=str(error))
+            except Exception:  # noqa: BLE001 - the next attempt may succeed
+                _log.exception("role not taken")
+
+    async def _find_role(self) -> None:
+        holder = await self._lease.take(self._address)
+        if holder.id == self._own_id:
+            if self._local is None:
+                await self._hang_up()
+                self._local = await self._running.enter_async_context(self._run_ledger())
+                self._batches = Batches()
+                self._server.serve(self._local, self._batches)
+                _is_ledger.set(1)
+                _log.info("this process is the ledger now")
+            return
+        if self._local is not None:
+            _log.warning("another process is the ledger now", address=holder.address)
+            self._server.move()
+            await self._step_down()
+        if self._stream is None or self._stream.ended.is_set() or self._stream_address != holder.address:
+            await self._hang_up()
+            self._stream = FrontStream(holder.address, token=self._token)
+            self._stream_address = holder.address
+            self._stream.start()
+
+    async def _step_down(self) -> None:
+        self._local = None
+        _is_ledger.set(0)
+        running, self._running = self._running, AsyncExitStack()
+        await running.aclose()
+
+    async def _hang_up(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.close()
+
+
+def _no_ledger() -> TransientError:
+    return TransientError(
+        "unavailable",
+        "No process is the ledger at the moment; nothing was done, try again.",
+        retry_after_seconds=1,
+    )
+
+
+async def _pause(until: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return

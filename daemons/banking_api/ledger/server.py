@@ -1,0 +1,217 @@
+"""The ledger's end of the stream: fronts hand in commands, many a message, and hear of the outcomes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+from uuid import UUID
+
+import grpc
+import grpc.aio
+import structlog
+
+from daemons.banking_api.ledger.batches import Batch, Batches, Turn
+from daemons.banking_api.ledger.pipeline import Pipeline
+from daemons.banking_api.ledger.record import Act, Command, Outcome
+from daemons.banking_api.ledger.wire import act_of, answer_document, command_from, pack, unpack
+from daemons.contracts.errors import BankError, UnauthenticatedError
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.mongo import Document
+
+SERVICE = "bankctl.Ledger"
+METHOD = "Commands"
+TOKEN = "authorization"  # noqa: S105 - the name of a header
+MOVED: Document = {"moved": True}
+FindApproval = Callable[[UUID], Awaitable[Approval]]
+Verify = Callable[[str | None], str]
+_log = structlog.get_logger()
+
+
+class LedgerServer:
+    """Serves the stream; while this process is not the ledger it says so and hangs up."""
+
+    def __init__(
+        self, kinds: Mapping[str, type[Command]], *, verify: Verify, find_approval: FindApproval
+    ) -> None:
+        self._kinds = kinds
+        self._verify = verify
+        self._find_approval = find_approval
+        self._pipeline: Pipeline | None = None
+        self._batches = Batches()
+        self._streams: set[_Stream] = set()
+        self._server = grpc.aio.server()
+        handler = grpc.stream_stream_rpc_method_handler(self._commands)
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})]
+        )
+
+    async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
+        """Listen; returns the port."""
+        address = f"{host}:{port}"
+        if credentials is None:
+            bound = self._server.add_insecure_port(address)
+        else:
+            bound = self._server.add_secure_port(address, credentials)
+        await self._server.start()
+        return int(bound)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._server.stop(grace=None)
+
+    def serve(self, pipeline: Pipeline, batches: Batches) -> None:
+        """Take commands from now on, in turn with those of this process."""
+        self._pipeline, self._batches = pipeline, batches
+
+    def move(self) -> None:
+        """Take no more commands: fronts keep what was not taken for the next ledger."""
+        self._pipeline = None
+        for stream in self._streams:
+            stream.say(MOVED)
+
+    async def until_answered(self) -> None:
+        """Wait until everything that was taken is answered."""
+        for stream in list(self._streams):
+            await stream.until_answered()
+
+    async def _commands(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> AsyncIterator[bytes]:
+        try:
+            self._verify(dict(context.invocation_metadata() or ()).get(TOKEN))
+        except UnauthenticatedError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
+        stream = _Stream()
+        self._streams.add(stream)
+        reading = asyncio.create_task(self._read(requests, stream), name="ledger-stream")
+        try:
+            async for message in stream.messages():
+                yield message
+        finally:
+            self._streams.discard(stream)
+            reading.cancel()
+
+    async def _read(self, requests: AsyncIterator[bytes], stream: "_Stream") -> None:
+        turns: dict[int, tuple[ExitStack, Turn]] = {}
+        try:
+            async for data in requests:
+                for item in unpack(data)["items"]:
+                    await self._take(item, stream, turns)
+        finally:
+            for opened, _ in turns.values():
+                opened.close()
+            stream.end()
+
+    async def _take(
+        self, item: Document, stream: "_Stream", turns: dict[int, tuple[ExitStack, Turn]]
+    ) -> None:
+        pipeline = self._pipeline
+        if pipeline is None:
+            stream.say(MOVED)
+            return
+        if "open" in item:
+            opened = ExitStack()
+            turn = self._batches.turn(item["user"], last_key=item["last_key"], after=item["after"])
+            turns[item["open"]] = opened, opened.enter_context(turn)
+        elif "come" in item:
+            coming = self._come(item["come"], turns[item["come"]][1], stream)
+            stream.track(asyncio.create_task(coming, name="ledger-turn"))
+        elif "begun" in item:
+            turns[item["begun"]][1].begun()
+        elif "close" in item:
+            turns.pop(item["close"])[0].close()
+        else:
+            batch = turns[item["turn"]][1].batch if item["turn"] else None
+            await self._enqueue(pipeline, item, batch, stream)
+
+    async def _enqueue(
+        self, pipeline: Pipeline, item: Document, batch: Batch | None, stream: "_Stream"
+    ) -> None:
+        commands = [await self._command(document) for document in item["commands"]]
+        try:
+            if item["atomic"]:
+                answers = list(pipeline.enqueue_atomic(commands, batch))
+            else:
+                answers = [pipeline.enqueue(command, batch) for command in commands]
+        except BankError as error:
+            if batch is not None:
+                batch.note(error)
+            for number in item["numbers"]:
+                stream.answer(number, error)
+            return
+        for number, answer in zip(item["numbers"], answers, strict=True):
+            stream.expect(number, answer)
+
+    async def _come(self, number: int, turn: Turn, stream: "_Stream") -> None:
+        try:
+            await turn.come()
+        except BankError as error:
+            stream.say({"come": number, "refused": answer_document(error)})
+        else:
+            stream.say({"come": number})
+
+    async def _command(self, document: Document) -> Command:
+        act = act_of(document)
+        if act is None:
+            return command_from(document, self._kinds, None)
+        actor, approval_id = act
+        approval = None if approval_id is None else await self._find_approval(approval_id)
+        return command_from(document, self._kinds, Act(actor=actor, approval=approval))
+
+
+class _Stream:
+    """What one front is told; what has gathered since the last message goes in one."""
+
+    def __init__(self) -> None:
+        self._items: list[Document] = []
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._open: set[asyncio.Future[Any]] = set()
+
+    def say(self, item: Document) -> None:
+        self._items.append(item)
+        self._wake.set()
+
+    def answer(self, number: int, answer: Outcome | BankError) -> None:
+        self.say({"n": number, **answer_document(answer)})
+
+    def expect(self, number: int, answer: asyncio.Future[Outcome]) -> None:
+        """Tell of the outcome once there is one."""
+        self._open.add(answer)
+
+        def settled(done: asyncio.Future[Outcome]) -> None:
+            self._open.discard(done)
+            error = done.exception()
+            if error is None:
+                self.answer(number, done.result())
+            elif isinstance(error, BankError):
+                self.answer(number, error)
+            else:
+                _log.error("command without an outcome", exc_info=error)
+
+        answer.add_done_callback(settled)
+
+    def track(self, work: asyncio.Future[None]) -> None:
+        self._open.add(work)
+        work.add_done_callback(self._open.discard)
+
+    def end(self) -> None:
+        """The front sends nothing more."""
+        self._ended = True
+        self._wake.set()
+
+    async def until_answered(self) -> None:
+        while self._open:
+            await asyncio.wait(self._open)
+        while self._items:
+            await asyncio.sleep(0)
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            items, self._items = self._items, []
+            if items:
+                yield pack({"items": items})
+            elif self._ended:
+                return
