@@ -146,9 +146,10 @@ class FrontStream:
         self._wake.set()
 
     async def _run(self) -> None:
-        call = self._channel.stream_stream(f"/{SERVICE}/{METHOD}")(
-            self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(
+            f"/{SERVICE}/{METHOD}"
         )
+        call = method(self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False)
         try:
             async for data in call:
                 for item in unpack(data)["items"]:

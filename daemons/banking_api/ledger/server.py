@@ -40,7 +40,7 @@ class LedgerServer:
         self._batches = Batches()
         self._streams: set[_Stream] = set()
         self._server = grpc.aio.server()
-        handler = grpc.stream_stream_rpc_method_handler(self._commands)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._commands)
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})]
         )
@@ -78,7 +78,8 @@ class LedgerServer:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> AsyncIterator[bytes]:
         try:
-            self._verify(dict(context.invocation_metadata() or ()).get(TOKEN))
+            token = dict(context.invocation_metadata() or ()).get(TOKEN)
+            self._verify(token if isinstance(token, str) else None)
         except UnauthenticatedError as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
         stream = _Stream()
@@ -203,8 +204,6 @@ class _Stream:
     async def until_answered(self) -> None:
         while self._open:
             await asyncio.wait(self._open)
-        while self._items:
-            await asyncio.sleep(0)
 
     async def messages(self) -> AsyncIterator[bytes]:
         while True:
