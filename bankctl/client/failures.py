@@ -166,17 +166,16 @@ def line_failed(
         )
     hint = "`bankctl doctor` shows what is wrong; `bankctl dev up` starts the local bank"
     if not_sent and proxy is not None:
-        message = (
-            f"the proxy {proxy.shown} of {proxy.variable} does not let us through: {error or 'no answer'}"
-        )
+        why = str(error) or "no answer"
+        message = f"the proxy {proxy.shown} of {proxy.variable} does not let us through: {why}"
         code, hint = "proxy_failed", proxy.remedy
     elif not_sent:
-        message = f"{profile.url} cannot be reached: {error or 'no connection in time'}"
+        message = f"{profile.url} cannot be reached: {str(error) or 'no connection in time'}"
         code = "unreachable"
     elif isinstance(error, httpx.TimeoutException):
         message, code = f"{profile.url} did not answer in time", "timeout"
     else:
-        message, code = f"the line to {profile.url} was cut: {error or 'closed'}", "line_cut"
+        message, code = f"the line to {profile.url} was cut: {str(error) or 'closed'}", "line_cut"
     return AttemptFailedError(
         CliError(
             message,

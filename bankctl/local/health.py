@@ -39,7 +39,7 @@ async def examine(part: Part) -> Examined:
     except FileNotFoundError:
         return Examined("its certificate is not made yet")
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
-        return Examined(f"port {part.port}: {error or type(error).__name__}")
+        return Examined(f"port {part.port}: {str(error) or type(error).__name__}")
     if status == part.ready_status:
         return Examined(notice=_told(body, "notices"))
     reasons = _told(body, "reasons")

@@ -33,8 +33,16 @@ def refused(code: str, category: str) -> dict[str, Any]:
     return {"outcome": "refused", "replayed": False, "problem": problem}
 
 
-def batch(key: str) -> SentBatch:
-    return SentBatch([{"idempotency_key": f"{key}-first"}, {"idempotency_key": f"{key}-last"}], None)
+class EndsWhenAwaited(SentBatch):
+    """A batch that is under way until somebody waits for it."""
+
+    def wait(self) -> None:
+        if not self.is_done:
+            self.end([])
+
+
+def batch(key: str, kind: type[SentBatch] = SentBatch) -> SentBatch:
+    return kind([{"idempotency_key": f"{key}-first"}, {"idempotency_key": f"{key}-last"}], None)
 
 
 class Bank:
@@ -301,22 +309,20 @@ class TestTheBatchBefore:
         assert bank.stopped(pair[1]) is CUT
         assert (len(bank.sent), bank.pauses) == (1, [])
 
-    def test_is_waited_for_if_the_bank_does_not_know_it(
-        self, monkeypatch: pytest.MonkeyPatch, pair: tuple[SentBatch, SentBatch]
-    ) -> None:
+    def test_is_waited_for_if_the_bank_does_not_know_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before, behind = batch("a", EndsWhenAwaited), batch("b")
+        behind.behind = before
         bank = Bank(monkeypatch, NOT_ITS_TURN, answered(completed(replayed=True)))
-        threading.Timer(0.05, pair[0].end, [[]]).start()
         # Nothing was done the first time: what is replayed then was paid earlier.
-        assert bank.deliver(pair[1]) == [{"index": 0, **completed(replayed=True)}]
+        assert bank.deliver(behind) == [{"index": 0, **completed(replayed=True)}]
         assert bank.sent == [("b-first", "a-last", False), ("b-first", None, False)]
-        assert pair[0].is_done
+        assert before.is_done
 
-    def test_a_line_that_was_cut_before_that_leaves_its_doubt(
-        self, monkeypatch: pytest.MonkeyPatch, pair: tuple[SentBatch, SentBatch]
-    ) -> None:
+    def test_a_line_that_was_cut_before_that_leaves_its_doubt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before, behind = batch("a", EndsWhenAwaited), batch("b")
+        behind.behind = before
         bank = Bank(monkeypatch, CUT, NOT_ITS_TURN, answered(completed(replayed=True)))
-        threading.Timer(0.05, pair[0].end, [[]]).start()
-        assert [answer["replayed"] for answer in bank.deliver(pair[1])] == [False]
+        assert [answer["replayed"] for answer in bank.deliver(behind)] == [False]
 
     @pytest.mark.parametrize(
         ("refusals", "named"),
@@ -330,12 +336,9 @@ class TestTheBatchBefore:
         deliveries = Delivery(bank, 60.0, atomic=False)  # type: ignore[arg-type]
 
         def deliver() -> None:
-            before, behind = batch("a"), batch("b")
+            before, behind = batch("a", EndsWhenAwaited), batch("b")
             behind.behind = before
-            ended = threading.Timer(0.01, before.end, [[]])
-            ended.start()
             deliveries.deliver(behind)
-            ended.join()
 
         for kind in refusals:
             bank.answers = [NOT_ITS_TURN, answered(completed())] if kind == "R" else [answered(completed())]

@@ -195,14 +195,14 @@ class TestEnds:
         self, bank: Bank, caplog: pytest.LogCaptureFixture, fault: BaseException
     ) -> None:
         bank.steps = [fault]
-        with capture_logs() as logs, pytest.raises(httpx.RemoteProtocolError):
+        with capture_logs() as logs, pytest.raises(httpx.TransportError):
             await whole(bank)
         faults = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert (logs, faults) == ([], [])
 
     async def test_a_fault_cuts_the_line_and_is_logged(self, bank: Bank) -> None:
         bank.steps = [RuntimeError("broken")]
-        with capture_logs() as logs, pytest.raises(httpx.RemoteProtocolError):
+        with capture_logs() as logs, pytest.raises(httpx.TransportError):
             await whole(bank)
         (log,) = logs
         assert (log["event"], log["log_level"]) == ("stream ended by a fault", "error")
