@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-
 from daemons.banking_api.domain import account as rules
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
+
 from daemons.contracts.errors import ConflictError
 
 ACTIVE = Account(

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.domain.account_number import (
+from daemons.banking_api.accounts.number import (
     LARGEST_PAYLOAD,
     SMALLEST_PAYLOAD,
     account_number,

@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import (
     GroupDecision,
@@ -18,6 +15,9 @@ from daemons.banking_api.domain.decision import (
     decide_group,
 )
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
+from hypothesis import given
+from hypothesis import strategies as st
+
 from daemons.contracts.errors import BankError
 
 ALICE, BOB = UUID(int=1), UUID(int=2)

@@ -12,6 +12,7 @@ from daemons.banking_api.domain.journal import (
     TransactionKind,
 )
 from daemons.banking_api.services.events import Event, event_of, tell_of_account
+
 from daemons.contracts.events import DATA_MODELS, EventType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)

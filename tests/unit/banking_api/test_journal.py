@@ -4,7 +4,6 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-
 from daemons.banking_api.domain.journal import (
     Failure,
     PostingCommand,
@@ -14,6 +13,7 @@ from daemons.banking_api.domain.journal import (
     refusal,
     settlement_account,
 )
+
 from daemons.contracts.errors import NotFoundError, RejectedError
 
 COMMAND = PostingCommand(

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 from bson.binary import UUID_SUBTYPE, Binary
-
 from daemons.banking_api.domain.journal import Entry, Failure, JournalTransaction, TransactionKind
 from daemons.banking_api.storage.journal_documents import (
     AccountChange,

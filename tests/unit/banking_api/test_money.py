@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.domain.money import (
+from daemons.banking_api.money import (
     LARGEST_MINOR,
     Money,
     check_currency,

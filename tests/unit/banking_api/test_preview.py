@@ -7,14 +7,14 @@ from itertools import count, pairwise
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import LedgerAccount
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
 from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
 from daemons.banking_api.domain.preview import SlicePreview, preview_slice
+from hypothesis import given
+from hypothesis import strategies as st
+
 from daemons.contracts.errors import ConflictError, InvalidRequestError
 
 ALICE, BOB = UUID(int=1), UUID(int=2)

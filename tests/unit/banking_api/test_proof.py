@@ -9,9 +9,6 @@ from typing import cast
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from daemons.banking_api.domain.journal import (
     Entry,
     Failure,
@@ -22,6 +19,9 @@ from daemons.banking_api.domain.journal import (
 from daemons.banking_api.services.proof import MISMATCHES_REPORTED, LedgerProver, Proof, prove_ledger
 from daemons.banking_api.storage.journal_documents import AccountChange
 from daemons.banking_api.storage.ledger_snapshot import LedgerSnapshot, Posting, SnapshotOpener, StoredAccount
+from hypothesis import given
+from hypothesis import strategies as st
+
 from daemons.shared.progress import Progress
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

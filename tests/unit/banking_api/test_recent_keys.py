@@ -1,6 +1,6 @@
 """Keys that were settled lately are known; older ones are forgotten, so that memory is bounded."""
 
-from daemons.banking_api.storage.recent_keys import RecentKeys
+from daemons.banking_api.ledger.recent_keys import RecentKeys
 
 GENERATION = 50_000
 

@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.domain.account import AccountStatus
-from daemons.banking_api.domain.decision import LedgerAccount
-from daemons.banking_api.storage.commit_order import CommitOrder, Place, UndoneError
+from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.order import CommitOrder, Place, UndoneError
 
 SHARED = "1"
 
 
-def account(number: int) -> LedgerAccount:
-    return LedgerAccount(SHARED, UUID(int=1), AccountStatus.ACTIVE, "EUR", number, number, may_overdraw=False)
+TERMS = Terms(UUID(int=1), AccountType.CHECKING, AccountStatus.ACTIVE, "EUR")
+
+
+def account(number: int) -> Account:
+    return Account(SHARED, TERMS, number, number)
 
 
 def seen(place: Place) -> int | None:
@@ -35,7 +37,7 @@ async def decided(order: CommitOrder, number: int) -> Place:
     place = order.join()
     place.begin()
     await place.until_those_before_are_decided()
-    place.decide({SHARED: account(number)})
+    place.decide({SHARED: account(number)}, None)
     return place
 
 
@@ -55,7 +57,7 @@ async def test_a_group_sees_what_those_before_are_about_to_commit_and_waits_for_
     assert seen(second) == 1
     second.uncommitted({SHARED})[SHARED].sequence = 99
     assert seen(second) == 1
-    second.decide({})
+    second.decide({}, None)
     third = await decided(order, 2)
     # Nothing of the second's: the nearest that has changed it counts.
     assert seen(third) == 1
@@ -75,7 +77,7 @@ async def test_a_group_is_not_decided_before_the_one_before_it() -> None:
     second.begin()
     waiting = asyncio.create_task(second.until_those_before_are_decided())
     assert await is_held(waiting)
-    first.decide({SHARED: account(1)})
+    first.decide({SHARED: account(1)}, None)
     await waiting
 
 
@@ -92,7 +94,7 @@ async def test_another_attempt_undoes_those_behind() -> None:
         await behind[1]
     again = asyncio.create_task(second.until_those_before_are_decided())
     assert await is_held(again)
-    first.decide({SHARED: account(7)})
+    first.decide({SHARED: account(7)}, None)
     await again
     assert seen(second) == 7
 
@@ -102,7 +104,7 @@ async def test_a_commit_of_another_attempt_is_not_what_was_relied_on() -> None:
     first = await decided(order, 1)
     second = await decided(order, 2)
     first.begin()
-    first.decide({SHARED: account(1)})
+    first.decide({SHARED: account(1)}, None)
     first.commit()
     with pytest.raises(UndoneError):
         await second.until_those_before_are_committed()
@@ -117,7 +119,7 @@ async def test_those_behind_a_group_that_is_given_up_wait_until_its_place_is_lef
     waiting = asyncio.create_task(second.until_those_before_are_decided())
     # What is tried of it in parts is nothing to rely on.
     first.begin()
-    first.decide({SHARED: account(1)})
+    first.decide({SHARED: account(1)}, None)
     first.commit()
     assert await is_held(waiting)
     first.leave()
@@ -188,7 +190,7 @@ async def tell(stories: Sequence[Story]) -> None:
             await place.until_those_before_are_decided()
             before = seen(place)
             number = (kept if before is None else before) + 1
-            place.decide({SHARED: account(number)})
+            place.decide({SHARED: account(number)}, None)
             await pause(pauses)
             if failures:
                 failures -= 1

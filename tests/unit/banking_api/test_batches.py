@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from daemons.banking_api.services import succession as succession_module
-from daemons.banking_api.services.succession import (
+from daemons.banking_api.ledger import batches as batches_module
+from daemons.banking_api.ledger.batches import (
     KNOWN_LIMIT,
     WAITING_LIMIT,
     Batch,
-    Succession,
+    Batches,
     Turn,
     before_not_settled,
 )
@@ -23,7 +23,7 @@ TRANSIENT = TransientError("unavailable", "no")
 
 
 async def test_a_batch_forgotten_among_many_is_followed_by_none() -> None:
-    succession = Succession()
+    succession = Batches()
     for number in range(KNOWN_LIMIT + 1):
         with succession.turn(ALICE, last_key=str(number), after=None) as turn:
             turn.begun()
@@ -37,7 +37,7 @@ async def test_a_batch_forgotten_among_many_is_followed_by_none() -> None:
 
 
 async def test_as_many_batches_as_may_be_are_remembered() -> None:
-    succession = Succession()
+    succession = Batches()
     for number in range(KNOWN_LIMIT):
         with succession.turn(ALICE, last_key=str(number), after=None) as turn:
             turn.begun()
@@ -46,7 +46,7 @@ async def test_as_many_batches_as_may_be_are_remembered() -> None:
 
 
 async def test_a_batch_that_came_too_early_may_begin_once_the_one_before_has() -> None:
-    succession = Succession()
+    succession = Batches()
     with succession.turn(ALICE, last_key="two", after="one") as second:
         waiting = asyncio.create_task(second.come())
         await asyncio.sleep(0)
@@ -58,8 +58,8 @@ async def test_a_batch_that_came_too_early_may_begin_once_the_one_before_has() -
 async def test_a_batch_does_not_wait_for_ever_for_one_that_does_not_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(succession_module, "LONGEST_WAIT_SECONDS", 0.01)
-    succession = Succession()
+    monkeypatch.setattr(batches_module, "LONGEST_WAIT_SECONDS", 0.01)
+    succession = Batches()
     with (
         succession.turn(ALICE, last_key="one", after=None),
         succession.turn(ALICE, last_key="two", after="one") as second,
@@ -69,7 +69,7 @@ async def test_a_batch_does_not_wait_for_ever_for_one_that_does_not_begin(
 
 
 async def test_a_batch_that_breaks_off_lets_those_behind_it_go() -> None:
-    succession = Succession()
+    succession = Batches()
     with succession.turn(ALICE, last_key="one", after=None):
         pass
     with succession.turn(ALICE, last_key="two", after="one") as turn, pytest.raises(ConflictError):
@@ -77,7 +77,7 @@ async def test_a_batch_that_breaks_off_lets_those_behind_it_go() -> None:
 
 
 async def test_only_so_many_of_one_user_wait() -> None:
-    succession = Succession()
+    succession = Batches()
     with ExitStack() as turns:
         first = turns.enter_context(succession.turn(ALICE, last_key="0", after=None))
         behind = [
@@ -105,7 +105,7 @@ async def test_only_so_many_of_one_user_wait() -> None:
 
 
 async def test_a_batch_may_begin_when_the_one_before_has() -> None:
-    succession = Succession()
+    succession = Batches()
     with (
         succession.turn(ALICE, last_key="one", after=None) as first,
         succession.turn(ALICE, last_key="two", after="one") as second,
@@ -114,9 +114,9 @@ async def test_a_batch_may_begin_when_the_one_before_has() -> None:
         first.begun()
         await second.come()
         second.batch.join()
-        first.batch.heed(RejectedError("insufficient_funds", "no"))
+        first.batch.note(RejectedError("insufficient_funds", "no"))
         assert not second.batch.must_not_begin
-        first.batch.heed(TRANSIENT)
+        first.batch.note(TRANSIENT)
         assert second.batch.must_not_begin
 
 
@@ -133,7 +133,7 @@ def test_a_batch_is_settled_when_all_of_its_commands_are() -> None:
 
 
 async def test_a_batch_between_two_lets_the_last_depend_on_the_first() -> None:
-    succession = Succession()
+    succession = Batches()
     with succession.turn(ALICE, last_key="one", after=None) as first:
         first.batch.join()
         first.begun()
