@@ -7,34 +7,52 @@ from pydantic import Field, StringConstraints
 from daemons.contracts.permissions import Permission, Role
 from daemons.contracts.wire import Instant, UuidText, WireModel
 
+MOST_VERIFIED = 500
+"""How many sessions, and how many API keys, one question may name."""
 
-class VerifySession(WireModel):
-    """Asks user_api whether a session still lives."""
-
-    session_id: UuidText
+KeyDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class VerifiedSession(WireModel):
-    """The answer: `active` false says no more than that; otherwise who the caller is now."""
+class VerifyCallers(WireModel):
+    """Asks user_api whose access has changed, and who stands behind some sessions and API keys."""
 
-    active: bool
-    user_id: UuidText | None = None
-    display_name: str | None = None
-    role: Annotated[Role | None, Field(strict=False)] = None
-    scopes: list[Annotated[Permission, Field(strict=False)]] | None = None
+    after: Annotated[int, Field(ge=0)] | None
+    """The last change that the asking daemon knows; None if it knows none."""
+
+    session_ids: Annotated[list[UuidText], Field(max_length=MOST_VERIFIED)]
+    key_digests: Annotated[list[KeyDigest], Field(max_length=MOST_VERIFIED)]
+    """An API key itself stays where it was presented."""
+
+
+class VerifiedCaller(WireModel):
+    """Who a caller is now, by a session that lives or an API key that is good."""
+
+    credential_id: UuidText
+    """The session's id, or the API key's."""
+
+    key_digest: KeyDigest | None
+    """None for a session."""
+
+    user_id: UuidText
+    display_name: str
+    role: Annotated[Role, Field(strict=False)]
+    scopes: list[Annotated[Permission, Field(strict=False)]] | None
     """What bounds the role's permissions; None leaves them as they are."""
 
-
-class VerifyApiKey(WireModel):
-    """Asks user_api whether an API key is good; the key itself stays where it was presented."""
-
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    ends_at: Instant
+    """When the session or the API key ends by itself at the latest."""
 
 
-class VerifiedApiKey(VerifiedSession):
-    """The answer, with the key's own id."""
+class VerifiedCallers(WireModel):
+    """The answer; sessions that have ended and API keys that are not good are simply missing."""
 
-    key_id: UuidText | None = None
+    position: int
+    """The number of the last change of anybody's access."""
+
+    changed_users: list[UuidText] | None
+    """Whose access has changed; None if not all changes since then are kept: nothing known counts."""
+
+    callers: list[VerifiedCaller]
 
 
 class FetchUsers(WireModel):

@@ -32,6 +32,7 @@ from daemons.user_api.services.requesters import Requesters
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
 from daemons.user_api.storage.common_passwords import common_passwords
+from daemons.user_api.storage.mongo_access_changes import MongoAccessChanges
 from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
 from daemons.user_api.storage.mongo_attempts import MongoAttempts
 from daemons.user_api.storage.mongo_devices import MongoDevices
@@ -86,6 +87,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         refusals=RecordBudget(per_minute=settings.refusals_recorded_per_minute, clock=clock),
         second_factors=MongoSecondFactors(client, database),
         api_keys=MongoApiKeys(client, database),
+        access_changes=MongoAccessChanges(client, database),
         second_factor_roles=settings.second_factor_roles,
         sealer=Sealer([derive(one, "second-factors") for one in settings.secrets]),
         clock=clock,

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from daemons.shared.garbage import collect_less_often
-from tests.bench import batch_rows, engine_rows, event_rows, http_rows, size_rows, worker_rows
+from tests.bench import batch_rows, engine_rows, event_rows, http_rows, session_rows, size_rows, worker_rows
 from tests.bench.figures import Figure
 from tests.bench.machine import Machine
 from tests.bench.mongo_server import running_mongo
@@ -27,6 +27,8 @@ ROWS: dict[str, Row] = {
     "lone-engine": engine_rows.lone_command,
     "two-engines": worker_rows.two_engines,
     "post": http_rows.single_payments,
+    "sessions": session_rows.many_sessions,
+    "route": http_rows.route_alone,
     "lone-post": http_rows.lone_payment,
     "two-daemons": http_rows.two_daemons,
     "batch": batch_rows.batches,

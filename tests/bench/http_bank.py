@@ -13,6 +13,7 @@ from bankctl.local import ports
 from daemons.shared.mongo import Client
 from tests.bench.contenders import Run
 from tests.bench.costs import Meter
+from tests.bench.crowd import sign_in_crowd
 from tests.bench.daemon_process import DaemonProcess, running_daemon
 from tests.bench.ledger import BenchLedger, create_ledger
 from tests.bench.load_plan import LoadPlan, LoadReport, Payer
@@ -32,13 +33,17 @@ _SIGN_IN_EVERY_SECONDS = 300
 class HttpBank:
     """One user_api, one ledger, and as many daemons over it as rows ask for."""
 
-    def __init__(self, name: str, mongo_uri: str, folder: Path, *, kafka_broker: str = NO_BROKER) -> None:
+    def __init__(
+        self, name: str, mongo_uri: str, folder: Path, *, kafka_broker: str = NO_BROKER, crowd: int = 0
+    ) -> None:
         self._name = name
         self._mongo_uri = mongo_uri
         self._folder = folder
         self.kafka_broker = kafka_broker
         self._stack = AsyncExitStack()
         self._cookies: dict[UUID, str] = {}
+        self._crowd: dict[UUID, str] = {}
+        self._crowd_size = crowd
         self._signed_in_until = 0.0
         self.emails: dict[UUID, str] = {}
         self.ledger: BenchLedger
@@ -52,7 +57,14 @@ class HttpBank:
         for number in range(PAYERS):
             email = f"payer-{number}@example.com"
             self.emails[await self._register(email)] = email
-        self.ledger = await create_ledger(client, self.database, list(self.emails))
+        payers = list(self.emails)
+        if not self._crowd_size:
+            self.ledger = await create_ledger(client, self.database, payers)
+            return
+        self._crowd = await sign_in_crowd(client[f"{self._name}_users"], self._crowd_size, secret=_SECRET)
+        # Half of the accounts belong to the few, so that either side pays from as many.
+        owners = [*self._crowd, *(payers[number % PAYERS] for number in range(self._crowd_size))]
+        self.ledger = await create_ledger(client, self.database, owners, accounts=len(owners))
 
     @property
     def tells(self) -> bool:
@@ -87,18 +99,22 @@ class HttpBank:
         requests_per_second: float | None = None,
         counts: bool = True,
         meter: Meter | None = None,
+        crowd: bool = False,
     ) -> LoadReport:
-        """Have the load generator pay; `counts` is False where nothing is kept."""
+        """Have the load generator pay; `counts` is False where nothing is kept.
+
+        With `crowd` each request is of any of the crowd, otherwise each connection has a payer of its own.
+        """
         await self._sign_in_again()
+        cookies = self._crowd if crowd else self._cookies
         accounts: defaultdict[UUID, list[str]] = defaultdict(list)
         for account, owner in self.ledger.owner_of.items():
             accounts[owner].append(account)
         everybody = list(self.ledger.owner_of)
         plan = LoadPlan(
             ports=[daemon.port for daemon in daemons],
-            payers=[
-                Payer(cookie=cookie, accounts=accounts[owner]) for owner, cookie in self._cookies.items()
-            ],
+            payers=[Payer(cookie=cookie, accounts=accounts[owner]) for owner, cookie in cookies.items()],
+            mixed=crowd,
             receivers=everybody[:1] if hot else everybody,
             connections=connections,
             seconds=seconds,

@@ -3,12 +3,15 @@
 from tests.bench.comparisons import p50_figure, rate_figure
 from tests.bench.contenders import Contender
 from tests.bench.costs import Costs, Meter, memory_figure
-from tests.bench.figures import Figure, at_least
+from tests.bench.daemon_process import DaemonProcess, cpu_seconds
+from tests.bench.figures import TIMES, Figure, at_least
 from tests.bench.http_bank import HttpBank
+from tests.bench.samples import Round, paired_ratio, spread_of
 from tests.bench.workbench import Workbench
 
 CONNECTIONS = 64
 STANDIN = "tests.bench.standin"
+BARE_HANDLER = "tests.bench.bare_handler"
 
 
 async def single_payments(bench: Workbench) -> list[Figure]:
@@ -45,6 +48,44 @@ async def _single_payments(bench: Workbench, bank: HttpBank, row: str, how: str)
         rate_figure(f"{row}-hot", f"{title}: one hot account / random pairs", hot, measured, at_least(0.9)),
         costs.figure(f"{row}-cpu", f"{title}: all-in CPU per 1,000"),
         memory,
+    ]
+
+
+async def route_alone(bench: Workbench) -> list[Figure]:
+    """The daemon without its database against a handler that does nothing but read and answer: CPU."""
+    bank = await bench.http_bank()
+    costs: dict[str, list[float]] = {}
+
+    def costing(name: str, daemon: DaemonProcess) -> Contender:
+        spent = costs.setdefault(name, [])
+        paying = bank.paying(daemon, connections=CONNECTIONS, counts=False)
+
+        async def run(seconds: float) -> Round:
+            [before] = cpu_seconds([daemon.process])
+            done = await paying(seconds)
+            [after] = cpu_seconds([daemon.process])
+            spent.append((after - before) / done.done)
+            return done
+
+        return Contender(name, run)
+
+    with bank.daemon(STANDIN) as standin, bank.daemon(BARE_HANDLER) as bare:
+        await bench.turns(costing("bare", bare), costing("route", standin))
+    rounds = bench.options.rounds
+    bare_cpu, route_cpu = costs["bare"][-rounds:], costs["route"][-rounds:]
+    return [
+        Figure(
+            row="route",
+            title="CPU of a bare aiohttp handler of the same JSON / POST transfer without a database",
+            value=paired_ratio(bare_cpu, route_cpu),
+            unit=TIMES,
+            bound=at_least(0.4),
+            made_of=(
+                f"{spread_of(bare_cpu).median * 1e6:.0f} us a request against "
+                f"{spread_of(route_cpu).median * 1e6:.0f} us"
+            ),
+            data={"bare_cpu_seconds": bare_cpu, "route_cpu_seconds": route_cpu},
+        )
     ]
 
 

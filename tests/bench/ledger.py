@@ -71,9 +71,11 @@ class BenchLedger:
             )
 
 
-async def create_ledger(client: Client, name: str, owners: Sequence[UUID]) -> BenchLedger:
+async def create_ledger(
+    client: Client, name: str, owners: Sequence[UUID], *, accounts: int = ACCOUNTS
+) -> BenchLedger:
     """Open the accounts, dealt out to the owners in turn, and fund each through the real engine."""
-    numbers = [account_number(SMALLEST_PAYLOAD + index * _PAYLOAD_STEP) for index in range(ACCOUNTS)]
+    numbers = [account_number(SMALLEST_PAYLOAD + index * _PAYLOAD_STEP) for index in range(accounts)]
     owner_of = {number: owners[index % len(owners)] for index, number in enumerate(numbers)}
     ledger = BenchLedger(client, name, owner_of)
     await ensure_schema(ledger.database)
@@ -81,7 +83,7 @@ async def create_ledger(client: Client, name: str, owners: Sequence[UUID]) -> Be
     documents = [_to_document(_account(number, owner)) for number, owner in owner_of.items()]
     await ledger.database["accounts"].insert_many(documents, ordered=False)
     async with running_engine(ledger) as engine:
-        for start in range(0, ACCOUNTS, _FUNDED_AT_ONCE):
+        for start in range(0, accounts, _FUNDED_AT_ONCE):
             part = [_funding(number, owners[0]) for number in numbers[start : start + _FUNDED_AT_ONCE]]
             for outcome in await asyncio.gather(*(engine.post(command) for command in part)):
                 ledger.acknowledge(outcome)

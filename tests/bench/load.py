@@ -55,10 +55,9 @@ class Generator:
     async def _connect(self, index: int) -> tuple[HttpConnection, Requests]:
         plan = self._plan
         port = plan.ports[index % len(plan.ports)]
-        payer = plan.payers[index % len(plan.payers)]
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(HttpConnection, "127.0.0.1", port)
-        return connection, Requests(plan, port=port, payer=payer)
+        return connection, Requests(plan, port=port, payers=plan.payers_of(index))
 
     async def _keep_asking(self, connection: HttpConnection, requests: Requests) -> None:
         end = self._begun + self._plan.seconds

@@ -30,6 +30,14 @@ class LoadPlan:
     seconds: float
     rows_per_request: int = 1
     requests_per_second: float | None = None
+    mixed: bool = False
+    """Whether each request is of any of the payers dealt to its connection, and not all of one."""
+
+    def payers_of(self, connection: int) -> list[Payer]:
+        """Return whose requests the connection sends."""
+        if self.mixed:
+            return self.payers[connection :: self.connections]
+        return [self.payers[connection % len(self.payers)]]
 
     def dumps(self) -> str:
         return json.dumps(asdict(self))

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from uuid import uuid4
 
 from tests.bench.load_plan import LoadPlan, Payer
@@ -20,33 +21,36 @@ _HEAD = (
 class Requests:
     """Makes the requests of one connection; no key is ever used twice."""
 
-    def __init__(self, plan: LoadPlan, *, port: int, payer: Payer) -> None:
-        self._accounts = payer.accounts
+    def __init__(self, plan: LoadPlan, *, port: int, payers: Sequence[Payer]) -> None:
         self._receivers = plan.receivers
         self._rows = plan.rows_per_request
         self._key = uuid4().hex
         self._number = 0
         self._random = random.Random(self._key)  # noqa: S311 - a choice of accounts guards nothing
         path = "/transactions/transfer" if self._rows == 1 else "/transactions/batch"
-        self._head = _HEAD.format(path=path, port=port, cookie=payer.cookie)
+        self._payers = [
+            (_HEAD.format(path=path, port=port, cookie=payer.cookie), payer.accounts) for payer in payers
+        ]
 
     def next(self) -> bytes:
         """Return the next request."""
+        head, accounts = self._payers[0] if len(self._payers) == 1 else self._random.choice(self._payers)
         if self._rows == 1:
-            key, body = self._row()
+            key, body = self._row(accounts)
             own = f"Idempotency-Key: {key}\r\n"
             body = f"{{{body}}}"
         else:
-            rows = (f'{{"idempotency_key":"{key}",{row}}}' for key, row in map(self._row, range(self._rows)))
+            pairs = (self._row(accounts) for _ in range(self._rows))
+            rows = (f'{{"idempotency_key":"{key}",{row}}}' for key, row in pairs)
             body, own = f'{{"transfers":[{",".join(rows)}]}}', ""
-        return f"{self._head}{own}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
+        return f"{head}{own}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
 
-    def _row(self, _index: int = 0) -> tuple[str, str]:
+    def _row(self, own: list[str]) -> tuple[str, str]:
         self._number += 1
-        sender = receiver = self._pick(self._accounts)
+        sender = receiver = self._pick(own)
         while sender == receiver:
             # Where only one is paid, it is the sender that must be another.
-            sender, receiver = self._pick(self._accounts), self._pick(self._receivers)
+            sender, receiver = self._pick(own), self._pick(self._receivers)
         amount = 1 + int(self._random.random() * LARGEST_AMOUNT_MINOR)
         accounts = f'"from_account":"{sender}","to_account":"{receiver}"'
         money = f'"amount":"{amount // 100}.{amount % 100:02}","currency":"{CURRENCY}"'

@@ -18,6 +18,7 @@ from tests.support.kafka import running_kafka
 _BATCH_SIZES = (256, 512, 1000)
 _FLIGHTS = (1, 4, 8)
 _POOL = 256
+CROWD = 10_000
 
 
 class Workbench:
@@ -71,6 +72,10 @@ class Workbench:
         """Real daemons without Kafka: what they tell stays in the outbox."""
         return await self._bank("quiet", NO_BROKER)
 
+    async def crowded_bank(self) -> HttpBank:
+        """Real daemons without Kafka, and thousands who are signed in."""
+        return await self._bank("crowded", NO_BROKER, crowd=CROWD)
+
     async def telling_bank(self) -> HttpBank:
         """Real daemons with a real Kafka."""
         if self._kafka is None:
@@ -78,9 +83,9 @@ class Workbench:
             self._kafka = self.stack.enter_context(running_kafka(self.folder / "kafka"))
         return await self._bank("telling", self._kafka)
 
-    async def _bank(self, name: str, broker: str) -> HttpBank:
+    async def _bank(self, name: str, broker: str, *, crowd: int = 0) -> HttpBank:
         if name not in self._banks:
-            bank = HttpBank(name, self.mongo.uri, self.folder, kafka_broker=broker)
+            bank = HttpBank(name, self.mongo.uri, self.folder, kafka_broker=broker, crowd=crowd)
             self.stack.push_async_callback(bank.close)
             await bank.start(self.client)
             self._banks[name] = bank

@@ -20,6 +20,7 @@ from tests.support.api_reference import applications
 from tests.support.bank import PASSWORD, Bank, Person
 from tests.support.daemon_keys import calls_of
 from tests.support.may_call import verdict
+from tests.support.user_api import question
 from tests.support.whole_bank import WholeBank
 
 Headers = Mapping[str, str]
@@ -225,7 +226,7 @@ def _bodies(account: str, second: str, victim: Person) -> dict[tuple[str, str], 
         ("POST", "/auth/totp/confirm"): {"totp": "000000"},
         ("POST", "/auth/totp/remove"): {"password": "not the password", "totp": "000000"},
         ("POST", "/auth/tokens"): {"password": PASSWORD, "name": "n", "scopes": ["use_own_accounts"]},
-        ("POST", "/internal/sessions/verify"): {"session_id": _NOTHING},
+        ("POST", "/internal/callers/verify"): question(_NOTHING),
         ("POST", "/internal/users/batch"): {"ids": [_NOTHING]},
         ("POST", "/internal/users/standings"): {"ids": [_NOTHING]},
         ("POST", "/approvals/users/{id}/reject"): reason(),

@@ -106,8 +106,7 @@ MAY_CALL = {
     "POST /approvals/users/{id}/reject": ADMIN,
     # Between daemons.
     "GET /internal/keys": DAEMON,
-    "POST /internal/sessions/verify": DAEMON,
-    "POST /internal/api-keys/verify": DAEMON,
+    "POST /internal/callers/verify": DAEMON,
     "GET /internal/users/{id}": DAEMON,
     "POST /internal/users/batch": DAEMON,
     "POST /internal/users/standings": DAEMON,

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
+from daemons.contracts.wire import format_instant
 from daemons.notifier.app import DAEMON, build_notifier
 from daemons.notifier.domain.dead_letter import DeadLetterLimit
 from daemons.notifier.services.record_events import EventRecorder
@@ -39,7 +40,7 @@ NO_BROKER = "127.0.0.1:9"
 
 
 class PlayedUserApi:
-    """Answers `/internal/keys` and `/internal/sessions/verify` with real keys, tokens and checks."""
+    """Answers `/internal/keys` and `/internal/callers/verify` with real keys, tokens and checks."""
 
     def __init__(self) -> None:
         self._signer = SessionSigner(session_signing_key(SECRET))
@@ -47,18 +48,22 @@ class PlayedUserApi:
             "user_api", {"notifier": read_public_keys(PUBLIC_KEYS["notifier_public_keys"])}
         )
         self._sessions: dict[str, dict[str, Any]] = {}
+        self._changed: list[str] = []
         self.app = web.Application()
         self.app.router.add_get("/internal/keys", self._keys)
-        self.app.router.add_post("/internal/sessions/verify", self._verify)
+        self.app.router.add_post("/internal/callers/verify", self._verify)
 
     def sign_in(self, role: Role) -> tuple[str, str]:
         """Return a new session's id and token."""
         user_id, session_id, now = new_id(), new_id(), utc_now()
         self._sessions[str(session_id)] = {
-            "active": True,
+            "credential_id": str(session_id),
+            "key_digest": None,
             "user_id": str(user_id),
             "role": role.value,
+            "scopes": None,
             "display_name": "Sam",
+            "ends_at": format_instant(now + timedelta(hours=12)),
         }
         token = self._signer.sign(
             user_id=user_id, session_id=session_id, issued_at=now, expires_at=now + timedelta(hours=1)
@@ -66,10 +71,11 @@ class PlayedUserApi:
         return str(session_id), token
 
     def end(self, session_id: str) -> None:
-        del self._sessions[session_id]
+        self._changed.append(self._sessions.pop(session_id)["user_id"])
 
     def change_role(self, session_id: str, role: Role) -> None:
         self._sessions[session_id]["role"] = role.value
+        self._changed.append(self._sessions[session_id]["user_id"])
 
     async def _keys(self, request: web.Request) -> web.Response:
         self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))
@@ -78,7 +84,13 @@ class PlayedUserApi:
     async def _verify(self, request: web.Request) -> web.Response:
         self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))
         asked = await request.json()
-        return web.json_response(self._sessions.get(asked["session_id"], {"active": False}))
+        after = asked["after"]
+        told = {
+            "position": len(self._changed),
+            "changed_users": None if after is None else sorted(set(self._changed[after:])),
+            "callers": [self._sessions[one] for one in asked["session_ids"] if one in self._sessions],
+        }
+        return web.json_response(told)
 
 
 class Notifier:

@@ -106,6 +106,13 @@ class UserApi:
             method, path, json=body, headers=self.service_tokens.header_for("user_api")
         )
 
+    async def verified(self, *session_ids: str) -> list[dict[str, Any]]:
+        """Return what another daemon is told of those of the sessions that live."""
+        answer = await self.internal("POST", "/internal/callers/verify", question(*session_ids))
+        assert answer.status_code == 200, answer.text
+        callers: list[dict[str, Any]] = answer.json()["callers"]
+        return callers
+
     async def register(self, *, display_name: str = "Ann Other", password: str = PASSWORD) -> dict[str, Any]:
         """Register somebody new."""
         fields = {"email": new_email(), "display_name": display_name, "password": password}
@@ -140,6 +147,11 @@ class UserApi:
         ) as client:
             database = client[self.settings.mongo_database]
             return {name: list(database[name].find().sort("_id")) for name in names or ("users", "sessions")}
+
+
+def question(*session_ids: str) -> dict[str, Any]:
+    """What a daemon asks that has just started."""
+    return {"after": None, "session_ids": list(session_ids), "key_digests": []}
 
 
 def new_email() -> str:

@@ -1,17 +1,25 @@
-"""How the other daemons learn from user_api whether a session still lives."""
+"""How the other daemons learn from user_api who stands behind a session or an API key, and when it ends.
+
+A daemon asks one question at a time: whose access has changed since the last answer, and who stands behind
+the credentials that it does not know. Whoever is named as changed is forgotten. So an answer renews what is
+known of everybody else, and knowledge without a recent answer counts for nothing (docs/adr/0024).
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from uuid import UUID
 
 import httpx
 import structlog
+from pydantic import ValidationError
 
-from daemons.contracts.errors import TransientError
-from daemons.contracts.internal import VerifiedApiKey, VerifiedSession, VerifyApiKey, VerifySession
+from daemons.contracts.errors import BankError, TransientError
+from daemons.contracts.internal import MOST_VERIFIED, VerifiedCaller, VerifiedCallers, VerifyCallers
 from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
@@ -27,22 +35,31 @@ from daemons.shared.clock import Clock, utc_now
 USER_API = "user_api"
 FRESH_SECONDS = 3.0
 """How long an answer of user_api is believed: an ended session is refused here at most this much later."""
+ASKED_EVERY_SECONDS = 1.0
+"""After so long, whoever is let in by the last answer has the next question put."""
+RENEWED_SECONDS = 30.0
+"""After so long a session in use is asked about anew, so that user_api knows that it is in use."""
+UNUSED_SECONDS = 60.0
+"""After so long without being asked about, a session is not let in before it has been: it may be idle."""
 KEYS_FRESH_SECONDS = 60.0
 """How long published keys are believed: one that user_api has withdrawn verifies nothing after this."""
 _KEYS_PAUSE_SECONDS = 1.0
-_CACHE_LIMIT = 10_000
+_REMEMBERED = 50_000
 _log = structlog.get_logger()
+
+Credential = UUID | str
+"""A session's id, or the digest of an API key."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Verified:
+class _Known:
     caller: Caller
-    expires_at_epoch_seconds: float
-    fresh_until: float
+    ends_at_epoch_seconds: float
+    asked_at: float
 
 
 class RemoteSessions:
-    """Authenticates access tokens: the signature here, the session's life at user_api (shortly cached)."""
+    """Authenticates callers: a token's signature here, the life of sessions and API keys at user_api."""
 
     def __init__(
         self,
@@ -58,23 +75,36 @@ class RemoteSessions:
         self._service_tokens = service_tokens
         self._monotonic = monotonic
         self._clock = clock
-        self._verifier = SessionVerifier(audience, {})
-        self._keys_fetched_at = float("-inf")
         self._refused = False
-        self._verified: dict[str, _Verified] = {}
-        self._asking: dict[str, asyncio.Task[Caller]] = {}
+
+        self._verifier = SessionVerifier(audience, {})
+        self._key_set: object = None
+        self._keys_fetched_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+        self._claims: dict[str, SessionClaims] = {}
+
+        self._known: dict[Credential, _Known] = {}
+        self._credentials_of: defaultdict[UUID, set[Credential]] = defaultdict(set)
+        self._position: int | None = None
+        self._heard_at = self._asked_at = float("-inf")
+        self._wanted: dict[Credential, None] = {}
+        self._answers: dict[Credential, asyncio.Future[Caller | None]] = {}
+        self._asking: asyncio.Task[None] | None = None
 
     async def authenticate(self, token: str) -> Caller:
         """Return the caller; see `Authenticator`."""
-
-        async def ask() -> tuple[Caller, float]:
+        claims = self._claims.get(token)
+        keys_age = self._monotonic() - self._keys_fetched_at
+        if claims is None or keys_age >= KEYS_FRESH_SECONDS:
             claims = await self._verify(token)
-            caller = await self._ask_session(claims.session_id)
-            if caller.user_id != claims.user_id:
-                raise not_signed_in()
-            return caller, claims.expires_at_epoch_seconds
-
-        return await self._cached(token, ask)
+        elif claims.expires_at_epoch_seconds <= self._clock().timestamp():
+            raise session_ended()
+        caller = await self._caller_of(claims.session_id)
+        if caller is None:
+            raise session_ended()
+        if caller.user_id != claims.user_id:
+            raise not_signed_in()
+        return caller
 
     async def authenticate_key(self, key: str) -> Caller:
         """Return the caller; see `Authenticator`."""
@@ -84,82 +114,187 @@ class RemoteSessions:
         """Return the caller as they are now; see `Authenticator`."""
         if caller.key_digest is not None:
             return await self._key_caller(caller.key_digest)
-
-        async def ask() -> tuple[Caller, float]:
-            return await self._ask_session(caller.session_id), float("inf")
-
-        return await self._cached(f"session {caller.session_id}", ask)
+        renewed = await self._caller_of(caller.session_id)
+        if renewed is None:
+            raise session_ended()
+        return renewed
 
     async def _key_caller(self, digest: str) -> Caller:
-        async def ask() -> tuple[Caller, float]:
-            body = VerifyApiKey(digest=digest).model_dump_json()
-            answer = VerifiedApiKey.model_validate_json(
-                await self._call("POST", "/internal/api-keys/verify", body)
-            )
-            if not answer.active:
-                raise not_signed_in()
-            return _caller(answer, UUID(answer.key_id), key_digest=digest), float("inf")
-
-        return await self._cached(f"key {digest}", ask)
-
-    async def _cached(self, credential: str, ask: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
-        found = self._verified.get(credential)
-        if found is not None and found.fresh_until > self._monotonic():
-            if found.expires_at_epoch_seconds <= self._clock().timestamp():
-                raise session_ended()
-            return found.caller
-        # One question at a time per credential: a burst of one user's requests asks user_api once.
-        asking = self._asking.get(credential)
-        if asking is None:
-            asking = asyncio.create_task(self._remember(credential, ask))
-            self._asking[credential] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(credential, None))
-        return await asyncio.shield(asking)
-
-    async def _remember(self, credential: str, ask: Callable[[], Awaitable[tuple[Caller, float]]]) -> Caller:
-        self._verified.pop(credential, None)
-        # Counted from the question: a slow answer is as old as what it says.
-        fresh_until = self._monotonic() + FRESH_SECONDS
-        caller, expires_at_epoch_seconds = await ask()
-        if len(self._verified) >= _CACHE_LIMIT:
-            self._verified.clear()
-        self._verified[credential] = _Verified(caller, expires_at_epoch_seconds, fresh_until)
+        caller = await self._caller_of(digest)
+        if caller is None:
+            raise not_signed_in()
         return caller
 
-    async def _ask_session(self, session_id: UUID) -> Caller:
-        body = VerifySession(session_id=str(session_id)).model_dump_json()
-        answer = VerifiedSession.model_validate_json(
-            await self._call("POST", "/internal/sessions/verify", body)
+    async def _caller_of(self, credential: Credential) -> Caller | None:
+        """Return who stands behind the credential; None if it is none, or one no more."""
+        known, now = self._known.get(credential), self._monotonic()
+        if known is not None and self._counts(known, now):
+            if now >= known.asked_at + RENEWED_SECONDS:
+                self._wanted[credential] = None
+            if now >= self._asked_at + ASKED_EVERY_SECONDS:
+                self._ask()
+            return known.caller
+        answer = self._answers.get(credential)
+        if answer is None:
+            answer = self._answers[credential] = asyncio.get_running_loop().create_future()
+            self._wanted[credential] = None
+            self._ask()
+        # Whoever joins a question that is under way gets an answer as old as the question (FRESH_SECONDS).
+        return await asyncio.shield(answer)
+
+    def _counts(self, known: _Known, now: float) -> bool:
+        return (
+            now < self._heard_at + FRESH_SECONDS
+            and now < known.asked_at + UNUSED_SECONDS
+            and self._clock().timestamp() < known.ends_at_epoch_seconds
         )
-        if not answer.active:
-            raise session_ended()
-        return _caller(answer, session_id)
+
+    def _ask(self) -> None:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._put_questions(), name="verify-callers")
+            self._asking.add_done_callback(self._asked)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("callers cannot be verified", exc_info=task.exception())
+            if self._answers:
+                self._ask()
+
+    async def _put_questions(self) -> None:
+        """Put the next question, and further ones while somebody waits for an answer."""
+        while True:
+            asked = list(islice(self._wanted, MOST_VERIFIED))
+            for credential in asked:
+                del self._wanted[credential]
+            # Counted from the question: a slow answer is as old as what it says.
+            self._asked_at = asked_at = self._monotonic()
+            try:
+                answer = await self._verify_callers(asked)
+            except BankError as fault:
+                self._tell(asked, fault)
+            except BaseException:
+                self._tell(asked, _cannot_be_checked())
+                raise
+            else:
+                self._learn(asked, answer, asked_at)
+                self._tell(asked)
+                if asked_at >= self._keys_fetched_at + KEYS_FRESH_SECONDS / 2:
+                    # Before anybody has to wait for them.
+                    self._fetching_keys()
+            if not self._answers:
+                return
+
+    async def _verify_callers(self, asked: list[Credential]) -> VerifiedCallers:
+        question = VerifyCallers(
+            after=self._position,
+            session_ids=[str(one) for one in asked if isinstance(one, UUID)],
+            key_digests=[one for one in asked if isinstance(one, str)],
+        )
+        answer = await self._call("POST", "/internal/callers/verify", question.model_dump_json())
+        try:
+            return VerifiedCallers.model_validate_json(answer)
+        except ValidationError as error:
+            _log.error("the answer of user_api is not understood", faults=error.error_count())
+            raise _cannot_be_checked() from None
+
+    def _learn(self, asked: list[Credential], answer: VerifiedCallers, asked_at: float) -> None:
+        if answer.changed_users is None:
+            self._known.clear()
+            self._credentials_of.clear()
+        else:
+            for user_id in answer.changed_users:
+                for credential in self._credentials_of.pop(UUID(user_id), ()):
+                    del self._known[credential]
+        for credential in asked:
+            self._forget(credential)
+        for verified in answer.callers:
+            credential = verified.key_digest or UUID(verified.credential_id)
+            caller = _caller(verified)
+            self._known[credential] = _Known(caller, verified.ends_at.timestamp(), asked_at)
+            self._credentials_of[caller.user_id].add(credential)
+        # The first are those that were asked about the longest time ago.
+        while self._known:
+            oldest, known = next(iter(self._known.items()))
+            if len(self._known) <= _REMEMBERED and known.asked_at + UNUSED_SECONDS > asked_at:
+                break
+            self._forget(oldest)
+        self._position, self._heard_at = answer.position, asked_at
+
+    def _forget(self, credential: Credential) -> None:
+        known = self._known.pop(credential, None)
+        if known is not None:
+            others = self._credentials_of[known.caller.user_id]
+            others.discard(credential)
+            if not others:
+                del self._credentials_of[known.caller.user_id]
+
+    def _tell(self, asked: list[Credential], fault: BankError | None = None) -> None:
+        for credential in asked:
+            answer = self._answers.pop(credential, None)
+            if answer is None:
+                continue
+            if fault is not None:
+                answer.set_exception(fault)
+            else:
+                known = self._known.get(credential)
+                answer.set_result(None if known is None else known.caller)
 
     async def _verify(self, token: str) -> SessionClaims:
         age_seconds = self._monotonic() - self._keys_fetched_at
         # Tokens that name invented keys must not become a flood of questions.
         unknown = age_seconds >= _KEYS_PAUSE_SECONDS and not self._verifier.knows(token)
         if unknown or age_seconds >= KEYS_FRESH_SECONDS:
-            await self._fetch_keys()
-        return self._verifier.verify(token)
+            await asyncio.shield(self._fetching_keys())
+        claims = self._claims.get(token)
+        if claims is None:
+            claims = self._verifier.verify(token)
+            self._remember(token, claims)
+        return claims
+
+    def _remember(self, token: str, claims: SessionClaims) -> None:
+        # Tokens all live equally long, so the first are those that expire first.
+        now = self._clock().timestamp()
+        while self._claims:
+            oldest = next(iter(self._claims))
+            if len(self._claims) < _REMEMBERED and self._claims[oldest].expires_at_epoch_seconds > now:
+                break
+            del self._claims[oldest]
+        self._claims[token] = claims
+
+    def _fetching_keys(self) -> asyncio.Task[None]:
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_keys(), name="fetch-keys")
+            self._fetching.add_done_callback(self._fetched)
+        return self._fetching
 
     async def _fetch_keys(self) -> None:
         asked_at = self._monotonic()
         answer = await self._call("GET", "/internal/keys")
         key_set = httpx.Response(200, content=answer).json()
-        self._verifier = verifier_from_jwks(self._audience, key_set, clock=self._clock)
+        if key_set != self._key_set:
+            # What a key has verified that is withdrawn is verified no more.
+            self._claims.clear()
+            self._verifier = verifier_from_jwks(self._audience, key_set, clock=self._clock)
+            self._key_set = key_set
         self._keys_fetched_at = asked_at
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if not task.cancelled():
+            # Somebody may wait for it, or nobody; whoever needs the keys next tries again.
+            task.exception()
 
     async def _call(self, method: str, path: str, body: str | None = None) -> bytes:
         headers = {"Content-Type": "application/json", **self._service_tokens.header_for(USER_API)}
         try:
-            response = await self._client.request(method, path, content=body, headers=headers)
+            # An answer that takes longer than it would be believed is worth nothing.
+            async with asyncio.timeout(FRESH_SECONDS):
+                response = await self._client.request(method, path, content=body, headers=headers)
             self._tell_of_refusal(refused=response.status_code == HTTPStatus.UNAUTHORIZED)
             response.raise_for_status()
-        except httpx.HTTPError:
-            raise TransientError(
-                "unavailable", "Sign-in cannot be checked at the moment; try again.", retry_after_seconds=1
-            ) from None
+        except (httpx.HTTPError, TimeoutError):
+            raise _cannot_be_checked() from None
         return response.content
 
     def _tell_of_refusal(self, *, refused: bool) -> None:
@@ -169,14 +304,18 @@ class RemoteSessions:
         self._refused = refused
 
 
-def _caller(answer: VerifiedSession, credential_id: UUID, *, key_digest: str | None = None) -> Caller:
-    if answer.role is None:
-        raise not_signed_in()
+def _caller(verified: VerifiedCaller) -> Caller:
     return Caller(
-        user_id=UUID(answer.user_id),
-        session_id=credential_id,
-        role=answer.role,
-        display_name=answer.display_name or "",
-        scopes=None if answer.scopes is None else frozenset(answer.scopes),
-        key_digest=key_digest,
+        user_id=UUID(verified.user_id),
+        session_id=UUID(verified.credential_id),
+        role=verified.role,
+        display_name=verified.display_name,
+        scopes=None if verified.scopes is None else frozenset(verified.scopes),
+        key_digest=verified.key_digest,
+    )
+
+
+def _cannot_be_checked() -> TransientError:
+    return TransientError(
+        "unavailable", "Sign-in cannot be checked at the moment; try again.", retry_after_seconds=1
     )

@@ -10,10 +10,9 @@ from daemons.contracts.internal import (
     FetchUsers,
     UserStanding,
     UserSummary,
-    VerifiedApiKey,
-    VerifiedSession,
-    VerifyApiKey,
-    VerifySession,
+    VerifiedCaller,
+    VerifiedCallers,
+    VerifyCallers,
 )
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import json_response
@@ -23,8 +22,7 @@ from daemons.user_api.domain.user import User, user_not_found
 from daemons.user_api.handlers.parts import parts_of
 from daemons.user_api.handlers.schemas import PublicKeys
 from daemons.user_api.services.look_up_users import find_user, find_users
-from daemons.user_api.services.verify_api_key import verify_api_key
-from daemons.user_api.services.verify_session import scopes_of, verify_session
+from daemons.user_api.services.verify_callers import Verified, verify_callers
 
 routes = Routes("internal")
 
@@ -37,49 +35,24 @@ async def show_keys(request: web.Request) -> web.Response:
 
 @routes.add(
     "POST",
-    "/internal/sessions/verify",
+    "/internal/callers/verify",
     permission=Permission.SERVICE,
-    body=VerifySession,
-    answer=VerifiedSession,
+    body=VerifyCallers,
+    answer=VerifiedCallers,
 )
-async def check_session(request: web.Request) -> web.Response:
-    """Tell whether a session lives, and who its user is now."""
-    body = await read_body(request, VerifySession)
-    parts = parts_of(request)
-    found = await verify_session(parts, UUID(body.session_id))
-    if found is None:
-        return json_response(VerifiedSession(active=False))
-    user = found[1]
-    answer = VerifiedSession(
-        active=True,
-        user_id=str(user.id),
-        display_name=user.display_name,
-        role=user.role,
-        scopes=_listed(scopes_of(parts, user)),
+async def check_callers(request: web.Request) -> web.Response:
+    """Tell whose access has changed, and who stands behind sessions and API keys."""
+    body = await read_body(request, VerifyCallers)
+    changes, verified = await verify_callers(
+        parts_of(request),
+        after=body.after,
+        session_ids=[UUID(one) for one in body.session_ids],
+        digests=body.key_digests,
     )
-    return json_response(answer)
-
-
-@routes.add(
-    "POST",
-    "/internal/api-keys/verify",
-    permission=Permission.SERVICE,
-    body=VerifyApiKey,
-    answer=VerifiedApiKey,
-)
-async def check_api_key(request: web.Request) -> web.Response:
-    """Tell whether an API key is good, whose it is, and what it may do."""
-    body = await read_body(request, VerifyApiKey)
-    caller = await verify_api_key(parts_of(request), body.digest)
-    if caller is None:
-        return json_response(VerifiedApiKey(active=False))
-    answer = VerifiedApiKey(
-        active=True,
-        user_id=str(caller.user_id),
-        display_name=caller.display_name,
-        role=caller.role,
-        scopes=_listed(caller.scopes),
-        key_id=str(caller.session_id),
+    answer = VerifiedCallers(
+        position=changes.position,
+        changed_users=None if changes.users is None else [str(one) for one in changes.users],
+        callers=[_verified(one) for one in verified],
     )
     return json_response(answer)
 
@@ -119,8 +92,17 @@ async def fetch_standings(request: web.Request) -> web.Response:
     return json_response(FetchedStandings(users=standings))
 
 
-def _listed(scopes: frozenset[Permission] | None) -> list[Permission] | None:
-    return None if scopes is None else sorted(scopes)
+def _verified(verified: Verified) -> VerifiedCaller:
+    caller = verified.caller
+    return VerifiedCaller(
+        credential_id=str(caller.session_id),
+        key_digest=caller.key_digest,
+        user_id=str(caller.user_id),
+        display_name=caller.display_name,
+        role=caller.role,
+        scopes=None if caller.scopes is None else sorted(caller.scopes),
+        ends_at=verified.ends_at,
+    )
 
 
 def _summary(user: User) -> UserSummary:

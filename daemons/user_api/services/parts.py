@@ -13,6 +13,7 @@ from daemons.shared.clock import Clock
 from daemons.user_api.domain.backoff import SignInLimits
 from daemons.user_api.domain.session import SessionLimits
 from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.storage.mongo_access_changes import MongoAccessChanges
 from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
 from daemons.user_api.storage.mongo_attempts import MongoAttempts
 from daemons.user_api.storage.mongo_devices import MongoDevices
@@ -52,5 +53,6 @@ class Parts(Registry):
     devices: MongoDevices
     second_factors: MongoSecondFactors
     api_keys: MongoApiKeys
+    access_changes: MongoAccessChanges
     second_factor_roles: frozenset[Role]
     sealer: Sealer

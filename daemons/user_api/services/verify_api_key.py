@@ -1,7 +1,11 @@
-"""Whether an API key is good, asked on every request that carries one."""
+"""Whether API keys are good: asked on every request here, and by the other daemons for many at a time."""
+
+from collections.abc import Mapping
 
 from daemons.contracts.permissions import Permission
 from daemons.shared.auth.callers import Caller
+from daemons.user_api.domain.api_key import ApiKey
+from daemons.user_api.domain.user import User
 from daemons.user_api.services.parts import Parts
 from daemons.user_api.services.verify_session import scopes_of
 
@@ -13,14 +17,28 @@ async def verify_api_key(parts: Parts, digest: str) -> Caller | None:
         TransientError: `unavailable`; it cannot be told right now.
     """
     found = await parts.api_keys.find_with_user(digest)
+    good = await keep_good_keys(parts, {digest: found} if found else {})
+    return key_caller(parts, digest, *good[digest]) if good else None
+
+
+async def keep_good_keys(
+    parts: Parts, found: Mapping[str, tuple[ApiKey, User]]
+) -> dict[str, tuple[ApiKey, User]]:
+    """Return those keys that are good, by their digests, and keep that they were used.
+
+    Raises:
+        TransientError: `unavailable`.
+    """
     now = parts.clock()
-    if found is None:
-        return None
-    key, user = found
-    if user.locked or not key.lives(now):
-        return None
-    if key.last_use_is_stale(now):
-        await parts.api_keys.renew_last_use(key, now)
+    good = {
+        digest: (key, user) for digest, (key, user) in found.items() if not user.locked and key.lives(now)
+    }
+    await parts.api_keys.renew_last_use((key for key, _ in good.values()), now)
+    return good
+
+
+def key_caller(parts: Parts, digest: str, key: ApiKey, user: User) -> Caller:
+    """Return the caller whom a good key stands for."""
     bounds = scopes_of(parts, user)
     scopes = key.scopes | {Permission.SIGNED_IN}
     return Caller(

@@ -1,4 +1,4 @@
-"""Whether a session lives, asked on every request of every daemon."""
+"""Whether sessions live: asked on every request here, and by the other daemons for many at a time."""
 
 from uuid import UUID
 
@@ -15,15 +15,22 @@ async def verify_session(parts: Parts, session_id: UUID) -> tuple[Session, User]
         TransientError: `unavailable`; it cannot be told right now.
     """
     found = await parts.sessions.find_with_user(session_id)
+    living = await keep_living_sessions(parts, [found] if found else [])
+    return living[0] if living else None
+
+
+async def keep_living_sessions(parts: Parts, found: list[tuple[Session, User]]) -> list[tuple[Session, User]]:
+    """Return those sessions that live, and keep that they were used.
+
+    Raises:
+        TransientError: `unavailable`.
+    """
     now = parts.clock()
-    if found is None:
-        return None
-    session, user = found
-    if user.locked or not session.lives(now, parts.limits):
-        return None
-    if session.last_use_is_stale(now):
-        await parts.sessions.renew_last_use(session, now)
-    return session, user
+    living = [
+        (session, user) for session, user in found if not user.locked and session.lives(now, parts.limits)
+    ]
+    await parts.sessions.renew_last_use((session for session, _ in living), now)
+    return living
 
 
 def scopes_of(parts: Parts, user: User) -> frozenset[Permission] | None:

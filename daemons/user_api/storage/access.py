@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from daemons.shared.mongo import Database, Session
+from daemons.shared.mongo import Client, Database, Session
+from daemons.user_api.storage.mongo_access_changes import MongoAccessChanges
 from daemons.user_api.storage.schema import API_KEYS, SESSIONS
 
 
@@ -21,14 +22,19 @@ NOTHING_ENDED = Ended()
 class MongoAccess:
     """Ends sessions and API keys together: a key is no way around the end of the sessions."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, client: Client, database: Database) -> None:
         self._sessions = database[SESSIONS]
         self._keys = database[API_KEYS]
+        self._changes = MongoAccessChanges(client, database)
 
     async def end(
         self, user_id: UUID, *, kept_session: UUID | None, keep_sessions: bool = False, session: Session
     ) -> Ended:
-        """End the user's keys and sessions, but for the one that is kept, in the caller's transaction."""
+        """End the user's keys and sessions, but for the one that is kept, in the caller's transaction.
+
+        Other daemons learn of it, also if there was nothing to end: what the user may do can have changed.
+        """
+        await self._changes.add(user_id, session=session)
         keys = await self._keys.delete_many({"user_id": user_id}, session=session)
         if keep_sessions:
             return Ended(api_keys=keys.deleted_count)

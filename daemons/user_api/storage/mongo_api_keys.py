@@ -1,15 +1,16 @@
 """API keys in MongoDB, as digests only; a TTL index sweeps those that have expired."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
 from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
-from daemons.user_api.domain.api_key import MAXIMUM_KEYS, ApiKey
+from daemons.user_api.domain.api_key import MAXIMUM_KEYS, USED_RESOLUTION, ApiKey
 from daemons.user_api.domain.user import User
 from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.mongo_access_changes import MongoAccessChanges
 from daemons.user_api.storage.mongo_users import user_of
 from daemons.user_api.storage.schema import API_KEYS, USERS
 
@@ -21,6 +22,7 @@ class MongoApiKeys:
         self._client = client
         self._keys = database[API_KEYS]
         self._users = database[USERS]
+        self._changes = MongoAccessChanges(client, database)
 
     async def insert(self, key: ApiKey, digest: str, *, user: User, alongside: Alongside) -> bool:
         """Add a key, and what `alongside` writes, unless its user has as many as allowed.
@@ -58,24 +60,33 @@ class MongoApiKeys:
 
     async def find_with_user(self, digest: str) -> tuple[ApiKey, User] | None:
         """Return the key of this digest and its user as both are now."""
+        found = await self.find_with_users([digest])
+        return found[digest] if found else None
+
+    async def find_with_users(
+        self, digests: Sequence[str], *, reading: Session | None = None
+    ) -> dict[str, tuple[ApiKey, User]]:
+        """Return those keys that exist by their digests, each with its user, as they are now."""
         pipeline: list[Document] = [
-            {"$match": {"digest": digest}},
+            {"$match": {"digest": {"$in": list(digests)}}},
             {"$lookup": {"from": USERS, "localField": "user_id", "foreignField": "_id", "as": "user"}},
             {"$unwind": "$user"},
         ]
         with unavailable_on_fault():
-            cursor = await self._keys.aggregate(pipeline)
+            cursor = await self._keys.aggregate(pipeline, session=reading)
             documents = await cursor.to_list()
-        if not documents:
-            return None
-        [document] = documents
-        return _key_of(document), user_of(document["user"])
+        return {document["digest"]: (_key_of(document), user_of(document["user"])) for document in documents}
 
-    async def renew_last_use(self, key: ApiKey, now: datetime) -> None:
-        """Keep that the key is in use; one of several requests at the same moment writes it."""
+    async def renew_last_use(self, keys: Iterable[ApiKey], now: datetime) -> None:
+        """Keep that these keys are in use; one of several requests at the same moment writes it."""
+        stale = [key.id for key in keys if key.last_use_is_stale(now)]
+        if not stale:
+            return
         with unavailable_on_fault():
-            await self._keys.update_one(
-                {"_id": key.id, "last_used_at": key.last_used_at}, {"$set": {"last_used_at": now}}
+            await self._keys.update_many(
+                # A key that was never used has no time yet.
+                {"_id": {"$in": stale}, "last_used_at": {"$not": {"$gt": now - USED_RESOLUTION}}},
+                {"$set": {"last_used_at": now}},
             )
 
     async def revoke(
@@ -92,6 +103,7 @@ class MongoApiKeys:
             )
             if removed is None:
                 return False
+            await self._changes.add(user_id, session=session)
             await alongside(_key_of(removed), session)
             return True
 

@@ -23,7 +23,7 @@ class MongoSecondFactors:
         self._client = client
         self._factors = database[SECOND_FACTORS]
         self._users = database[USERS]
-        self._access = MongoAccess(database)
+        self._access = MongoAccess(client, database)
 
     async def begin(self, factor: SecondFactor, *, alongside: Alongside) -> bool:
         """Keep an unconfirmed factor in place of an earlier one; False if one is confirmed already."""

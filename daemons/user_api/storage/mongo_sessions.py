@@ -1,6 +1,6 @@
 """Sessions in MongoDB. One that is ended is removed; expired ones are swept by a TTL index."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
@@ -8,10 +8,11 @@ from uuid import UUID
 from daemons.shared.mongo import Alongside, Client, Database, Document, run_transaction
 from daemons.shared.mongo import Session as DatabaseSession
 from daemons.user_api.domain.refresh_token import RefreshToken
-from daemons.user_api.domain.session import Session
+from daemons.user_api.domain.session import SEEN_RESOLUTION, Session
 from daemons.user_api.domain.user import User
 from daemons.user_api.storage.access import NOTHING_ENDED, Ended, MongoAccess
 from daemons.user_api.storage.faults import unavailable_on_fault
+from daemons.user_api.storage.mongo_access_changes import MongoAccessChanges
 from daemons.user_api.storage.mongo_refresh_tokens import to_document
 from daemons.user_api.storage.mongo_users import user_of
 from daemons.user_api.storage.schema import REFRESH_TOKENS, SESSIONS, USERS
@@ -26,7 +27,8 @@ class MongoSessions:
         self._client = client
         self._users = database[USERS]
         self._sessions = database[SESSIONS]
-        self._access = MongoAccess(database)
+        self._access = MongoAccess(client, database)
+        self._changes = MongoAccessChanges(client, database)
         self._refresh_tokens = database[REFRESH_TOKENS]
 
     async def begin(
@@ -55,18 +57,22 @@ class MongoSessions:
 
     async def find_with_user(self, session_id: UUID) -> tuple[Session, User] | None:
         """Return the session and its user as both are now."""
+        found = await self.find_with_users([session_id])
+        return found[0] if found else None
+
+    async def find_with_users(
+        self, session_ids: Sequence[UUID], *, reading: DatabaseSession | None = None
+    ) -> list[tuple[Session, User]]:
+        """Return those of the sessions that exist, each with its user, as they are now."""
         pipeline: list[Document] = [
-            {"$match": {"_id": session_id}},
+            {"$match": {"_id": {"$in": list(session_ids)}}},
             {"$lookup": {"from": USERS, "localField": "user_id", "foreignField": "_id", "as": "user"}},
             {"$unwind": "$user"},
         ]
         with unavailable_on_fault():
-            cursor = await self._sessions.aggregate(pipeline)
+            cursor = await self._sessions.aggregate(pipeline, session=reading)
             documents = await cursor.to_list()
-        if not documents:
-            return None
-        [document] = documents
-        return _session_of(document), user_of(document["user"])
+        return [(_session_of(document), user_of(document["user"])) for document in documents]
 
     async def list_of(self, user_id: UUID) -> list[Session]:
         """Return the user's sessions, newest first; the newest 200 if there are more."""
@@ -75,11 +81,15 @@ class MongoSessions:
             documents = await found.to_list()
         return [_session_of(document) for document in documents]
 
-    async def renew_last_use(self, session: Session, now: datetime) -> None:
-        """Keep that the session is in use; one of several requests at the same moment writes it."""
+    async def renew_last_use(self, sessions: Iterable[Session], now: datetime) -> None:
+        """Keep that these sessions are in use; one of several requests at the same moment writes it."""
+        stale = [session.id for session in sessions if session.last_use_is_stale(now)]
+        if not stale:
+            return
         with unavailable_on_fault():
-            await self._sessions.update_one(
-                {"_id": session.id, "last_seen_at": session.last_seen_at}, {"$set": {"last_seen_at": now}}
+            await self._sessions.update_many(
+                {"_id": {"$in": stale}, "last_seen_at": {"$lte": now - SEEN_RESOLUTION}},
+                {"$set": {"last_seen_at": now}},
             )
 
     async def end(
@@ -100,6 +110,7 @@ class MongoSessions:
             )
             if ended is None:
                 return False
+            await self._changes.add(user_id, session=transaction)
             await alongside(_session_of(ended), transaction)
             return True
 

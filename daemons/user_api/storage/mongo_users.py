@@ -35,7 +35,7 @@ class MongoUsers:
     def __init__(self, client: Client, database: Database) -> None:
         self._client = client
         self._users = database[USERS]
-        self._access = MongoAccess(database)
+        self._access = MongoAccess(client, database)
         self._refused = database[REGISTRATIONS]
 
     async def insert(self, user: User, *, alongside: Alongside) -> None:

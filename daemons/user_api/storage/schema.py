@@ -12,10 +12,13 @@ SECOND_FACTORS = "second_factors"
 API_KEYS = "api_keys"
 DEVICES = "devices"
 REGISTRATIONS = "refused_registrations"
+ACCESS_CHANGES = "access_changes"
+ACCESS_POSITION = "access_position"
+POSITION_ID = "access"
 
 
 async def make_indexes(database: Database) -> None:
-    """Create the indexes; existing ones are left as they are.
+    """Create the indexes and the counter of access changes; what is there already is left as it is.
 
     Raises:
         TransientError: the database does not answer.
@@ -27,7 +30,10 @@ async def make_indexes(database: Database) -> None:
         await database[API_KEYS].create_index([("user_id", 1), ("_id", -1)], name="user")
         await database[DEVICES].create_index("user_id", name="user")
         # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
-        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS, DEVICES):
+        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS, DEVICES, ACCESS_CHANGES):
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
+        await database[ACCESS_POSITION].update_one(
+            {"_id": POSITION_ID}, {"$setOnInsert": {"position": 0}}, upsert=True
+        )
     except PyMongoError as error:
         raise unavailable(error) from error

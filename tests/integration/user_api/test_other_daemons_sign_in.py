@@ -1,13 +1,16 @@
 """How the other daemons see sessions: their authenticator, and a whole one, against the real user_api."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import httpx
 import pytest
 
-from daemons.contracts.errors import UnauthenticatedError
+from daemons.contracts.errors import TransientError, UnauthenticatedError
 from daemons.contracts.permissions import Permission, Role
-from daemons.shared.auth.remote_sessions import RemoteSessions
+from daemons.shared.auth.remote_sessions import ASKED_EVERY_SECONDS, RemoteSessions
+from tests.faults.proxy import Mode, running_proxy
 from tests.support.bank import PASSWORD as BANK_PASSWORD
 from tests.support.bank import Bank
 from tests.support.daemon_keys import calls_of
@@ -31,10 +34,38 @@ class Seconds:
 
 
 def other_daemon(api: UserApi, monotonic: Seconds, **more: MovableClock) -> RemoteSessions:
+    return daemon_over(api.http, monotonic, **more)
+
+
+def daemon_over(http: httpx.AsyncClient, monotonic: Seconds, **more: MovableClock) -> RemoteSessions:
     tokens = calls_of("banking_api")
-    return RemoteSessions(
-        api.http, audience="banking_api", service_tokens=tokens, monotonic=monotonic, **more
-    )
+    return RemoteSessions(http, audience="banking_api", service_tokens=tokens, monotonic=monotonic, **more)
+
+
+class Line(httpx.AsyncClient):
+    """A daemon's line to user_api, which counts the questions."""
+
+    def __init__(self, port: int) -> None:
+        async def count(request: httpx.Request) -> None:
+            self.questions += request.url.path == "/internal/callers/verify"
+
+        super().__init__(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, event_hooks={"request": [count], "response": []}
+        )
+        self.questions = 0
+
+
+def port_of(api: UserApi) -> int:
+    port = api.http.base_url.port
+    assert port is not None
+    return port
+
+
+async def until_nothing_is_asked(sessions: RemoteSessions) -> None:
+    async def quiet() -> bool:
+        return sessions._asking is None
+
+    await eventually(quiet, every_seconds=0.001)
 
 
 async def refusal(sessions: RemoteSessions, person: Person) -> str | None:
@@ -90,6 +121,134 @@ async def test_an_ended_session_is_refused_by_other_daemons_within_seconds(
         assert await refusal(sessions, person) == "session_ended"
         with pytest.raises(UnauthenticatedError):
             await sessions.renew(caller)
+
+
+@pytest.mark.parametrize("mode", [Mode.DROP, Mode.RESET, Mode.BLACK_HOLE, Mode.CUT_BEFORE_ANSWER])
+async def test_without_an_answer_nobody_is_let_in_for_longer_than_one_is_believed(
+    mongo_uri: str, database_name: str, mode: Mode
+) -> None:
+    monotonic = Seconds()
+    async with (
+        running_user_api(mongo_uri, database_name) as api,
+        running_proxy(port_of(api)) as proxy,
+        Line(proxy.port) as line,
+    ):
+        sessions = daemon_over(line, monotonic)
+        person, other = await api.person(), await api.person()
+        assert await refusal(sessions, person) is None
+        assert await refusal(sessions, other) is None
+        proxy.set_mode(mode)
+        await log_out(api, person)
+        monotonic.now += BELIEVED_SECONDS / 2
+        assert await refusal(sessions, other) is None
+        await until_nothing_is_asked(sessions)
+        monotonic.now += BELIEVED_SECONDS / 2
+        for one in (person, other):
+            with pytest.raises(TransientError, match="Sign-in cannot be checked"):
+                await sessions.authenticate(one.token)
+        proxy.set_mode(Mode.PASS)
+        assert await refusal(sessions, person) == "session_ended"
+        assert await refusal(sessions, other) is None
+
+
+async def test_an_ending_is_heard_of_from_any_process_of_user_api(mongo_uri: str, database_name: str) -> None:
+    monotonic = Seconds()
+    async with (
+        running_user_api(mongo_uri, database_name) as first,
+        running_user_api(mongo_uri, database_name) as second,
+    ):
+        sessions = other_daemon(first, monotonic)
+        person, other = await first.person(), await first.person()
+        assert await refusal(sessions, person) is None
+        assert await refusal(sessions, other) is None
+        await second.call("POST", "/auth/logout", token=person.token)
+        monotonic.now += BELIEVED_SECONDS
+        assert await refusal(sessions, other) is None
+        assert await refusal(sessions, person) == "session_ended"
+
+
+@pytest.mark.parametrize("position", [None, 0])
+async def test_where_changes_are_missing_nothing_known_counts(
+    mongo_uri: str, database_name: str, position: int | None
+) -> None:
+    """They are kept for an hour only, and a database may be put back to what it was."""
+    monotonic = Seconds()
+    async with running_user_api(mongo_uri, database_name) as api, Line(port_of(api)) as line:
+        sessions = daemon_over(line, monotonic)
+        person, other = await api.person(Role.SUPPORT), await api.person()
+        assert await refusal(sessions, person) is None
+        assert await refusal(sessions, other) is None
+        await log_out(api, person)
+        changes = api.parts.access_changes
+        await changes._changes.delete_many({})
+        if position is not None:
+            await changes._position.update_one({}, {"$set": {"position": position}})
+        monotonic.now += BELIEVED_SECONDS
+        assert await refusal(sessions, person) == "session_ended"
+        before = line.questions
+        assert await refusal(sessions, other) is None
+        assert line.questions == before + 1
+        assert await refusal(sessions, other) is None
+        assert line.questions == before + 1
+
+
+async def test_one_question_serves_all_sessions(mongo_uri: str, database_name: str) -> None:
+    monotonic = Seconds()
+    async with running_user_api(mongo_uri, database_name) as api, Line(port_of(api)) as line:
+        sessions = daemon_over(line, monotonic)
+        person = await api.person()
+        people = [person, *[await api.sign_in(person.email) for _ in range(12)]]
+
+        async def all_come() -> int:
+            before = line.questions
+            assert await asyncio.gather(*(refusal(sessions, one) for one in people)) == [None] * len(people)
+            await until_nothing_is_asked(sessions)
+            return line.questions - before
+
+        assert await all_come() <= 2
+        assert await all_come() == 0
+        for _ in range(10):
+            monotonic.now += ASKED_EVERY_SECONDS
+            assert await all_come() == 1
+        monotonic.now += BELIEVED_SECONDS
+        assert await all_come() <= 2
+
+
+async def test_an_answer_is_as_old_as_its_question(mongo_uri: str, database_name: str) -> None:
+    monotonic = Seconds()
+    async with running_user_api(mongo_uri, database_name) as api, Line(port_of(api)) as line:
+        sessions = daemon_over(line, monotonic)
+        person = await api.person()
+        assert await refusal(sessions, person) is None
+
+        async def late(_response: httpx.Response) -> None:
+            monotonic.now += BELIEVED_SECONDS
+
+        line.event_hooks = {**line.event_hooks, "response": [late]}
+        monotonic.now += BELIEVED_SECONDS
+        for _ in range(3):
+            before = line.questions
+            assert await refusal(sessions, person) is None
+            assert line.questions > before
+
+
+async def test_a_session_that_is_used_elsewhere_only_is_not_idle(mongo_uri: str, database_name: str) -> None:
+    monotonic, clock = Seconds(), MovableClock()
+    settings = {"session_idle_minutes": 2}
+    async with running_user_api(mongo_uri, database_name, clock=clock, **settings) as api:
+        sessions = other_daemon(api, monotonic, clock=clock)
+        person = await api.person()
+
+        async def passes(seconds: float) -> None:
+            await until_nothing_is_asked(sessions)
+            monotonic.now += seconds
+            clock.ahead += timedelta(seconds=seconds)
+
+        for _ in range(200):
+            assert await refusal(sessions, person) is None
+            await passes(2)
+        await passes(130)
+        assert await refusal(sessions, person) == "session_ended"
 
 
 async def test_a_whole_daemon_refuses_an_ended_session(bank: Bank) -> None:

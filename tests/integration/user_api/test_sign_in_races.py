@@ -8,14 +8,13 @@ import jwt
 
 from daemons.contracts.permissions import Role
 from tests.support.mongo import running_mongod
-from tests.support.user_api import PASSWORD, UserApi, running_user_api, token_in
+from tests.support.user_api import PASSWORD, UserApi, question, running_user_api, token_in
 
 
 async def living_sessions(api: UserApi, signed_in: list[httpx.Response]) -> int:
     tokens = [token_in(answer) for answer in signed_in if answer.is_success]
     sessions = [jwt.decode(token, options={"verify_signature": False})["sid"] for token in tokens]
-    told = [await api.internal("POST", "/internal/sessions/verify", {"session_id": one}) for one in sessions]
-    return sum(answer.json()["active"] for answer in told)
+    return len(await api.verified(*sessions))
 
 
 async def test_no_session_slips_past_a_lock_or_a_new_password(mongo_uri: str, database_name: str) -> None:
@@ -52,7 +51,7 @@ async def test_without_its_database_the_daemon_says_so_and_loses_nothing(tmp_pat
         # MongoDB is stopped now.
         calls = (
             person.call("GET", "/auth/session"),
-            api.internal("POST", "/internal/sessions/verify", {"session_id": person.session_id}),
+            api.internal("POST", "/internal/callers/verify", question(person.session_id)),
             api.call("POST", "/auth/login", {"email": person.email, "password": PASSWORD}),
             api.call(
                 "POST",

@@ -196,12 +196,12 @@ async def test_a_role_that_needs_a_second_factor_may_only_enrol_before(
         ):
             answer = await person.call(method, path, body)
             assert code_of(answer) == (403, "second_factor_required"), path
-        told = await api.internal("POST", "/internal/sessions/verify", {"session_id": person.session_id})
-        assert set(told.json()["scopes"]) == {"signed_in", "use_own_session"}
+        [told] = await api.verified(person.session_id)
+        assert set(told["scopes"]) == {"signed_in", "use_own_session"}
         enrolled = await enrol(person)
         assert (await person.call("GET", "/users")).status_code == 200
-        told = await api.internal("POST", "/internal/sessions/verify", {"session_id": person.session_id})
-        assert told.json()["scopes"] is None
+        [told] = await api.verified(person.session_id)
+        assert told["scopes"] is None
         assert (await enrolled.sign_in(enrolled.code())).status_code == 200
         support = await api.person(Role.SUPPORT)
         assert (await support.call("GET", "/users")).status_code == 200

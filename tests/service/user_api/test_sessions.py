@@ -1,6 +1,7 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from daemons.contracts.permissions import Role
+from daemons.shared.clock import utc_now
 from tests.support.user_api import MovableClock, Person, UserApi, running_user_api
 
 NEW_PASSWORD = "eleven loud herons"
@@ -10,13 +11,10 @@ COOKIES = ("__Host-bankctl", "__Host-bankctl-refresh")
 async def lives(person: Person) -> bool:
     """Ask both ways: the user's own route, and the other daemons' one."""
     own = await person.call("GET", "/auth/session")
-    told = await person.api.internal("POST", "/internal/sessions/verify", {"session_id": person.session_id})
-    assert told.status_code == 200
-    active = bool(told.json()["active"])
+    active = bool(await person.api.verified(person.session_id))
     assert own.status_code == (200 if active else 401), own.text
     if not active:
         assert own.json()["code"] == "session_ended"
-        assert set(told.json().values()) == {False, None}
     return active
 
 
@@ -39,9 +37,12 @@ async def test_a_session_shows_its_user_as_they_are_now(user_api: UserApi) -> No
     answer = await person.call("GET", "/auth/session")
     assert answer.json()["user"]["role"] == "support"
     assert answer.json()["session"]["id"] == person.session
-    told = await user_api.internal("POST", "/internal/sessions/verify", {"session_id": person.session_id})
-    assert told.json() == {
-        "active": True,
+    [told] = await user_api.verified(person.session_id)
+    ends_at = datetime.fromisoformat(told.pop("ends_at"))
+    assert timedelta(hours=11) < ends_at - utc_now() <= timedelta(hours=12)
+    assert told == {
+        "credential_id": person.session_id,
+        "key_digest": None,
         "user_id": person.id,
         "display_name": "Ann Other",
         "role": "support",

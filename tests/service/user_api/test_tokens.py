@@ -13,12 +13,12 @@ from bankctl.local.service_keys import make_key
 from daemons.shared.auth.keys import key_id, read_private_key, session_signing_key
 from daemons.shared.clock import utc_now
 from tests.support.daemon_keys import PRIVATE_KEYS, calls_of
-from tests.support.user_api import SECRET, Person, UserApi
+from tests.support.user_api import SECRET, Person, UserApi, question
 
 KEY = session_signing_key(SECRET)
 INTERNAL = [
     ("GET", "/internal/keys", None),
-    ("POST", "/internal/sessions/verify", {"session_id": str(uuid4())}),
+    ("POST", "/internal/callers/verify", question(str(uuid4()))),
     ("GET", f"/internal/users/{uuid4()}", None),
     ("POST", "/internal/users/batch", {"ids": []}),
 ]

@@ -1,6 +1,7 @@
 """What the load generator sends is what it means, and it believes nothing but completed payments."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -29,7 +30,7 @@ def parse(request: bytes) -> tuple[str, dict[str, str], dict[str, object]]:
 
 
 def test_a_single_payment_is_one_well_formed_request() -> None:
-    requests = Requests(PLAN, port=1, payer=PLAN.payers[0])
+    requests = Requests(PLAN, port=1, payers=PLAN.payers_of(0))
     keys = set()
     for _ in range(50):
         line, headers, body = parse(requests.next())
@@ -44,12 +45,21 @@ def test_a_single_payment_is_one_well_formed_request() -> None:
 
 def test_a_batch_has_a_key_for_every_row() -> None:
     batch = LoadPlan.loads(PLAN.dumps().replace('"rows_per_request": 1', '"rows_per_request": 30'))
-    line, headers, body = parse(Requests(batch, port=1, payer=batch.payers[0]).next())
+    line, headers, body = parse(Requests(batch, port=1, payers=batch.payers_of(0)).next())
     rows = body["transfers"]
     assert isinstance(rows, list)
     assert line == "POST /transactions/batch HTTP/1.1"
     assert "Idempotency-Key" not in headers
     assert len({row["idempotency_key"] for row in rows}) == len(rows) == 30
+
+
+def test_a_mixed_connection_sends_requests_of_all_payers_dealt_to_it() -> None:
+    payers = [Payer(cookie=f"c={number}", accounts=ACCOUNTS) for number in range(6)]
+    plan = replace(PLAN, payers=payers, connections=2, mixed=True)
+    assert [payer.cookie for payer in plan.payers_of(1)] == ["c=1", "c=3", "c=5"]
+    requests = Requests(plan, port=1, payers=plan.payers_of(1))
+    sent = {parse(requests.next())[1]["Cookie"] for _ in range(200)}
+    assert sent == {"c=1", "c=3", "c=5"}
 
 
 def test_plans_and_reports_survive_the_way_between_processes() -> None:
