@@ -109,14 +109,14 @@ class AccountAdjusted(WireModel):
 
 
 class AccountChanged(WireModel):
-    """An account was opened, frozen, unfrozen, closed, or its type changed.
+    """An account was opened, renamed, frozen, unfrozen or closed, or its type changed.
 
     `sequence` is the change's place among the account's entries, 0 for the opening; records from before
     changes were numbered have none.
     """
 
     account_id: str
-    change: Literal["opened", "frozen", "unfrozen", "type_changed", "closed"]
+    change: Literal["opened", "renamed", "frozen", "unfrozen", "type_changed", "closed"]
     sequence: Annotated[int, Field(ge=0, le=_LARGEST_INT64)] | None = None
     type: Literal["checking", "savings"]
     status: Literal["active", "frozen", "closed"]

@@ -24,6 +24,7 @@ OPERATIONS = "operations"
 
 _CHANGES = {
     "opened": "was opened",
+    "renamed": "was renamed",
     "frozen": "was frozen",
     "unfrozen": "was unfrozen",
     "closed": "was closed",

@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count, pairwise
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from daemons.banking_api.domain.account import AccountStatus
-from daemons.banking_api.domain.decision import LedgerAccount
-from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
-from daemons.banking_api.domain.money import LARGEST_MINOR, format_minor
-from daemons.banking_api.domain.preview import SlicePreview, preview_slice
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemons.banking_api.kinds.transfer import Transfer
+from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.money import LARGEST_MINOR, format_minor
+from daemons.banking_api.transactions.preview import SlicePreview, preview_slice
 from daemons.contracts.errors import ConflictError, InvalidRequestError
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
@@ -23,18 +23,16 @@ OWNERS = {"A": ALICE, "B": ALICE, "C": ALICE, "X": BOB, "Y": BOB}
 CURRENCIES = {"A": "EUR", "B": "EUR", "C": "JPY", "X": "EUR", "Y": "JPY"}
 
 
-def accounts() -> dict[str, LedgerAccount]:
+def accounts() -> dict[str, Account]:
     return {
-        id_: LedgerAccount(id_, owner, AccountStatus.ACTIVE, CURRENCIES[id_], 100, 7, may_overdraw=False)
+        id_: Account(id_, Terms(owner, AccountType.CHECKING, AccountStatus.ACTIVE, CURRENCIES[id_]), 100, 7)
         for id_, owner in OWNERS.items()
     }
 
 
-def command(sender: str, receiver: str, amount: int, *, key: str, currency: str = "EUR") -> PostingCommand:
-    return PostingCommand(
-        kind=TransactionKind.TRANSFER,
+def command(sender: str, receiver: str, amount: int, *, key: str, currency: str = "EUR") -> Transfer:
+    return Transfer(
         initiator=ALICE,
-        sender_owner=ALICE,
         idempotency_key=key,
         from_account=sender,
         to_account=receiver,
@@ -45,27 +43,25 @@ def command(sender: str, receiver: str, amount: int, *, key: str, currency: str 
 
 
 def preview(
-    commands: Sequence[PostingCommand],
+    commands: Sequence[Transfer],
     carried: Mapping[str, str] | None = None,
-    stored: Mapping[bytes, JournalTransaction] | None = None,
+    stored: Mapping[bytes, Record] | None = None,
     *,
-    held: dict[str, LedgerAccount] | None = None,
+    held: dict[str, Account] | None = None,
 ) -> SlicePreview:
-    ids = count(1)
     return preview_slice(
         commands,
         owner=ALICE,
         accounts=held or accounts(),
-        stored=stored or {},
+        stored=dict(stored or {}),
         carried=carried or {},
-        new_id=lambda: UUID(int=next(ids)),
         now=NOW,
     )
 
 
 def shown(found: SlicePreview) -> list[tuple[str, str, int | None]]:
     return [
-        (row.command.idempotency_key, str(row.outcome.transaction.failure), row.balance_after_minor)
+        (row.command.idempotency_key, str(row.outcome.record.failure), row.balance_after_minor)
         for row in found.rows
     ]
 
@@ -138,8 +134,8 @@ def test_what_the_accounts_no_longer_hold_is_out_of_date() -> None:
 
 def test_whose_a_foreign_account_s_counterparty_is_is_not_told() -> None:
     [row] = preview([command("X", "Y", 1, key="1")]).rows
-    assert row.outcome.transaction.failure is not None
-    assert (row.outcome.transaction.failure.code, row.from_owner, row.to_owner) == (
+    assert row.outcome.record.failure is not None
+    assert (row.outcome.record.failure.code, row.from_owner, row.to_owner) == (
         "account_not_found",
         None,
         None,
@@ -150,11 +146,14 @@ def test_whose_a_foreign_account_s_counterparty_is_is_not_told() -> None:
 
 def test_a_known_key_tells_its_outcome_and_moves_nothing() -> None:
     paid = command("A", "X", 40, key="1")
-    kept = preview([paid]).rows[0].outcome.transaction
+    kept = preview([paid]).rows[0].outcome.record
     stored = {paid.idempotency_id: kept}
-    found = preview([paid, command("A", "X", 41, key="1"), command("A", "X", 60, key="2")], stored=stored)
+    found = preview(
+        [replace(paid, id=UUID(int=1)), command("A", "X", 41, key="1"), command("A", "X", 60, key="2")],
+        stored=stored,
+    )
     again, other, last = found.rows
-    assert (again.outcome.replayed, again.outcome.transaction, again.balance_after_minor) == (
+    assert (again.outcome.replayed, again.outcome.record, again.balance_after_minor) == (
         True,
         kept,
         None,
