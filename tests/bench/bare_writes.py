@@ -5,7 +5,8 @@ from uuid import UUID
 from daemons.banking_api.domain.decision import GroupDecision
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.banking_api.storage.journal_documents import to_document
-from daemons.banking_api.storage.schema import ensure_schema
+
+from daemons.banking_api.ledger.schema import ensure_schema
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Document, Session, transaction_options
 from tests.bench.contenders import Contender, Counted

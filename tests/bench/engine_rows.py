@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from daemons.banking_api.domain.journal import PostingCommand
 from daemons.banking_api.services.commit_engine import CommitEngine
+
 from tests.bench.comparisons import p50_figure, rate_figure
 from tests.bench.contenders import Contender, Counted
 from tests.bench.figures import Figure, at_least

@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from daemons.banking_api.app import running_ledger
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
-from daemons.banking_api.domain.account_number import SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import (
     PostingCommand,
@@ -16,12 +14,15 @@ from daemons.banking_api.domain.journal import (
     settlement_account,
 )
 from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.services.proof import prove_ledger
 from daemons.banking_api.storage.just_committed import JustCommitted
-from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts, _to_document
 from daemons.banking_api.storage.mongo_journal import MongoJournal
-from daemons.banking_api.storage.schema import ensure_schema
+
+from daemons.banking_api.accounts.number import SMALLEST_PAYLOAD, account_number
+from daemons.banking_api.app import running_ledger
+from daemons.banking_api.books.proof import prove_ledger
+from daemons.banking_api.books.snapshot import SnapshotOpener
+from daemons.banking_api.ledger.schema import ensure_schema
 from daemons.shared.clock import utc_now
 from daemons.shared.mongo import Client
 from daemons.shared.outbox.store import OutboxStore

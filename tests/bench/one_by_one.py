@@ -6,6 +6,7 @@ from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import GroupDecision, LedgerAccount, decide_group
 from daemons.banking_api.domain.journal import PostingCommand, is_system_account
 from daemons.banking_api.storage.journal_documents import to_document
+
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database, Document, Session, insert_all, transaction_options

@@ -8,6 +8,7 @@ from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.decision import LedgerAccount, decide_group
 from daemons.banking_api.domain.journal import PostingCommand, TransactionKind
 from daemons.banking_api.storage.journal_documents import to_document
+
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Document

@@ -3,9 +3,9 @@
 import random
 import time
 
+from daemons.banking_api.storage.account_history import AccountHistory
 from pymongo import UpdateOne, WriteConcern
 
-from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.shared.mongo import Document
 from tests.bench.comparisons import p50_figure
 from tests.bench.contenders import Contender, Counted, keep_in_flight

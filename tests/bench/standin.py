@@ -6,10 +6,11 @@ engine is replaced, so the route touches no database.
 
 import asyncio
 
-from daemons.banking_api import app as banking_app
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import Entry, JournalTransaction, PostingCommand
 from daemons.banking_api.services.commit_engine import CommitEngine
+
+from daemons.banking_api import app as banking_app
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.clock import utc_now
 from daemons.shared.http.server import serve

@@ -9,17 +9,17 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from pymongo import WriteConcern
-from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.asynchronous.collection import AsyncCollection
-
 from daemons.banking_api.domain import decision, journal
 from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.storage import known_accounts, mongo_accounts, working_set
 from daemons.banking_api.storage.commit_order import Place
 from daemons.banking_api.storage.known_accounts import KnownAccounts
 from daemons.banking_api.storage.mongo_ledger import MongoLedger
-from daemons.banking_api.storage.schema import HISTORY_INDEX
+from pymongo import WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+
+from daemons.banking_api.ledger.schema import HISTORY_INDEX
 from daemons.notifier.storage.mongo_event_log import MongoEventLog
 from daemons.shared import mongo
 from daemons.shared.kafka import consumer

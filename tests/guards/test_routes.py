@@ -14,7 +14,7 @@ from pydantic import BaseModel, create_model
 from bankctl.audit_export import CHAINS
 from bankctl.client.audit import TRAILS
 from bankctl.commands.audit import Trail
-from daemons.banking_api.handlers.schemas import ATOMIC_BODY_BYTES
+from daemons.banking_api.transactions.models import ATOMIC_BODY_BYTES
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.openapi import NamesCollideError, describe
 from daemons.shared.http.routes import ROUTES_KEY, Routes

@@ -6,11 +6,8 @@ from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID, uuid4
 
 import pytest
-from pymongo.read_concern import ReadConcern
-
 from daemons.banking_api.domain import account as rules
 from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
-from daemons.banking_api.domain.account_number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_atomic_group, decide_group
 from daemons.banking_api.domain.journal import (
     BookingAct,
@@ -19,16 +16,19 @@ from daemons.banking_api.domain.journal import (
     TransactionKind,
     settlement_account,
 )
-from daemons.banking_api.services.proof import Proof, prove_ledger
 from daemons.banking_api.storage.account_history import AccountHistory
 from daemons.banking_api.storage.journal_documents import AccountChange
 from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
-from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
 from daemons.banking_api.storage.ledger_writers import LedgerWriters
 from daemons.banking_api.storage.mongo_accounts import MongoAccounts
 from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
-from daemons.banking_api.storage.schema import ensure_schema
 from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet
+from pymongo.read_concern import ReadConcern
+
+from daemons.banking_api.accounts.number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD, account_number
+from daemons.banking_api.books.proof import Proof, prove_ledger
+from daemons.banking_api.books.snapshot import SnapshotOpener
+from daemons.banking_api.ledger.schema import ensure_schema
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Database, Session, connect

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from bankctl.client.problems import _EXIT_STATUSES
 from bankctl.commands.events import EVENT_TYPES
-from daemons.banking_api.handlers import schemas as banking
+from daemons.banking_api.accounts import models as accounts
+from daemons.banking_api.books import models as books
+from daemons.banking_api.transactions import models as banking
 from daemons.contracts.errors import Category
 from daemons.contracts.events import EventType
 from daemons.notifier.handlers import views as notifier
@@ -40,9 +42,9 @@ def check(model: type[BaseModel], document: Any) -> None:
         ("GET", "/auth/tokens", None, users.ApiKeyList),
         ("POST", "/auth/tokens", {}, users.NewApiKey),
         ("POST", "/users", {"email": "a@b.c", "display_name": "A", "password": "x" * 9}, users.UserView),
-        ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, banking.AccountView),
-        ("GET", "/accounts", None, banking.AccountPage),
-        ("GET", f"/accounts/{ANN}/balance", None, banking.BalanceView),
+        ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, accounts.AccountView),
+        ("GET", "/accounts", None, accounts.AccountPage),
+        ("GET", f"/accounts/{ANN}/balance", None, accounts.BalanceView),
         ("POST", "/transactions/preview", TRANSFER, banking.PreviewView),
         ("POST", "/transactions/transfer", TRANSFER, banking.TransactionView),
         (
@@ -57,10 +59,10 @@ def check(model: type[BaseModel], document: Any) -> None:
             {"transfers": [{**TRANSFER, "idempotency_key": "k", "amount": "1"}], "carried": {}},
             banking.BatchPreviewView,
         ),
-        ("GET", "/bank", None, banking.BankView),
-        ("GET", "/ledger/proof", None, banking.ProofView),
-        ("GET", "/ledger/outbox", None, banking.OutboxView),
-        ("POST", "/ledger/events/give-up", {"event_ids": [USER]}, banking.LostEventsView),
+        ("GET", "/bank", None, books.BankView),
+        ("GET", "/ledger/proof", None, books.ProofView),
+        ("GET", "/ledger/outbox", None, books.OutboxView),
+        ("POST", "/ledger/events/give-up", {"event_ids": [USER]}, books.LostEventsView),
         ("GET", "/events/proof", None, notifier.EventProofView),
     ],
 )
@@ -85,12 +87,12 @@ def test_the_played_bank_answers_as_the_daemons_do(
         (
             ["accounts", "open", "savings", "--currency", "eur", "--name", "n"],
             "/accounts",
-            banking.OpenAccount,
+            accounts.OpenAccount,
         ),
-        (["accounts", "close", ANN], f"/accounts/{ANN}/close", banking.OptionalReason),
-        (["accounts", "set-type", ANN, "savings"], f"/accounts/{ANN}/type", banking.NewType),
-        (["admin", "freeze", ANN, "--reason", "r"], f"/accounts/{ANN}/freeze", banking.ReasonGiven),
-        (["admin", "unfreeze", ANN, "--reason", "r"], f"/accounts/{ANN}/unfreeze", banking.ReasonGiven),
+        (["accounts", "close", ANN], f"/accounts/{ANN}/close", accounts.OptionalReason),
+        (["accounts", "set-type", ANN, "savings"], f"/accounts/{ANN}/type", accounts.NewType),
+        (["admin", "freeze", ANN, "--reason", "r"], f"/accounts/{ANN}/freeze", accounts.ReasonGiven),
+        (["admin", "unfreeze", ANN, "--reason", "r"], f"/accounts/{ANN}/unfreeze", accounts.ReasonGiven),
         (["admin", "fund", ANN, "5", "--reference", "r"], f"/accounts/{ANN}/fund", banking.FundAccount),
         (
             ["transfer", ANN, BOB, "5", "--reference", "r", "--dry-run"],

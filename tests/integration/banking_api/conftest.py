@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-
 from daemons.banking_api.domain.journal import JournalTransaction
 from daemons.banking_api.services.commit_engine import CommitEngine
+
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from tests.faults.planting import plant_chosen_bug

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import pytest
-
 from daemons.banking_api.domain.decision import NothingPostedError, Outcome
 from daemons.banking_api.domain.journal import PostingCommand
+
 from daemons.contracts.errors import BankError, OutcomeUnknownError
 from tests.support.commits import unanswered_commits
 from tests.support.ledgers import LedgerProcess, ledger_process, told, transfer, undone

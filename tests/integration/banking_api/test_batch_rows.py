@@ -7,8 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
-from daemons.banking_api.domain.account_number import account_number
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.handlers.batch import (
     BegunRow,
@@ -18,11 +16,13 @@ from daemons.banking_api.handlers.batch import (
     last_key_of,
     results_of,
 )
-from daemons.banking_api.handlers.schemas import TransferBatch
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.succession import Succession, Turn
 from daemons.banking_api.services.transfers import Transfers
 from daemons.banking_api.storage.mongo_ledger import outcome_unknown
+
+from daemons.banking_api.accounts.number import account_number
+from daemons.banking_api.transactions.models import TransferBatch
 from daemons.contracts.errors import BankError, ConflictError, TransientError
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
-from pymongo.asynchronous.client_session import AsyncClientSession
-from structlog.testing import capture_logs
-
 from daemons.banking_api.domain.decision import Outcome
 from daemons.banking_api.domain.journal import BookingAct, JournalTransaction, PostingCommand
 from daemons.banking_api.services import commit_engine
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.gathering import OVERLAP_FROM
 from daemons.banking_api.services.succession import Batch
+from prometheus_client import REGISTRY
+from pymongo.asynchronous.client_session import AsyncClientSession
+from structlog.testing import capture_logs
+
 from daemons.contracts.errors import BankError, ConflictError, OutcomeUnknownError, TransientError
 from daemons.shared.audit.record import SHELL
 from daemons.shared.mongo import transaction_options

@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from daemons.banking_api.domain.decision import GroupDecision
 from daemons.banking_api.domain.journal import BookingAct
 from daemons.banking_api.storage.mongo_ledger import MongoLedger, outcome_unknown
+
 from daemons.contracts.errors import BankError, TransientError
 from daemons.shared.audit.record import Actor
 from daemons.shared.mongo import Session

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-
-from daemons.banking_api.app import running_ledger
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.journal import JournalTransaction, PostingCommand, TransactionKind
 from daemons.banking_api.services.events import EventEncoder, tell_of_account
 from daemons.banking_api.storage.just_committed import JustCommitted
 from daemons.banking_api.storage.mongo_journal import MongoJournal
+
+from daemons.banking_api.app import running_ledger
 from daemons.contracts.errors import BankError
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id

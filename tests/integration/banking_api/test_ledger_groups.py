@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import AutoReconnect
-
 from daemons.banking_api.domain.decision import NothingPostedError
 from daemons.banking_api.domain.journal import BookingAct
 from daemons.banking_api.storage import mongo_ledger
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import AutoReconnect
+
 from daemons.contracts.errors import BankError, OutcomeUnknownError, TransientError
 from daemons.shared.audit.record import SHELL
 from tests.support.commits import unanswered_commits

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.domain.journal import TransactionKind, adjustment_account
 from daemons.banking_api.storage import ledger_turns
+
 from daemons.shared.mongo import Document, transaction_options
 from tests.support.ledgers import (
     BANK,

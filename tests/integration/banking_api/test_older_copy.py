@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from daemons.banking_api.services.published_events import PublishedEvents
 from daemons.banking_api.storage.event_origins import EventOrigins
+
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.connection import KafkaCluster

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from structlog.testing import capture_logs
-
 from daemons.banking_api.domain.journal import PostingCommand, TransactionKind
-from daemons.banking_api.domain.money import Money
 from daemons.banking_api.services.commit_engine import CommitEngine
 from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.services.transfers import TransferOrder, Transfers, transfer_command
+from structlog.testing import capture_logs
+
+from daemons.banking_api.money import Money
 from daemons.contracts.errors import (
     BankError,
     ConflictError,

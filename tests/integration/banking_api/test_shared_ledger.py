@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-
 from daemons.banking_api.domain.account import AccountStatus
 from daemons.banking_api.storage.account_history import WITH_NEWEST
 from daemons.banking_api.storage.journal_documents import CHANGE
 from daemons.banking_api.storage.ledger_writers import GONE_AFTER
-from daemons.banking_api.storage.schema import HISTORY_INDEX
+
+from daemons.banking_api.ledger.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
 from daemons.shared.clock import utc_now
 from tests.support.ledgers import BANK, OWNER, LedgerProcess, funding, ledger_process, told, transfer, undone

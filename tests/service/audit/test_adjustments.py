@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from daemons.banking_api.services.events import event_of
-from daemons.banking_api.storage.journal_documents import from_document
+from daemons.banking_api.kinds.adjustment import Adjustment
+from daemons.banking_api.kinds.kind import concerned
+from daemons.banking_api.ledger.documents import record_from
 from tests.support.bank import Bank, Person
 
 
@@ -70,8 +71,9 @@ async def test_a_debit_waits_for_a_second_person_and_is_told_in_all_books(bank: 
     # Journal and outbox are one commit; what goes out is made of the transaction.
     stored = await bank.ledger["journal"].find_one({"corrects": {"$exists": True}, "to": "adjustment:EUR"})
     assert stored is not None
-    users: dict[UUID, dict[str, Any]] = {stored["initiator"]: {}, stored["from_owner"]: {}}
-    assert event_of(from_document(stored), users).type == "AccountAdjusted"
+    record = record_from(stored)
+    users: dict[UUID, dict[str, Any]] = {user: {} for user in concerned(record)}
+    assert Adjustment.event(record, users).type == "AccountAdjusted"
     assert await desk.proof_holds()
 
 

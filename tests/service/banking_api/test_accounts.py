@@ -1,10 +1,15 @@
 """Accounts over the real routes, on the real database."""
 
 import asyncio
+from collections import defaultdict
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
+from daemons.banking_api.kinds.table import KINDS
+from daemons.banking_api.ledger.documents import record_from
 from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
 from tests.support.waiting import eventually
 
@@ -197,8 +202,9 @@ async def test_every_change_of_an_account_is_told_once(bank: Bank) -> None:
     await operator.patch(f"/accounts/{account}/unfreeze", {"reason": "cleared"})
     await alice.patch(f"/accounts/{account}/type", {"type": "savings"})
     await alice.patch(f"/accounts/{account}/close", {})
-    entries = bank.ledger["outbox"].find({"body.account.key": account}).sort("_id")
-    told = [entry["body"]["account"]["data"] async for entry in entries]
+    found = bank.ledger["journal"].find({"data.account": account}).sort("_id")
+    users = defaultdict[UUID, dict[str, Any]](dict)
+    told = [KINDS[document["kind"]].event(record_from(document), users).data async for document in found]
     changes = ["opened", "frozen", "unfrozen", "type_changed", "closed"]
     # By its number a consumer finds each among the account's payments, whatever came first.
     assert [(data["change"], data["sequence"]) for data in told] == list(zip(changes, range(5), strict=True))

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from daemons.banking_api.handlers.schemas import BatchResults, TransactionView
+from daemons.banking_api.transactions.models import BatchResults, TransactionView
 from tests.support.bank import Bank, people
 
 

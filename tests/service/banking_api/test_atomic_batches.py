@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from daemons.banking_api.handlers.schemas import ATOMIC_LIMIT, BATCH_LIMIT
-from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.ledger.journal import Journal, SealedGroup
+from daemons.banking_api.ledger.pipeline import Pipeline
+from daemons.banking_api.transactions.models import ATOMIC_LIMIT, BATCH_LIMIT
 from daemons.contracts.errors import OutcomeUnknownError
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
 from tests.support.waiting import eventually, patience
@@ -53,10 +54,10 @@ async def test_all_rows_are_paid_in_one_commit_and_again_only_told(bank: Bank, k
         row(savings, receiver, "60.00", f"{key}-1"),
         row(sender, receiver, "40.00", f"{key}-2"),
     ]
-    commits = await bank.ledger["outbox"].count_documents({})
+    commits = (await Journal(bank.ledger).head()).number
     first = await results(alice, rows)
     assert told(first) == [PAID] * 3
-    assert await bank.ledger["outbox"].count_documents({}) == commits + 1
+    assert (await Journal(bank.ledger).head()).number == commits + 1
     assert await bob.balance(receiver) == "100.00"
     # Nothing is left of the money, and still it is told as it was.
     again = await results(alice, rows)
@@ -120,9 +121,9 @@ async def test_known_and_new_keys_do_not_mix(bank: Bank, key: str) -> None:
 async def test_a_long_batch_is_taken_whole_and_a_longer_one_is_not(bank: Bank, key: str) -> None:
     alice, bob, _, sender, receiver = await people(bank)
     rows = [row(sender, receiver, "0.01", f"{key}-{number}") for number in range(ATOMIC_LIMIT)]
-    commits = await bank.ledger["outbox"].count_documents({})
+    commits = (await Journal(bank.ledger).head()).number
     assert {one["outcome"] for one in await results(alice, rows)} == {"completed"}
-    assert await bank.ledger["outbox"].count_documents({}) == commits + 1
+    assert (await Journal(bank.ledger).head()).number == commits + 1
     assert await bob.balance(receiver) == "40.00"
     longer = await send(alice, [*rows, row(sender, receiver, "0.01", key)])
     assert (longer.status_code, longer.json()["errors"][0]["field"]) == (422, "transfers")
@@ -162,7 +163,7 @@ async def test_an_unknown_commit_leaves_every_row_unknown(
         await asyncio.sleep(0)
         raise OutcomeUnknownError("outcome_unknown", "by the test")
 
-    monkeypatch.setattr(MongoLedger, "_post_in", lost)
+    monkeypatch.setattr(Pipeline, "_write", lost)
     assert told(await results(alice, rows)) == [("unknown", False, "outcome_unknown")] * 3
     monkeypatch.undo()
     assert told(await results(alice, rows)) == [PAID] * 3
@@ -174,14 +175,14 @@ async def test_a_fault_in_writing_fails_the_whole_and_is_not_taken_apart(
 ) -> None:
     alice, bob, _, sender, receiver = await people(bank)
     rows = [row(sender, receiver, "1.00", f"{key}-{number}") for number in range(4)]
-    write, poisoned = MongoLedger._write, f"{key}-3"
+    append = Journal.append
 
-    async def choke(ledger: MongoLedger, decision: Any, *more: Any) -> None:
-        await write(ledger, decision, *more)
-        if len(decision.transactions) == len(rows):
-            raise RuntimeError(poisoned)
+    async def choke(journal: Journal, group: SealedGroup, *, session: Any) -> None:
+        await append(journal, group, session=session)
+        if len(group.records) == len(rows):
+            raise RuntimeError("by the test")
 
-    monkeypatch.setattr(MongoLedger, "_write", choke)
+    monkeypatch.setattr(Journal, "append", choke)
     assert told(await results(alice, rows)) == [("refused", False, "internal")] * 4
     assert await bob.balance(receiver) == "0.00"
     monkeypatch.undo()
@@ -194,14 +195,14 @@ async def test_who_is_gone_does_not_take_half_of_it_away(
     alice, bob, _, sender, receiver = await people(bank)
     rows = [row(sender, receiver, "1.00", f"{key}-{number}") for number in range(3)]
     reached, may_go_on = asyncio.Event(), asyncio.Event()
-    write = MongoLedger._write
+    append = Journal.append
 
-    async def wait(ledger: MongoLedger, decision: Any, *more: Any) -> None:
+    async def wait(journal: Journal, group: SealedGroup, *, session: Any) -> None:
         reached.set()
         await may_go_on.wait()
-        await write(ledger, decision, *more)
+        await append(journal, group, session=session)
 
-    monkeypatch.setattr(MongoLedger, "_write", wait)
+    monkeypatch.setattr(Journal, "append", wait)
     asking = asyncio.create_task(send(alice, rows))
     async with patience("the batch to be written"):
         await reached.wait()

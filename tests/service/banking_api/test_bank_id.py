@@ -2,7 +2,7 @@
 
 import asyncio
 
-from daemons.banking_api.storage.schema import ensure_bank_id
+from daemons.banking_api.ledger.schema import ensure_bank_id
 from tests.support.bank import CLOSED_PORT, Bank, running_bank
 
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from daemons.banking_api.domain.decision import GroupDecision
-from daemons.banking_api.services.gathering import OVERLAP_FROM
-from daemons.banking_api.storage.mongo_ledger import MongoLedger
+from daemons.banking_api.ledger.journal import Journal, SealedGroup
+from daemons.banking_api.ledger.queue import OVERLAP_FROM
 from daemons.contracts.errors import TransientError
 from tests.support.bank import Bank, Person
 from tests.support.waiting import patience
@@ -97,16 +96,16 @@ async def test_nothing_is_paid_behind_a_batch_that_fails_when_it_is_written(
 ) -> None:
     alice, full, empty = await alice_with_funds(bank)
     may_fail, second_is_written = asyncio.Event(), asyncio.Event()
-    write = MongoLedger._write
+    append = Journal.append
 
-    async def fail_the_first(ledger: MongoLedger, decision: GroupDecision, *more: Any) -> None:
-        if decision.transactions and decision.transactions[0].amount_minor == 100:
+    async def fail_the_first(journal: Journal, group: SealedGroup, *, session: Any) -> None:
+        if group.records[0].data["amount"] == 100:
             await may_fail.wait()
             raise TransientError("unavailable", "by the test")
-        await write(ledger, decision, *more)
+        await append(journal, group, session=session)
         second_is_written.set()
 
-    monkeypatch.setattr(MongoLedger, "_write", fail_the_first)
+    monkeypatch.setattr(Journal, "append", fail_the_first)
     first = asyncio.create_task(send(alice, batch(("one", full, empty, "1.00"))))
     # Enough for a group beside the first.
     rows = [(f"two-{number}", full, empty, "0.01") for number in range(OVERLAP_FROM)]
@@ -129,15 +128,15 @@ async def test_a_batch_is_written_beside_the_one_that_it_follows(
 ) -> None:
     alice, full, empty = await alice_with_funds(bank)
     second_is_written = asyncio.Event()
-    write = MongoLedger._write
+    append = Journal.append
 
-    async def wait_with_the_first(ledger: MongoLedger, decision: GroupDecision, *more: Any) -> None:
-        if decision.transactions[0].amount_minor == 100:
+    async def wait_with_the_first(journal: Journal, group: SealedGroup, *, session: Any) -> None:
+        if group.records[0].data["amount"] == 100:
             await second_is_written.wait()
-        await write(ledger, decision, *more)
+        await append(journal, group, session=session)
         second_is_written.set()
 
-    monkeypatch.setattr(MongoLedger, "_write", wait_with_the_first)
+    monkeypatch.setattr(Journal, "append", wait_with_the_first)
     first = asyncio.create_task(send(alice, batch(("one", full, empty, "1.00"))))
     # They spend what comes by the first.
     rows = [(f"two-{number}", empty, full, "0.01") for number in range(OVERLAP_FROM)]

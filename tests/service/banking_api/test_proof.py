@@ -5,12 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from daemons.banking_api.handlers.schemas import ProofLine
-from daemons.banking_api.services.proof import prove_ledger
-from daemons.banking_api.storage.ledger_snapshot import SnapshotOpener
+from daemons.banking_api.books.models import ProofLine
+from daemons.banking_api.books.proof import prove_ledger
+from daemons.banking_api.books.snapshot import SnapshotOpener
 from daemons.contracts.errors import TransientError
 from daemons.shared.ids import new_id
-from daemons.shared.outbox.store import OutboxStore
 from daemons.shared.progress import Progress
 from daemons.shared.tasks import end_task
 from tests.support.bank import Bank
@@ -56,7 +55,7 @@ async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> 
 
     watching = asyncio.create_task(watch())
     try:
-        async with SnapshotOpener(client, client[name], OutboxStore(client[name])).open() as snapshot:
+        async with SnapshotOpener(client, client[name]).open() as snapshot:
             proof = await prove_ledger(snapshot, progress)
     finally:
         await end_task(watching)
@@ -69,7 +68,7 @@ async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> 
 
 async def test_a_proof_that_outlasts_the_databases_history_says_what_to_do(bank: Bank) -> None:
     window = "minSnapshotHistoryWindowInSeconds"
-    opener = SnapshotOpener(bank.client, bank.ledger, OutboxStore(bank.ledger))
+    opener = SnapshotOpener(bank.client, bank.ledger)
 
     async def history_has_gone() -> bool:
         await bank.ledger["touched"].insert_one({})

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from bankctl.local.service_keys import make_key
-from daemons.banking_api.domain.money import whole_minor
+from daemons.banking_api.money import whole_minor
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemons.banking_api.domain.account_number import account_number
+from daemons.banking_api.accounts.number import account_number
 from daemons.contracts.vocabulary import fault_of_account
 from tests.bench.load_plan import LoadPlan, LoadReport, Payer
 from tests.bench.payment_requests import Requests, check_answer

@@ -15,7 +15,7 @@ from bankctl.installation import how_to_install
 from bankctl.local.gateway import CADDYFILE, find_caddy, find_swagger_ui, gateway_part
 from bankctl.local.layout import Layout
 from bankctl.local.settings import DEFAULT_PORTS
-from daemons.banking_api.handlers.schemas import ATOMIC_BODY_BYTES
+from daemons.banking_api.transactions.models import ATOMIC_BODY_BYTES
 from daemons.shared.settings import DaemonSettings
 from tests.support.gateway import gateway_tools
 

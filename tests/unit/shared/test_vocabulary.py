@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from daemons.banking_api.domain.money import parse_money
-from daemons.banking_api.handlers.schemas import AccountNumber
+from daemons.banking_api.money import parse_money
+from daemons.banking_api.transactions.models import AccountNumber
 from daemons.contracts.errors import InvalidRequestError
 from daemons.contracts.vocabulary import (
     explain_mismatch,
