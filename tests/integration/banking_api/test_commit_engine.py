@@ -164,6 +164,9 @@ async def test_what_cannot_be_written_fails_alone_and_the_others_are_posted_in_t
     assert [entry.account_id for found in committed[:2] for entry in found.entries] == [a, b, b, c]
     # Nothing was kept under its key.
     assert told(await engine.post(transfer(a, b, 5, key="poison"))) == "completed"
+    with capture_logs():
+        two = [engine.enqueue(transfer(a, b, 1)), engine.enqueue(transfer(a, b, TOO_LARGE_TO_STORE))]
+        assert await outcomes_of(two) == ["completed", "internal"]
 
 
 async def test_an_atomic_group_that_cannot_be_written_fails_as_a_whole(

@@ -1,5 +1,6 @@
 """Transfers and fundings as the routes ask for them, through the engine to a real ledger."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -125,7 +126,9 @@ async def test_what_is_begun_together_is_done_together_or_refused_together(
         transfer_command(ALICE, order(b, c, 100), "two"),
     ]
     batch = Batch()
-    done = await transfers.end(transfers.begin_atomic(commands, batch))
+    begun = transfers.begin_atomic(commands, batch)
+    assert batch.waiting == 2
+    done = await transfers.end(begun)
     assert [told(one) for one in done if one and not isinstance(one, BankError)] == ["completed"] * 2
     assert (batch.waiting, batch.unsettled) == (0, False)
     poor = [
@@ -305,10 +308,18 @@ async def test_beyond_what_one_may_fund_alone_that_alone_is_refused(
     funded = await transfers.fund_account(
         OLGA, a, eur(50), reference=None, idempotency_key="two", alone_limit_minor=50
     )
-    # Where nothing bounds it, it is posted with others.
-    free = await transfers.fund_account(OLGA, a, eur(9), reference=None, idempotency_key="three")
+    # Where nothing bounds them they are posted together.
+    written = await process.database["outbox"].count_documents({})
+    free, other = await asyncio.gather(
+        *(transfers.fund_account(OLGA, a, eur(9), reference=None, idempotency_key=key) for key in "ab")
+    )
+    assert await process.database["outbox"].count_documents({}) == written + 1
     limits: Sequence[tuple[PostingCommand, int | None]] = [
         (command, command.act.alone_limit_minor) for command, _ in acts.told if command.act is not None
     ]
-    assert [limit for _, limit in limits] == [50, None]
-    assert [transaction for _, transaction in acts.told] == [funded.transaction, free.transaction]
+    assert [limit for _, limit in limits] == [50, None, None]
+    assert [transaction for _, transaction in acts.told] == [
+        funded.transaction,
+        free.transaction,
+        other.transaction,
+    ]
