@@ -57,7 +57,7 @@ _WAITING = {ACCEPTED: ApprovalView}
     idempotency_key=IdempotencyKey.OPTIONAL,
 )
 async def open_account(request: web.Request) -> web.Response:
-    """Open an account of the caller's."""
+    """Open an account for the caller."""
     body = await read_body(request, OpenAccount)
     opened = await request.app[ACCOUNTS_KEY].open(
         caller_of(request),
@@ -117,7 +117,7 @@ async def show_balance(request: web.Request) -> web.Response:
     answer=StatementPage,
 )
 async def account_history(request: web.Request) -> web.Response:
-    """Show an account's statement, newest line first."""
+    """Show an account's statement, newest first."""
     query = read_query(request, PageQuery)
     lines, cursor = await request.app[STATEMENTS_KEY].account_history(
         caller_of(request), request.match_info["id"], limit=query.limit, cursor=query.cursor
@@ -151,7 +151,7 @@ async def freeze_account(request: web.Request) -> web.Response:
     other_answers=_WAITING,
 )
 async def unfreeze_account(request: web.Request) -> web.Response:
-    """Unfreeze an account; where the policy says so it waits for a second person."""
+    """Unfreeze an account; it may wait for a second person."""
     body = await read_body(request, ReasonGiven)
     account_id = request.match_info["id"]
     done = await request.app[SECOND_PERSON_KEY].unfreeze(actor_of(request), account_id, body.reason)
@@ -168,7 +168,7 @@ async def unfreeze_account(request: web.Request) -> web.Response:
     answer=AccountView,
 )
 async def change_account_type(request: web.Request) -> web.Response:
-    """Change what an account is for."""
+    """Change an account's type."""
     body = await read_body(request, NewType)
     account = await request.app[ACCOUNTS_KEY].change_type(
         caller_of(request), actor_of(request), request.match_info["id"], AccountType(body.type)
@@ -204,7 +204,7 @@ async def close_account(request: web.Request) -> web.Response:
     idempotency_key=IdempotencyKey.REQUIRED,
 )
 async def fund_account(request: web.Request) -> web.Response:
-    """Book money that has come in from outside the bank; above a limit it waits for a second person."""
+    """Book money from outside the bank; above a limit it waits for a second person."""
     body = await read_body(request, FundAccount)
     done = await request.app[SECOND_PERSON_KEY].fund(
         actor_of(request),
@@ -229,7 +229,7 @@ async def fund_account(request: web.Request) -> web.Response:
     idempotency_key=IdempotencyKey.REQUIRED,
 )
 async def adjust_account(request: web.Request) -> web.Response:
-    """Correct an account's balance; it waits for a second person, and once approved answers the result."""
+    """Correct an account's balance; it waits for a second person, and returns the result once approved."""
     body = await read_body(request, AdjustAccount)
     adjustment = Adjustment(
         account_id=request.match_info["id"],

@@ -9,7 +9,7 @@ def order_of(body: TransferRequest) -> TransferOrder:
     """Return the order that a body asks for.
 
     Raises:
-        InvalidRequestError: the amount is none that its currency can hold.
+        InvalidRequestError: the currency cannot hold the amount.
     """
     return TransferOrder(
         from_account=body.from_account,

@@ -104,7 +104,7 @@ class BalanceView(WireModel):
 
 
 class ReasonGiven(WireModel):
-    """Why an operator does it; kept with the account and told in the event."""
+    """The operator's reason; stored with the account and published in the event."""
 
     reason: Reason
 
@@ -398,7 +398,7 @@ class Republication(WireModel):
 
 
 class RepublicationView(WireModel):
-    """How many events are owed anew, under their old ids; `unknown` are no transactions of the journal."""
+    """How many events will be published again under their old ids; `unknown` ids are not in the journal."""
 
     events: int
     unknown: list[UuidText]

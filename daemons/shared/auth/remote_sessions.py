@@ -2,7 +2,7 @@
 
 A daemon asks one question at a time: whose access has changed since the last answer, and who stands behind
 the credentials that it does not know. Whoever is named as changed is forgotten. So an answer renews what is
-known of everybody else, and knowledge without a recent answer counts for nothing (docs/adr/0024).
+known of everybody else, and knowledge without a recent answer counts for nothing (docs/adr/0025).
 """
 
 import asyncio

@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 @web.middleware
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Run the handler and turn whatever it raises into an answer that names the fault and leaks nothing."""
-    # Two of them are none: whoever reads the other one would look for the wrong lines.
+    # Two ids count as none: a reader of the other one would search the logs for the wrong lines.
     offered = request.headers.getall(REQUEST_ID_HEADER, [])
     valid = len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0])
     request_id = offered[0] if valid else new_id_text()

@@ -165,7 +165,7 @@ def optional_idempotency_key_of(request: web.Request) -> str | None:
 def prefers_minimal(request: web.Request) -> bool:
     """Whether the caller needs no more of what was made than its id (RFC 7240, 4.2).
 
-    A preference that is not known is no fault: the caller gets everything.
+    An unknown preference is not an error: the caller gets the full answer.
     """
     offered = ",".join(request.headers.getall(PREFER_HEADER, ()))
     return any(

@@ -22,7 +22,7 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One sign-in. It is ended by removing it; there is no secret in it."""
+    """One sign-in. Removing it ends it; it holds no secret."""
 
     id: UUID
     user_id: UUID

@@ -12,7 +12,7 @@ async def verify_session(parts: Parts, session_id: UUID) -> tuple[Session, User]
     """Return the session and its user if it lives, and keep that it was used; None if it has ended.
 
     Raises:
-        TransientError: `unavailable`; it cannot be told right now.
+        TransientError: `unavailable`; unknown at the moment.
     """
     found = await parts.sessions.find_with_user(session_id)
     living = await keep_living_sessions(parts, [found] if found else [])

@@ -197,7 +197,7 @@ def test_the_log_has_who_did_what_why_and_from_where(actor: Actor, named: str) -
 
 Faults = list[tuple[int, str]]
 CHANGED = "was changed: its hash is not that of its content"
-NO_RECORD = "stands in the trail without being one of its records"
+NO_RECORD = "is in the trail but is not one of its records"
 
 
 async def faults(trail: MongoAuditTrail, anchor: Head | None = None) -> Faults:

@@ -164,7 +164,7 @@ def test_nothing_is_read_behind_a_row_that_does_not_end(
         PaymentFile(path)
     error = refused.value
     assert error.code == "file_not_csv"
-    assert error.hint == "a cell that has a quote stands in quotes, and the quote in it is written twice"
+    assert error.hint == "a cell that contains a quote must be quoted, with that quote doubled"
     assert f"{lines} were not read" in error.message
 
 
@@ -192,7 +192,7 @@ def test_values_that_stand_twice_in_the_key_column_are_refused(
     error = refusal(path, f"order_id,{HEADER}{rows}", "order_id")
     assert error.code == "duplicate_row_key"
     assert "'1' twice, in lines 2 and 4" in error.message
-    assert (error.hint or "").startswith("each row needs a value of its own")
+    assert (error.hint or "").startswith("each row needs its own value")
     assert refusal(path, f"order_id,{HEADER}{rows}", "nothing").code == "missing_columns"
     assert refusal(path, f"order_id,,{HEADER}", "").code == "missing_columns"
     one, empty = read(path, f"Order_ID,{HEADER}1,{ROW} ,{ROW}", "order_id ")
