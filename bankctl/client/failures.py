@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bankctl.config import Profile
 
 REPLAYED_HEADER = "Idempotent-Replayed"
+_REQUEST_ID_HEADER = "X-Request-Id"
 EARLIER_OUTCOME = "this is the outcome of an earlier request with the same idempotency key"
 TO_TRY_ANEW = "to try again, use another --idempotency-key, or none"
 
@@ -72,10 +73,10 @@ class AttemptFailedError(Exception):
 def refused(response: "httpx.Response", *, email: str | None = None) -> AttemptFailedError:
     """The failure that an answer with an error status stands for; its body must have been read."""
     problem = parse_problem(response.status_code, response.content)
-    sent_id = response.request.headers.get("X-Request-Id")
+    sent_id = response.request.headers.get(_REQUEST_ID_HEADER)
     error = error_from_problem(
         problem,
-        response.headers.get("X-Request-Id", sent_id),
+        response.headers.get(_REQUEST_ID_HEADER, sent_id),
         values=_values_at_hand(response.request, email),
     )
     category, after_seconds = problem.get("category"), _wait_asked_for(problem, response)
@@ -197,7 +198,7 @@ def not_json(response: "httpx.Response") -> AttemptFailedError:
             exit_status=ExitStatus.UNEXPECTED,
             hint="`bankctl config list` shows the URL of each profile",
             code="not_json",
-            request_id=response.headers.get("X-Request-Id"),
+            request_id=response.headers.get(_REQUEST_ID_HEADER),
         ),
         Certainty.UNCERTAIN,
         retryable=False,

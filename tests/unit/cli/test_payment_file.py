@@ -274,6 +274,8 @@ def test_a_row_with_too_few_or_too_many_cells_has_what_it_has(tmp_path: Path) ->
     assert (short.extra, short.cells) == ({"order_id": "1"}, ["1", ANN, BOB, "1.50"])
     assert (long.request, long.faults) == (REQUEST, ["the row has 8 cells, the header 7"])
     assert long.extra == {"order_id": "2", "note": "seen"}
+    (nearly,) = read(tmp_path / "orders.csv", f"{header}3,{ROW}")
+    assert (nearly.request, nearly.extra) == (REQUEST, {"order_id": "3"})
 
 
 def test_a_file_needs_no_column_of_references(tmp_path: Path) -> None:

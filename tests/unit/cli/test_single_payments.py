@@ -333,6 +333,7 @@ class TestWhatAnAnswerMeans:
             (409, "account_frozen", "conflict", Certainty.FINAL, False),
             (409, "idempotency_key_in_use", "conflict", Certainty.UNCERTAIN, True),
             (503, "outcome_unknown", "outcome_unknown", Certainty.UNCERTAIN, True),
+            (500, "outcome_unknown", "outcome_unknown", Certainty.UNCERTAIN, True),
             (500, "internal", "internal", Certainty.UNCERTAIN, False),
             (502, "unavailable", "transient", Certainty.UNCERTAIN, True),
             (504, "unavailable", "transient", Certainty.UNCERTAIN, True),
@@ -470,7 +471,7 @@ class TestWhatAFailedLineMeans:
         self, profile: Profile, error: httpx.TransportError, code: str, message: str, certainty: Certainty
     ) -> None:
         failure = line_failed(error, profile, "r-1")
-        assert (failure.certainty, failure.retryable) == (certainty, True)
+        assert (failure.certainty, failure.retryable, failure.replayed) == (certainty, True, False)
         told = failure.error
         assert (told.exit_status, told.code, told.request_id) == (ExitStatus.UNREACHABLE, code, "r-1")
         assert (told.message, told.hint) == (message.format(profile.url), DOCTOR)
@@ -552,6 +553,8 @@ class TestClocks:
     def test_a_difference_is_told_as_people_do(self) -> None:
         told = {
             -1.0: "1 seconds behind",
+            0.0: "0 seconds behind",
+            1.0: "1 seconds ahead of",
             119.4: "119 seconds ahead of",
             120.0: "2 minutes ahead of",
             -7_199.0: "120 minutes behind",
