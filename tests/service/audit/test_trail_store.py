@@ -242,6 +242,24 @@ async def test_each_fault_is_told_with_its_record(trail: MongoAuditTrail, databa
     assert await found({}, hash="x") == [(0, "the head has another hash than the last record")]
 
 
+async def test_the_trail_is_proved_as_of_one_moment_and_in_the_order_of_its_numbers(
+    trail: MongoAuditTrail, database: Database
+) -> None:
+    await append(trail, FROZEN, FROZEN)
+    moment = trail.snapshot()
+    head = await anext(moment)
+    await append(trail, FROZEN)
+    found = [record async for record in moment]
+    assert isinstance(head, Head)
+    assert [record["seq"] for record in found if isinstance(record, dict)] == [1, 2]
+    assert (head.count, await seqs(trail)) == (2, [3, 2, 1])
+    # Restored from a copy, and so behind the others where nobody sorts.
+    first = await database["audit"].find_one_and_delete({"_id": 1})
+    assert first is not None
+    await database["audit"].insert_one(first)
+    assert await faults(trail) == []
+
+
 async def test_an_anchor_shows_what_was_cut_or_written_anew(
     trail: MongoAuditTrail, database: Database
 ) -> None:

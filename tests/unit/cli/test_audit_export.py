@@ -225,7 +225,7 @@ def test_ends_are_kept_and_read_again() -> None:
     [
         json.dumps(HEADS),
         json.dumps({"heads": HEADS, "holds": True}),
-        "\n" + json.dumps({"trail": "users", "seq": 3}) + "\n" + json.dumps({"heads": HEADS}) + "\n",
+        "\n" + 2 * f"{json.dumps({'trail': 'users'})}\n" + json.dumps({"heads": HEADS}) + "\n",
     ],
 )
 def test_ends_are_found_in_a_document_and_in_the_last_line_of_an_export(text: str) -> None:
@@ -255,5 +255,7 @@ NO_ENDS: list[Any] = [
     ],
 )
 def test_what_is_no_end_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no heads|no count and hash|Expecting value"):
+    with pytest.raises(
+        ValueError, match=r"^(no heads|what should be a head has no count and hash|Expecting value.*)$"
+    ):
         parse_anchors(text)
