@@ -39,8 +39,8 @@ ASKED_EVERY_SECONDS = 1.0
 """After so long, whoever is let in by the last answer has the next question put."""
 RENEWED_SECONDS = 30.0
 """After so long a session in use is asked about anew, so that user_api knows that it is in use."""
-UNUSED_SECONDS = 60.0
-"""After so long without being asked about, a session is not let in before it has been: it may be idle."""
+REMEMBERED_SECONDS = 600.0
+"""After so long without being asked about, a session is forgotten: as long as its access token lives."""
 KEYS_FRESH_SECONDS = 60.0
 """How long published keys are believed: one that user_api has withdrawn verifies nothing after this."""
 _KEYS_PAUSE_SECONDS = 1.0
@@ -139,7 +139,7 @@ class RemoteSessions:
         now = self._monotonic()
         if (
             now >= self._heard_at + FRESH_SECONDS
-            or now >= known.asked_at + UNUSED_SECONDS
+            or now >= known.asked_at + REMEMBERED_SECONDS
             or epoch_seconds >= known.ends_at_epoch_seconds
         ):
             return None
@@ -225,7 +225,7 @@ class RemoteSessions:
         # The first are those that were asked about the longest time ago.
         while self._known:
             oldest, known = next(iter(self._known.items()))
-            if len(self._known) <= _REMEMBERED and known.asked_at + UNUSED_SECONDS > asked_at:
+            if len(self._known) <= _REMEMBERED and known.asked_at + REMEMBERED_SECONDS > asked_at:
                 break
             self._forget(oldest)
         self._position, self._heard_at = answer.position, asked_at
