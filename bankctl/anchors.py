@@ -1,4 +1,4 @@
-"""Heads of audit trails, kept on this machine: whoever rewrites a trail at the bank cannot reach them."""
+"""Heads of audit trails, stored on this machine, out of reach of anybody who rewrites a trail at the bank."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def load_anchors(profile: Profile) -> Anchors:
         raise CliError(
             f"{path} is damaged: {error}",
             exit_status=ExitStatus.UNEXPECTED,
-            hint="compare with an export kept elsewhere (--anchor FILE), then begin anew with --forget",
+            hint="compare with an export kept elsewhere (--anchor FILE), then start again with --forget",
             code="anchors_damaged",
         ) from error
 
@@ -50,7 +50,7 @@ def read_anchor_file(path: Path) -> Anchors:
         return parse_anchors(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise usage_error(
-            f"{path} holds no anchors: {error}", hint="`bankctl admin audit export` makes such a file"
+            f"{path} holds no anchors: {error}", hint="`bankctl admin audit export` creates such a file"
         ) from error
 
 

@@ -37,7 +37,7 @@ class _Chain:
             or seq <= self.count
             or not isinstance(stated, str)
         ):
-            self.blame(self.count + 1, "stands in the trail without being one of its records")
+            self.blame(self.count + 1, "is in the trail but is not one of its records")
             return
         if seq > self.count + 1:
             first, last = self.count + 1, seq - 1
@@ -52,18 +52,18 @@ class _Chain:
     def end(self, head: Mapping[str, Any] | None) -> None:
         """Compare the end with what the last line says of it."""
         if head is None:
-            self.blame(0, "the last line does not tell where the trail ends: the file was cut")
+            self.blame(0, "the last line does not give the end of the trail: the file was truncated")
         elif head["count"] != self.count:
             self.blame(0, f"the last line counts {head['count']} records, the last one is {self.count}")
         elif head["hash"] != self.hash:
-            self.blame(0, "the last line has another hash than the last record")
+            self.blame(0, "the last line's hash is not that of the last record")
 
 
 def verify_export(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """Compute every hash of an export anew; returns a verdict on each trail, as the bank's own proof is.
+    """Recompute every hash of an export; returns a verdict on each trail, like the bank's own proof.
 
     Raises:
-        ValueError: it is no export.
+        ValueError: it is not an export.
     """
     chains: dict[str, _Chain] = {}
     heads: Mapping[str, Any] = {}
@@ -75,7 +75,7 @@ def verify_export(lines: Iterable[str]) -> list[dict[str, Any]]:
         elif isinstance(document, dict) and "heads" in document:
             heads = parse_anchors(line)
         else:
-            raise ValueError(f"line {number} is no record of a trail")
+            raise ValueError(f"line {number} is not a record of a trail")
     for trail in heads:
         chains.setdefault(trail, _Chain(0, _genesis(trail)))
     if not chains:

@@ -59,7 +59,7 @@ def check_profile_name(name: str) -> str:
     """
     if not _PROFILE_NAME.fullmatch(name):
         raise usage_error(
-            f"{name!r} is no profile name: use up to 64 letters, digits, '_', '.' or '-'",
+            f"{name!r} is not a profile name: use up to 64 letters, digits, '_', '.' or '-'",
             code="invalid_profile_name",
         )
     return name
@@ -72,7 +72,7 @@ def check_url(url: str) -> str:
     default port are left out: however it is spelt, one bank has one origin.
 
     Raises:
-        CliError: it is no https origin; plain http would send the session in the clear.
+        CliError: it is not an https origin; plain http would send the session in the clear.
     """
     try:
         return _origin(url)
@@ -96,9 +96,9 @@ def _origin(url: str) -> str:
     if parts.scheme != "https":
         raise ValueError("it does not begin with https://; plain http is refused")
     if "@" in parts.netloc:
-        raise ValueError("it holds a user's name or password, which are never sent in this way")
+        raise ValueError("it contains a user name or password, which are never sent this way")
     if parts.path not in {"", "/"} or "?" in url or "#" in url:
-        raise ValueError("something follows host and port")
+        raise ValueError("it has something after host and port")
     host, port = _host(parts.hostname or ""), parts.port
     if port == 0:
         raise ValueError("the port is out of range 1-65535")
@@ -109,7 +109,7 @@ def _host(host: str) -> str:
     """The one form of a host name or address.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if ":" in host:
         # The address of an interface (fe80::1%eth0) means nothing to other machines.
@@ -130,7 +130,7 @@ def _host(host: str) -> str:
 
 
 def _no_host(host: str) -> NoReturn:
-    raise ValueError(f"{host!r} is no host name" if host else "it names no host")
+    raise ValueError(f"{host!r} is not a host name" if host else "it has no host")
 
 
 def load_config() -> Config:
@@ -159,7 +159,7 @@ def load_config() -> Config:
             raise _broken(path, f"profile {name!r} has no url")
         ca_file = table.get("ca_file")
         if not (ca_file is None or isinstance(ca_file, str)):
-            raise _broken(path, f"ca_file of profile {name!r} is no path")
+            raise _broken(path, f"ca_file of profile {name!r} is not a path")
         try:
             url = check_url(table["url"])
             profiles[check_profile_name(name)] = Profile(name, url, Path(ca_file) if ca_file else None)
@@ -171,7 +171,7 @@ def load_config() -> Config:
 def _broken(path: Path, why: str) -> CliError:
     return usage_error(
         f"{path} cannot be used: {why}",
-        hint="mend the file, or move it away and make its profiles anew (`bankctl config set url`, "
+        hint="correct the file, or move it away and create its profiles again (`bankctl config set url`, "
         "`bankctl dev up`)",
         code="invalid_config",
     )
@@ -237,7 +237,7 @@ def chosen_profile_name(named: str | None) -> str | None:
         except CliError as error:
             raise usage_error(
                 f"{PROFILE_VARIABLE}: {error.message}",
-                hint=f"mend or unset {PROFILE_VARIABLE}",
+                hint=f"correct or unset {PROFILE_VARIABLE}",
                 code="invalid_environment",
             ) from error
     return load_config().default_profile
@@ -265,7 +265,7 @@ def load_profile(named: str | None) -> Profile:
             f"there is no profile {name!r} (known: {known})",
             exit_status=ExitStatus.USAGE,
             hint=f"`bankctl config list` shows them; "
-            f"`bankctl config set url https://bank.example --profile {name}` makes it",
+            f"`bankctl config set url https://bank.example --profile {name}` creates it",
             code="unknown_profile",
         )
     return profile

@@ -31,17 +31,17 @@ EXIT_STATUS_MEANINGS: Mapping[ExitStatus, str] = {
     ExitStatus.OK: "it worked",
     ExitStatus.UNEXPECTED: "an unexpected error, or a check such as `admin prove` that failed",
     ExitStatus.USAGE: "the command or its input is wrong; nothing was sent or nothing was done",
-    ExitStatus.NOT_FOUND: "no such account, transaction or user, or none that you may see",
+    ExitStatus.NOT_FOUND: "no such account, transaction or user, or you may not see it",
     ExitStatus.NOT_LOGGED_IN: "nobody is logged in, or the session has ended",
     ExitStatus.FORBIDDEN: "your role may not do this",
     ExitStatus.REJECTED: "the bank refused it: funds, limit, frozen or closed account; no money moved",
-    ExitStatus.CONFLICT: "the present state does not allow it, such as freezing a frozen account",
+    ExitStatus.CONFLICT: "the current state does not allow it, such as freezing a frozen account",
     ExitStatus.UNREACHABLE: "the bank cannot be reached or is overloaded; nothing was done, try again",
     ExitStatus.OUTCOME_UNKNOWN: "it may have happened; `bankctl transactions retry` settles it",
     ExitStatus.NOT_PRINTED: "it was done, but its result could not be printed: stdout is closed or full, or "
     "--query does not fit it; do not pay again",
     ExitStatus.INTERRUPTED: "interrupted with Ctrl-C",
-    ExitStatus.BROKEN_PIPE: "the reader of the output went away (as `head` does), and nothing was changed",
+    ExitStatus.BROKEN_PIPE: "the reader of the output closed it (as `head` does), and nothing was changed",
 }
 
 

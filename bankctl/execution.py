@@ -66,7 +66,7 @@ def _conclude(run: invocation.Invocation) -> int:
 
 
 def _require_utf8(arguments: Sequence[str]) -> None:
-    """Refuse arguments whose bytes are no text; Python stands them in by lone surrogates."""
+    """Refuse arguments that are not valid text; Python represents such bytes by lone surrogates."""
     for number, argument in enumerate(arguments, 1):
         try:
             argument.encode()
@@ -74,7 +74,7 @@ def _require_utf8(arguments: Sequence[str]) -> None:
             shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
             raise usage_error(
                 f"argument {number} is not UTF-8: {shown}",
-                hint="set the terminal, or the script that made it, to UTF-8",
+                hint="set the terminal, or the script that wrote it, to UTF-8",
                 code="not_utf8",
             ) from None
 
@@ -166,6 +166,6 @@ def _unusable(error: OSError) -> CliError:
     return CliError(
         f"it was done, but {fault}" if acted else fault,
         exit_status=ExitStatus.NOT_PRINTED if acted else ExitStatus.USAGE,
-        hint="mend its permissions or free some space; `bankctl help files` tells what is kept where",
+        hint="fix its permissions or free some space; `bankctl help files` shows what is stored where",
         code="unusable_path",
     )

@@ -27,7 +27,7 @@ def parse_amount(text: str) -> str:
     """The amount in `text`, as it goes on the wire.
 
     Raises:
-        CliError: it is no positive decimal.
+        CliError: it is not a positive decimal.
     """
     if fault := fault_of_amount(text):
         raise usage_error(

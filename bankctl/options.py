@@ -79,7 +79,7 @@ def _declare(
     ] = False,
     yes: Annotated[
         bool,
-        _option("yes", "--yes", "-y", help_text="Agree beforehand to what would be asked (BANKCTL_YES=1)."),
+        _option("yes", "--yes", "-y", help_text="Answer every question with yes (BANKCTL_YES=1)."),
     ] = False,
     no_input: Annotated[bool, _option("no_input", "--no-input", help_text="Never ask anything.")] = False,
     quiet: Annotated[bool, _option("quiet", "--quiet", "-q", help_text="Results and errors only.")] = False,
@@ -197,7 +197,7 @@ class _PlainCoercion:
             choices = ", ".join(repr(str(choice.value)) for choice in self.annotation)
             return f"{value!r} is not one of {choices}"
         kinds = {int: "whole number", float: "number of seconds", bool: "flag"}
-        return f"{value!r} is no {kinds.get(self.annotation, 'value')}"
+        return f"{value!r} is not a {kinds.get(self.annotation, 'value')}"
 
 
 def lighten_help(command: Any) -> None:

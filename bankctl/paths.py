@@ -61,7 +61,7 @@ def _given(variable: str) -> Path | None:
         return Path(value).expanduser().absolute()
     except (RuntimeError, OSError) as error:
         raise _no_folder(
-            variable, f"is {value!r}, which is no folder: {error}", f"mend or unset {variable}"
+            variable, f"is {value!r}, which is not a folder: {error}", f"correct or unset {variable}"
         ) from error
 
 
@@ -77,7 +77,7 @@ def _made(folder: Path, variable: str) -> Path:
 
 
 def _instead(variable: str) -> str:
-    return f"set {variable} to a folder that you can write, or mend this one"
+    return f"set {variable} to a folder that you can write to, or fix this one"
 
 
 def _no_folder(variable: str, fault: str, remedy: str) -> CliError:

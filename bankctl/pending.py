@@ -75,7 +75,7 @@ def write_pending(
     earlier = load_pending(key)
     if earlier is not None and replace(earlier, written_at=pending.written_at) != pending:
         raise usage_error(
-            f"the idempotency key {key!r} belongs to another transfer that is not settled yet",
+            f"the idempotency key {key!r} belongs to another transfer whose outcome is still unknown",
             hint=f"`bankctl transactions retry {shlex.quote(key)}` settles it",
             code="idempotency_key_pending",
         )
@@ -109,7 +109,7 @@ def remove_pending(key: str) -> None:
     except OSError as error:
         messages.warn(
             f"the outcome is known, but {path} could not be removed: {error.strerror}; "
-            "`bankctl transactions retry` will find it and do nothing twice"
+            "`bankctl transactions retry` will find it and pay nothing twice"
         )
 
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> PendingTransfer | None:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise usage_error(
             f"{path} cannot be read: {error}",
-            hint="it holds a transfer that may have been paid: look at `bankctl transactions list`, "
+            hint="it holds a transfer that may have been paid: check `bankctl transactions list`, "
             "then delete the file",
             code="broken_pending_file",
         ) from error

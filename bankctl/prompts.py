@@ -34,7 +34,7 @@ def read_password(*, from_stdin: bool, label: str = "Password", confirm: bool = 
 
     password = getpass(f"{label}: ", stream=sys.stderr)
     if confirm and getpass(f"{label} again: ", stream=sys.stderr) != password:
-        raise usage_error("the two are not the same", code="passwords_differ")
+        raise usage_error("the two are different", code="passwords_differ")
     return password
 
 
@@ -45,7 +45,7 @@ def read_code(*, from_stdin: bool) -> str:
         CliError: there is no terminal to ask on, or stdin holds none.
     """
     if not from_stdin:
-        return ask("Code of your app, or a recovery code", option="a code of the second factor")
+        return ask("Code from your app, or a recovery code", option="a code of the second factor")
     code = sys.stdin.readline().strip()
     if not code:
         raise usage_error(
@@ -93,7 +93,7 @@ def require_consent() -> None:
     if not run.consented and not run.interactive:
         why = "--no-input forbids the question" if run.no_input else "there is no terminal to ask on"
         raise usage_error(
-            f"this needs your consent and {why}; nothing was done",
+            f"this needs confirmation and {why}; nothing was done",
             hint=f"add --yes; in scripts {YES_VARIABLE}=1 does the same (see `bankctl help scripts`)",
             code="confirmation_needed",
         )

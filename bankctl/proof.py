@@ -63,8 +63,7 @@ class Proof:
             raise CliError(
                 f"the proof does not hold: {', '.join(failed)}",
                 exit_status=ExitStatus.UNEXPECTED,
-                hint="`bankctl admin prove -o json` shows the figures; events that are only late need "
-                "a longer --wait",
+                hint="`bankctl admin prove -o json` shows the figures; late events need a longer --wait",
                 code="proof_failed",
             )
 
@@ -129,5 +128,5 @@ def _agreement(name: str, booked: Mapping[str, Any], found: Mapping[str, Any]) -
         )
     detail = f"{found['count']} of {booked['count']}, digest {found['digest']} instead of {booked['digest']}"
     if (more := found["count"] - booked["count"]) > 0:
-        detail += f"; {more} or more are not in the journal: it is an older copy, or was restored from one"
+        detail += f"; {more} or more are not in the journal, which is an older copy or was restored from one"
     return Check(name, holds=False, detail=detail)

@@ -15,7 +15,7 @@ from bankctl.options import (
     version_parameters,
 )
 
-ROOT_HELP = """A bank in a box: real accounts, double-entry money, events, run from a terminal.
+ROOT_HELP = """A bank run from a terminal: accounts, double-entry bookkeeping, events.
 
 Examples:
   bankctl dev up                                   start a bank on this machine
@@ -28,26 +28,26 @@ Examples:
 
 # name: (module, attribute, what it is for)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "register": ("bankctl.commands.session", "register", "Become a user of the bank."),
+    "register": ("bankctl.commands.session", "register", "Register as a user of the bank."),
     "login": ("bankctl.commands.session", "login", "Log in and keep the session."),
     "logout": ("bankctl.commands.session", "logout", "End the session."),
-    "whoami": ("bankctl.commands.session", "whoami", "Who is logged in, where and until when."),
+    "whoami": ("bankctl.commands.session", "whoami", "Show who is logged in, where and until when."),
     "auth": ("bankctl.commands.auth", "app", "Sessions and the password."),
     "accounts": ("bankctl.commands.accounts", "app", "Open, list, show and close accounts."),
-    "balance": ("bankctl.commands.accounts", "balance", "What an account holds."),
+    "balance": ("bankctl.commands.accounts", "balance", "Show an account's balance."),
     "transfer": ("bankctl.commands.transfer", "transfer", "Pay, once or from a file."),
     "transactions": ("bankctl.commands.transactions", "app", "Look at transactions; finish open ones."),
-    "events": ("bankctl.commands.events", "app", "Follow what happens in the bank."),
-    "notifications": ("bankctl.commands.notifications", "app", "What the bank has told people."),
+    "events": ("bankctl.commands.events", "app", "Follow events in the bank."),
+    "notifications": ("bankctl.commands.notifications", "app", "Notifications to staff."),
     "admin": ("bankctl.commands.admin", "app", "For operators: freeze, fund, prove the ledger."),
     "dev": ("bankctl.commands.dev", "app", "A whole bank on this machine."),
     "demo": ("bankctl.commands.demo", "demo", "See the whole bank at work in a minute."),
     "config": ("bankctl.commands.config", "app", "Profiles: which bank to talk to."),
-    "doctor": ("bankctl.commands.doctor", "doctor", "Find what is wrong and how to mend it."),
+    "doctor": ("bankctl.commands.doctor", "doctor", "Check the connection and the setup."),
     "api": ("bankctl.commands.api", "api", "Send one request to the bank's HTTP API."),
-    "completion": ("bankctl.commands.completion", "completion", "Completion for your shell."),
+    "completion": ("bankctl.commands.completion", "completion", "Completion script for your shell."),
     "help": ("bankctl.commands.help", "help_topic", "Explain a topic, such as exit-codes."),
-    "version": ("bankctl.commands.version", "version", "Versions of bankctl and Python."),
+    "version": ("bankctl.commands.version", "version", "Show the versions of bankctl and Python."),
 }
 
 

@@ -51,7 +51,7 @@ def session_file(profile: Profile) -> Path:
 
 
 def load_session(profile: Profile) -> StoredSession | None:
-    """The kept session, or None if there is none for the profile's present origin.
+    """The stored session, or None if there is none for the profile's current origin.
 
     Raises:
         CliError: others can read or replace the file, or it is damaged; it is not used then.
@@ -68,7 +68,7 @@ def load_session(profile: Profile) -> StoredSession | None:
         raise CliError(
             f"the session in {path} cannot be used: {why}",
             exit_status=ExitStatus.NOT_LOGGED_IN,
-            hint="`bankctl login` begins a new one",
+            hint="`bankctl login` starts a new one",
             code="session_file_damaged",
         ) from error
     return stored if stored.url == profile.url else None
@@ -79,9 +79,9 @@ def _parse(content: bytes) -> StoredSession:
     texts = (stored.url, stored.cookie, stored.user_id, stored.email, stored.display_name, stored.role)
     optional = (stored.refresh_cookie or "", stored.expires_at, stored.bank_id or "")
     if not all(isinstance(text, str) for text in (*texts, *optional)):
-        raise TypeError("a field is no text")
+        raise TypeError("a field is not a text")
     if not isinstance(stored.cookie_expires_at, float | int | None):
-        raise TypeError("cookie_expires_at is no number")
+        raise TypeError("cookie_expires_at is not a number")
     return stored
 
 
@@ -91,8 +91,8 @@ def _refuse_exposed(path: Path, mode: str) -> None:
         raise CliError(
             f"{path} can be read or changed by others, so the session in it is not used",
             exit_status=ExitStatus.NOT_LOGGED_IN,
-            hint=f"`chmod {mode} {path}` if you trust it; else `bankctl login`, and "
-            "`bankctl auth sessions` shows what to end",
+            hint=f"`chmod {mode} {path}` if you trust it; otherwise `bankctl login`, and "
+            "end the old session (`bankctl auth sessions`)",
             code="session_file_exposed",
         )
 

@@ -73,7 +73,7 @@ def finish_transfer(bank: BankClient, pending: PendingTransfer, *, again: bool =
 
 
 def tell_done(done: str, *, replayed: bool) -> None:
-    """Say on stderr that it is done, or that this is what became of it under the same key earlier."""
+    """Say on stderr that it is done, or that this is its earlier outcome under the same key."""
     if replayed:
         messages.warn(f"{EARLIER_OUTCOME}; nothing was done now")
         messages.note(TO_TRY_ANEW)

@@ -11,7 +11,7 @@ AREAS = ("ledger", "users")
 
 
 class Approvals:
-    """Lists, shows and decides requests; whoever asks need not know which daemon keeps one."""
+    """Lists, shows and decides requests; callers need not know which daemon stores one."""
 
     def __init__(self, http: Transport) -> None:
         self._http = http

@@ -54,13 +54,13 @@ def api_key_for(profile: Profile, value: str) -> str:
     key, origin = parts.groups()
     if origin is None:
         raise usage_error(
-            f"{API_KEY_VARIABLE} does not say which bank its key is for, so the key was not sent",
+            f"{API_KEY_VARIABLE} does not name the bank that its key is for, so the key was not sent",
             hint=f"if it is for {profile.url}, add @{profile.url} at its end",
             code="api_key_without_origin",
         )
     if check_url(origin) != profile.url:
         raise usage_error(
-            f"the key in {API_KEY_VARIABLE} is for {check_url(origin)}, but profile {profile.name!r} is of "
+            f"the key in {API_KEY_VARIABLE} is for {check_url(origin)}, but profile {profile.name!r} is for "
             f"{profile.url}; the key was not sent",
             hint=f"choose that bank's profile with --profile, or unset {API_KEY_VARIABLE} to use the session",
             code="api_key_of_another_bank",
@@ -109,7 +109,7 @@ class BankClient:
             raise CliError(
                 "the bank accepted the login and sent no session",
                 exit_status=ExitStatus.UNEXPECTED,
-                hint="`bankctl config list` shows where the profile points",
+                hint="`bankctl config list` shows the URL of each profile",
                 code="no_session_cookie",
             )
         self.session = StoredSession(
@@ -148,7 +148,7 @@ class BankClient:
         session = self.require_session()
         if session.bank_id is not None and session.bank_id != found.bank_id:
             raise CliError(
-                f"the bank at {self.profile.url} is not the one that you logged in to",
+                f"the bank at {self.profile.url} is not the bank that you logged in to",
                 exit_status=ExitStatus.NOT_LOGGED_IN,
                 hint="`bankctl login`",
                 code="another_bank",

@@ -34,7 +34,7 @@ class Following:
 
 
 class _Seen:
-    """The last event ids, so that a repeated event is told apart from a new one."""
+    """The last event ids, to recognise a repeated event."""
 
     def __init__(self) -> None:
         self._order: deque[str] = deque()

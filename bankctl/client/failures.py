@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from bankctl.config import Profile
 
 REPLAYED_HEADER = "Idempotent-Replayed"
+_REQUEST_ID_HEADER = "X-Request-Id"
 EARLIER_OUTCOME = "this is the outcome of an earlier request with the same idempotency key"
-TO_TRY_ANEW = "to try anew, run the command with another --idempotency-key, or with none"
+TO_TRY_ANEW = "to try again, use another --idempotency-key, or none"
 
 # Longer waits than this are the person's decision.
 LONGEST_RETRY_AFTER_SECONDS = 5.0
@@ -72,10 +73,10 @@ class AttemptFailedError(Exception):
 def refused(response: "httpx.Response", *, email: str | None = None) -> AttemptFailedError:
     """The failure that an answer with an error status stands for; its body must have been read."""
     problem = parse_problem(response.status_code, response.content)
-    sent_id = response.request.headers.get("X-Request-Id")
+    sent_id = response.request.headers.get(_REQUEST_ID_HEADER)
     error = error_from_problem(
         problem,
-        response.headers.get("X-Request-Id", sent_id),
+        response.headers.get(_REQUEST_ID_HEADER, sent_id),
         values=_values_at_hand(response.request, email),
     )
     category, after_seconds = problem.get("category"), _wait_asked_for(problem, response)
@@ -167,7 +168,7 @@ def line_failed(
     hint = "`bankctl doctor` shows what is wrong; `bankctl dev up` starts the local bank"
     if not_sent and proxy is not None:
         why = str(error) or "no answer"
-        message = f"the proxy {proxy.shown} of {proxy.variable} does not let us through: {why}"
+        message = f"the proxy {proxy.shown} of {proxy.variable} refused the connection: {why}"
         code, hint = "proxy_failed", proxy.remedy
     elif not_sent:
         message = f"{profile.url} cannot be reached: {str(error) or 'no connection in time'}"
@@ -175,7 +176,7 @@ def line_failed(
     elif isinstance(error, httpx.TimeoutException):
         message, code = f"{profile.url} did not answer in time", "timeout"
     else:
-        message, code = f"the line to {profile.url} was cut: {str(error) or 'closed'}", "line_cut"
+        message, code = f"the connection to {profile.url} was lost: {str(error) or 'closed'}", "line_cut"
     return AttemptFailedError(
         CliError(
             message,
@@ -195,9 +196,9 @@ def not_json(response: "httpx.Response") -> AttemptFailedError:
         CliError(
             "the answer is not JSON; is this really the bank's gateway?",
             exit_status=ExitStatus.UNEXPECTED,
-            hint="`bankctl config list` shows where the profile points",
+            hint="`bankctl config list` shows the URL of each profile",
             code="not_json",
-            request_id=response.headers.get("X-Request-Id"),
+            request_id=response.headers.get(_REQUEST_ID_HEADER),
         ),
         Certainty.UNCERTAIN,
         retryable=False,
@@ -207,7 +208,7 @@ def not_json(response: "httpx.Response") -> AttemptFailedError:
 def outcome_unknown(cause: CliError) -> CliError:
     """The error of a request that may have been carried out."""
     return CliError(
-        f"it is not known whether this was done: {cause.message}",
+        f"the outcome is unknown: {cause.message}",
         exit_status=ExitStatus.OUTCOME_UNKNOWN,
         hint=cause.hint,
         code="outcome_unknown",
@@ -245,7 +246,7 @@ def _not_trusted(
         return CliError(
             f"the certificate of {profile.url} is {seems}, so nothing was sent",
             exit_status=ExitStatus.UNREACHABLE,
-            hint=hint if skew is not None else f"look whether this machine's clock is right; else {hint}",
+            hint=hint if skew is not None else f"check this machine's clock; otherwise {hint}",
             code="tls_untrusted",
         )
     return CliError(

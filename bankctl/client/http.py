@@ -135,7 +135,7 @@ class Transport:
             idempotency_key: makes a request that moves money safe to repeat.
             repeatable: whether doing it twice is as good as once; by default GETs and requests with a key.
             acts: whether it changes anything at the bank; by default all but GETs.
-            decode: reads the JSON of the answer; ValueError if it is none.
+            decode: reads the JSON of the answer; ValueError if it is not JSON.
 
         Raises:
             CliError: with OUTCOME_UNKNOWN if it may have been done, UNREACHABLE if it was not done, else as
@@ -152,7 +152,7 @@ class Transport:
         try:
             answer = self._send(sending)
         except CliError as error:
-            # Whoever is told to sign in has not been served, so sending it again does it once.
+            # A request answered with `sign in` was not carried out, so repeating it is safe.
             if error.code not in _WITHOUT_SESSION or not self._renewed(used):
                 raise
             answer = self._send(sending)
@@ -302,7 +302,7 @@ class Transport:
         except httpx.TransportError as error:
             raise self._line_failed(error, request_id) from error
         except httpx.InvalidURL as error:
-            raise usage_error(f"{path!r} is no path: {error}") from error
+            raise usage_error(f"{path!r} is not a path: {error}") from error
         messages.debug(
             f"{method} {path} -> {response.status_code} in {(time.monotonic() - started) * 1000:.0f} ms, "
             f"request {response.headers.get('X-Request-Id', request_id)}"

@@ -11,7 +11,7 @@ from bankctl.errors import CliError, ExitStatus
 
 LINES = "application/x-ndjson"
 OnProgress = Callable[[str, int, int], None]
-"""Is told the phase, how much of it is done, and the estimate of all."""
+"""Receives the phase, how much of it is done, and the estimated total."""
 
 # The bank sends a line every half second; so long a silence is a lost line.
 _SILENCE_SECONDS = 30.0
@@ -56,7 +56,7 @@ def _fetch(http: Transport, path: str, tell: OnProgress) -> dict[str, Any]:
             progress = line["progress"]
             tell(str(progress["phase"]), int(progress["done"]), int(progress["total"]))
     raise CliError(
-        f"the line was cut before {path} was answered; what came until then says nothing",
+        f"the connection was lost before {path} was answered; the partial answer proves nothing",
         exit_status=ExitStatus.UNREACHABLE,
         hint="run it again; `bankctl doctor` shows what is wrong",
         code="line_cut",

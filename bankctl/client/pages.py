@@ -33,7 +33,7 @@ def iterate(
             return None
         if cursor == before and page["items"]:
             raise CliError(
-                f"the list {path} leads back to itself",
+                f"the pages of {path} form a loop",
                 exit_status=ExitStatus.UNEXPECTED,
                 hint="`bankctl doctor` compares versions",
                 code="broken_list",

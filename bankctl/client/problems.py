@@ -22,12 +22,12 @@ _HINTS: Mapping[str, str] = {
     "not_signed_in": "`bankctl login --email {email}`",
     "session_ended": "`bankctl login --email {email}`",
     "invalid_credentials": "check the address and the password, then run it again",
-    "invalid_totp": "wait for the next code of your app, or use a recovery code",
+    "invalid_totp": "wait for your app's next code, or use a recovery code",
     "totp_required": "run `bankctl login --email {email}` again and type the code of your app",
-    "totp_already_active": "`bankctl auth totp disable` removes the present one",
-    "totp_not_active": "`bankctl auth totp enroll` begins with one",
+    "totp_already_active": "`bankctl auth totp disable` removes the current one",
+    "totp_not_active": "`bankctl auth totp enroll` sets one up",
     "second_factor_required": "`bankctl auth totp enroll`",
-    "scope_missing": "`bankctl auth token create --name NAME --scope SCOPE` makes a key that may do this",
+    "scope_missing": "`bankctl auth token create --name NAME --scope SCOPE` creates a key that may do this",
     "api_key_not_found": "`bankctl auth token list` shows them",
     "too_many_api_keys": "`bankctl auth token list` shows them, `bankctl auth token revoke ID` removes one",
     "forbidden": "`bankctl whoami` shows your role; an operator or administrator can do this",
@@ -38,8 +38,8 @@ _HINTS: Mapping[str, str] = {
     "own_request": "ask somebody else to run `bankctl admin approvals approve {id}`",
     "dead_letter_not_found": "`bankctl admin dead-letters list` lists them",
     "approval_not_found": "`bankctl admin approvals list` lists them",
-    "approval_decided": "`bankctl admin approvals show {id}` tells by whom",
-    "approval_expired": "run the command again to ask anew",
+    "approval_decided": "`bankctl admin approvals show {id}` shows by whom",
+    "approval_expired": "run the command again to make a new request",
     "audit_record_not_found": "`bankctl admin audit list` lists them",
     "audit_record_damaged": "`bankctl admin audit verify` names every damaged record",
     "user_not_found": "`bankctl admin users` lists them",
@@ -50,18 +50,18 @@ _HINTS: Mapping[str, str] = {
     "account_already_frozen": "`bankctl admin unfreeze {account} --reason WHY` undoes it",
     "account_not_frozen": "`bankctl accounts show {account}` shows its state",
     "account_already_closed": "`bankctl accounts show {account}` shows its state",
-    "insufficient_funds": "`bankctl balance {account}` shows what is there",
+    "insufficient_funds": "`bankctl balance {account}` shows the balance",
     "account_frozen": "`bankctl accounts show {account}` shows why; an operator can unfreeze it",
-    "account_closed": "`bankctl accounts list` shows accounts that are open",
-    "currency_mismatch": "both accounts must be in one currency; `bankctl balance {account}` shows it",
-    "idempotency_key_reused": "that key was used for another request; leave --idempotency-key out",
+    "account_closed": "`bankctl accounts list` shows open accounts",
+    "currency_mismatch": "both accounts must have the same currency; `bankctl balance {account}` shows it",
+    "idempotency_key_reused": "that key was used for another request; omit --idempotency-key",
     "weak_password": "choose a longer or less common password",
     "invalid_request": "add --help to the command to see what it takes",
     "rate_limited": "wait a little, then run it again",
     "overloaded": "run it again in a moment",
     "unavailable": "run it again in a moment; `bankctl doctor` shows what is down",
     "route_not_found": "the bank does not offer this; `bankctl doctor` compares versions",
-    "internal": "give the request id to whoever runs the bank",
+    "internal": "give the request id to the bank's operators",
 }
 
 # What a gateway in trouble answers without a problem document.
@@ -94,7 +94,7 @@ def parse_problem(status: int, body: bytes) -> dict[str, Any]:
 
 
 class _Values(dict[str, str]):
-    """What a hint is filled with; what is not known stands there in capitals, to be filled in by hand."""
+    """The values of a hint; unknown ones appear in capitals, to be filled in by hand."""
 
     def __missing__(self, name: str) -> str:
         return name.upper()

@@ -25,7 +25,7 @@ class NamedProxy:
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        return f"mend or unset {self.variable}, or name the bank in NO_PROXY"
+        return f"correct or unset {self.variable}, or name the bank in NO_PROXY"
 
 
 def proxy_for(host: str, port: int) -> NamedProxy | None:
@@ -48,7 +48,7 @@ def proxy_for(host: str, port: int) -> NamedProxy | None:
         parts = urlsplit(url)
         named, at = parts.hostname, parts.port
     except ValueError as error:
-        raise _malformed(variable, f"holds no address of a proxy: {error}") from error
+        raise _malformed(variable, f"is not the address of a proxy: {error}") from error
     if not named or at == 0 or not all("!" <= one <= "~" for one in url):
         raise _malformed(variable, "holds no address of a proxy")
     if parts.scheme in _SOCKS_SCHEMES and find_spec("socksio") is None:
@@ -58,7 +58,7 @@ def proxy_for(host: str, port: int) -> NamedProxy | None:
             code="proxy_not_supported",
         )
     if parts.scheme not in _PLAIN_SCHEMES | _SOCKS_SCHEMES:
-        raise _malformed(variable, f"names a proxy of the kind {parts.scheme!r}, which is not supported")
+        raise _malformed(variable, f"names a {parts.scheme!r} proxy, which is not supported")
     shown = f"[{named}]" if ":" in named else named
     return NamedProxy(variable, url, f"{parts.scheme}://{shown}{'' if at is None else f':{at}'}")
 

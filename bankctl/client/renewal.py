@@ -12,7 +12,7 @@ from bankctl.session import StoredSession, load_session, save_session, session_l
 class SessionRenewal:
     """Renews the kept session of one profile; of several commands at once, one asks and the rest take over.
 
-    A refresh cookie is good for one exchange. So the exchange happens under a lock, and whoever had to wait
+    A refresh cookie works for one exchange. So the exchange happens under a lock; a command that had to wait
     for it finds the new cookies in the file.
     """
 
@@ -47,7 +47,7 @@ class SessionRenewal:
         except OSError as error:
             # The exchange is done, so this command goes on; the cookies in the file are good for nothing now.
             messages.warn(
-                f"the renewed session cannot be kept in {error.filename}: {error.strerror}; "
+                f"the renewed session cannot be written to {error.filename}: {error.strerror}; "
                 "the next command will need `bankctl login`"
             )
 

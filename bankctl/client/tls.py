@@ -1,4 +1,4 @@
-"""Whom to trust: TLS is always verified, there is no switch to turn it off."""
+"""Certificates to trust: TLS is always verified, and no option turns that off."""
 
 import os
 import ssl
@@ -29,7 +29,7 @@ def tls_context(profile: Profile) -> ssl.SSLContext:
         raise CliError(
             f"the certificate {profile.ca_file} of profile {profile.name!r} cannot be used: {error}",
             exit_status=ExitStatus.UNREACHABLE,
-            hint="`bankctl dev up` writes that of the local bank; `bankctl config set ca_file PATH`",
+            hint="`bankctl dev up` writes the local bank's; `bankctl config set ca_file PATH`",
             code="tls_certificate_missing",
         ) from error
 
@@ -66,8 +66,8 @@ def _check_environment() -> None:
             raise _unusable(_CERTIFICATES, f"names {path}, which cannot be used: {fault}") from error
     for folder in filter(None, os.environ.get(_FOLDERS, "").split(os.pathsep)):
         if not Path(folder).is_dir():
-            raise _unusable(_FOLDERS, f"names {folder}, which is no folder")
+            raise _unusable(_FOLDERS, f"names {folder}, which is not a folder")
 
 
 def _unusable(variable: str, fault: str) -> CliError:
-    return usage_error(f"{variable} {fault}", hint=f"mend or unset {variable}", code="invalid_environment")
+    return usage_error(f"{variable} {fault}", hint=f"correct or unset {variable}", code="invalid_environment")

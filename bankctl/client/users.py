@@ -32,7 +32,7 @@ class Users:
         return found
 
     def me(self) -> dict[str, Any]:
-        """The UserView of whoever calls."""
+        """The caller's UserView."""
         user: dict[str, Any] = self._http.request("GET", "/users/me").data
         return user
 

@@ -82,12 +82,13 @@ def open_account(
     account_type: Annotated[AccountType, typer.Argument(metavar="TYPE", help="checking or savings.")],
     *,
     currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="ISO 4217 code.")],
-    name: Annotated[str | None, typer.Option("--name", help="What you call it.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Your name for it.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this opening.")
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="A key of your own for this request."),
     ] = None,
 ) -> None:
-    """Open an account of your own; with the same --idempotency-key again it is the same account.
+    """Open an account; repeating it with the same --idempotency-key returns the same account.
 
     Examples:
       bankctl accounts open checking --currency EUR
@@ -124,7 +125,7 @@ def list_accounts(
 
 @app.command()
 def show(account: Account) -> None:
-    """Show one account: type, state and why, balance.
+    """Show one account: type, status with its reason, balance.
 
     Examples:
       bankctl accounts show 4000000006
@@ -136,7 +137,7 @@ def show(account: Account) -> None:
 
 @app.command()
 def statement(account: Account, *, limit: Limit = 50, everything: All = False) -> None:
-    """Show what moved on an account, newest first, failed attempts too.
+    """Show an account's statement, newest first, including failed transactions.
 
     Examples:
       bankctl accounts statement 4000000006
@@ -161,14 +162,16 @@ def set_type(
     number = parse_account(account)
     with open_bank() as bank:
         emit(bank.accounts.change(number, "type", type=account_type), columns=DETAIL_COLUMNS)
-    messages.success(f"{number} is a {account_type} account now")
+    messages.success(f"{number} is now a {account_type} account")
 
 
 @app.command()
 def close(
     account: Account,
     *,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; kept with the account.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="The reason; stored with the account.")
+    ] = None,
 ) -> None:
     """Close an account for good; its balance must be zero.
 
@@ -184,7 +187,7 @@ def close(
 
 
 def balance(account: Account) -> None:
-    """Show what an account holds.
+    """Show an account's balance.
 
     Examples:
       bankctl balance 4000000006

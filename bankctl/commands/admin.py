@@ -1,4 +1,4 @@
-"""admin: what operators and administrators do to accounts and users, and how they prove the books."""
+"""admin: operators' and administrators' commands on accounts and users, and the proof of the books."""
 
 import uuid
 from decimal import Decimal
@@ -35,7 +35,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(republish.app, name="events")
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the act.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason; recorded in the audit trail.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]
 _USER_COLUMNS = [
     Column("id", "User", rank=2),
@@ -67,7 +67,7 @@ class Role(StrEnum):
 
 @app.command()
 def freeze(account: Account, *, reason: Reason) -> None:
-    """Freeze an account: nothing can leave it or arrive.
+    """Freeze an account: no money leaves it or arrives.
 
     Examples:
       bankctl admin freeze 4000000006 --reason "card stolen"
@@ -80,7 +80,7 @@ def freeze(account: Account, *, reason: Reason) -> None:
 
 @app.command()
 def unfreeze(account: Account, *, reason: Reason) -> None:
-    """Let a frozen account work again.
+    """Unfreeze an account.
 
     Examples:
       bankctl admin unfreeze 4000000006 --reason "card replaced"
@@ -124,11 +124,12 @@ def fund(
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 100.00.")],
     *,
     currency: Annotated[
-        str | None, typer.Option("--currency", metavar="CODE", help="Default: that of the account.")
+        str | None, typer.Option("--currency", metavar="CODE", help="Default: the account's.")
     ] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="What the owner reads.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this credit.")
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="A key of your own for this request."),
     ] = None,
 ) -> None:
     """Credit an account with money from outside the bank.
@@ -136,9 +137,9 @@ def fund(
     Examples:
       bankctl admin fund 4000000006 100.00 --reference "cash deposit"
 
-    If its outcome is not known (exit 9), `bankctl transactions retry` settles it without crediting twice.
-    Nobody credits an account of their own. Beyond what one person may credit alone in a day it waits for
-    `bankctl admin approvals`, and exits 0.
+    If the outcome is unknown (exit 9), `bankctl transactions retry` settles it without crediting twice.
+    Nobody may credit an account of their own. Beyond what one person may credit alone in a day, it waits for
+    `bankctl admin approvals` and exits 0.
     """
     number, sum_paid = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
@@ -167,15 +168,15 @@ def adjust(
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 100.00.")],
     *,
     credit: Annotated[
-        bool | None, typer.Option("--credit/--debit", help="Whether the account gets it or gives it.")
+        bool | None, typer.Option("--credit/--debit", help="Add the amount or take it away.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="What the owner reads on the statement.")],
     corrects: Annotated[
-        str | None, typer.Option("--corrects", metavar="ID", help="The transaction that it sets right.")
+        str | None, typer.Option("--corrects", metavar="ID", help="The transaction that it corrects.")
     ] = None,
     idempotency_key: Annotated[
         str | None,
-        typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this correction."),
+        typer.Option("--idempotency-key", metavar="KEY", help="A key of your own for this request."),
     ] = None,
 ) -> None:
     """Correct an account's balance, against the bank's own account.
@@ -184,11 +185,11 @@ def adjust(
       bankctl admin adjust 4000000006 12.50 --credit --reason "fee charged twice"
       bankctl admin adjust 4000000006 100.00 --debit --reason "booked twice" --corrects TRANSACTION
 
-    It always waits for a second person (`bankctl admin approvals`), and exits 0. A frozen account can be
-    corrected; no account goes below zero by it. The same --idempotency-key again shows what became of it.
+    It always waits for a second person (`bankctl admin approvals`) and exits 0. A frozen account can be
+    corrected; no account can go below zero. Repeating it with the same --idempotency-key shows its outcome.
     """
     if credit is None:
-        raise usage_error("say --credit or --debit", hint="`bankctl admin adjust --help`")
+        raise usage_error("give --credit or --debit", hint="`bankctl admin adjust --help`")
     number, sum_moved = parse_account(account), parse_amount(amount)
     key = check_key(idempotency_key) if idempotency_key is not None else str(uuid.uuid4())
     direction = "credit" if credit else "debit"
@@ -252,7 +253,7 @@ def set_role(
     if approvals.shows_waiting(answer):
         return
     emit(answer, columns=_USER_COLUMNS)
-    messages.success(f"{user} is {role} now")
+    messages.success(f"{user} is now {role}")
 
 
 @app.command()
@@ -262,8 +263,7 @@ def lock(user: User, *, reason: Reason) -> None:
     Examples:
       bankctl admin lock bob@example.com --reason "lost laptop"
 
-    One of the staff is locked by two where the bank asks for that: it waits for `bankctl admin approvals`,
-    and exits 0.
+    If the bank requires two people to lock staff, it waits for `bankctl admin approvals` and exits 0.
     """
     with open_bank() as bank:
         answer = bank.users.set_locked(_user_id(bank, user), locked=True, reason=reason)
@@ -275,24 +275,23 @@ def lock(user: User, *, reason: Reason) -> None:
 
 @app.command()
 def unlock(user: User, *, reason: Reason) -> None:
-    """Let a locked user in again (administrators).
+    """Let a locked user sign in again (administrators).
 
     Examples:
       bankctl admin unlock bob@example.com --reason "laptop found"
 
-    One of the staff is let in again by two where the bank asks for that: it waits for `bankctl admin
-    approvals`, and exits 0.
+    If the bank requires two people to unlock staff, it waits for `bankctl admin approvals` and exits 0.
     """
     with open_bank() as bank:
         answer = bank.users.set_locked(_user_id(bank, user), locked=False, reason=reason)
     if approvals.shows_waiting(answer):
         return
     emit(answer, columns=_USER_COLUMNS)
-    messages.success(f"{user} may log in again")
+    messages.success(f"{user} can log in again")
 
 
 def _user_id(bank: BankClient, user: str) -> str:
-    """The id of a user who was named by id or address."""
+    """The id of a user who was given by id or address."""
     if "@" not in user:
         return user
     found = list(bank.users.list(email=user, limit=1))
@@ -308,27 +307,27 @@ def _user_id(bank: BankClient, user: str) -> str:
 
 @app.command()
 def outbox() -> None:
-    """Show what waits to be published, since when, and who publishes (support staff).
+    """Show which events wait to be published, since when, and which process publishes (support staff).
 
     Examples:
       bankctl admin outbox
       bankctl admin outbox --query pending_events
 
-    Nothing waits for longer than a moment while Kafka and the users' names can be reached. What keeps the
-    relay is told by the process that answered; where several run, only the lease's holder publishes.
+    Events wait only briefly while Kafka and user_api can be reached. The failure shown is that of the process
+    that answered; if several run, only the holder of the lease publishes.
     """
     with open_bank() as bank:
         waiting = bank.transactions.outbox()
     emit(waiting, columns=_OUTBOX_COLUMNS)
     if waiting["relay"]["failure"]:
-        messages.warn(f"events do not go out: {waiting['relay']['failure']}")
+        messages.warn(f"events are not published: {waiting['relay']['failure']}")
 
 
 @app.command()
 def prove(
     *,
     wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", help="Patience with events under way.")
+        float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for events.")
     ] = 30.0,
 ) -> None:
     """Prove that no money was lost or made, and that every event arrived once.
@@ -337,10 +336,9 @@ def prove(
       bankctl admin prove
       bankctl admin prove --wait 60 -o json
 
-    It compares every balance with the entries behind it, the sum of each currency with zero, and the set
-    of ledger events with those that the notifier received and those it has told. Events arrive a moment
-    after the money has moved, so it waits for them. Exits 1 if one check fails, 8 if the line was cut: then
-    nothing was proved.
+    It compares every balance with its entries, the sum of each currency with zero, and the ledger's events
+    with those that the notifier recorded and notified. Events arrive a moment after the money has moved, so
+    it waits for them. Exits 1 if a check fails, and 8 if the connection was lost: then nothing was proved.
     """
     with open_bank() as bank, phases() as show_phase:
         proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase)

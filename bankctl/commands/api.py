@@ -31,7 +31,8 @@ def api(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Such as /accounts?limit=5.")],
     *,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="JSON", help="The body; @FILE reads a file, @- stdin.")
+        str | None,
+        typer.Option("--data", metavar="JSON", help="The JSON body; @FILE reads a file, @- stdin."),
     ] = None,
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="Makes repeating it safe.")
@@ -45,14 +46,16 @@ def api(
       bankctl api GET "/events/history?limit=5" --query "items[].type"
       bankctl api POST /accounts --data '{"type": "checking", "currency": "EUR"}' --yes
 
-    Whatever is not GET may move money, so it asks on a terminal; scripts say --yes.
+    Requests other than GET may move money, so the command asks on a terminal; scripts add --yes.
     """
     verb = method.upper()
     if verb not in set(Method):
-        raise usage_error(f"{method!r} is no method; use {', '.join(Method)}", code="unknown_method")
+        raise usage_error(f"{method!r} is not a method; use {', '.join(Method)}", code="unknown_method")
     parts = urlsplit(path)
     if not path.startswith("/") or path.startswith("//") or parts.netloc:
-        raise usage_error(f"{path!r} is no path of the bank; it begins with one slash", code="invalid_path")
+        raise usage_error(
+            f"{path!r} is not a path of the bank; a path begins with one slash", code="invalid_path"
+        )
     key = check_key(idempotency_key) if idempotency_key is not None else None
     if verb != Method.GET:
         # What a path does is the bank's to know: it may move money.
@@ -86,4 +89,4 @@ def _parse(data: str | None) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise usage_error(f"--data is no JSON: {error}", code="invalid_json") from error
+        raise usage_error(f"--data is not JSON: {error}", code="invalid_json") from error

@@ -17,7 +17,7 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit
 
 app = typer.Typer(
-    help="""Acts that wait for a second person, where the bank's policy asks for one.
+    help="""Acts that wait for a second person.
 
 Examples:
   bankctl admin approvals list --status pending
@@ -48,7 +48,7 @@ _DETAILS = [
 
 
 class Status(StrEnum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -80,7 +80,7 @@ def list_requests(
 
 @app.command()
 def show(request: _Request) -> None:
-    """Show one request and what became of it.
+    """Show one request and its outcome.
 
     Examples:
       bankctl admin approvals show 0190a1b2-0000-7000-8000-000000000001
@@ -91,7 +91,7 @@ def show(request: _Request) -> None:
 
 @app.command()
 def approve(request: _Request) -> None:
-    """Approve somebody else's request: it is carried out at once, in both names.
+    """Approve somebody else's request; it is carried out at once.
 
     Examples:
       bankctl admin approvals approve 0190a1b2-0000-7000-8000-000000000001
@@ -107,7 +107,7 @@ def approve(request: _Request) -> None:
 
 @app.command()
 def reject(request: _Request, *, reason: Annotated[str, typer.Option("--reason", help="Why.")]) -> None:
-    """Reject a request, or take back one's own.
+    """Reject a request, or withdraw your own.
 
     Examples:
       bankctl admin approvals reject 0190a1b2-0000-7000-8000-000000000001 --reason "no court order"
@@ -127,7 +127,7 @@ def shows_waiting(answer: Mapping[str, Any], *, replayed: bool = False) -> bool:
     emit({name: value for name, value in answer.items() if name != "idempotency_key"}, columns=_DETAILS)
     if answer["status"] == "pending":
         messages.note(
-            f"nothing was done yet: somebody else must run `bankctl admin approvals approve {answer['id']}`"
+            f"nothing was done yet; somebody else must run `bankctl admin approvals approve {answer['id']}`"
         )
     else:
         messages.warn(f"nothing was done: this request is {answer['status']}")

@@ -22,7 +22,7 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event
 
 app = typer.Typer(
-    help="""Who did what to whom, when, why and from where; and whether that record is whole.
+    help="""Who did what to whom, when, why and from where; and whether the record is complete.
 
 Examples:
   bankctl admin audit list --target 4000000006
@@ -30,8 +30,8 @@ Examples:
   bankctl admin audit verify
 
 Administrative acts and security events: sign-ins, refusals, sessions, passwords, second factors, API keys.
-Each daemon keeps a trail of its own: `ledger` of accounts and money, `users` of people and their access,
-`events` of dead letters and of who was refused events. Without --trail all of them are asked.
+Each daemon keeps its own trail: `ledger` for accounts and money, `users` for people and their access,
+`events` for dead letters and refused access to events. Without --trail all three are shown.
 """
 )
 
@@ -87,8 +87,12 @@ def list_records(
         str | None,
         typer.Option("--target", metavar="ID", help="Only those on this account, user or dead letter."),
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then on.")] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only before then.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only from this time on.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Only before this time.")
+    ] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> None:
@@ -100,7 +104,7 @@ def list_records(
       bankctl admin audit list --action access.refused --since 2026-11-24T09:00Z
       bankctl admin audit list --trail events --action replay_dead_letters
 
-    TIME is a date, which begins at midnight UTC, or a date and time; without a zone it is UTC.
+    TIME is a date (midnight UTC), or a date and time, in UTC unless it has a zone.
     """
     wanted = {
         "action": action,
@@ -120,7 +124,7 @@ def show(
     trail: Annotated[Trail, typer.Argument(metavar="TRAIL", help="ledger, users or events.")],
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="The record's number.")],
 ) -> None:
-    """Show one act or event with all that was kept of it.
+    """Show one record in full.
 
     Examples:
       bankctl admin audit show ledger 17
@@ -138,10 +142,10 @@ def verify(
         Path | None, typer.Option("--anchor", metavar="FILE", help="Compare with an earlier export.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Verify an export; the bank is not asked.")
+        Path | None, typer.Option("--file", metavar="FILE", help="Verify an export, without the bank.")
     ] = None,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Begin anew, such as after `bankctl dev reset`.")
+        bool, typer.Option("--forget", help="Drop the stored ends, such as after `bankctl dev reset`.")
     ] = False,
 ) -> None:
     """Verify that no record was changed, removed, moved or cut off.
@@ -151,14 +155,14 @@ def verify(
       bankctl admin audit verify --anchor audit-2026-11.jsonl
       bankctl admin audit verify --file audit-2026-11.jsonl
 
-    The bank computes every hash of the chain anew. Somebody who can write to its database could write
-    the whole chain anew as well, so its end is compared with the one that the last verification kept
-    on this machine, or with that of an export. With --file every hash of an export is computed on this
-    machine instead. Exits 1 if anything is wrong.
+    The bank recomputes every hash of the chain. A person who can write to its database could rewrite the
+    whole chain, so its end is compared with the one that the last verification stored on this machine, or
+    with that of an export. With --file every hash of an export is computed on this machine instead. Exits 1
+    if anything is wrong.
     """
     if file is not None:
         if anchor is not None or forget or trail is not None:
-            raise usage_error("--file verifies a whole file; it goes with no other option")
+            raise usage_error("--file cannot be combined with other options")
         _judge([_verdict(proof, "the file itself") for proof in _read_export(file)])
         messages.success("the file is whole")
         return
@@ -172,19 +176,19 @@ def verify(
         ]
         heads = _judge(verdicts)
         save_anchors(bank.profile, {**kept, **heads})
-    messages.success("whole, and its end is kept on this machine for the next time")
+    messages.success("complete; its end is stored on this machine for the next time")
 
 
 @app.command()
 def export(*, trail: _Which = None) -> None:
-    """Print all records as lines of JSON, oldest first, and as the last line where the trails end.
+    """Print all records as lines of JSON, oldest first, and the ends of the trails as the last line.
 
     Examples:
       bankctl admin audit export > audit-2026-11.jsonl
       bankctl admin audit export --trail users > users.jsonl
 
-    Keep the file where those who run the bank cannot change it. `verify --file FILE` verifies it by itself,
-    `verify --anchor FILE` compares the bank's trails with where it ends.
+    Keep the file where the bank's operators cannot change it. `verify --file FILE` verifies the file itself;
+    `verify --anchor FILE` compares the bank's trails with its end.
     """
     heads: dict[str, Any] = {}
     with open_bank() as bank:
@@ -207,7 +211,7 @@ def parse_instant(option: str, text: str | None) -> str | None:
     """A time as the bank writes it, in UTC; None where none is given.
 
     Raises:
-        CliError: it is no time.
+        CliError: it is not a time.
     """
     if text is None:
         return None
@@ -215,7 +219,9 @@ def parse_instant(option: str, text: str | None) -> str | None:
         instant = datetime.fromisoformat(text)
         zoned = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise usage_error(f"{option}: {text} is no time", hint="2026-11-24, or 2026-11-24T09:30Z") from None
+        raise usage_error(
+            f"{option}: {text} is not a time", hint="2026-11-24, or 2026-11-24T09:30Z"
+        ) from None
     return zoned.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -258,7 +264,7 @@ def _read_export(path: Path) -> list[dict[str, Any]]:
             return verify_export(lines)
     except (OSError, ValueError) as error:
         raise usage_error(
-            f"{path} is no export: {error}", hint="`bankctl admin audit export` makes one"
+            f"{path} is not an export: {error}", hint="`bankctl admin audit export` makes one"
         ) from error
 
 
@@ -269,7 +275,7 @@ def _judge(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
     _show_verdicts(verdicts, holds=holds, heads=heads)
     if not holds:
         raise CliError(
-            "the audit trail is not what was written",
+            "the audit trail was altered",
             exit_status=ExitStatus.UNEXPECTED,
             hint="the same with -o json names every record; keep the database and the file as they are",
             code="audit_broken",

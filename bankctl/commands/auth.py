@@ -29,7 +29,7 @@ app.add_typer(tokens.app, name="token")
 
 @app.command()
 def status() -> None:
-    """Tell whether somebody is logged in; exits 4 if not.
+    """Show whether anybody is logged in; exits 4 if not.
 
     Examples:
       bankctl auth status
@@ -45,7 +45,7 @@ def sessions(
     end_others: Annotated[bool, typer.Option("--end-others", help="End all but this one.")] = False,
     end_all: Annotated[bool, typer.Option("--end-all", help="End all, this one too.")] = False,
 ) -> None:
-    """List where you are logged in, or end some of these sessions.
+    """List your sessions, or end some of them.
 
     Examples:
       bankctl auth sessions
@@ -53,7 +53,7 @@ def sessions(
       bankctl auth sessions --end-others
     """
     if [end is not None, end_others, end_all].count(True) > 1:
-        raise usage_error("choose one of --end, --end-others and --end-all")
+        raise usage_error("give only one of --end, --end-others and --end-all")
     with open_bank() as bank:
         if end_others or end_all:
             bank.auth.end_sessions(keep_current=end_others)
@@ -84,13 +84,13 @@ def sessions(
 def change_password(
     *,
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read both from stdin: old, then new, a line each.")
+        bool, typer.Option("--password-stdin", help="Read both from stdin: old, then new, one a line.")
     ] = False,
     keep_other_sessions: Annotated[
         bool, typer.Option("--keep-other-sessions", help="Stay logged in elsewhere.")
     ] = False,
 ) -> None:
-    """Change your password; other sessions end unless kept.
+    """Change your password; your other sessions end unless you keep them.
 
     Examples:
       bankctl auth change-password
@@ -100,6 +100,6 @@ def change_password(
         current = read_password(from_stdin=password_stdin, label="Current password")
         new = read_password(from_stdin=password_stdin, label="New password", confirm=True)
         if current == new:
-            raise usage_error("the new password is the old one")
+            raise usage_error("the new password is the same as the old one")
         bank.users.change_password(current=current, new=new, end_other_sessions=not keep_other_sessions)
     messages.success("password changed")

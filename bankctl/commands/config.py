@@ -33,7 +33,7 @@ Examples:
 
 
 class Setting(StrEnum):
-    """What a profile consists of."""
+    """The settings of a profile."""
 
     URL = "url"
     CA_FILE = "ca_file"
@@ -61,7 +61,7 @@ def list_profiles() -> None:
         for profile in load_config().profiles.values()
     ]
     if not rows:
-        messages.note(f"no profile yet in {config_file()}; `bankctl dev up` makes one")
+        messages.note(f"no profile yet in {config_file()}; `bankctl dev up` creates one")
     columns = [
         Column("name", "Profile"),
         Column("used", "In use"),
@@ -89,9 +89,9 @@ def get_setting(name: Name) -> None:
 
 @app.command("set")
 def set_setting(
-    name: Name, value: Annotated[str, typer.Argument(metavar="VALUE", help="Empty takes ca_file away.")]
+    name: Name, value: Annotated[str, typer.Argument(metavar="VALUE", help="An empty value removes ca_file.")]
 ) -> None:
-    """Change a setting of a profile; setting a url makes the profile if it does not exist.
+    """Change a setting of a profile; setting the url creates the profile if it does not exist.
 
     Examples:
       bankctl config set url https://bank.example --profile work
@@ -109,17 +109,17 @@ def set_setting(
     else:
         ca_file = Path(value).expanduser() if value else None
         if ca_file is not None and not ca_file.is_file():
-            raise usage_error(f"{ca_file} is no file", code="no_such_file")
+            raise usage_error(f"{ca_file} is not a file", code="no_such_file")
         upsert_profile(chosen, url=known.url, ca_file=ca_file)
     messages.success(f"profile {chosen}: {name} is set")
 
 
 @app.command("copy")
 def copy_profile(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="A profile that exists.")],
+    source: Annotated[str, typer.Argument(metavar="FROM", help="An existing profile.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="The new profile.")],
 ) -> None:
-    """Make a profile for another person at the same bank; each profile keeps a session of its own.
+    """Create a profile for another person at the same bank; each profile has its own session.
 
     Examples:
       bankctl config copy local olga
@@ -128,7 +128,7 @@ def copy_profile(
     known = load_profile(source)
     if target in load_config().profiles:
         raise CliError(
-            f"there is a profile {target!r} already",
+            f"profile {target!r} already exists",
             exit_status=ExitStatus.CONFLICT,
             hint="choose another name; `bankctl config list` shows those in use",
             code="profile_exists",
@@ -139,9 +139,9 @@ def copy_profile(
 
 @app.command("use")
 def use_profile(
-    name: Annotated[str, typer.Argument(metavar="PROFILE", help="The profile to use from now on.")],
+    name: Annotated[str, typer.Argument(metavar="PROFILE", help="The default profile.")],
 ) -> None:
-    """Use a profile whenever none is named.
+    """Set the profile to use by default.
 
     Examples:
       bankctl config use work

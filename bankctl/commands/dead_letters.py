@@ -16,7 +16,7 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit
 
 app = typer.Typer(
-    help="""Events that the notifier could not read: look at them, mend the cause, replay them.
+    help="""Records that the notifier could not read: inspect them, fix the cause, replay them.
 
 Examples:
   bankctl admin dead-letters list --status open
@@ -26,7 +26,7 @@ Examples:
 
 _Letter = Annotated[str, typer.Argument(metavar="LETTER", help="The letter's id.")]
 _Topic = Annotated[
-    str | None, typer.Option("--topic", metavar="TYPE", help="Only those of it (see `events types`).")
+    str | None, typer.Option("--topic", metavar="TYPE", help="Only this topic (see `events types`).")
 ]
 _COLUMNS = [
     Column("id", "Letter"),
@@ -69,7 +69,7 @@ _INTAKE = [
 
 
 class LetterStatus(StrEnum):
-    """What became of a letter."""
+    """The outcome of a letter."""
 
     OPEN = "open"
     REPLAYED = "replayed"
@@ -90,7 +90,7 @@ def list_letters(
       bankctl admin dead-letters list --status open --topic TransactionFailed
       bankctl admin dead-letters list --all -o json --query "[?status=='open'].id"
 
-    Past a limit the notifier stands still instead of setting more aside; this then says so on stderr.
+    Beyond a limit the notifier stops instead of setting more aside; a message on stderr then says so.
     """
     wanted = checked_type(topic)
     with open_bank() as bank:
@@ -101,7 +101,7 @@ def list_letters(
 
 @app.command()
 def show(letter: _Letter) -> None:
-    """Show one record as it came, why it could not be read, and what became of it (support staff).
+    """Show one record as received, why it could not be read, and its outcome (support staff).
 
     Examples:
       bankctl admin dead-letters show 0190a1b2-0000-7000-8000-000000000001
@@ -118,19 +118,19 @@ def replay(
     topic: _Topic = None,
     everything: Annotated[bool, typer.Option("--all", help="All open ones, of every topic.")] = False,
 ) -> None:
-    """Read records again, such as after a release that understands them (operators).
+    """Read records again, for example after a release that can read them (operators).
 
     Examples:
       bankctl admin dead-letters replay 0190a1b2-0000-7000-8000-000000000001
       bankctl admin dead-letters replay --topic TransactionFailed
       bankctl admin dead-letters replay --all -o json
 
-    What can be read now is recorded and told of, exactly once however often it is replayed; each letter
-    keeps who did it, when, and what came of it. Exits 1 if one still cannot be read.
+    Records that can be read now are recorded and notified exactly once, however often they are replayed; each
+    letter stores who replayed it, when, and the outcome. Exits 1 if one still cannot be read.
     """
     if sum((letter is not None, topic is not None, everything)) != 1:
         raise usage_error(
-            "give one of LETTER, --topic and --all", hint="`bankctl admin dead-letters list` lists them"
+            "give LETTER, --topic or --all", hint="`bankctl admin dead-letters list` lists them"
         )
     wanted = checked_type(topic)
     if letter is None:
@@ -147,10 +147,11 @@ def resume(*, reason: Annotated[str, typer.Option("--reason", help="Why; kept.")
     """Let the notifier set records aside again after it has stopped at the limit (operators).
 
     Examples:
-      bankctl admin dead-letters resume --reason "they are a test's, release 1.4.1 mends it"
+      bankctl admin dead-letters resume --reason "test records, fixed in release 1.4.1"
 
-    A notifier that can read the record it stopped at goes on by itself; this is for those that stay
-    unreadable. Restarting it changes nothing: otherwise whatever restarts it would bury everything.
+    A notifier that can read the record at which it stopped continues by itself; this command is for records
+    that stay unreadable. Restarting the notifier does not help, so that a supervisor cannot set everything
+    aside.
     """
     with open_bank() as bank:
         emit(bank.dead_letters.resume(reason=reason), columns=_INTAKE)
@@ -163,7 +164,7 @@ def _replay_one(bank: BankClient, letter: str) -> None:
     if done["status"] == "open":
         raise _still_unreadable(f"{letter}: {done['reason']}")
     new = done["last_replay"]["result"] == "recorded"
-    messages.success("recorded now" if new else "the event had been recorded before")
+    messages.success("recorded now" if new else "the event was already recorded")
 
 
 def _replay_many(bank: BankClient, topic: str | None) -> None:
@@ -189,6 +190,6 @@ def _say_if_stopped(bank: BankClient) -> None:
     if not intake["open"]:
         messages.warn(
             f"the limit of {intake['limit']} in {intake['window_minutes']} minutes was reached at "
-            f"{intake['closed_by']}; nothing more is set aside until "
+            f"{intake['closed_by']}; no more are set aside until "
             "`bankctl admin dead-letters resume --reason WHY`"
         )

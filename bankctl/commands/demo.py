@@ -30,9 +30,9 @@ def demo(
       bankctl demo
       bankctl demo --keep
 
-    Two users and two operators sign in, money is booked in, paid, refused; the operator's event stream shows
-    it as it happens; the books are proved at the end. Exits 1 if anything is not as it should be. The bank
-    of the demonstration is a stack of its own, `demo`; its data stays for the next time.
+    Two users and two operators sign in; money is booked, paid and refused; the operator's event stream shows
+    it live; the books are proved at the end. Exits 1 if an expectation fails. The demonstration runs in its
+    own stack, `demo`, whose data is kept.
     """
     began = time.monotonic()
     stack = Stack.load(STACK)

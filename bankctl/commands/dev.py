@@ -48,7 +48,7 @@ _PART_COLUMNS = [
 
 
 class PartName(StrEnum):
-    """What keeps a log."""
+    """Parts that write a log."""
 
     MONGOD = "mongod"
     KAFKA = "kafka"
@@ -60,7 +60,7 @@ class PartName(StrEnum):
 
 
 class DaemonName(StrEnum):
-    """What is configured by environment."""
+    """Parts that are configured by environment."""
 
     USER_API = "user_api"
     BANKING_API = "banking_api"
@@ -68,7 +68,7 @@ class DaemonName(StrEnum):
 
 
 class Role(StrEnum):
-    """The roles that are given by hand; a user's own is `user`."""
+    """The roles that are given from the shell."""
 
     OPERATOR = "operator"
     SUPPORT = "support"
@@ -86,17 +86,17 @@ def up(
     stack: StackName = DEFAULT_STACK,
     ports: Annotated[
         PortChoice | None,
-        typer.Option("--ports", help="auto: any free ports, chosen once and kept. Default: those kept."),
+        typer.Option("--ports", help="auto: any free ports, chosen once and kept."),
     ] = None,
     port: Annotated[
         list[str] | None,
         typer.Option("--port", metavar="PART=NUMBER", help="The port of one part; may be repeated."),
     ] = None,
     servers_only: Annotated[
-        bool, typer.Option("--servers-only", help="Without the daemons: run them by hand, see `dev env`.")
+        bool, typer.Option("--servers-only", help="Without the daemons, to run them by hand (see `dev env`).")
     ] = False,
 ) -> None:
-    """Start the bank and wait until all of it serves; what runs already is left alone.
+    """Start the bank and wait until all of it is ready; parts that already run are left alone.
 
     Examples:
       bankctl dev up
@@ -104,9 +104,9 @@ def up(
       bankctl dev up --port gateway=9443
       MONGO_URI=mongodb://127.0.0.1:27017/?replicaSet=rs0 bankctl dev up
 
-    MONGO_URI and KAFKA_BROKER in the environment are used instead of starting MongoDB or Kafka. The first
-    start fetches Kafka (45 MB). Afterwards the profile named like the stack talks to this bank. What waits
-    for a second person there: FOUR_EYES_ACTIONS (or none), FOUR_EYES_FUND_LIMITS; see docs/local-stack.md.
+    If MONGO_URI or KAFKA_BROKER is set, that server is used instead of starting one. The first start fetches
+    Kafka (45 MB). Afterwards the profile named after the stack talks to this bank. FOUR_EYES_ACTIONS and
+    FOUR_EYES_FUND_LIMITS set which acts wait for a second person; see docs/settings.md.
     """
     local = Stack.load(stack)
     wishes = Wishes(SERVERS if servers_only else ALL_PARTS, ports, _numbers(port or []))
@@ -134,17 +134,17 @@ def down(*, stack: StackName = DEFAULT_STACK) -> None:
       bankctl dev down
       bankctl dev down --stack second
 
-    The daemons finish what they are at, then the gateway and the servers stop.
+    The daemons finish their current work; then the gateway and the servers stop.
     """
     if Stack.load(stack).down():
-        messages.success("everything is stopped; the data stays")
+        messages.success("everything is stopped; the data is kept")
     else:
         messages.success("nothing ran")
 
 
 @app.command()
 def status(*, stack: StackName = DEFAULT_STACK) -> None:
-    """Show every part: process, port, health and data folder; exits 1 unless all of it serves.
+    """Show every part: process, port, health and data folder; exits 1 unless all are healthy.
 
     Examples:
       bankctl dev status
@@ -158,7 +158,7 @@ def status(*, stack: StackName = DEFAULT_STACK) -> None:
         messages.note(f"it does not run; start it: `bankctl dev up{_option(stack)}`")
     elif not found.well:
         unwell = next(part for part in found.parts if not part.well)
-        messages.note(f"{unwell.name} is not well; see: `bankctl dev logs {unwell.name}{_option(stack)}`")
+        messages.note(f"{unwell.name} is not healthy; see `bankctl dev logs {unwell.name}{_option(stack)}`")
     if not found.well:
         raise typer.Exit(ExitStatus.UNEXPECTED)
 
@@ -166,14 +166,12 @@ def status(*, stack: StackName = DEFAULT_STACK) -> None:
 @app.command()
 def logs(
     *,
-    part: Annotated[
-        PartName | None, typer.Argument(metavar="PART", help="Which part; without it all.")
-    ] = None,
+    part: Annotated[PartName | None, typer.Argument(metavar="PART", help="The part; all without it.")] = None,
     stack: StackName = DEFAULT_STACK,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 20,
 ) -> None:
-    """Show what the parts log.
+    """Show the logs of the parts.
 
     Examples:
       bankctl dev logs
@@ -248,7 +246,7 @@ def create_operator(
     ] = False,
     stack: StackName = DEFAULT_STACK,
 ) -> None:
-    r"""Make a user with a role, from the server's own shell: nobody gets one by registering.
+    r"""Create a user with a role, from the server's shell; nobody gets a role by registering.
 
     Examples:
       bankctl dev create-operator --email op@example.com --display-name Operator

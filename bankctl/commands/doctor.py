@@ -1,4 +1,4 @@
-"""doctor: what is wrong on the way to the bank, and how to mend it."""
+"""doctor: checks the connection to the bank, and says how to fix it."""
 
 import os
 import sys
@@ -39,13 +39,13 @@ class Finding:
 
 
 def doctor() -> None:
-    """Look for what is wrong between you and the bank, and say how to mend it.
+    """Check the connection to the bank and the local setup, and say how to fix problems.
 
     Examples:
       bankctl doctor
       bankctl doctor --profile work -o json
 
-    Exits 1 if something is wrong; what is only missing for a bank on this machine is a warning.
+    Exits 1 if a check fails; parts missing for a bank on this machine are only warnings.
     """
     findings = list(_look())
     emit(
@@ -54,7 +54,7 @@ def doctor() -> None:
             Column("check", "Check"),
             Column("result", "Result"),
             Column("detail", "Detail"),
-            Column("mend", "Mend"),
+            Column("mend", "Remedy"),
         ],
     )
     wrong = [finding for finding in findings if finding.result == "FAILED"]
@@ -106,8 +106,8 @@ def _api_key(profile: Profile, value: str) -> Finding:
 
 def _time_zone() -> Finding:
     if (named := invocation.unknown_zone()) is not None:
-        mend = "set TZ to one such as Europe/Vienna, or unset it"
-        return Finding("time zone", "FAILED", f"TZ is {named!r}, which names no zone; UTC is taken", mend)
+        mend = "set TZ to a zone such as Europe/Vienna, or unset it"
+        return Finding("time zone", "FAILED", f"TZ is {named!r}, which is not a time zone; UTC is used", mend)
     return Finding("time zone", "ok", " or ".join(dict.fromkeys(time.tzname)))
 
 
@@ -174,7 +174,7 @@ def _gateway(bank: BankClient) -> Iterator[Finding]:
 
 def _skew(date: str | None) -> Finding:
     if not date:
-        return Finding("clock", "warning", "the gateway does not tell its time")
+        return Finding("clock", "warning", "the gateway does not send its time")
     seconds = clock_skew(date)
     if seconds is None:
         return Finding("clock", "warning", "the gateway's Date cannot be read")
@@ -197,11 +197,11 @@ def _session(bank: BankClient) -> Finding:
 def _pending(bank: BankClient) -> Finding:
     waiting = list_pending(bank_id=bank.bank_id, user_id=bank.require_session().user_id)
     if not waiting:
-        return Finding("transfers", "ok", "none whose outcome is not known")
+        return Finding("transfers", "ok", "none with an unknown outcome")
     return Finding(
         "transfers",
         "warning",
-        f"{len(waiting)} whose outcome is not known",
+        f"{len(waiting)} with an unknown outcome",
         "`bankctl transactions retry --all` settles them",
     )
 
@@ -212,7 +212,7 @@ def _attempt(check: str, look: Callable[[], Finding]) -> Finding:
     except CliError as error:
         return _failed(check, error)
     except OSError as error:
-        mend = "mend its permissions, free some space, or set BANKCTL_HOME to another folder"
+        mend = "fix its permissions, free some space, or set BANKCTL_HOME to another folder"
         return Finding(check, "FAILED", f"{error.filename} cannot be used: {error.strerror}", mend)
 
 

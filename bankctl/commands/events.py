@@ -40,7 +40,7 @@ Types = Annotated[
     str | None, typer.Option("--type", metavar="A,B", help="Only these types (see `events types`).")
 ]
 OfAccount = Annotated[
-    str | None, typer.Option("--account", metavar="ACCOUNT", help="Only those that concern it.")
+    str | None, typer.Option("--account", metavar="ACCOUNT", help="Only events that concern this account.")
 ]
 
 
@@ -57,12 +57,12 @@ def tail(
     event_type: Types = None,
     account: OfAccount = None,
     after: Annotated[
-        int | None, typer.Option("--after", metavar="POSITION", help="Begin behind that event.")
+        int | None, typer.Option("--after", metavar="POSITION", help="Start after this event.")
     ] = None,
-    since_start: Annotated[bool, typer.Option("--since-start", help="Begin with the first event.")] = False,
+    since_start: Annotated[bool, typer.Option("--since-start", help="Start with the first event.")] = False,
     count: Annotated[int | None, typer.Option("--count", metavar="N", help="Stop after N events.")] = None,
     wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", help="Patience with a lost bank.")
+        float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for a lost bank.")
     ] = 60.0,
 ) -> None:
     """Show events as they happen, one line each, until Ctrl-C.
@@ -72,9 +72,9 @@ def tail(
       bankctl events tail --type TransactionFailed --account 4000000006
       bankctl events tail --since-start --count 100 -o json > events.jsonl
 
-    A lost line is taken up again where it broke off, nothing twice and nothing left out. If the bank stays
-    away for longer than --wait it exits 8, if the session ended 4, after Ctrl-C 130. It ends as well when the
-    program that reads its output ends.
+    A lost connection is resumed where it broke off, without repeating or skipping events. Exits 8 if the bank
+    stays away for longer than --wait, 4 if the session ended, 130 after Ctrl-C. It also ends when the program
+    that reads its output ends.
     """
     if after is not None and since_start:
         raise usage_error("--after and --since-start exclude each other")
@@ -85,7 +85,7 @@ def tail(
     types_wanted, number = _checked_types(event_type), parse_account(account) if account else None
     run = invocation.current()
     if run.output is OutputFormat.CSV:
-        raise usage_error("a stream has no CSV form", hint="use -o jsonl, or `bankctl events history -o csv`")
+        raise usage_error("a stream cannot be CSV", hint="use -o jsonl, or `bankctl events history -o csv`")
     as_json = run.machine_readable or run.query is not None
     with open_bank() as bank:
         # A line that is lost before the first event must be taken up where it began.
@@ -181,8 +181,8 @@ def _unknown_type(named: str) -> CliError:
 
 
 def _say_lost(error: CliError) -> None:
-    messages.note(f"{error.message}; taking the stream up again")
+    messages.note(f"{error.message}; resuming the stream")
 
 
 def _say_lagging(events: int) -> None:
-    messages.warn(f"this reader is {events} events behind the bank; none is skipped")
+    messages.warn(f"this reader is {events} events behind; none is skipped")

@@ -11,7 +11,7 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit
 
 app = typer.Typer(
-    help="""What the bank has told people.
+    help="""Notifications to staff.
 
 Examples:
   bankctl notifications list

@@ -1,4 +1,4 @@
-"""admin events: what was lost in Kafka goes out again; what the database has lost is given up."""
+"""admin events: republish events lost in Kafka; give up events that the database has lost."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
@@ -16,7 +16,7 @@ from bankctl.render.output import emit
 from bankctl.render.progress import phases
 
 app = typer.Typer(
-    help="""For operators: let events go out again, or give them up.
+    help="""For operators: publish lost events again, or give them up.
 
 Examples:
   bankctl admin events republish --missing --reason "Kafka's disk was lost"
@@ -36,22 +36,22 @@ _COLUMNS = [
 def republish(
     *,
     missing: Annotated[
-        bool, typer.Option("--missing", help="Only what the notifier has not recorded.")
+        bool, typer.Option("--missing", help="Only events that the notifier has not recorded.")
     ] = False,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Only what happened from then on.")
+        str | None, typer.Option("--since", metavar="TIME", help="Only events from this time on.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the act.")],
 ) -> None:
-    """Let the events of transactions go out again, from the journal (operators).
+    """Publish the events of transactions again, from the journal (operators).
 
     Examples:
       bankctl admin events republish --missing --reason "Kafka's disk was lost"
       bankctl admin events republish --missing --since 2026-11-01 --reason "restored from a backup"
       bankctl admin events republish --since 2026-11-29T09:00Z --reason "another consumer lost them"
 
-    `bankctl admin prove` tells whether events are missing. They go out under their old ids, so nobody who has
-    them acts on them again. What happened to accounts besides payments (AccountChanged) is not in it.
+    `bankctl admin prove` shows whether events are missing. They are published under their old ids, so
+    consumers that have them ignore them. AccountChanged events are not included.
     """
     if not missing and since is None:
         raise usage_error("give --missing, --since or both", hint="bankctl admin events republish --help")
@@ -68,7 +68,7 @@ def republish(
             show_phase("transactions", counts["examined"], counts["examined"])
     emit(counts, columns=_COLUMNS)
     messages.success(
-        f"{counts['republished']} events go out; `bankctl admin prove` tells when they have arrived"
+        f"{counts['republished']} events are sent again; `bankctl admin prove` shows when they have arrived"
     )
 
 
@@ -77,29 +77,27 @@ def give_up(
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the act.")],
 ) -> None:
-    """Give up what Kafka has and the database does not: the newer database is lost (operators).
+    """Give up events that Kafka has and the database does not, if the newer database is lost (operators).
 
     Examples:
       bankctl admin events give-up --reason "restored from the backup of 12:00"
 
-    `bankctl admin outbox` says when an older copy of the database is served, by mistake or because no newer
-    one is left. Until the right one is served nothing is published. This lets events go out again, and
-    `bankctl admin prove` goes on to tell that the notifier has events which the journal does not.
+    `bankctl admin outbox` shows when an older copy of the database is served, by mistake or because no newer
+    one is left. Nothing is published until the right one is served, or until this command. `bankctl admin
+    prove` will still show that the notifier has events which the journal has not.
     """
     prompts.require_consent()
     with open_bank() as bank:
         ids = [str(event["event_id"]) for event in bank.transactions.outbox()["unknown_events"]]
         if ids:
-            prompts.confirm(
-                f"Give up {len(ids)} events, and what they tell of: this database does not have it?"
-            )
+            prompts.confirm(f"Give up {len(ids)} events that this database does not know?")
         for start in range(0, len(ids), _AT_ONCE):
             bank.transactions.give_up_events(ids[start : start + _AT_ONCE], reason=reason)
     emit({"given_up": len(ids)}, columns=[Column("given_up", "Given up", "right")])
     messages.success(
-        f"{len(ids)} events are given up; what waits goes out"
+        f"{len(ids)} events are given up; waiting events are published"
         if ids
-        else "nothing to give up: the database knows what Kafka has"
+        else "nothing to give up: the database knows every event that Kafka has"
     )
 
 

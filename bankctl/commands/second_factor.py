@@ -12,7 +12,7 @@ from bankctl.render import messages
 from bankctl.render.output import emit
 
 app = typer.Typer(
-    help="""The second factor: codes of an app on your phone.
+    help="""The second factor: codes from an app on your phone.
 
 Examples:
   bankctl auth totp enroll
@@ -32,8 +32,8 @@ def enroll(*, password_stdin: PasswordStdin = False) -> None:
       bankctl auth totp enroll
       printf '%s\n' "$PASSWORD" | bankctl auth totp enroll --password-stdin --query secret
 
-    Without a terminal nothing is asked: confirm with `bankctl auth totp confirm`. Your other sessions end
-    when the second factor begins to count.
+    Without a terminal, confirm with `bankctl auth totp confirm`. Your other sessions end when the second
+    factor takes effect.
     """
     with open_bank() as bank:
         begun = bank.auth.begin_totp(password=read_password(from_stdin=password_stdin))
@@ -68,10 +68,10 @@ def disable(
     *,
     password_stdin: Annotated[
         bool,
-        typer.Option("--password-stdin", help="Read from stdin: the password, then a code, a line each."),
+        typer.Option("--password-stdin", help="Read from stdin: the password, then a code, one a line."),
     ] = False,
 ) -> None:
-    """Give the second factor up; needs the password and a code, and ends your other sessions.
+    """Remove the second factor; needs the password and a code, and ends your other sessions.
 
     Examples:
       bankctl auth totp disable
@@ -94,9 +94,9 @@ def _confirm(bank: BankClient, code: str) -> None:
     found = bank.auth.confirm_totp(code=code)
     codes = [{"recovery_code": one} for one in found["recovery_codes"]]
     emit(codes if _as_table() else found, shown_once=True)
-    messages.success("the second factor counts from now on")
+    messages.success("the second factor is active")
     messages.note(
-        "keep the recovery codes where your phone is not; each works once, and they are not shown again"
+        "keep the recovery codes away from your phone; each works once, and they are not shown again"
     )
 
 

@@ -24,13 +24,13 @@ def register(
     name: Annotated[str | None, typer.Option("--name", help="Your name as others see it.")] = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
-    r"""Become a user of the bank.
+    r"""Register as a user of the bank.
 
     Examples:
       bankctl register --email ann@example.com --name "Ann Lee"
       printf '%s\n' "$PASSWORD" | bankctl register --email ann@example.com --name Ann --password-stdin
 
-    The password has 8 to 128 characters and is asked for without an echo. Afterwards `bankctl login`.
+    The password has 8 to 128 characters and is not shown as you type. Then run `bankctl login`.
     """
     with open_bank(logged_in=False) as bank:
         user = bank.users.register(
@@ -51,8 +51,8 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
       bankctl login --email ann@example.com
       printf '%s\n' "$PASSWORD" | bankctl login --email ann@example.com --password-stdin
 
-    With a second factor the code of your app is asked for too; with --password-stdin it is the second line.
-    The session is kept in a file that only you can read; `bankctl whoami` shows where.
+    With a second factor, the command also asks for a code; with --password-stdin the code is the second line.
+    The session is stored in a file that only you can read; `bankctl whoami` shows where.
     """
     with open_bank(logged_in=False) as bank:
         bank.prepare_login()
@@ -97,7 +97,7 @@ def logout() -> None:
 
 
 def whoami() -> None:
-    """Who is logged in, with which role, where, until when, and where the session is kept.
+    """Show who is logged in, with which role, where, until when, and where the session is stored.
 
     Examples:
       bankctl whoami
@@ -144,7 +144,7 @@ def _identity(bank: BankClient, answer: dict[str, Any]) -> dict[str, Any]:
     if left == _ENDED:
         # The bank has just answered for it.
         messages.warn(
-            "this machine's clock is wrong: by it the session has ended; `bankctl doctor` says more"
+            "this machine's clock is wrong: it says that the session has ended; `bankctl doctor` says more"
         )
     return {
         "email": user["email"],
@@ -164,7 +164,7 @@ _ENDED = "ended"
 
 
 def remaining(expires_at: str) -> str:
-    """How long until an RFC 3339 instant, in hours and minutes; unknown if it is none."""
+    """The time until an RFC 3339 instant, in hours and minutes; `unknown` if the text is not one."""
     try:
         seconds = (datetime.fromisoformat(expires_at) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):

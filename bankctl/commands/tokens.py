@@ -27,14 +27,14 @@ def create(
     *,
     name: Annotated[str, typer.Option("--name", help="What the key is for.")],
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="What it may do; give it again for more.")
+        list[str] | None, typer.Option("--scope", help="What it may do; may be repeated.")
     ] = None,
-    days: Annotated[int, typer.Option("--days", help="How long it is good, 1 to 366.")] = 90,
+    days: Annotated[int, typer.Option("--days", help="Days until it expires, 1 to 366.")] = 90,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
     ] = False,
 ) -> None:
-    r"""Make an API key; it is shown this once.
+    r"""Create an API key; it is shown only once.
 
     Examples:
       bankctl auth token create --name ci --scope use_own_accounts
@@ -49,7 +49,7 @@ def create(
     keys end when you change your password or end all your sessions, and when your role changes.
     """
     if not scope:
-        raise usage_error("say what the key may do", hint="--scope use_own_accounts", code="scope_needed")
+        raise usage_error("give what the key may do", hint="--scope use_own_accounts", code="scope_needed")
     with open_bank() as bank:
         password = read_password(from_stdin=password_stdin)
         make = partial(bank.auth.create_key, password=password, name=name, scopes=scope, days=days)

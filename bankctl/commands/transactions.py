@@ -17,7 +17,7 @@ from bankctl.render.output import emit
 from bankctl.transferring import finish_transfer
 
 app = typer.Typer(
-    help="""Look at transactions; finish those whose outcome is not known.
+    help="""Look at transactions; finish those whose outcome is unknown.
 
 Examples:
   bankctl transactions list
@@ -41,7 +41,7 @@ def list_transactions(
     limit: Limit = 50,
     everything: All = False,
 ) -> None:
-    """List the transactions you began, newest first.
+    """List the transactions you started, newest first.
 
     Examples:
       bankctl transactions list
@@ -74,22 +74,22 @@ def retry(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Finish all that are open.")] = False,
 ) -> None:
-    """Finish transfers whose outcome is not known; each pays at most once.
+    """Finish transfers whose outcome is unknown; each pays at most once.
 
     Examples:
       bankctl transactions retry
       bankctl transactions retry 6f0c7f0e-9f0f-4d8e-8f4e-6d1c2a5b7e90
       bankctl transactions retry --all
 
-    A transfer is kept on disk before it is sent, with its idempotency key. Sending it again with that key
-    is safe: the bank answers with what it did the first time. Without KEY the only open one is finished.
-    It asks on a terminal; scripts say --yes.
+    A transfer is written to disk with its idempotency key before it is sent. Sending it again with that key
+    is safe: the bank repeats its first answer. Without KEY the only open transfer is finished. The command
+    asks on a terminal; scripts add --yes.
     """
     prompts.require_consent()
     with open_bank() as bank:
         waiting = _chosen(bank, key, everything=everything)
         if waiting:
-            prompts.confirm(f"Finish what is open:{_listed(waiting)}\nSend it again?")
+            prompts.confirm(f"Finish open transfers:{_listed(waiting)}\nSend it again?")
         else:
             messages.note("no transfer is open")
         outcomes, errors = [], []

@@ -50,35 +50,36 @@ def transfer(
     receiver: Annotated[str | None, typer.Argument(metavar="TO", help="The receiver's account.")] = None,
     amount: Annotated[str | None, typer.Argument(metavar="AMOUNT", help="Such as 12.50.")] = None,
     currency: Annotated[
-        str | None, typer.Option("--currency", metavar="CODE", help="Default: that of FROM.")
+        str | None, typer.Option("--currency", metavar="CODE", help="Default: FROM's.")
     ] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="What the receiver reads.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")] = False,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="Your own name for this payment.")
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="A key of your own for this payment."),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", metavar="CSV", help="Pay every row of a file; - is standard input."),
+        typer.Option("--file", metavar="CSV", help="Pay the rows of a file; - is standard input."),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="NAME", help="The run's name. Default: the file's name.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip rows of a changed file that were paid, and pay the others.")
+        bool, typer.Option("--resume", help="Skip rows of a changed file that were paid; pay the others.")
     ] = False,
     key_column: Annotated[
         str | None,
-        typer.Option("--key-column", metavar="COLUMN", help="The column that tells the rows apart."),
+        typer.Option("--key-column", metavar="COLUMN", help="The column that identifies a row."),
     ] = None,
     atomic: Annotated[bool, typer.Option("--atomic", help="Pay all rows of the file or none.")] = False,
     results: Annotated[
-        Path | None, typer.Option("--results", metavar="PATH", help="Where the rows' outcomes are kept.")
+        Path | None, typer.Option("--results", metavar="PATH", help="Where to write the rows' outcomes.")
     ] = None,
     wait: Annotated[
         float | None,
         typer.Option(
-            "--wait", metavar="SECONDS", help="With --file: patience with a lost bank. Default: 60."
+            "--wait", metavar="SECONDS", help="With --file: how long to wait for a lost bank. Default: 60."
         ),
     ] = None,
 ) -> None:
@@ -90,12 +91,13 @@ def transfer(
       bankctl transfer --file orders.csv --dry-run
       bankctl transfer --file orders.csv --run 2026-12 --key-column order_id
 
-    On a terminal it shows both names and the balance after, and asks; scripts say --yes. The payment is on
-    disk before it is sent: if the line is cut, `bankctl transactions retry` finishes it without paying twice.
+    On a terminal it shows both names and the resulting balance, and asks; scripts add --yes. The payment is
+    written to disk before it is sent: if the connection is lost, `bankctl transactions retry` finishes it
+    without paying twice.
 
-    A file has the columns from, to, amount, currency, reference in any order; more columns are carried into
-    the results. Each row is paid once within the file's run, also if other rows are mended or added; --run
-    march pays all of them anew. A broken row stops no other. See `bankctl help paying-files`.
+    A file has the columns from, to, amount, currency, reference in any order; other columns are copied to the
+    results. Each row is paid once within the file's run, even if other rows are corrected or added; another
+    --run pays all of them again. A broken row does not stop the others. See `bankctl help paying-files`.
     """
     single = {
         "FROM": sender,
@@ -114,18 +116,18 @@ def transfer(
         "--wait": wait,
     }
     if file is not None:
-        _refuse_with(single, "goes with a single transfer, not with --file")
+        _refuse_with(single, "is for a single transfer, not for --file")
         # Single payments need none of it.
         from bankctl.transfers.command import FileOptions, pay_file, rehearse_file  # noqa: PLC0415
 
         options = FileOptions(run=run, key_column=key_column, resume=resume, results=results, atomic=atomic)
         if dry_run:
-            _refuse_with({"--wait": wait}, "goes with paying, not with --dry-run")
+            _refuse_with({"--wait": wait}, "is for paying, not for --dry-run")
             rehearse_file(file, options)
         else:
             pay_file(file, options if wait is None else replace(options, wait_seconds=wait))
         return
-    _refuse_with(of_file, "goes with --file only")
+    _refuse_with(of_file, "is for --file only")
     if sender is None or receiver is None or amount is None:
         raise usage_error("FROM, TO and AMOUNT are needed, or --file", hint="`bankctl transfer --help`")
     request: dict[str, Any] = {
@@ -194,7 +196,7 @@ def _party(party: dict[str, Any]) -> str:
 
 
 def _amount(value: Any) -> str:
-    """A balance, which comes as money or as its amount alone."""
+    """A balance, given as money or as an amount alone."""
     return clean(f"{value['amount']} {value['currency']}" if isinstance(value, dict) else value)
 
 

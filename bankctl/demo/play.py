@@ -52,7 +52,7 @@ class Play:
         self._prove(alices, bobs)
 
     def _sign_in(self) -> None:
-        self._scene("Two users register and log in, and so do the operators, whom the server's shell made")
+        self._scene("Two users register and log in, and so do the operators, created in the server's shell")
         for person in (self.alice, self.bob):
             person.password = secrets.token_urlsafe(12)
             named = ("--email", person.email, "--name", person.name, "--password-stdin")
@@ -93,7 +93,7 @@ class Play:
             "--yes",
         )
         self._show(follower, self.alice, arguments, ["TransactionCompleted", "250.00 EUR", "Alice", "Bob"])
-        self._expect(self.alice.run(*arguments), "the same command again is answered from the books")
+        self._expect(self.alice.run(*arguments), "the same command again returns the first answer")
         self._expect_balance(self.alice, alices, "750.00")
         self._expect_balance(self.bob, bobs, "250.00")
 
@@ -120,7 +120,7 @@ class Play:
             ["TransactionFailed", "10.00 EUR", "is frozen"],
             status=ExitStatus.REJECTED,
         )
-        self._scene("One operator asks for the account to be unfrozen, and another lets it happen")
+        self._scene("One operator asks to unfreeze the account, and another approves")
         asked = self.olga.run("admin", "unfreeze", bobs, "--reason", "Card replaced")
         self._expect(asked, "the request waits for a second person")
         [request] = self.oscar.ask("admin", "approvals", "list", "--status", "pending", "--limit", "1")
@@ -130,7 +130,7 @@ class Play:
         self._show(follower, self.oscar, approving, ["AccountChanged", "unfrozen", bobs])
 
     def _try_to_steal(self, follower: Follower, alices: str, bobs: str) -> None:
-        self._scene("Nobody pays from an account of somebody else's, or reads the staff's stream")
+        self._scene("Nobody pays from somebody else's account, or reads the staff's stream")
         self._show(
             follower,
             self.bob,

@@ -45,9 +45,9 @@ def alone(layout: Layout) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CliError(
-                f"another command is just changing the stack '{layout.name}'",
+                f"another command is changing the stack '{layout.name}'",
                 exit_status=ExitStatus.CONFLICT,
-                hint="wait until it is done, then try again",
+                hint="wait until it has finished, then try again",
                 code="stack_busy",
             ) from None
         yield
@@ -109,7 +109,7 @@ def await_health(layout: Layout, progress: Progress, *, timeout_seconds: float) 
         progress.parts(list(state.parts.values()))
         for part in state.parts.values():
             if part.health is Health.FAILED or part.failures >= _FAILURES_TO_GIVE_UP:
-                raise failure(layout, part.name, f"{part.name} does not come up: {part.detail}")
+                raise failure(layout, part.name, f"{part.name} does not start: {part.detail}")
         late = [part for part in state.parts.values() if part.health is not Health.HEALTHY]
         if not state.supervised:
             raise failure(layout, "supervisor", "the supervisor has ended")
@@ -133,7 +133,7 @@ def failure(layout: Layout, part: str, message: str) -> CliError:
     return CliError(
         f"{message}\nThe last lines of {layout.log(part)}:\n{told}",
         exit_status=ExitStatus.UNEXPECTED,
-        hint=f"mend what these lines say, then: {command(layout, 'up')}",
+        hint=f"fix what these lines report, then: {command(layout, 'up')}",
         code="part_not_healthy",
         details={"part": part, "log": lines},
     )

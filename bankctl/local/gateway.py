@@ -31,7 +31,7 @@ def find_caddy() -> Path:
     if on_path:
         return Path(on_path)
     raise CliError(
-        "The gateway is missing: there is no caddy among the packages, nor on PATH",
+        "The gateway is missing: there is no caddy in the packages or on PATH",
         exit_status=ExitStatus.UNEXPECTED,
         hint=f"install it with: {how_to_install('local')}",
         code="caddy_missing",

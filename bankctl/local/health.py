@@ -37,7 +37,7 @@ async def examine(part: Part) -> Examined:
     except TimeoutError:
         return Examined(f"no answer within {PROBE_SECONDS:g} s")
     except FileNotFoundError:
-        return Examined("its certificate is not made yet")
+        return Examined("its certificate does not exist yet")
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         return Examined(f"port {part.port}: {str(error) or type(error).__name__}")
     if status == part.ready_status:

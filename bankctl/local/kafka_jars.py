@@ -104,7 +104,7 @@ def verify(jar: Jar, file: Path) -> None:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != jar.sha256:
         raise CliError(
-            f"{file} is not the jar that is pinned: its SHA-256 is {found}, pinned is {jar.sha256}",
+            f"{file} is not the pinned jar: its SHA-256 is {found}, the pinned one {jar.sha256}",
             exit_status=ExitStatus.UNEXPECTED,
             hint=f"nothing was run; delete that file (rm '{file}') and try again to fetch it anew. If it "
             "happens again, don't run it: what you are given is not what was released.",

@@ -1,4 +1,4 @@
-"""`python -m bankctl.local.kafka_lock`: resolve Kafka's jars anew and print requirements/kafka.lock."""
+"""`python -m bankctl.local.kafka_lock`: resolve Kafka's jars again and print requirements/kafka.lock."""
 
 import hashlib
 import sys

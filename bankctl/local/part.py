@@ -55,7 +55,7 @@ class Part:
     trust: Path | None = None
     confirm: Sequence[str] | None = None
     confirm_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the command is told besides, such as a password that the part itself need not know."""
+    """Further environment of the command, such as a password that the part itself need not know."""
     bad_settings_status: int | None = None
     stop_seconds: float = 15.0
     stop_rank: int = 0

@@ -32,7 +32,7 @@ def find_tools(parts: Sequence[str], external: Mapping[str, str], progress: Prog
     """Find everything that the parts are made of, and fetch what is missing.
 
     Raises:
-        CliError: something is missing; all that is missing is told at once.
+        CliError: something is missing; the message names everything that is.
     """
     found: dict[str, str] = {}
     missing: list[CliError] = []
@@ -102,7 +102,7 @@ def refuse_silent_externals(intent: Intent) -> None:
         )
         if answer.returncode:
             raise CliError(
-                f"{variable} is set, but what it names does not answer: {answer.stderr.strip()[:300]}",
+                f"{variable} is set, but that server does not answer: {answer.stderr.strip()[:300]}",
                 exit_status=ExitStatus.UNREACHABLE,
                 hint=f"start it or correct the variable; or unset {variable} to get one started",
                 code="external_unreachable",

@@ -1,4 +1,4 @@
-"""What is told while the stack starts, as the code that starts it sees it."""
+"""Progress reports while the stack starts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

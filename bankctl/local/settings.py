@@ -74,7 +74,7 @@ def load(layout: Layout) -> Settings | None:
         raise CliError(
             f"{layout.settings} is damaged: {error}",
             exit_status=ExitStatus.UNEXPECTED,
-            hint=f"restore it, or start afresh: `bankctl dev reset --stack {layout.name}`",
+            hint=f"restore it, or start again: `bankctl dev reset --stack {layout.name}`",
             code="stack_damaged",
         ) from error
 
@@ -93,7 +93,7 @@ def choose(
     A new stack named "local" gets the default ports, any other free ones, so that stacks live side by side.
 
     Raises:
-        CliError: a given port is no port, or names no part.
+        CliError: a given port is invalid, or its part is unknown.
     """
     given = given or {}
     for name, port in given.items():

@@ -31,9 +31,9 @@ def create_user(stack: Stack, *, email: str, display_name: str, role: str, passw
     if answer.returncode:
         said = answer.stderr.strip()
         raise CliError(
-            f"the user was not made: {said.splitlines()[-1] if said else 'no reason was given'}",
+            f"the user was not created: {said.splitlines()[-1] if said else 'no reason was given'}",
             exit_status=ExitStatus.UNEXPECTED,
-            hint=f"mend what it says; the stack must run: {command(stack.layout, 'status')}",
+            hint=f"fix what it reports; the stack must run: {command(stack.layout, 'status')}",
             code="user_not_made",
             details={"output": said[-2000:]},
         )

@@ -78,7 +78,7 @@ def orphans(layout: Layout, state: StackState) -> list[PartStatus]:
             pid=identity.pid,
             port=None,
             restarts=0,
-            detail="it runs, but the stack's files are lost; `bankctl dev down` ends it",
+            detail="it runs, but the stack's files are lost; `bankctl dev down` stops it",
             data=None,
             log=str(layout.log(name)),
         )

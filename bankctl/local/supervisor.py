@@ -32,7 +32,7 @@ _FILES_SECONDS = 0.5
 
 
 class Supervisor:
-    """Runs the parts of one stack until it is told to stop."""
+    """Runs the parts of one stack until it is stopped."""
 
     def __init__(self, layout: Layout, settings: Settings, intent: Intent, parts: list[Part]) -> None:
         self._layout = layout
@@ -144,7 +144,7 @@ class Supervisor:
 
 
 class _OwnFile:
-    """A file that this process alone writes, and writes again when it is no longer what was written."""
+    """A file that only this process writes, and restores if it was changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -193,7 +193,7 @@ def _lock(layout: Layout) -> IO[str] | None:
 
 
 def main() -> int:
-    """Detach from whoever started it, then supervise. The first process ends at once with 0."""
+    """Detach from the starting process, then supervise. The first process exits at once with 0."""
     layout = Layout.of(sys.argv[1])
     kept, intent = stack_settings.load(layout), Intent.load(layout)
     if kept is None or intent is None:

@@ -152,7 +152,7 @@ def _selected(data: Any) -> Any:
 
 
 def _raw(data: Any) -> str:
-    """Strings as they are, one a line; what is no string as compact JSON."""
+    """Strings as they are, one a line; everything else as compact JSON."""
     items = data if isinstance(data, list) else [data]
     return "\n".join(clean(item) if isinstance(item, str) else dump_json(item) for item in items)
 

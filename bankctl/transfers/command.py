@@ -110,7 +110,7 @@ def rehearse_file(file: Path, options: FileOptions) -> None:
     """Print what would become of every row of a file now; nothing is paid.
 
     Raises:
-        CliError: REJECTED if a row would not be paid; otherwise why that cannot be told.
+        CliError: REJECTED if a row would not be paid; otherwise why that is unknown.
     """
     # A run without a name was never paid.
     run_name = "" if options.run is None and is_stream(file) else _run_name(file, options.run)
@@ -135,7 +135,7 @@ def rehearse_file(file: Path, options: FileOptions) -> None:
 def _check_atomic(rows: int, limit: int) -> None:
     if rows > limit:
         raise usage_error(
-            f"--atomic pays at most {limit} rows at once, and these are {rows}",
+            f"--atomic pays at most {limit} rows, and these are {rows}",
             hint="pay them in several files",
             code="too_many_rows",
         )
@@ -174,7 +174,7 @@ def _report_rehearsal(rehearsal: Rehearsal, *, atomic: bool) -> None:
 
 @_few_looks_for_cycles()
 def pay_file(file: Path, options: FileOptions) -> None:
-    """Pay every row of a file once, and print what became of them.
+    """Pay every row of a file once, and print the outcomes.
 
     Raises:
         CliError: REJECTED if a row was not paid; CONFLICT if somebody must say whether rows that look paid
@@ -198,8 +198,7 @@ def _run_name(file: Path, given: str | None) -> str:
     if given is None:
         if is_stream(file):
             raise usage_error(
-                "rows that do not come from a file with a name need one for their run, which tells whether "
-                "they were paid before",
+                "rows without a file name need a name for their run, so that paid rows can be recognised",
                 hint="add --run NAME",
                 code="run_needed",
             )
@@ -271,7 +270,7 @@ class _Payment:
         _check_atomic(survey.to_pay.sound, self._atomic_limit)
         if survey.paid_otherwise:
             raise CliError(
-                f"{survey.paid_otherwise} of {survey.rows} rows were paid before with another content, and "
+                f"{survey.paid_otherwise} of {survey.rows} rows were paid before with other content, "
                 "so none is paid: --atomic",
                 exit_status=ExitStatus.REJECTED,
                 hint="--dry-run names them",
@@ -283,9 +282,9 @@ class _Payment:
                 f"  line {order.line}: {'; '.join(order.faults)}" for order in broken[:_LONGEST_TABLE]
             )
             raise CliError(
-                f"{len(broken)} of {survey.rows} rows are broken, and so none is paid: --atomic\n{told}",
+                f"{len(broken)} of {survey.rows} rows are broken, so none is paid: --atomic\n{told}",
                 exit_status=ExitStatus.REJECTED,
-                hint="mend them, or pay the others without --atomic",
+                hint="correct them, or pay the others without --atomic",
                 code="rows_not_paid",
             )
 
@@ -294,10 +293,10 @@ class _Payment:
         name = self._paid_files.run_name()
         if name not in {None, self._results.identity.name}:
             raise CliError(
-                f"exactly this content was paid before, as run {name!r}; nothing was paid now",
+                f"this exact content was paid before, as run {name!r}; nothing was paid now",
                 exit_status=ExitStatus.CONFLICT,
-                hint=f"--run {_quoted(str(name))} goes on with that run and pays nothing twice; "
-                f"--run NAME with another name pays all of it anew",
+                hint=f"--run {_quoted(str(name))} continues that run and pays nothing twice; "
+                "another --run NAME pays all of it again",
                 code="file_paid_in_another_run",
             )
 
@@ -320,7 +319,7 @@ class _Payment:
         raise CliError(
             f"{known}. Nothing was paid now",
             exit_status=ExitStatus.CONFLICT,
-            hint="--resume goes on with that run and pays only what was not paid; --run NAME pays all rows, "
+            hint="--resume continues that run and pays only unpaid rows; --run NAME pays all rows, "
             "as another run",
             code="run_unknown_here",
         )
@@ -333,7 +332,7 @@ class _Payment:
                 f"{len(times)} of the first {looked_at} rows were paid {told_times(times)} without "
                 "--key-column, and would be paid again with it. Nothing was paid now",
                 exit_status=ExitStatus.CONFLICT,
-                hint="go on without --key-column, or begin another run with --run NAME",
+                hint="continue without --key-column, or start another run with --run NAME",
                 code="key_column_of_another_run",
             )
 
@@ -364,7 +363,7 @@ class _Payment:
         if survey.paid:
             # Who begins again where the run stopped knows it; that nothing is left to pay may be news.
             say = messages.note if known and survey.to_pay.sound else messages.warn
-            say(f"run {name}: {survey.paid_before} and not paid again; --run NAME would pay them anew")
+            say(f"run {name}: {survey.paid_before}, and not again; another --run NAME would pay them again")
         if not prompts.will_ask() or not survey.to_pay.sound:
             return
         if survey.doubtful and not decided:
@@ -378,11 +377,11 @@ class _Payment:
 
 def _undecided(survey: Survey, name: str, *, paying: bool = True) -> CliError:
     doubts = f"; {_doubts(survey)}" if survey.doubtful else ""
-    now = "Nothing was paid now" if paying else "Paying it asks for --resume or --run NAME"
+    now = "Nothing was paid now" if paying else "To pay it, give --resume or --run NAME"
     return CliError(
         f"{survey.paid_before}, and the file has changed since{doubts}. {now}",
         exit_status=ExitStatus.CONFLICT,
-        hint=f"--resume goes on with run {name}: it skips those and pays the others "
+        hint=f"--resume continues run {name}: it skips those and pays the others "
         f"({survey.to_pay}); --run NAME pays all rows, as another run",
         code="file_changed",
     )
@@ -421,7 +420,7 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        messages.warn("run the same command again: it goes on where it stopped and pays nothing twice")
+        messages.warn("run the same command again: it continues where it stopped and pays nothing twice")
         raise
 
 
@@ -452,7 +451,7 @@ def _report(summary: Summary, *, results: ResultsFile, unpaid_rows: UnpaidRows, 
     if summary.counts["replayed"]:
         messages.warn(
             f"{summary.counts['replayed']} of {document['rows']} rows were paid {paid_at}, as the bank "
-            "says, and not paid again; --run NAME would pay them anew"
+            "says, and not paid again; another --run NAME would pay them again"
         )
     messages.note(f"each row's outcome: {results.path}")
     if unpaid:
@@ -466,7 +465,7 @@ def _not_paid(summary: Summary, unpaid: int, rows: int, unpaid_rows: UnpaidRows)
         f"{many} not paid{others if unpaid < rows or rows > 1 else ''}",
         exit_status=ExitStatus.REJECTED,
         code="rows_not_paid",
-        hint=f"mend them in {unpaid_rows.path}, or in the file itself, and pay that: nothing is paid twice",
+        hint=f"correct them in {unpaid_rows.path} or in the original file and pay it: nothing is paid twice",
     )
 
 
@@ -475,7 +474,7 @@ def _summary_columns(document: dict[str, Any]) -> list[Column]:
     return [Column("outcome", "Outcome"), Column("rows", "Rows", "right"), *currencies]
 
 
-_TOLD = {"paid": "paid", "skipped": "paid before", "replayed": "paid before, says the bank"}
+_TOLD = {"paid": "paid", "skipped": "paid before", "replayed": "paid before, according to the bank"}
 
 
 def _summary_rows(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def _refuse_doubtful(answers: Sequence[dict[str, Any]]) -> None:
     """Refuse to take the refusal of an atomic batch for final if an earlier sending may still be at work."""
     if any(answer["outcome"] != "completed" for answer in answers):
         raise CliError(
-            "the bank refused the rows, but may have been paying them since the line was cut",
+            "the bank refused the rows, but may have paid them after the connection was lost",
             exit_status=ExitStatus.OUTCOME_UNKNOWN,
             code="outcome_unknown",
         )
@@ -123,7 +123,7 @@ def _stopped(error: CliError, *, doubted: bool) -> CliError:
     return CliError(
         f"stopped before the end of the file: {error.message}",
         exit_status=ExitStatus.OUTCOME_UNKNOWN if doubted and unreached else error.exit_status,
-        hint="run the same command again: it goes on where it stopped and pays nothing twice",
+        hint="run the same command again: it continues where it stopped and pays nothing twice",
         code=error.code,
         request_id=error.request_id,
         details=error.details,

@@ -106,7 +106,7 @@ class Columns:
         extra = {name: cells[place].strip() for name, place in self._extra if place < given}
         key = None if self._key is None else cells[self._key].strip()
         if key == "":
-            faults.append(f"{self.key_column}: the cell is empty, and the row is to be known by it")
+            faults.append(f"{self.key_column}: the cell is empty, but identifies the row")
         if self._has_no_reference:
             cells = [*cells, ""]
         sender, receiver, amount, currency, reference = map(str.strip, self._pick(cells))

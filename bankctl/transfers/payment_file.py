@@ -112,7 +112,7 @@ class PaymentFile:
             ) from error
         except UnicodeError as error:
             raise usage_error(
-                f"{self.name} begins as {self.encoding.upper()} does and is something else: {error}",
+                f"{self.name} begins like {self.encoding.upper()} but is not: {error}",
                 hint=_IS_TEXT,
                 code="file_not_text",
             ) from error
@@ -255,8 +255,8 @@ class PaymentFile:
                     raise usage_error(
                         f"{self.name} has {self.columns.key_column} {order.key!r} twice, in lines {before} "
                         f"and {order.line}",
-                        hint="each row needs a value of its own; without --key-column rows are known by what "
-                        "they ask for",
+                        hint="each row needs its own value; without --key-column rows are identified by "
+                        "what they ask for",
                         code="duplicate_row_key",
                     )
 
@@ -265,7 +265,7 @@ def _encoding(file: IO[bytes], name: str) -> str:
     """The encoding of a file by its byte order mark; UTF-8 if it has none.
 
     Raises:
-        CliError: it is no text, or in an encoding that cannot be told.
+        CliError: it is not text, or its encoding is unknown.
     """
     file.seek(0)
     head = file.read(1024)
@@ -277,7 +277,7 @@ def _encoding(file: IO[bytes], name: str) -> str:
             return encoding
     if b"\x00" in head[:64]:
         raise usage_error(
-            f"{name} has zero bytes, as UTF-16 without a byte order mark has",
+            f"{name} has zero bytes, like UTF-16 without a byte order mark",
             hint=_IS_TEXT,
             code="file_not_text",
         )
@@ -285,7 +285,7 @@ def _encoding(file: IO[bytes], name: str) -> str:
 
 
 def _separator_line(line: str) -> str | None:
-    """The separator that a line before the header names, None if it is no such line."""
+    """The separator that a line before the header names, None if there is no such line."""
     text = line.strip("\r\n ")
     text = text[1:-1] if text.startswith('"') and text.endswith('"') else text
     return text[4:] if text[:4].lower() == "sep=" else None
@@ -296,6 +296,6 @@ def _boundaries_lost(name: str, line: int, last: int, error: csv.Error) -> CliEr
     return usage_error(
         f"{name} is no CSV file from line {line} on ({error}): where its rows end cannot be told, so {lines} "
         "not read and nothing of them is paid",
-        hint="a cell that has a quote stands in quotes, and the quote in it is written twice",
+        hint="a cell that contains a quote must be quoted, with that quote doubled",
         code="file_not_csv",
     )

@@ -75,7 +75,7 @@ def unsettled(
 ) -> Iterator[Attempt | Settled]:
     """The rows that are still to be paid, each with its next attempt, and those that cannot be sent.
 
-    `on_paid` is told of each row that was paid before.
+    `on_paid` is called for each row that was paid before.
     """
     known = results.rows
     for order in orders:
@@ -145,7 +145,7 @@ class PaymentRun:
     def _pay(self, rows: Iterator[Attempt | Settled]) -> None:
         try:
             for batch in self._batches(rows):
-                # The bank has its next batch before we keep what came of the oldest.
+                # The bank gets its next batch before the oldest one's outcome is stored.
                 self._under_way.append((batch, self._sender.send(batch.transfers)))
                 if len(self._under_way) > BATCHES_AT_ONCE:
                     self._keep_oldest()

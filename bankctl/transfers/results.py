@@ -26,7 +26,7 @@ from daemons.contracts.vocabulary import fault_of_amount, fault_of_currency
 
 
 class Result(StrEnum):
-    """What became of a row."""
+    """The outcome of a row."""
 
     PAID = "paid"
     FAILED = "failed"  # the bank recorded the attempt: funds, frozen account
@@ -85,7 +85,7 @@ class ResultsFile:
         """Read what is known, and change nothing.
 
         Raises:
-            CliError: the file is none of this program's, or holds the results of another run.
+            CliError: the file is not a results file of this program, or holds the results of another run.
         """
         try:
             content = self._content()
@@ -97,7 +97,7 @@ class ResultsFile:
             return
         first, *lines = content.splitlines()
         self._check(first)
-        # What was cut while it was written is no line; its row is sent again.
+        # A line that was cut off while it was written does not count; its row is sent again.
         if lines and not content.endswith(b"\n"):
             lines.pop()
         try:
@@ -107,7 +107,7 @@ class ResultsFile:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise usage_error(
                 f"{self.path} is broken: {error}",
-                hint="move it away; the bank knows which rows were paid, and --resume goes on",
+                hint="move it away; the bank knows which rows were paid, and --resume continues",
                 code="results_file_broken",
             ) from error
 
@@ -140,7 +140,7 @@ class ResultsFile:
             raise usage_error(
                 f"the rows of run {ours.name!r} are known by their "
                 f"{found.known_by or 'content'}: known otherwise they would be paid again",
-                hint=f"go on {way}, or begin another run with --run NAME",
+                hint=f"go on {way}, or start another run with --run NAME",
                 code="key_column_of_another_run",
             )
 
@@ -160,7 +160,7 @@ class ResultsFile:
             self.unpaid.add(row)
 
     def begin(self, *, sha256: str, name: str) -> None:
-        """Note that a file is going to be paid; makes the results file if there is none."""
+        """Note that a file is going to be paid; creates the results file if there is none."""
         try:
             if not self.path.exists() or not self.path.stat().st_size:
                 # Only folders that this program made are its to make private.
@@ -190,9 +190,9 @@ class ResultsFile:
             self._append(records)
         except OSError as error:
             raise CliError(
-                f"rows were paid, but what became of them cannot be kept in {self.path}: {error.strerror}",
+                f"rows were paid, but their outcome cannot be written to {self.path}: {error.strerror}",
                 exit_status=ExitStatus.OUTCOME_UNKNOWN,
-                hint="free some space, then run the same command again: it goes on and pays nothing twice",
+                hint="free some space, then run the same command again: it continues and pays nothing twice",
                 code="results_not_kept",
             ) from error
 
@@ -241,7 +241,7 @@ def run_lock(identity: RunIdentity) -> Iterator[None]:
                 f"run {identity.name!r} is being paid already{f' ({holder})' if holder else ''}; "
                 "this command did nothing",
                 exit_status=ExitStatus.CONFLICT,
-                hint="wait until that command has ended; then the same command goes on behind it",
+                hint="wait until that command has ended; then run this one again",
                 code="run_at_work",
             ) from None
         os.truncate(descriptor, 0)

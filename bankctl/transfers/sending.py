@@ -1,4 +1,4 @@
-"""Sends batches while the program goes on, a few at once, and returns what came of each."""
+"""Sends batches in the background, a few at once, and returns their outcomes."""
 
 import queue
 import threading
@@ -25,12 +25,12 @@ class SentBatch:
         return self._ended.is_set()
 
     def end(self, answers: Answers | BaseException) -> None:
-        """Note what came of it."""
+        """Note the outcome."""
         self._answers, self.behind = answers, None
         self._ended.set()
 
     def wait(self) -> None:
-        """Wait until nobody sends it any more, whatever came of it."""
+        """Wait until it is no longer being sent, whatever the outcome."""
         self._ended.wait()
 
     def answers(self) -> Answers:
@@ -49,7 +49,7 @@ Send = Callable[[SentBatch], Answers]
 
 
 class BatchSender:
-    """Threads that end with the program: whoever presses Ctrl-C does not wait for what is under way.
+    """Threads that end with the program: Ctrl-C does not wait for batches under way.
 
     What was under way then is settled by the next run, for its rows keep their keys.
     """

@@ -94,7 +94,7 @@ class Survey:
     def needs_decision(self) -> bool:
         """Whether it may be another file under the name of one that was paid.
 
-        Then somebody must say whether its rows that look paid are to be skipped or paid anew.
+        Then somebody must say whether rows that look paid are to be skipped or paid again.
         """
         if self.doubtful:
             return True

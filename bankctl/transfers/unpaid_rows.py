@@ -47,7 +47,7 @@ class UnpaidRows:
             self.path = beside_results
         if self.path.exists() and not _is_ours(self.path):
             raise usage_error(
-                f"{self.path} is no file of unpaid rows, and would be replaced by one; nothing was sent",
+                f"{self.path} is not a file of unpaid rows and would be overwritten; nothing was sent",
                 hint="move it away",
                 code="failed_rows_file_in_the_way",
             )

@@ -8,7 +8,7 @@ from daemons.shared.settings import load_settings
 
 
 def main() -> None:
-    """Read the settings and serve until told to stop."""
+    """Read the settings and serve until stopped."""
     settings = load_settings(BankingSettings)
     configure_logs("banking_api", level=settings.log_level, form=settings.log_format)
     serve(build(settings), settings)

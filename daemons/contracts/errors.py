@@ -88,7 +88,7 @@ class ForbiddenError(BankError):
 
 
 class NotFoundError(BankError):
-    """There is no such thing, or none that the caller may see."""
+    """It does not exist, or the caller may not see it."""
 
     category = Category.NOT_FOUND
 

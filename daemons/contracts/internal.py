@@ -40,7 +40,7 @@ class VerifiedCaller(WireModel):
     """What bounds the role's permissions; None leaves them as they are."""
 
     ends_at: Instant
-    """When the session or the API key ends by itself at the latest."""
+    """When the session or the API key ends by itself, unless user_api learns of a use before."""
 
 
 class VerifiedCallers(WireModel):

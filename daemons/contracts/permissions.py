@@ -13,7 +13,7 @@ class Role(StrEnum):
 
 
 class Permission(StrEnum):
-    """What a route asks for. The first three are no grants: they describe kinds of callers."""
+    """What a route requires. The first three are not granted: they describe kinds of callers."""
 
     PUBLIC = "public"
     SIGNED_IN = "signed_in"

@@ -28,7 +28,7 @@ NAME_PATTERN = f"^[^{_NO_NAME}]*$"
 
 _ACCOUNT_NUMBER = re.compile(r"[1-9][0-9]{9}")
 _CURRENCY = re.compile(CURRENCY_PATTERN)
-# Halves of surrogate pairs are no text at all, which JSON and pydantic see to at the bank.
+# Lone surrogates are not text; at the bank, JSON and pydantic refuse them.
 _REFUSED = {TEXT_PATTERN: rf"[{_NO_TEXT}\ud800-\udfff]", NAME_PATTERN: rf"[{_NO_NAME}\ud800-\udfff]"}
 _CONTROLS = {"\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\0": "NULL", "\x1b": "ESCAPE"}
 # Letters and symbols by category that show nothing: fillers of Hangul, and the empty pattern of Braille.

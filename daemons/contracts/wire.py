@@ -20,7 +20,7 @@ from daemons.contracts.vocabulary import (
 
 
 class WireModel(BaseModel):
-    """Refuses unknown fields and silent conversions: `true` is no number, `1` is no string."""
+    """Refuses unknown fields and silent conversions: `true` is not a number, `1` is not a string."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -8,7 +8,7 @@ import structlog
 from structlog.types import EventDict
 
 _LONGEST_TEXT = 8_000
-"""What callers send is told in lines of bounded length; a traceback of ours is shorter."""
+"""Lines with callers' input are limited in length; our own tracebacks are shorter."""
 
 
 def configure_logs(daemon: str, *, level: str, form: str) -> None:

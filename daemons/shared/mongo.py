@@ -35,7 +35,7 @@ _DUPLICATE_KEY = 11000
 _WRITE_CONFLICT = 112
 _FIRST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.004
-"""After so long at most a transaction that met another one is begun anew."""
+"""The longest pause before a transaction that met a conflict is started again."""
 _DURABLE = WriteConcern(w="majority", j=True)
 
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work has come; told by who does it, read by whoever waits."""
+"""The progress of a long piece of work, reported by the worker and read by the waiting request."""
 
 from dataclasses import dataclass
 

@@ -38,7 +38,7 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
     """Return the networks of a list such as `10.89.7.0/24, fd00::/64`.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is not a network.
     """
     return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
 

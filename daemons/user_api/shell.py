@@ -42,7 +42,7 @@ class ShellRegistry(Registry):
 
 
 def serve_until_stopped() -> int:
-    """Serve HTTP until the process is told to stop; a database that does not answer yet is waited for."""
+    """Serve HTTP until the process is stopped; wait for a database that does not answer yet."""
     settings = load_settings(UserApiSettings)
     configure_logs(NAME, level=settings.log_level, form=settings.log_format)
     serve(build(settings), settings)

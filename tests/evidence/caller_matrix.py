@@ -18,14 +18,14 @@ from tests.support.whole_bank import running_whole_bank
 
 _HEAD = """# Who is let in where
 
-Asked of the real daemons by `make docs`; a test asks again and fails when the list that is written by hand
-(`tests/support/may_call.py`) or this page says something else.
+Asked of the real daemons by `make docs`; a test repeats it and fails if the handwritten list
+(`tests/support/may_call.py`) or this page differs.
 
 Each cell is the status of a well-formed request. 401 and 403 are the guards' refusals; a star marks one that
-comes from the handler (a wrong password, a wrong code). Other 4xx mean that the caller was let in, and the
-thing was not there or not in the right state. The owner owns the account and the transaction that routes
-name; the operator's key was made for `use_own_accounts` alone; everybody right of *nobody* has a token with
-one thing wrong with it. `POST /auth/refresh` asks for a refresh token, which nobody here sends.
+comes from the handler (a wrong password, a wrong code). Other 4xx mean that the caller was let in, but the
+object did not exist or was in the wrong state. The owner owns the account and the transaction that routes
+name; the operator's key has the scope `use_own_accounts` only; the columns right of *nobody* have a token
+with one defect. `POST /auth/refresh` needs a refresh token, which nobody here sends.
 
 """
 _GUARDS = {"not_signed_in", "session_ended", "forbidden", "scope_missing", "second_factor_required"}

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from confluent_kafka import TopicPartition
 from daemons.banking_api.domain import decision, journal
 from daemons.banking_api.services.succession import Batch
 from daemons.banking_api.storage import known_accounts, mongo_accounts, working_set
@@ -51,30 +52,50 @@ def _outbox_outside_the_transaction() -> None:
     store.insert_all = outside
 
 
-def _auto_commit() -> None:
-    class AutoCommitting(consumer.Consumer):  # type: ignore[misc]
-        def __init__(self, settings: dict[str, Any], **named: Any) -> None:
-            super().__init__({**settings, "enable.auto.offset.store": True}, **named)
+class _Hasty(consumer.Consumer):  # type: ignore[misc]
+    """Takes what it has handed out for done; the ids of topics that go with offsets it keeps as they are."""
 
-        def store_offsets(self, *_more: Any, **_named: Any) -> None:
-            """Left to the library."""
+    def __init__(self, *more: Any, **named: Any) -> None:
+        super().__init__(*more, **named)
+        self._topic_ids: dict[tuple[str, int], str | None] = {}
+
+    def commit(self, *more: Any, offsets: Any = (), **named: Any) -> Any:
+        self._topic_ids |= {(it.topic, it.partition): it.metadata for it in offsets}
+        return super().commit(*more, offsets=list(offsets), **named)
+
+    def committed(self, *more: Any, **named: Any) -> Any:
+        found = super().committed(*more, **named)
+        self._topic_ids |= {(it.topic, it.partition): it.metadata for it in found}
+        return found
+
+    def consume(self, *more: Any, **named: Any) -> Any:
+        messages = super().consume(*more, **named)
+        places = [(it.topic(), it.partition(), it.offset() + 1) for it in messages if it.error() is None]
+        if places:
+            self.handed_out([TopicPartition(*place, self._topic_ids.get(place[:2])) for place in places])
+        return messages
+
+    def handed_out(self, places: list[TopicPartition]) -> None:
+        raise NotImplementedError
+
+    def store_offsets(self, *_more: Any, **_named: Any) -> None:
+        """Done already."""
+
+
+def _auto_commit() -> None:
+    class AutoCommitting(_Hasty):
+        def handed_out(self, places: list[TopicPartition]) -> None:
+            super(_Hasty, self).store_offsets(offsets=places)
 
     consumer.Consumer = AutoCommitting  # type: ignore[misc]
 
 
 def _commit_before_the_effect() -> None:
-    class Hasty(consumer.Consumer):  # type: ignore[misc]
-        def consume(self, *more: Any, **named: Any) -> Any:
-            messages = super().consume(*more, **named)
-            for message in messages:
-                if message.error() is None:
-                    super().commit(message=message, asynchronous=False)
-            return messages
+    class Committing(_Hasty):
+        def handed_out(self, places: list[TopicPartition]) -> None:
+            self.commit(offsets=places, asynchronous=False)
 
-        def store_offsets(self, *_more: Any, **_named: Any) -> None:
-            """Done already."""
-
-    consumer.Consumer = Hasty  # type: ignore[misc]
+    consumer.Consumer = Committing  # type: ignore[misc]
 
 
 def _acknowledged_by_one() -> None:

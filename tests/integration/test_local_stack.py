@@ -447,7 +447,7 @@ def test_of_two_that_start_the_stack_at_once_one_does_it(stack: Stack) -> None:
     told = [process.communicate(timeout=180)[1] for process in ups]
 
     assert sorted(process.returncode for process in ups) == [0, ExitStatus.CONFLICT], told
-    assert any("another command is just changing the stack" in text for text in told)
+    assert any("another command is changing the stack" in text for text in told)
     assert Counter(part for part, _ in processes(stack)) == Counter([*ALL_PARTS, SUPERVISOR])
     assert stack.status().well
 
@@ -495,7 +495,7 @@ def test_a_part_that_refuses_its_settings_is_named_with_its_own_words_and_nothin
             broken.up(wishes=Wishes(parts=("user_api",)))
 
         assert raised.value.code == "part_not_healthy"
-        assert "user_api does not come up" in raised.value.message
+        assert "user_api does not start" in raised.value.message
         assert "JWT_SECRET" in raised.value.message
         assert processes(broken) == []
     finally:

@@ -50,7 +50,7 @@ _WAITING = {ACCEPTED: ApprovalView}
     idempotency_key=IdempotencyKey.OPTIONAL,
 )
 async def open_account(request: web.Request) -> web.Response:
-    """Open an account of the caller's."""
+    """Open an account for the caller."""
     body = await read_body(request, OpenAccount)
     opened = await request.app[ACCOUNTS_KEY].open(
         caller_of(request),
@@ -126,7 +126,7 @@ async def freeze_account(request: web.Request) -> web.Response:
     other_answers=_WAITING,
 )
 async def unfreeze_account(request: web.Request) -> web.Response:
-    """Unfreeze an account; where the policy says so it waits for a second person."""
+    """Unfreeze an account; it may wait for a second person."""
     body = await read_body(request, ReasonGiven)
     account_id = request.match_info["id"]
     done = await request.app[ACCOUNTS_KEY].unfreeze(actor_of(request), account_id, body.reason)
@@ -143,7 +143,7 @@ async def unfreeze_account(request: web.Request) -> web.Response:
     answer=AccountView,
 )
 async def change_account_type(request: web.Request) -> web.Response:
-    """Change what an account is for."""
+    """Change an account's type."""
     body = await read_body(request, NewType)
     account = await request.app[ACCOUNTS_KEY].change_type(
         caller_of(request), actor_of(request), request.match_info["id"], AccountType(body.type)

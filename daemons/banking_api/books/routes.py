@@ -40,7 +40,7 @@ _BANK_MAY_BE_CACHED = "public, max-age=60"
 
 @routes.add("GET", "/bank", permission=Permission.PUBLIC, answer=BankView)
 async def show_bank(request: web.Request) -> web.Response:
-    """Tell which bank this is, by an id that stays when its address changes, and its limits."""
+    """Return the bank's id, which stays the same when its address changes, and its limits."""
     view = BankView(bank_id=str(request.app[BANK_ID_KEY]), batch_limit=BATCH_LIMIT, atomic_limit=ATOMIC_LIMIT)
     return json_response(view, headers={"Cache-Control": _BANK_MAY_BE_CACHED})
 
@@ -53,7 +53,7 @@ async def show_bank(request: web.Request) -> web.Response:
     other_forms={LINES: ProofLine},
 )
 async def ledger_proof(request: web.Request) -> web.StreamResponse:
-    """Prove the books: fold every entry and compare with what is stored; by `Accept` with progress."""
+    """Prove the books: fold every entry and compare; with progress if `Accept` asks for it."""
 
     async def prove(progress: Progress) -> ProofView:
         return proof_view(await request.app[PROVER_KEY].prove(progress))
@@ -79,7 +79,7 @@ async def show_outbox(request: web.Request) -> web.Response:
     answer=RepublicationView,
 )
 async def republish_events(request: web.Request) -> web.Response:
-    """Owe the events of these transactions anew, under their old ids: whoever has them ignores them."""
+    """Publish these transactions' events again under their old ids; consumers that have them ignore them."""
     body = await read_body(request, Republication)
     ids = [UUID(text) for text in body.transaction_ids]
     events, unknown = await request.app[REPUBLISHER_KEY].republish(actor_of(request), ids, reason=body.reason)
@@ -94,7 +94,7 @@ async def republish_events(request: web.Request) -> web.Response:
     answer=LostEventsView,
 )
 async def give_up_events(request: web.Request) -> web.Response:
-    """Give up as lost events that Kafka has and the database does not know; others go out again then."""
+    """Give up events that Kafka has and the database does not; waiting events are then published."""
     body = await read_body(request, LostEvents)
     ids = [UUID(text) for text in body.event_ids]
     lost = await request.app[PUBLISHED_KEY].give_up(actor_of(request), ids, reason=body.reason)

@@ -125,7 +125,7 @@ async def results_of(
     request_id: str,
     minimal: bool,
 ) -> list[dict[str, object]]:
-    """Return what became of each row, as a `BatchResult` looks on the wire."""
+    """Return the outcome of each row in the wire form of `BatchResult`."""
     results: list[dict[str, object]] = []
     for (row, _), settled in zip(begun, outcomes, strict=True):
         if row.place % _ROWS_AT_A_TIME == 0:

@@ -78,7 +78,7 @@ _WAITING = {ACCEPTED: ApprovalView}
     idempotency_key=IdempotencyKey.REQUIRED,
 )
 async def transfer(request: web.Request) -> web.Response:
-    """Move money from an account of the caller's."""
+    """Move money from one of the caller's accounts."""
     order = order_of(await read_body(request, TransferRequest))
     settled = await request.app[TRANSACTIONS_KEY].transfer(
         caller_of(request), order, idempotency_key=idempotency_key_of(request)
@@ -94,7 +94,7 @@ async def transfer(request: web.Request) -> web.Response:
     answer=PreviewView,
 )
 async def preview_transfer(request: web.Request) -> web.Response:
-    """Tell what a transfer would do now, with both parties' names; nothing is written."""
+    """Preview a transfer, with both parties' names; nothing is written."""
     order = order_of(await read_body(request, TransferRequest))
     preview = await request.app[TRANSACTIONS_KEY].preview(caller_of(request), order)
     return json_response(await preview_view(preview, request.app[DIRECTORY_KEY]))
@@ -108,7 +108,7 @@ async def preview_transfer(request: web.Request) -> web.Response:
     answer=BatchPreviewView,
 )
 async def preview_batch(request: web.Request) -> web.Response:
-    """Tell what a batch would do now, row by row, behind what earlier rows would have; nothing is written."""
+    """Preview a batch row by row, with the effect of earlier rows; nothing is written."""
     body = await read_body(request, BatchPreview)
     caller = caller_of(request)
     request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
@@ -131,7 +131,7 @@ async def preview_batch(request: web.Request) -> web.Response:
     maximum_body_bytes=ATOMIC_BODY_BYTES,
 )
 async def transfer_batch(request: web.Request) -> web.Response:
-    """Move money for many rows, each on its own or all or none; `after` begins it behind another batch."""
+    """Move money for many rows, each on its own or all or none; `after` makes it follow another batch."""
     minimal = prefers_minimal(request)
     body = await read_body(request, TransferBatch)
     caller, transactions = caller_of(request), request.app[TRANSACTIONS_KEY]
@@ -154,7 +154,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
     answer=TransactionPage,
 )
 async def list_transactions(request: web.Request) -> web.Response:
-    """List what the caller has asked for, or with `scope=all` anybody, newest first."""
+    """List the caller's transactions, or with `scope=all` everybody's, newest first."""
     query = read_query(request, TransactionQuery)
     caller = caller_of(request)
     if query.scope == "all" and not caller.may(Permission.READ_ANY_ACCOUNT):

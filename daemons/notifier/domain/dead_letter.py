@@ -1,4 +1,4 @@
-"""Dead letters: records that are no events of ours, how many may be set aside, what became of each."""
+"""Dead letters: records that are not valid events, how many may be set aside, and their outcomes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

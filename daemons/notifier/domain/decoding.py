@@ -21,7 +21,7 @@ _FAULTS_TOLD = 3
 
 
 class UndecodableError(ValueError):
-    """The record is no event of ours; the text says why and never repeats the record's content."""
+    """The record is not a valid event; the text says why and never repeats the record's content."""
 
 
 def decode(record: IncomingRecord) -> Event:
@@ -113,7 +113,7 @@ def _document_of(data: EventData) -> dict[str, object]:
         return data.model_dump(mode="json")
     # A time at the edge of the calendar has no form in UTC.
     except (ValueError, OverflowError):
-        raise UndecodableError("the data holds a time that cannot be told in UTC") from None
+        raise UndecodableError("the data holds a time that cannot be expressed in UTC") from None
 
 
 def _header(record: IncomingRecord, name: str) -> str:

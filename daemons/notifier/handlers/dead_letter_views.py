@@ -41,7 +41,7 @@ class HeaderView(WireModel):
 
 
 class ReplayView(WireModel):
-    """Who replayed a letter, when, and what came of it."""
+    """Who replayed a letter, when, and the outcome."""
 
     by: PersonView
     at: Instant
@@ -62,7 +62,7 @@ class ReplayView(WireModel):
 
 
 class DeadLetterSummary(WireModel):
-    """A record that could not be decoded: where it stands, why, and what became of it."""
+    """A record that could not be decoded: its place, the reason, and its outcome."""
 
     id: UuidText
     topic: str

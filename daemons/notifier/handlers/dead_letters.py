@@ -29,7 +29,7 @@ _READ, _REPLAY = Permission.READ_DEAD_LETTERS, Permission.REPLAY_DEAD_LETTERS
 
 @routes.add("GET", "/dead-letters", permission=_READ, query=DeadLetterQuery, answer=DeadLetterPage)
 async def list_dead_letters(request: web.Request) -> web.Response:
-    """List records that could not be decoded, newest first, and whether more would be set aside."""
+    """List records that could not be decoded, newest first, and the state of the intake."""
     query = read_query(request, DeadLetterQuery)
     letters = request.app[LETTERS_KEY]
     # One more than asked tells whether another page follows.
@@ -51,7 +51,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
 
 @routes.add("GET", "/dead-letters/{id}", permission=_READ, answer=DeadLetterView)
 async def show_dead_letter(request: web.Request) -> web.Response:
-    """Show a record that could not be decoded, as it came, and what became of it."""
+    """Show a record that could not be decoded, as received, and its outcome."""
     letter = await request.app[LETTERS_KEY].find(_letter_id(request))
     if letter is None:
         raise dead_letter_not_found()
@@ -60,14 +60,14 @@ async def show_dead_letter(request: web.Request) -> web.Response:
 
 @routes.add("POST", "/dead-letters/{id}/replay", permission=_REPLAY, answer=DeadLetterView)
 async def replay_dead_letter(request: web.Request) -> web.Response:
-    """Decode a letter again: what is an event now has its effect once; what is not keeps the reason."""
+    """Decode a letter again: an event takes effect once; an unreadable one keeps the reason."""
     letter = await request.app[REPLAYER_KEY].replay(actor_of(request), _letter_id(request))
     return json_response(DeadLetterView.of(letter))
 
 
 @routes.add("POST", "/dead-letters/replay", permission=_REPLAY, body=ReplayOrder, answer=ReplayReport)
 async def replay_dead_letters(request: web.Request) -> web.Response:
-    """Replay the next open letters, of all topics or of one; `after` goes on behind an earlier answer."""
+    """Replay the next open letters, of all topics or of one; `after` continues an earlier answer."""
     order = await read_body(request, ReplayOrder)
     done = await request.app[REPLAYER_KEY].replay_open(
         actor_of(request),
@@ -79,7 +79,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
 
 @routes.add("POST", "/dead-letters/resume", permission=_REPLAY, body=Resumption, answer=IntakeView)
 async def resume_dead_letters(request: web.Request) -> web.Response:
-    """Let a consumer that the limit has stopped set records aside again, counted from nothing."""
+    """Let a consumer that the limit has stopped set records aside again, with a new count."""
     body = await read_body(request, Resumption)
     intake = await request.app[REPLAYER_KEY].reopen_intake(actor_of(request), reason=body.reason)
     return json_response(IntakeView.of(intake, request.app[LIMIT_KEY]))

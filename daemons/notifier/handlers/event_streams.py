@@ -36,7 +36,7 @@ _SEND_TIMEOUT_SECONDS = 10
 _FAREWELL_TIMEOUT_SECONDS = 0.5
 _DISCONNECT_CHECK_SECONDS = 1.0
 _UNANSWERED_CHECKS = 5
-"""How often in a row user_api may fail to tell of a session before its stream is ended to be safe."""
+"""How often in a row the session may be impossible to check before its stream is ended to be safe."""
 
 _open_streams = Gauge("bankctl_notifier_open_streams", "Event streams open in this process")
 _log = structlog.get_logger()

@@ -78,7 +78,7 @@ async def list_events(request: web.Request) -> web.Response:
     other_forms={LINES: EventProofLine},
 )
 async def prove_events(request: web.Request) -> web.StreamResponse:
-    """Count and digest what is held of journal transactions; by `Accept` with progress."""
+    """Count and digest the events of journal transactions; with progress if `Accept` asks for it."""
 
     async def prove(progress: Progress) -> EventProofView:
         recorded, notified = await request.app[PROVER_KEY].prove_events(progress)
@@ -89,7 +89,7 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
 
 @routes.add("POST", "/events/missing", permission=Permission.READ_EVENTS, body=EventIds, answer=MissingEvents)
 async def find_missing_events(request: web.Request) -> web.Response:
-    """Tell which of these events are not recorded."""
+    """Return which of these events are not recorded."""
     body = await read_body(request, EventIds)
     wanted = [UUID(text) for text in body.ids]
     recorded = await request.app[READER_KEY].recorded(wanted)

@@ -1,4 +1,4 @@
-"""Notifications: what people were told."""
+"""Notifications to staff."""
 
 from aiohttp import web
 

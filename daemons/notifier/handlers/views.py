@@ -33,7 +33,7 @@ class EventPage(WireModel):
 
 
 class NotificationView(WireModel):
-    """What people were told of an event."""
+    """The notification of an event."""
 
     id: UuidText
     event_id: UuidText

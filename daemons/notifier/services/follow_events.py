@@ -1,4 +1,4 @@
-"""Following the log: one query for all streams of a process finds new events, whoever committed them."""
+"""Following the log: one query for all streams of a process finds new events of every process."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence

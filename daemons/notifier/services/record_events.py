@@ -1,4 +1,4 @@
-"""The effect of a batch of records: events recorded once, people told, what cannot be read set aside."""
+"""The effect of a batch of records: events recorded once, staff notified, unreadable records set aside."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime

@@ -55,7 +55,7 @@ class DeadLetterReplayer:
         self._clock = clock
 
     async def replay(self, by: Actor, letter_id: UUID) -> KeptLetter:
-        """Replay one letter and return it with what came of it; one that was replayed stays as it is.
+        """Replay one letter and return it with its outcome; a replayed one is left unchanged.
 
         Raises:
             NotFoundError: `dead_letter_not_found`.
@@ -112,7 +112,7 @@ class DeadLetterReplayer:
     async def _replay(
         self, by: Actor, letters: Sequence[KeptLetter], target: ReplayTarget
     ) -> Mapping[UUID, Replay]:
-        """Have the letters' effects, keep what came of each and record the act, in one transaction."""
+        """Apply the letters' effects, store the outcomes and record the act, in one transaction."""
         now, person = self._clock(), by.person()
         events: dict[UUID, Event] = {}
         replays: dict[UUID, Replay] = {}

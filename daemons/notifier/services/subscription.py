@@ -23,7 +23,7 @@ class Subscription:
         self._news = asyncio.Event()
 
     def offer(self, events: Sequence[RecordedEvent]) -> None:
-        """Add what the follower found; past the limit all of it is dropped and the reader is told."""
+        """Add what the follower found; beyond the limit all of it is dropped and the reader notified."""
         if not self._selection.takes_all:
             events = [event for event in events if self._selection.matches(event)]
         if not events or self.lags:

@@ -1,4 +1,4 @@
-"""What the audit trail is told of dead letters, in the transaction of the act itself."""
+"""Audit records of dead letters, for the transaction of the act itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class ReplayTarget:
 def replay_entry(
     by: Actor, target: ReplayTarget, replays: Mapping[UUID, Replay], *, at: datetime
 ) -> AuditEntry:
-    """Return what the audit is told of one request's replays: every letter's id, under its result.
+    """Return the audit record of one request's replays: every letter's id, under its result.
 
-    One record for up to two hundred letters (docs/adr/0015); which event came of a letter stands with that.
+    One record covers up to two hundred letters (docs/adr/0015); the letter stores the resulting event.
     """
     letters: dict[str, list[str]] = {result.value: [] for result in ReplayResult}
     for letter_id in sorted(replays):
@@ -52,7 +52,7 @@ def replay_entry(
 
 
 def resumption_entry(by: Actor, before: Intake, after: Intake, *, reason: str, at: datetime) -> AuditEntry:
-    """Return what the audit is told of reopening the intake, an open one included: the count begins anew."""
+    """Return the audit record of reopening the intake, also of an open one, whose count is reset."""
     return AuditEntry(
         at=at,
         actor=by,

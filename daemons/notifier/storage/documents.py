@@ -124,7 +124,7 @@ def dead_letter_from(document: Document) -> KeptLetter:
 
 
 def replay_document(replay: Replay) -> Document:
-    """Write what came of a replay."""
+    """Write the outcome of a replay."""
     return {**asdict(replay), "result": replay.result.value}
 
 

@@ -41,7 +41,7 @@ class ReplayedMeanwhileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of a batch's letters: set aside now, or held back by the limit."""
+    """The outcome of a batch's letters: set aside now, or held back by the limit."""
 
     fresh: Sequence[DeadLetter] = ()
     held: Sequence[DeadLetter] = ()
@@ -160,7 +160,7 @@ class MongoDeadLetters:
             raise unavailable(error) from error
 
     async def settle(self, replays: Mapping[UUID, Replay], *, session: Session) -> None:
-        """Write what came of each replay, in the transaction of its effect.
+        """Write the outcome of each replay, in the transaction of its effect.
 
         Raises:
             ReplayedMeanwhileError: one of the letters is not open any more; the transaction must not go on.

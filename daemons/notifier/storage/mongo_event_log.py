@@ -15,7 +15,7 @@ from daemons.shared.mongo import Database, Session, insert_all, run_transaction
 
 Entry = tuple[Event, Notification]
 Alongside = Callable[[Sequence[Entry], Session], Awaitable[None]]
-"""Is told which entries are new, and writes what must be written with them or not at all; may run again."""
+"""Receives the new entries, and writes what must be written together with them; may run again."""
 
 
 class MongoEventLog:

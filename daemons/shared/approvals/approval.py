@@ -21,7 +21,7 @@ Fields = dict[str, Any]
 class ApprovalStatus(StrEnum):
     """Only a pending request can be decided; approved means carried out, both at once.
 
-    Expired and withdrawn ones are kept as pending: time, and what became of who asked, say the rest.
+    Expired and withdrawn requests are stored as pending; time and the requester's standing show which.
     """
 
     PENDING = "pending"
@@ -33,7 +33,7 @@ class ApprovalStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Who decided a request, when, why, and what came of it."""
+    """Who decided a request, when, why, and its result."""
 
     by: Fields
     at: datetime
@@ -51,12 +51,12 @@ class Standing:
 
 
 Standings = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, Standing]]]
-"""Returns how these users stand; those who are no users any more are missing."""
+"""Returns these users' standing; former users are missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A request and its status now; `why_withdrawn` tells what became of who asked."""
+    """A request and its current status; `why_withdrawn` says why the requester may no longer ask for it."""
 
     approval: "Approval"
     status: ApprovalStatus
@@ -65,7 +65,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """A request and what became of it. `parameters` is all that carrying it out needs, as JSON."""
+    """A request and its outcome. `parameters` is everything needed to carry it out, as JSON."""
 
     id: UUID
     act: GuardedAct
@@ -97,7 +97,7 @@ class Approval:
 
     def _why_withdrawn(self, requester: Standing | None) -> str | None:
         if requester is None:
-            return "who asked is no user any more"
+            return "the requester is no longer a user"
         if requester.locked:
             return "who asked is locked"
         if not is_granted(requester.role, self.act.permission):
@@ -135,7 +135,7 @@ def check_decidable(judged: Judged) -> None:
         case ApprovalStatus.PENDING:
             return
         case ApprovalStatus.EXPIRED:
-            raise ConflictError("approval_expired", "This request has expired; it must be made anew.")
+            raise ConflictError("approval_expired", "This request has expired; make a new one.")
         case ApprovalStatus.WITHDRAWN:
             raise approval_withdrawn(judged.why_withdrawn)
         case _:
@@ -150,7 +150,7 @@ def approval_withdrawn(why: str | None) -> ConflictError:
 def approval_outdated(what: str) -> ConflictError:
     """The error for a request about something that has changed since it was made."""
     return ConflictError(
-        "approval_outdated", f"{what} has changed since this was asked for; it must be asked anew."
+        "approval_outdated", f"{what} has changed since this was requested; make a new request."
     )
 
 

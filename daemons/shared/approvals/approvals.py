@@ -131,7 +131,7 @@ class Approvals:
         """Return the requests with their status now.
 
         Raises:
-            TransientError: it cannot be told how those who asked stand.
+            TransientError: the requesters' standing is unknown at the moment.
         """
         now = self._clock()
         waiting = {one.requester_id for one in approvals if one.status(now) is ApprovalStatus.PENDING}

@@ -25,7 +25,7 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
 
     @routes.add("GET", path, permission=read, query=ApprovalQuery, answer=ApprovalPage)
     async def list_approvals(request: web.Request) -> web.Response:
-        """List acts that wait for a second person, or did, newest first."""
+        """List requests for a second person's approval, newest first."""
         query = read_query(request, ApprovalQuery)
         # One more than asked tells whether another page follows.
         wanted = ApprovalStatus(query.status) if query.status else None
@@ -41,19 +41,19 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
 
     @routes.add("GET", f"{path}/{{id}}", permission=read, answer=ApprovalView)
     async def show_approval(request: web.Request) -> web.Response:
-        """Show an act that waits for a second person, or did."""
+        """Show a request for a second person's approval."""
         approval = await request.app[APPROVALS_KEY].fetch(_approval_id(request))
         return json_response(await _view(request, approval))
 
     @routes.add("POST", f"{path}/{{id}}/approve", permission=decide, answer=ApprovalView)
     async def approve(request: web.Request) -> web.Response:
-        """Approve another person's request: it is carried out at once."""
+        """Approve another person's request; it is carried out at once."""
         approval = await request.app[APPROVALS_KEY].approve(actor_of(request), _approval_id(request))
         return json_response(await _view(request, approval))
 
     @routes.add("POST", f"{path}/{{id}}/reject", permission=decide, body=Rejection, answer=ApprovalView)
     async def reject(request: web.Request) -> web.Response:
-        """Reject a request, or take back one's own."""
+        """Reject a request, or withdraw one's own."""
         approval_id = _approval_id(request)
         body = await read_body(request, Rejection)
         approval = await request.app[APPROVALS_KEY].reject(actor_of(request), approval_id, reason=body.reason)

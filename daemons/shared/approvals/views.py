@@ -25,7 +25,7 @@ class ApprovalView(WireModel):
     decided_by: PersonView | None
     decided_at: Instant | None
     decision_reason: str | None
-    """Why it was rejected, or what became of who asked if it is withdrawn."""
+    """Why it was rejected or withdrawn."""
     outcome: dict[str, Any] | None
 
     @classmethod

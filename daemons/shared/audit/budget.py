@@ -28,7 +28,7 @@ class RecordBudget:
         """Yield how many were left out since the last record, for the record that is written inside.
 
         None means that this one is left out as well. If the record cannot be written, nothing is spent and
-        what it would have told is counted as left out.
+        the refusal is counted as left out.
         """
         now = self._clock()
         while self._recorded and self._recorded[0][0] <= now - WINDOW:

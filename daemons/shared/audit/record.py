@@ -41,7 +41,7 @@ class Actor:
 
 
 SHELL = Actor(user_id=None, display_name="the server's shell", role=None, address="local", request_id="-")
-"""Acts of whoever can start a process on the server: no session stands behind them."""
+"""Acts in the server's shell, without a session."""
 
 
 def stranger(origin: Origin) -> Actor:

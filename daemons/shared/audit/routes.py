@@ -46,7 +46,7 @@ def audit_routes(trail: str) -> Routes:
 
     @routes.add("GET", f"{path}/proof", permission=read, query=AnchorQuery, answer=AuditProofView)
     async def prove_audit_trail(request: web.Request) -> web.Response:
-        """Verify the trail: compute every hash anew, and compare its end with an anchor if one is given."""
+        """Verify the trail: recompute every hash, and compare its end with an anchor if one is given."""
         query = read_query(request, AnchorQuery)
         if (query.count is None) != (query.hash is None):
             missing = "count" if query.count is None else "hash"

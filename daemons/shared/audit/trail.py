@@ -53,7 +53,7 @@ class MongoAuditTrail:
     async def prepare(self) -> None:
         """Create collections, indexes and the head of an empty trail.
 
-        A head that is missing beside records is not made anew: `verify` must see that it is gone.
+        A head that is missing although there are records is not recreated: `verify` must see that it is gone.
         """
         await self._records.create_indexes(_INDEXES)
         if await self._records.find_one({}, {"_id": 1}) is None:
@@ -104,7 +104,7 @@ class MongoAuditTrail:
 
         Raises:
             RuntimeError: the head is gone; nothing is done that cannot be recorded.
-            TransientError: there is no head yet, for this process is still starting.
+            TransientError: there is no head yet, because this process is still starting.
         """
         if not entries:
             return

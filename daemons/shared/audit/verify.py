@@ -39,7 +39,7 @@ class Verdict:
 
 
 async def verify_trail(trail: MongoAuditTrail, *, anchor: Head | None = None) -> Verdict:
-    """Compute every hash anew and compare the end with the kept head, and with an anchor kept elsewhere.
+    """Recompute every hash and compare the end with the stored head, and with an anchor kept elsewhere.
 
     Whoever can write to the database can rewrite the whole trail with its head; only the anchor shows that.
     """
@@ -73,7 +73,7 @@ def _follow(verdict: Verdict, record: Mapping[str, Any]) -> None:
     seq, stated = record.get("seq"), record.get("hash")
     expected = verdict.head.count + 1
     if isinstance(seq, bool) or not isinstance(seq, int) or seq < expected or not isinstance(stated, str):
-        verdict.blame(expected, "stands in the trail without being one of its records")
+        verdict.blame(expected, "is in the trail but is not one of its records")
         return
     if seq > expected:
         missing = f"record {expected} is" if seq == expected + 1 else f"records {expected} to {seq - 1} are"

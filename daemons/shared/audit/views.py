@@ -48,7 +48,7 @@ class TargetView(WireModel):
 class AuditRecordView(WireModel):
     """One act or security event.
 
-    `approval` tells of the first person where two were needed; the actor is the second.
+    `approval` names the first person if two were needed; the actor is the second.
     """
 
     seq: int

@@ -9,7 +9,10 @@ API_KEY_PREFIX = "bk_"
 
 def api_key_in(headers: Mapping[str, str]) -> str | None:
     """Return the API key that a request carries; access tokens and service tokens are none."""
-    scheme, _, credential = headers.get(API_KEY_HEADER, "").partition(" ")
+    header = headers.get(API_KEY_HEADER)
+    if header is None:
+        return None
+    scheme, _, credential = header.partition(" ")
     is_key = scheme.lower() == "bearer" and credential.startswith(API_KEY_PREFIX)
     return credential if is_key else None
 

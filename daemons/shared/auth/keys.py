@@ -39,7 +39,7 @@ def read_private_key(text: str) -> Ed25519PrivateKey:
     """Return the key that a setting holds: PKCS #8 in DER, in base64.
 
     Raises:
-        ValueError: it is no such key; the message says how to make one.
+        ValueError: it is not such a key; the message says how to make one.
     """
     with suppress(ValueError, TypeError, UnsupportedAlgorithm):
         key = load_der_private_key(b64decode(text, validate=True), password=None)
@@ -52,7 +52,7 @@ def read_public_keys(text: str) -> list[Ed25519PublicKey]:
     """Return the keys that a setting lists, separated by commas: SubjectPublicKeyInfo in DER, in base64.
 
     Raises:
-        ValueError: one of them is none; the message says how to make one.
+        ValueError: one of them is not a key; the message says how to make one.
     """
     return [_read_public_key(part.strip()) for part in text.split(",") if part.strip()]
 

@@ -2,7 +2,7 @@
 
 A daemon asks one question at a time: whose access has changed since the last answer, and who stands behind
 the credentials that it does not know. Whoever is named as changed is forgotten. So an answer renews what is
-known of everybody else, and knowledge without a recent answer counts for nothing (docs/adr/0024).
+known of everybody else, and knowledge without a recent answer counts for nothing (docs/adr/0025).
 """
 
 import asyncio
@@ -39,8 +39,8 @@ ASKED_EVERY_SECONDS = 1.0
 """After so long, whoever is let in by the last answer has the next question put."""
 RENEWED_SECONDS = 30.0
 """After so long a session in use is asked about anew, so that user_api knows that it is in use."""
-UNUSED_SECONDS = 60.0
-"""After so long without being asked about, a session is not let in before it has been: it may be idle."""
+REMEMBERED_SECONDS = 600.0
+"""After so long without being asked about, a session is forgotten: as long as its access token lives."""
 KEYS_FRESH_SECONDS = 60.0
 """How long published keys are believed: one that user_api has withdrawn verifies nothing after this."""
 _KEYS_PAUSE_SECONDS = 1.0
@@ -94,12 +94,14 @@ class RemoteSessions:
     async def authenticate(self, token: str) -> Caller:
         """Return the caller; see `Authenticator`."""
         claims = self._claims.get(token)
-        keys_age = self._monotonic() - self._keys_fetched_at
-        if claims is None or keys_age >= KEYS_FRESH_SECONDS:
+        if claims is None or self._monotonic() >= self._keys_fetched_at + KEYS_FRESH_SECONDS:
             claims = await self._verify(token)
-        elif claims.expires_at_epoch_seconds <= self._clock().timestamp():
+        epoch_seconds = self._clock().timestamp()
+        if claims.expires_at_epoch_seconds <= epoch_seconds:
             raise session_ended()
-        caller = await self._caller_of(claims.session_id)
+        caller = self._known_caller(claims.session_id, epoch_seconds)
+        if caller is None:
+            caller = await self._asked_caller(claims.session_id)
         if caller is None:
             raise session_ended()
         if caller.user_id != claims.user_id:
@@ -127,13 +129,27 @@ class RemoteSessions:
 
     async def _caller_of(self, credential: Credential) -> Caller | None:
         """Return who stands behind the credential; None if it is none, or one no more."""
-        known, now = self._known.get(credential), self._monotonic()
-        if known is not None and self._counts(known, now):
-            if now >= known.asked_at + RENEWED_SECONDS:
-                self._wanted[credential] = None
-            if now >= self._asked_at + ASKED_EVERY_SECONDS:
-                self._ask()
-            return known.caller
+        caller = self._known_caller(credential, self._clock().timestamp())
+        return caller or await self._asked_caller(credential)
+
+    def _known_caller(self, credential: Credential, epoch_seconds: float) -> Caller | None:
+        known = self._known.get(credential)
+        if known is None:
+            return None
+        now = self._monotonic()
+        if (
+            now >= self._heard_at + FRESH_SECONDS
+            or now >= known.asked_at + REMEMBERED_SECONDS
+            or epoch_seconds >= known.ends_at_epoch_seconds
+        ):
+            return None
+        if now >= known.asked_at + RENEWED_SECONDS:
+            self._wanted[credential] = None
+        if now >= self._asked_at + ASKED_EVERY_SECONDS:
+            self._ask()
+        return known.caller
+
+    async def _asked_caller(self, credential: Credential) -> Caller | None:
         answer = self._answers.get(credential)
         if answer is None:
             answer = self._answers[credential] = asyncio.get_running_loop().create_future()
@@ -141,13 +157,6 @@ class RemoteSessions:
             self._ask()
         # Whoever joins a question that is under way gets an answer as old as the question (FRESH_SECONDS).
         return await asyncio.shield(answer)
-
-    def _counts(self, known: _Known, now: float) -> bool:
-        return (
-            now < self._heard_at + FRESH_SECONDS
-            and now < known.asked_at + UNUSED_SECONDS
-            and self._clock().timestamp() < known.ends_at_epoch_seconds
-        )
 
     def _ask(self) -> None:
         if self._asking is None:
@@ -216,7 +225,7 @@ class RemoteSessions:
         # The first are those that were asked about the longest time ago.
         while self._known:
             oldest, known = next(iter(self._known.items()))
-            if len(self._known) <= _REMEMBERED and known.asked_at + UNUSED_SECONDS > asked_at:
+            if len(self._known) <= _REMEMBERED and known.asked_at + REMEMBERED_SECONDS > asked_at:
                 break
             self._forget(oldest)
         self._position, self._heard_at = answer.position, asked_at

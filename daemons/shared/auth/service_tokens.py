@@ -61,7 +61,7 @@ class ServiceTokenVerifier:
         """Return the calling daemon's name.
 
         Raises:
-            UnauthenticatedError: there is no token, or none of a known daemon that is meant for this one.
+            UnauthenticatedError: there is no token from a known daemon for this one.
         """
         scheme, _, token = (header or "").partition(" ")
         known = self._keys.get(signed_tokens.named_key(token, typ=_TYPE) or "")

@@ -80,7 +80,7 @@ class SessionVerifier:
         """Tell whether the token names a key of the allow-list.
 
         Raises:
-            UnauthenticatedError: it is no access token at all.
+            UnauthenticatedError: it is not an access token.
         """
         named = signed_tokens.named_key(token, typ=_TYPE)
         if named is None:

@@ -36,7 +36,7 @@ def named_key(token: str, *, typ: str) -> str | None:
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, ValueError):
-        # The library encodes before it looks: bytes that are no text are a ValueError of the codec.
+        # The library encodes before it checks: bytes that are not text raise a ValueError of the codec.
         return None
     # The type tells our kinds of token apart (RFC 8725 §3.11), and `crit` asks for extensions that are not
     # understood here (RFC 7515 §4.1.11).

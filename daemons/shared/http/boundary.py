@@ -4,7 +4,7 @@ import re
 import time
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pymongo.errors import PyMongoError
 
@@ -18,8 +18,8 @@ from daemons.contracts.errors import (
 from daemons.shared.http.problems import problem_response
 from daemons.shared.http.rates import TooManyRequestsError
 from daemons.shared.http.requests import REQUEST_ID_KEY
-from daemons.shared.ids import new_id
-from daemons.shared.metrics import REQUEST_SECONDS
+from daemons.shared.ids import new_id_text
+from daemons.shared.metrics import observe_request
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -29,10 +29,10 @@ _log = structlog.get_logger()
 @web.middleware
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Run the handler and turn whatever it raises into an answer that names the fault and leaks nothing."""
-    # Two of them are none: whoever reads the other one would look for the wrong lines.
+    # Two ids count as none: a reader of the other one would search the logs for the wrong lines.
     offered = request.headers.getall(REQUEST_ID_HEADER, [])
     valid = len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0])
-    request_id = offered[0] if valid else str(new_id())
+    request_id = offered[0] if valid else new_id_text()
     request[REQUEST_ID_KEY] = request_id
     started = time.perf_counter()
     try:
@@ -68,11 +68,10 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         response = problem_response(fault, request_id=request_id)
     if not response.prepared:
         response.headers[REQUEST_ID_HEADER] = request_id
-        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     resource = request.match_info.route.resource
-    REQUEST_SECONDS.labels(
-        request.method, resource.canonical if resource else "unrouted", response.status
-    ).observe(time.perf_counter() - started)
+    route = resource.canonical if resource else "unrouted"
+    observe_request(request.method, route, response.status, time.perf_counter() - started)
     return response
 
 

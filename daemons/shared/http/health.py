@@ -11,7 +11,7 @@ Probe = Callable[[], Awaitable[str | None]]
 
 PROBES_KEY = web.AppKey("probes", Mapping[str, Probe])
 NOTICES_KEY = web.AppKey("notices", Mapping[str, Probe])
-"""What a daemon goes on without, and tells of: it is ready, but something that it owes waits."""
+"""What a daemon reports although it is ready: work that waits."""
 _PROBE_TIMEOUT_SECONDS = 3
 
 

@@ -17,7 +17,7 @@ REMEMBERED = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A bucket of `burst` requests that fills by `per_second`; 0 a second is no limit at all."""
+    """A bucket of `burst` requests that fills by `per_second`; 0 a second means no limit."""
 
     per_second: float
     burst: int

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from daemons.contracts.errors import ForbiddenError, UnauthenticatedError
@@ -30,6 +30,7 @@ REFUSALS_KEY = web.AppKey("refusals", RefusalWitness)
 """Set by every daemon of ours; an application without an audit trail refuses unrecorded."""
 
 FORGERY_HEADER = "X-Requested-With"
+_SITE_HEADER = "Sec-Fetch-Site"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -179,11 +180,15 @@ def _guarded(route: Route, rates: RateLimits) -> Handler:
 
 
 async def _admit(request: web.Request, route: Route, rates: RateLimits) -> Caller:
+    authenticator, key = request.app[AUTHENTICATOR_KEY], api_key_in(request.headers)
     try:
-        # A browser adds cookies to what another site sends, never an API key.
-        if route.method not in _SAFE_METHODS and api_key_in(request.headers) is None:
-            _refuse_forgery(request)
-        caller = await _authenticate(request)
+        if key is not None:
+            caller = await authenticator.authenticate_key(key)
+        else:
+            # A browser adds cookies to what another site sends, never an API key.
+            if route.method not in _SAFE_METHODS:
+                _refuse_forgery(request)
+            caller = await authenticator.authenticate(_session_token(request))
     except (ForbiddenError, UnauthenticatedError):
         rates.admit_address(address_of(request))
         raise
@@ -197,8 +202,8 @@ def _refuse_forgery(request: web.Request) -> None:
         raise ForbiddenError(
             "csrf_header_missing", f"Requests that change something need the header {FORGERY_HEADER}."
         )
-    origin = request.headers.get("Origin")
-    site = request.headers.get("Sec-Fetch-Site", "none")
+    origin = request.headers.get(hdrs.ORIGIN)
+    site = request.headers.get(_SITE_HEADER, "none")
     if (origin is not None and origin.partition("://")[2] != request.host) or site not in {
         "same-origin",
         "none",
@@ -206,14 +211,16 @@ def _refuse_forgery(request: web.Request) -> None:
         raise ForbiddenError("origin_refused", "The request comes from another site.")
 
 
-async def _authenticate(request: web.Request) -> Caller:
-    authenticator, key = request.app[AUTHENTICATOR_KEY], api_key_in(request.headers)
-    if key is not None:
-        return await authenticator.authenticate_key(key)
-    token = request.cookies.get(SESSION_COOKIE)
+def _session_token(request: web.Request) -> str:
+    # The library makes an object of every cookie; one is needed, on every request.
+    token = ""
+    for cookie in request.headers.get(hdrs.COOKIE, "").split(";"):
+        name, _, value = cookie.partition("=")
+        if name.strip() == SESSION_COOKIE:
+            token = value.strip()
     if not token:
         raise not_signed_in()
-    return await authenticator.authenticate(token)
+    return token
 
 
 def _refusal(caller: Caller, permission: Permission) -> ForbiddenError:

@@ -94,7 +94,7 @@ async def _serve_until_told(app: web.Application, settings: DaemonSettings) -> N
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """Let the log tell of a broken message that there was one, without what it said: that may be long."""
+    """Log that a message was broken, without its content, which may be long."""
     fault = record.exc_info[1] if record.exc_info else None
     if isinstance(fault, HttpProcessingError):
         record.levelno, record.levelname = logging.WARNING, "WARNING"

@@ -113,7 +113,7 @@ class EventConsumer:
 
     def _run(self) -> None:
         try:
-            # What is begun before its topic's id is known could be made anew unseen.
+            # If consumption began before the topic's id is known, a recreated topic would go unnoticed.
             while not self._known.wait(_POLL_SECONDS):
                 if self._closing.is_set():
                     return
@@ -173,13 +173,13 @@ class EventConsumer:
                 _log.warning("what the group committed is not known yet", reason=str(error.args[0]))
 
     def _begin_anew(self, consumer: Consumer) -> None:
-        """Consume topics that were made anew from their start; events that come again have no effect."""
+        """Consume recreated topics from their start; repeated events have no effect."""
         ids = self._topic_ids
         old = {place for place, id_ in self._consumed_ids.items() if ids.get(place[0], id_) != id_}
         if not old:
             return
         topics = sorted({topic for topic, _ in old})
-        _log.warning("topics were made anew and are read from their start", topics=topics)
+        _log.warning("topics were recreated and are read from their start", topics=topics)
         for place in old:
             del self._consumed_ids[place]
         places = [it for it in consumer.assignment() if (it.topic, it.partition) in old]
@@ -248,7 +248,7 @@ def _is_fault(message: Message) -> bool:
 
 
 def record_of(message: Message) -> IncomingRecord:
-    """Return what a message holds; it is none that tells of an error."""
+    """Return the record in a message that is not an error."""
     return IncomingRecord(
         topic=message.topic() or "",
         partition=message.partition() or 0,

@@ -37,7 +37,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found. `topics` are the ids of those that are there: a topic that is made anew has another."""
+    """What was found. `topics` are the ids of existing topics: a recreated topic has a new id."""
 
     topics: Mapping[str, str] = field(default_factory=dict)
     reason: str | None = None

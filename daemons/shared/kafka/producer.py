@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 
 class UnconfirmedError(TransientError):
-    """Not every record was confirmed; `delivery` tells of which topics all were."""
+    """Not every record was confirmed; `delivery` says for which topics all were."""
 
     def __init__(self, delivery: "Delivery") -> None:
         super().__init__("unavailable", delivery.sentence())

@@ -56,7 +56,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Whether what was published before is what this database has told."""
+    """Whether the events published before come from this database."""
 
     may_publish: bool = True
     notice: str | None = None
@@ -329,7 +329,7 @@ class Relay:
 
 
 class _Unfinished:
-    """What became of batches of which some topic was not confirmed: the others are not told again for it.
+    """Batches of which some topic was not confirmed; the records of other topics are not published again.
 
     It is kept in memory only. Another process tells all of it again, under the same ids.
     """

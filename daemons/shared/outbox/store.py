@@ -18,7 +18,7 @@ _READ_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """What one commit owes: `events` of them, made from the body by whoever wrote it."""
+    """What one commit has to publish: `events` of them, which the writer of the body builds from it."""
 
     id: UUID
     body: Document

@@ -29,7 +29,7 @@ class SecondFactor:
 
 
 def matching_step(secret: str, code: str, now: datetime) -> int | None:
-    """Return the time step whose code this is, near now; None if it is no such code."""
+    """Return the time step, close to now, whose code this is; None if there is none."""
     totp = TOTP(secret, interval=STEP_SECONDS)
     present = int(now.timestamp()) // STEP_SECONDS
     for around in _STEPS_AROUND:

@@ -22,7 +22,7 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One sign-in. It is ended by removing it; there is no secret in it."""
+    """One sign-in. Removing it ends it; it holds no secret."""
 
     id: UUID
     user_id: UUID
@@ -39,7 +39,11 @@ class Session:
 
     def lives(self, now: datetime, limits: SessionLimits) -> bool:
         """Tell whether it is neither too old nor unused for too long."""
-        return now < self.expires_at and now < self.last_seen_at + limits.idle
+        return now < self.ends_at(limits)
+
+    def ends_at(self, limits: SessionLimits) -> datetime:
+        """Return when it ends by itself unless it is used before."""
+        return min(self.expires_at, self.last_seen_at + limits.idle)
 
     def last_use_is_stale(self, now: datetime) -> bool:
         """Tell whether the kept time of last use should be renewed."""

@@ -26,7 +26,7 @@ routes = Routes("API keys")
     status=201,
 )
 async def create(request: web.Request) -> web.Response:
-    """Make an API key for some of what the caller may do; it is answered this once."""
+    """Create an API key for some of the caller's permissions; it is shown only once."""
     body = await read_body(request, ApiKeyRequest)
     made = await create_api_key(
         parts_of(request),
@@ -43,14 +43,14 @@ async def create(request: web.Request) -> web.Response:
 
 @routes.add("GET", "/auth/tokens", permission=Permission.MANAGE_OWN_ACCESS, answer=ApiKeyList)
 async def show_all(request: web.Request) -> web.Response:
-    """List the own API keys, newest first."""
+    """List the caller's API keys, newest first."""
     keys = await list_api_keys(parts_of(request), user_id=caller_of(request).user_id)
     return json_response(ApiKeyList(items=[ApiKeyView.of(key) for key in keys]))
 
 
 @routes.add("DELETE", "/auth/tokens/{id}", permission=Permission.MANAGE_OWN_ACCESS, status=204)
 async def revoke(request: web.Request) -> web.Response:
-    """Revoke one of the own API keys."""
+    """Revoke one of the caller's API keys."""
     key_id = read_uuid(request, "id", missing=api_key_not_found())
     await revoke_api_key(parts_of(request), caller_of(request), key_id, origin=origin_of(request))
     return no_content()

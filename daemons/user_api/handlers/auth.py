@@ -35,7 +35,7 @@ routes = Routes("sessions")
 
 @routes.add("POST", "/auth/login", permission=Permission.PUBLIC, body=Credentials, answer=SignedIn)
 async def login(request: web.Request) -> web.Response:
-    """Sign in; the session's tokens come as cookies."""
+    """Sign in; the session's tokens are set as cookies."""
     body = await read_body(request, Credentials)
     parts = parts_of(request)
     done = await sign_in(
@@ -52,7 +52,7 @@ async def login(request: web.Request) -> web.Response:
 
 @routes.add("POST", "/auth/refresh", permission=Permission.PUBLIC, answer=SignedIn)
 async def refresh(request: web.Request) -> web.Response:
-    """Go on with the session: exchange the refresh token for new tokens; each is good for one exchange."""
+    """Continue the session: exchange the refresh token for new tokens; each works for one exchange."""
     token = request.cookies.get(REFRESH_COOKIE)
     if not token:
         raise not_signed_in()
@@ -72,7 +72,7 @@ async def logout(request: web.Request) -> web.Response:
 
 @routes.add("GET", "/auth/session", permission=Permission.USE_OWN_SESSION, answer=SignedIn)
 async def show_session(request: web.Request) -> web.Response:
-    """Show who is signed in, and in which session."""
+    """Show the signed-in user and the session."""
     parts = parts_of(request)
     found = await verify_session(parts, caller_of(request).session_id)
     if found is None:
@@ -83,7 +83,7 @@ async def show_session(request: web.Request) -> web.Response:
 
 @routes.add("GET", "/auth/sessions", permission=Permission.MANAGE_OWN_ACCESS, answer=SessionList)
 async def show_sessions(request: web.Request) -> web.Response:
-    """List the own sessions, newest first."""
+    """List the caller's sessions, newest first."""
     caller = caller_of(request)
     sessions = await list_sessions(parts_of(request), user_id=caller.user_id)
     return json_response(SessionList.of(sessions, caller))
@@ -93,7 +93,7 @@ async def show_sessions(request: web.Request) -> web.Response:
     "DELETE", "/auth/sessions", permission=Permission.MANAGE_OWN_ACCESS, query=SessionEnding, status=204
 )
 async def revoke_all_sessions(request: web.Request) -> web.Response:
-    """End all own sessions, or all but the one that asks, and all own API keys."""
+    """End all of the caller's sessions, or all others, and all of the caller's API keys."""
     caller, query = caller_of(request), read_query(request, SessionEnding)
     kept = caller.session_id if query.keep_current else None
     await end_all_sessions(parts_of(request), caller, kept=kept, origin=origin_of(request))
@@ -105,7 +105,7 @@ async def revoke_all_sessions(request: web.Request) -> web.Response:
 
 @routes.add("DELETE", "/auth/sessions/{id}", permission=Permission.MANAGE_OWN_ACCESS, status=204)
 async def revoke_session(request: web.Request) -> web.Response:
-    """End one of the own sessions."""
+    """End one of the caller's sessions."""
     handle = read_uuid(request, "id", missing=session_not_found())
     await end_session(parts_of(request), caller_of(request), handle, origin=origin_of(request))
     return no_content()
@@ -115,7 +115,7 @@ async def revoke_session(request: web.Request) -> web.Response:
     "POST", "/auth/change-password", permission=Permission.MANAGE_OWN_ACCESS, body=PasswordChange, status=204
 )
 async def replace_password(request: web.Request) -> web.Response:
-    """Change the own password; ends API keys, and the other sessions unless told not to."""
+    """Change the caller's password; ends API keys, and other sessions unless they are kept."""
     body = await read_body(request, PasswordChange)
     await change_password(
         parts_of(request),

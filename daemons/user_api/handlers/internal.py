@@ -41,7 +41,7 @@ async def show_keys(request: web.Request) -> web.Response:
     answer=VerifiedCallers,
 )
 async def check_callers(request: web.Request) -> web.Response:
-    """Tell whose access has changed, and who stands behind sessions and API keys."""
+    """Return whose access has changed, and the users of sessions and API keys."""
     body = await read_body(request, VerifyCallers)
     changes, verified = await verify_callers(
         parts_of(request),
@@ -59,7 +59,7 @@ async def check_callers(request: web.Request) -> web.Response:
 
 @routes.add("GET", "/internal/users/{id}", permission=Permission.SERVICE, answer=UserSummary)
 async def fetch_user_by_id(request: web.Request) -> web.Response:
-    """Tell another daemon who a user is."""
+    """Return a user to another daemon."""
     user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
     return json_response(_summary(user))
 
@@ -68,7 +68,7 @@ async def fetch_user_by_id(request: web.Request) -> web.Response:
     "POST", "/internal/users/batch", permission=Permission.SERVICE, body=FetchUsers, answer=FetchedUsers
 )
 async def fetch_users(request: web.Request) -> web.Response:
-    """Tell another daemon who several users are; unknown ids are missing from the answer."""
+    """Return several users to another daemon; unknown ids are missing from the answer."""
     body = await read_body(request, FetchUsers)
     users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
     return json_response(FetchedUsers(users=[_summary(user) for user in users]))
@@ -82,7 +82,7 @@ async def fetch_users(request: web.Request) -> web.Response:
     answer=FetchedStandings,
 )
 async def fetch_standings(request: web.Request) -> web.Response:
-    """Tell another daemon how users stand who have asked for something; unknown ids are missing."""
+    """Return the standing of requesters to another daemon; unknown ids are missing."""
     body = await read_body(request, FetchUsers)
     users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
     standings = [

@@ -22,7 +22,7 @@ RoleName = Annotated[Role, Field(strict=False)]
 
 
 class Registration(WireModel):
-    """A new user. There is no role here: nobody registers as more than a user."""
+    """A new user. It has no role: everybody registers as a plain user."""
 
     email: Email
     display_name: Name

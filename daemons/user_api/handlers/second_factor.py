@@ -33,7 +33,7 @@ routes = Routes("second factor")
     status=201,
 )
 async def enrol(request: web.Request) -> web.Response:
-    """Begin to enrol: answers the secret for the app, this once; it counts when it is confirmed."""
+    """Begin enrolment: returns the secret for the app, only once; it takes effect when confirmed."""
     body = await read_body(request, PasswordAgain)
     begun = await begin_enrolment(
         parts_of(request), caller_of(request), password=body.password, origin=origin_of(request)
@@ -49,7 +49,7 @@ async def enrol(request: web.Request) -> web.Response:
     answer=RecoveryCodes,
 )
 async def confirm(request: web.Request) -> web.Response:
-    """Make the second factor count from now on; ends the other sessions and answers the recovery codes."""
+    """Activate the second factor; ends the other sessions and returns the recovery codes."""
     body = await read_body(request, FactorCode)
     codes = await confirm_enrolment(
         parts_of(request), caller_of(request), code=body.totp, origin=origin_of(request)
@@ -61,7 +61,7 @@ async def confirm(request: web.Request) -> web.Response:
     "POST", "/auth/totp/remove", permission=Permission.MANAGE_OWN_ACCESS, body=FactorRemoval, status=204
 )
 async def remove(request: web.Request) -> web.Response:
-    """Give the second factor up; needs the password and a code, and ends the other sessions."""
+    """Remove the second factor; needs the password and a code, and ends the other sessions."""
     body = await read_body(request, FactorRemoval)
     await remove_second_factor(
         parts_of(request),

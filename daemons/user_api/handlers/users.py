@@ -31,7 +31,7 @@ APPROVALS_AREA = "users"
 
 @routes.add("POST", "/users", permission=Permission.PUBLIC, body=Registration, answer=UserView, status=201)
 async def register(request: web.Request) -> web.Response:
-    """Register as a user; the answer does not tell whether the address was free."""
+    """Register as a user; the answer does not reveal whether the address was free."""
     body = await read_body(request, Registration)
     user = await sign_up(
         parts_of(request),
@@ -45,7 +45,7 @@ async def register(request: web.Request) -> web.Response:
 
 @routes.add("GET", "/users/me", permission=Permission.SIGNED_IN, answer=UserView)
 async def show_me(request: web.Request) -> web.Response:
-    """Show the user who is signed in."""
+    """Show the signed-in user."""
     user = await find_user(parts_of(request), caller_of(request).user_id)
     return json_response(UserView.of(user))
 
@@ -91,7 +91,7 @@ async def set_role(request: web.Request) -> web.Response:
     other_answers={ACCEPTED: ApprovalView},
 )
 async def lock(request: web.Request) -> web.Response:
-    """Lock a user out and end their sessions and API keys; of staff it may wait for a second person."""
+    """Lock a user out and end their sessions and API keys; for staff it may wait for a second person."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
     done = await lock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
@@ -107,7 +107,7 @@ async def lock(request: web.Request) -> web.Response:
     other_answers={ACCEPTED: ApprovalView},
 )
 async def unlock(request: web.Request) -> web.Response:
-    """Let a locked user sign in again; of staff it may wait for a second person."""
+    """Let a locked user sign in again; for staff it may wait for a second person."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
     done = await unlock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)

@@ -41,7 +41,7 @@ async def change_password(
     new_hash = await parts.hasher.hash(secret)
 
     def decide(present: User) -> User:
-        # What was verified is no longer the current password: somebody else changed it meanwhile.
+        # The verified password is no longer the current one: somebody else changed it meanwhile.
         if present.password_hash != user.password_hash:
             raise invalid_credentials()
         return replace(present, password_hash=new_hash)

@@ -30,7 +30,7 @@ _TOO_MANY_SIGN_UPS = "Too many people have registered from this address; wait a 
 
 @dataclass(slots=True)
 class Guess:
-    """An attempt that was let in, as it is counted; whoever judges it says whose account it is."""
+    """A counted attempt that may go on; the check that follows says whose account it is."""
 
     account: Attempt
     network: Attempt
@@ -53,7 +53,7 @@ async def counted_attempt(
     forgets: bool = False,
     device: bytes | None = None,
 ) -> AsyncIterator[Guess]:
-    """Judge an attempt inside; a failed guess stays counted, and is told to the audit if it matters there.
+    """Check an attempt inside; a failed guess stays counted, and is recorded in the audit trail if necessary.
 
     Args:
         parts: The parts of the daemon.
@@ -61,7 +61,7 @@ async def counted_attempt(
         origin: Where the attempt comes from.
         refusal: What a failed guess is in the audit.
         user: Whose account it is, if that is known by their session.
-        forgets: A success forgets the account's failures. Only for all factors at once: whoever knows one
+        forgets: A success clears the account's failures. Only for all factors at once: somebody who knows one
             could otherwise guess the other without end.
         device: The known device that it comes from, which is then counted in place of account and address.
 
@@ -101,7 +101,7 @@ async def counted_attempt(
 async def counted_sign_up(parts: Parts, origin: Origin) -> AsyncIterator[None]:
     """Let an address register somebody, or hold it back; what is refused for its content is not counted.
 
-    Whether the address that is registered was free makes no difference: nobody is told.
+    It makes no difference whether the address was free; the answer does not reveal it.
 
     Raises:
         TransientError: `rate_limited`, too many have registered from there.

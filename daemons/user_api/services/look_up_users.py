@@ -40,7 +40,7 @@ async def list_users(parts: Parts, *, limit: int, cursor: str | None, email: str
     """Return users, newest first; with an address, only the one who signs in with it.
 
     Raises:
-        InvalidRequestError: `invalid_cursor`, or `invalid_request` for what is no address.
+        InvalidRequestError: `invalid_cursor`, or `invalid_request` for a malformed address.
         TransientError: `unavailable`.
     """
     # One more than asked tells whether another page follows.

@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 
 async def refresh_session(parts: Parts, token: str, *, origin: Origin) -> SignIn:
-    """Exchange the refresh token; whoever offers an old one ends the session, for two people hold it.
+    """Exchange the refresh token; presenting an old one ends the session, because two people hold it.
 
     Raises:
         UnauthenticatedError: `not_signed_in` for an unknown token, `session_ended`.

@@ -25,7 +25,7 @@ async def register_user(
     is taken. Strangers may call `sign_up`.
 
     Raises:
-        InvalidRequestError: `invalid_request` for what is no address, `weak_password`.
+        InvalidRequestError: `invalid_request` for a malformed address, `weak_password`.
         ConflictError: `email_taken`.
         TransientError: `overloaded` or `unavailable`.
     """

@@ -16,7 +16,7 @@ class Requesters:
         self._users = users
 
     async def standings(self, user_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
-        """Return how these users stand; those who are no users any more are missing."""
+        """Return these users' standing; former users are missing."""
         return {
             user.id: Standing(role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
             for user in await self._users.find_many(list(user_ids))

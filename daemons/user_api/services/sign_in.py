@@ -40,7 +40,7 @@ async def sign_in(
     device: str,
     device_token: str | None = None,
 ) -> SignIn:
-    """Begin a new session for whoever knows the password.
+    """Begin a new session after checking the password.
 
     A device that this user has signed in from before, told by its token, has a back-off of its own: others'
     guesses at the account, or from the same address, do not hold it back (docs/adr/0005).
@@ -117,7 +117,7 @@ def _account_of(email: str) -> str:
     try:
         return normalise_email(email)
     except InvalidRequestError:
-        # What is no address is nobody's; it is looked up, counted and answered like any other unknown one.
+        # A malformed address is looked up, counted and answered like any unknown one.
         return email
 
 

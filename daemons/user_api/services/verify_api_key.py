@@ -14,7 +14,7 @@ async def verify_api_key(parts: Parts, digest: str) -> Caller | None:
     """Return the caller whom the key stands for, and keep that it was used; None if it is not good.
 
     Raises:
-        TransientError: `unavailable`; it cannot be told right now.
+        TransientError: `unavailable`; unknown at the moment.
     """
     found = await parts.api_keys.find_with_user(digest)
     good = await keep_good_keys(parts, {digest: found} if found else {})

@@ -14,7 +14,7 @@ from daemons.user_api.storage.mongo_access_changes import AccessChanges
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A caller, and when their session or API key ends at the latest."""
+    """A caller, and when their session or API key ends by itself, unless it is used before."""
 
     caller: Caller
     ends_at: datetime
@@ -42,7 +42,7 @@ async def verify_callers(
                 display_name=user.display_name,
                 scopes=scopes_of(parts, user),
             ),
-            session.expires_at,
+            session.ends_at(parts.limits),
         )
         for session, user in await keep_living_sessions(parts, sessions)
     ]

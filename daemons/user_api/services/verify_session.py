@@ -1,5 +1,6 @@
 """Whether sessions live: asked on every request here, and by the other daemons for many at a time."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from daemons.contracts.permissions import MUST_ENROL, Permission
@@ -12,7 +13,7 @@ async def verify_session(parts: Parts, session_id: UUID) -> tuple[Session, User]
     """Return the session and its user if it lives, and keep that it was used; None if it has ended.
 
     Raises:
-        TransientError: `unavailable`; it cannot be told right now.
+        TransientError: `unavailable`; unknown at the moment.
     """
     found = await parts.sessions.find_with_user(session_id)
     living = await keep_living_sessions(parts, [found] if found else [])
@@ -20,7 +21,7 @@ async def verify_session(parts: Parts, session_id: UUID) -> tuple[Session, User]
 
 
 async def keep_living_sessions(parts: Parts, found: list[tuple[Session, User]]) -> list[tuple[Session, User]]:
-    """Return those sessions that live, and keep that they were used.
+    """Return those sessions that live, as they are now that they were used, and keep that.
 
     Raises:
         TransientError: `unavailable`.
@@ -30,7 +31,10 @@ async def keep_living_sessions(parts: Parts, found: list[tuple[Session, User]]) 
         (session, user) for session, user in found if not user.locked and session.lives(now, parts.limits)
     ]
     await parts.sessions.renew_last_use((session for session, _ in living), now)
-    return living
+    return [
+        (replace(session, last_seen_at=now) if session.last_use_is_stale(now) else session, user)
+        for session, user in living
+    ]
 
 
 def scopes_of(parts: Parts, user: User) -> frozenset[Permission] | None:

@@ -1,4 +1,4 @@
-"""What the audit trail is told of users, in the transaction of the act itself."""
+"""Audit records of users, for the transaction of the act itself."""
 
 from enum import StrEnum
 from typing import Any
@@ -57,7 +57,7 @@ def event_of(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> AuditEntry:
-    """Return what the audit is told of a security event; the target is a user, or a kind and a name."""
+    """Return the audit record of a security event; the target is a user, or a kind and a name."""
     kind, name = (USER, str(target)) if isinstance(target, UUID) else target
     return AuditEntry(
         at=registry.clock(),
@@ -102,7 +102,7 @@ def witnessed(
 
 
 def creation_of(user: User) -> AuditEntry:
-    """Return what the audit is told of a user whom the server's shell makes, of whatever role."""
+    """Return the audit record of a user created in the server's shell, with any role."""
     return AuditEntry(
         at=user.created_at,
         actor=SHELL,

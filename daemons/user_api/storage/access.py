@@ -20,7 +20,7 @@ NOTHING_ENDED = Ended()
 
 
 class MongoAccess:
-    """Ends sessions and API keys together: a key is no way around the end of the sessions."""
+    """Ends sessions and API keys together, so that a key does not outlive the sessions."""
 
     def __init__(self, client: Client, database: Database) -> None:
         self._sessions = database[SESSIONS]

@@ -71,7 +71,7 @@ class MongoAttempts:
                 )
 
     async def forget(self, key: bytes) -> None:
-        """Start counting anew."""
+        """Reset the count."""
         with unavailable_on_fault():
             await self._attempts.delete_one({"_id": key})
 

@@ -113,7 +113,7 @@ class MongoSecondFactors:
     async def use_recovery_code(
         self, user_id: UUID, digest: bytes, *, alongside: Callable[[int, Session], Awaitable[None]]
     ) -> bool:
-        """Use a recovery code up; False if it is none or was used.
+        """Use up a recovery code; False if it is unknown or was used.
 
         `alongside` gets how many are left, and writes what must be written with that.
         """
@@ -132,7 +132,7 @@ class MongoSecondFactors:
         return await run_transaction(self._client, body)
 
     async def reseal(self, sealer: Sealer) -> None:
-        """Seal anew what is sealed under a secret that is about to go."""
+        """Reseal secrets that were sealed under the previous secret."""
         with unavailable_on_fault():
             async for document in self._factors.find({}):
                 await self._reseal_one(document, sealer)

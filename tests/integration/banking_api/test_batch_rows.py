@@ -200,6 +200,29 @@ async def test_rows_in_front_are_begun_while_the_rest_is_checked_and_undone_with
     assert (await process.exact(a))[a].balance_minor == 1000
 
 
+async def test_no_row_is_begun_before_the_batch_before_has_begun(
+    process: LedgerProcess, transfers: Transfers
+) -> None:
+    [a], [b, c] = await process.open(1, balance=1000), await process.open(2)
+    count = BEGUN_BEFORE_ALL_ARE_CHECKED + 100
+    # They spend what comes by the batch before.
+    rows = [row(b, c, "0.01", f"k{n}") for n in range(count)]
+    batch = TransferBatch(transfers=rows, after="first")
+    succession = Succession()
+    with (
+        succession.turn(OWNER, last_key="first", after=None) as first,
+        succession.turn(OWNER, last_key=last_key_of(batch), after="first") as turn,
+    ):
+        beginning = asyncio.create_task(begin_rows(batch, ALICE, transfers, turn))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not turn.batch.waiting
+        brings = TransferBatch(transfers=[row(a, b, "3.50", "first")])
+        found = await results(transfers, await begin_rows(brings, ALICE, transfers, first))
+        found += await results(transfers, await beginning)
+    assert told(found) == [("completed", False, None)] * (1 + count)
+
+
 @pytest.mark.parametrize("atomic", [False, True])
 async def test_a_batch_behind_one_that_is_not_settled_is_refused_before_anything_is_begun(
     process: LedgerProcess, transfers: Transfers, *, atomic: bool

@@ -20,7 +20,7 @@ from daemons.contracts.errors import BankError, ConflictError, OutcomeUnknownErr
 from daemons.shared.audit.record import SHELL
 from daemons.shared.mongo import transaction_options
 from tests.support.commits import held_commits, unanswered_commits
-from tests.support.ledgers import Acts, LedgerProcess, funding, told, transfer
+from tests.support.ledgers import Acts, LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually, patience
 
 UNAVAILABLE = TransientError("unavailable", "by the test", retry_after_seconds=1)
@@ -164,6 +164,9 @@ async def test_what_cannot_be_written_fails_alone_and_the_others_are_posted_in_t
     assert [entry.account_id for found in committed[:2] for entry in found.entries] == [a, b, b, c]
     # Nothing was kept under its key.
     assert told(await engine.post(transfer(a, b, 5, key="poison"))) == "completed"
+    with capture_logs():
+        two = [engine.enqueue(transfer(a, b, 1)), engine.enqueue(transfer(a, b, TOO_LARGE_TO_STORE))]
+        assert await outcomes_of(two) == ["completed", "internal"]
 
 
 async def test_an_atomic_group_that_cannot_be_written_fails_as_a_whole(
@@ -208,6 +211,20 @@ async def test_an_atomic_group_is_posted_alone_whole_or_with_the_reasons_of_its_
     again = [transfer(b, c, 1, key="fine"), transfer(b, c, 1, key="new")]
     assert await outcomes_of(engine.enqueue_atomic(again)) == ["completed"] * 2
     assert await balances(process, a, b, c) == [0, 98, 2]
+
+
+async def test_an_atomic_group_that_another_process_has_posted_is_told_again(
+    process: LedgerProcess, engine: CommitEngine, mongo_uri: str, database_name: str
+) -> None:
+    a, b = await process.open(2, balance=100)
+    group = [transfer(a, b, 60, key="one"), transfer(a, b, 40, key="two")]
+    async with ledger_process(mongo_uri, database_name) as other:
+        first = await other.post_atomic(group)
+    # It knows by now that nothing is left to pay them from.
+    assert await process.pay(b, a, 1) == "completed"
+    again = engine.enqueue_atomic(group)
+    assert await outcomes_of(again) == ["completed"] * 2
+    assert [answer.result().transaction.id for answer in again] == [done.transaction.id for done in first]
 
 
 @pytest.mark.parametrize("atomic", [False, True])

@@ -119,7 +119,11 @@ async def test_the_oldest_have_to_go(mongo_uri: str, database_name: str) -> None
         journal = CountedReads(process.database)
         at_hand = JustCommitted(journal, limit=2)
         at_hand.add(posted.values())
-        assert await at_hand.take(list(posted)) == posted
+        oldest, *newest = posted
+        assert await at_hand.take(newest) == {id_: posted[id_] for id_ in newest}
+        assert journal.reads == 0
+        at_hand.add(posted[id_] for id_ in newest)
+        assert await at_hand.take([oldest, *newest]) == posted
         assert journal.reads == 1
 
 

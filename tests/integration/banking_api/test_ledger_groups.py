@@ -1,13 +1,16 @@
 """A process's ledger by itself: what it reads, keeps, writes down and gives up."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from daemons.banking_api.domain.decision import NothingPostedError
 from daemons.banking_api.domain.journal import BookingAct
 from daemons.banking_api.storage import mongo_ledger
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect
+from structlog.testing import capture_logs
 
 from daemons.contracts.errors import BankError, OutcomeUnknownError, TransientError
 from daemons.shared.audit.record import SHELL
@@ -56,6 +59,59 @@ async def test_a_process_that_starts_reads_accounts_before_they_are_needed(
         await process.database["accounts"].update_one({"_id": a}, {"$set": {"balance": 1, "sequence": 1}})
         await process.ledger.close()
         assert await process.written(a) == (1, 1)
+
+
+async def test_what_is_stored_is_read_as_of_the_moment_as_of_which_accounts_are(
+    process: LedgerProcess, mongo_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+    command = transfer(a, b, 30, key="one")
+    async with ledger_process(mongo_uri, database_name) as other:
+        aggregate, paid = AsyncCollection.aggregate, asyncio.Event()
+
+        async def pay_meanwhile(
+            collection: AsyncCollection[dict[str, object]], *more: object, **named: object
+        ) -> object:
+            found = await aggregate(collection, *more, **named)  # type: ignore[arg-type]
+            if not paid.is_set():
+                paid.set()
+                assert await other.pay(a, b, 30, key="one") == "completed"
+            return found
+
+        monkeypatch.setattr(AsyncCollection, "aggregate", pay_meanwhile)
+        accounts, stored = await process.ledger.read_accounts_and_stored([command], also=[])
+        assert (accounts[a].balance_minor, stored) == (100, {})
+        accounts, stored = await process.ledger.read_accounts_and_stored([command], also=[])
+        assert (accounts[a].balance_minor, len(stored)) == (70, 1)
+
+
+async def test_what_cannot_be_read_beforehand_or_written_down_keeps_no_payment(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+
+    def unreachable(*_arguments: object, **_named: object) -> None:
+        raise AutoReconnect("by the test")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(AsyncCollection, "find", unreachable)
+        process.ledger.start()
+        await eventually(lambda: are_logged(logs, 1))
+        assert await process.pay(a, b, 10) == "completed"
+        patch.setattr(AsyncDatabase, "command", unreachable)
+        await process.ledger.close()
+    lines = [(line["event"], line["reason"], line.get("accounts")) for line in logs]
+    assert lines == [
+        ("accounts not read beforehand", "AutoReconnect", None),
+        ("accounts not written down", "AutoReconnect", 3),
+    ]
+    assert await process.pay(a, b, 10) == "completed"
+
+
+async def are_logged(logs: Sequence[object], count: int) -> bool:
+    """Whether so many lines are logged."""
+    await asyncio.sleep(0)
+    return len(logs) == count
 
 
 async def knows(process: LedgerProcess, *accounts: str) -> bool:

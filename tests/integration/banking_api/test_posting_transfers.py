@@ -125,7 +125,9 @@ async def test_what_is_begun_together_is_done_together_or_refused_together(
         transfer_command(ALICE, order(b, c, 100), "two"),
     ]
     batch = Batch()
-    done = await transfers.end(transfers.begin_atomic(commands, batch))
+    begun = transfers.begin_atomic(commands, batch)
+    assert batch.waiting == 2
+    done = await transfers.end(begun)
     assert [told(one) for one in done if one and not isinstance(one, BankError)] == ["completed"] * 2
     assert (batch.waiting, batch.unsettled) == (0, False)
     poor = [
@@ -312,3 +314,6 @@ async def test_beyond_what_one_may_fund_alone_that_alone_is_refused(
     ]
     assert [limit for _, limit in limits] == [50, None]
     assert [transaction for _, transaction in acts.told] == [funded.transaction, free.transaction]
+    await engine.close()
+    with pytest.raises(TransientError):
+        await transfers.fund_account(OLGA, a, eur(9), reference=None, idempotency_key="late")

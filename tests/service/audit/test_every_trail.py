@@ -44,7 +44,7 @@ def _set(seq: int, **fields: Any) -> Tamper:
         (_set(3, previous_hash="0" * 64), "does not follow"),
         (_set(3, more=None), "was changed"),
         (lambda kept: kept["audit"].update_one({"_id": 3}, {"$set": {"seq": 9}}), "are missing"),
-        (_set(3, hash=None), "without being one of its records"),
+        (_set(3, hash=None), "is not one of its records"),
         (lambda kept: kept["audit"].update_one({"_id": 3}, {"$unset": {"reason": 1}}), "was changed"),
         (lambda kept: kept["audit"].delete_one({"_id": 1}), "record 1 is missing"),
         (lambda kept: kept["audit"].delete_one({"_id": 3}), "record 3 is missing"),
@@ -52,7 +52,7 @@ def _set(seq: int, **fields: Any) -> Tamper:
         (lambda kept: kept["audit"].delete_one({"_id": 6}), "the head counts 6 records"),
         (lambda kept: kept["audit"].delete_many({}), "the head counts 6 records"),
         (lambda kept: kept["audit"].insert_one({"_id": 7, "hash": "a" * 64}), "was changed"),
-        (lambda kept: kept["audit"].insert_one({"_id": "x"}), "without being one of its records"),
+        (lambda kept: kept["audit"].insert_one({"_id": "x"}), "is not one of its records"),
         (lambda kept: kept["audit_head"].delete_many({}), "the head is missing"),
         (
             lambda kept: kept["audit_head"].update_one({}, {"$set": {"hash": "a" * 64}}),

@@ -207,6 +207,19 @@ async def test_keys_and_passwords(standing: tuple[UserApi, StandingClock]) -> No
     assert newest(api) == [entry(person, "change_password", after={"ends_other_sessions": False})]
 
     other = await api.sign_in(person.email, NEW_PASSWORD)
+    third = await api.sign_in(person.email, NEW_PASSWORD)
+    await third.call("DELETE", f"/auth/sessions/{other.session}")
+    other = await api.sign_in(person.email, NEW_PASSWORD)
+    await other.call("DELETE", "/auth/sessions?keep_current=true", **FROM)
+    assert newest(api) == [
+        entry(
+            person,
+            "end_all_sessions",
+            before={"ended_sessions": 2, "ended_api_keys": 0},
+            after={"kept_session": other.session},
+        )
+    ]
+    await api.sign_in(person.email, NEW_PASSWORD)
     with logged() as lines:
         await other.call("DELETE", "/auth/sessions", **FROM)
     assert lines == [

@@ -197,7 +197,7 @@ def test_the_log_has_who_did_what_why_and_from_where(actor: Actor, named: str) -
 
 Faults = list[tuple[int, str]]
 CHANGED = "was changed: its hash is not that of its content"
-NO_RECORD = "stands in the trail without being one of its records"
+NO_RECORD = "is in the trail but is not one of its records"
 
 
 async def faults(trail: MongoAuditTrail, anchor: Head | None = None) -> Faults:
@@ -240,6 +240,24 @@ async def test_each_fault_is_told_with_its_record(trail: MongoAuditTrail, databa
     assert await found({6: None}) == [(0, "the head counts 6 records, the last one is 5")]
     assert await found({}, count=7) == [(0, "the head counts 7 records, the last one is 6")]
     assert await found({}, hash="x") == [(0, "the head has another hash than the last record")]
+
+
+async def test_the_trail_is_proved_as_of_one_moment_and_in_the_order_of_its_numbers(
+    trail: MongoAuditTrail, database: Database
+) -> None:
+    await append(trail, FROZEN, FROZEN)
+    moment = trail.snapshot()
+    head = await anext(moment)
+    await append(trail, FROZEN)
+    found = [record async for record in moment]
+    assert isinstance(head, Head)
+    assert [record["seq"] for record in found if isinstance(record, dict)] == [1, 2]
+    assert (head.count, await seqs(trail)) == (2, [3, 2, 1])
+    # Restored from a copy, and so behind the others where nobody sorts.
+    first = await database["audit"].find_one_and_delete({"_id": 1})
+    assert first is not None
+    await database["audit"].insert_one(first)
+    assert await faults(trail) == []
 
 
 async def test_an_anchor_shows_what_was_cut_or_written_anew(

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,11 +13,17 @@ from pyotp import TOTP
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Role
-from daemons.shared.clock import utc_now
 from daemons.user_api.domain.user import User
 from daemons.user_api.services import manage_api_keys
 from daemons.user_api.services.parts import Parts
-from tests.support.user_api import PASSWORD, MovableClock, Person, UserApi, running_user_api
+from tests.support.user_api import (
+    PASSWORD,
+    MovableClock,
+    Person,
+    StandingClock,
+    UserApi,
+    running_user_api,
+)
 
 
 async def make(person: Person, *scopes: str, **more: Any) -> dict[str, Any]:
@@ -259,11 +265,18 @@ async def test_no_key_slips_past_what_ends_the_others(
     assert (await person.call("GET", "/auth/tokens")).json()["items"] == []
 
 
-async def test_making_one_needs_a_fresh_code_of_the_second_factor(user_api: UserApi) -> None:
-    person = await user_api.person()
+@pytest.fixture
+async def standing(mongo_uri: str, database_name: str) -> AsyncIterator[UserApi]:
+    """A daemon whose time stands, so that no code grows old before it is used."""
+    async with running_user_api(mongo_uri, database_name, clock=StandingClock()) as api:
+        yield api
+
+
+async def test_making_one_needs_a_fresh_code_of_the_second_factor(standing: UserApi) -> None:
+    person = await standing.person()
     begun = await person.call("POST", "/auth/totp", {"password": PASSWORD})
     app = TOTP(begun.json()["secret"])
-    now = utc_now()
+    now = standing.parts.clock()
     confirmed = await person.call("POST", "/auth/totp/confirm", {"totp": app.at(now, counter_offset=-1)})
     assert confirmed.status_code == 200
     body = {"password": PASSWORD, "name": "x", "scopes": ["use_own_accounts"]}

@@ -11,6 +11,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from bankctl.local.service_keys import make_key
 from daemons.shared.auth.keys import key_id, read_private_key, session_signing_key
+from daemons.shared.auth.session_tokens import SESSION_COOKIE
 from daemons.shared.clock import utc_now
 from tests.support.daemon_keys import PRIVATE_KEYS, calls_of
 from tests.support.user_api import SECRET, Person, UserApi, question
@@ -155,6 +156,26 @@ async def test_a_session_token_counts_in_the_cookie_only(user_api: UserApi) -> N
     answer = await user_api.call("GET", "/users/me", Authorization=f"Bearer {person.token}")
     assert answer.status_code == 401
     assert (await user_api.call("GET", f"/users/me?token={person.token}")).status_code == 401
+
+
+async def test_the_session_is_found_among_other_cookies_by_its_exact_name(user_api: UserApi) -> None:
+    token = (await user_api.person()).token
+    name = SESSION_COOKIE
+    for cookies, status in (
+        (f"a=1; {name}={token}; b=2", 200),
+        (f"a;{name} = {token} ;", 200),
+        (f"{name}=x; {name}={token}", 200),
+        (f"{name}={token}; {name}=x", 401),
+        (f"{name}=; a={token}", 401),
+        (f"x{name}={token}", 401),
+        (f"{name}x={token}", 401),
+        (f"{name.lower()}={token}", 401),
+        (f"a={name}={token}", 401),
+        (name, 401),
+        (";=;", 401),
+    ):
+        answer = await user_api.call("GET", "/users/me", Cookie=cookies)
+        assert answer.status_code == status, cookies
 
 
 async def test_internal_routes_are_for_daemons_with_their_own_token(user_api: UserApi) -> None:

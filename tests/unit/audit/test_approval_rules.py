@@ -54,7 +54,7 @@ def test_a_request_waits_until_the_moment_it_expires() -> None:
         (replace(OPERATOR, rights_lost_at=ASKED_AT), "who asked was locked or had another role since"),
         (replace(OPERATOR, locked=True), "who asked is locked"),
         (replace(OPERATOR, role=Role.SUPPORT), "who asked is support now and may not do this"),
-        (None, "who asked is no user any more"),
+        (None, "the requester is no longer a user"),
     ],
 )
 def test_a_request_counts_as_long_as_who_asked_may_ask(requester: Standing | None, why: str | None) -> None:
@@ -87,7 +87,7 @@ def test_only_what_waits_can_be_decided(
         check_decidable(replace(REQUEST, stored_status=stored).judged(now, requester))
     assert refused.value.code == code
     if code == "approval_withdrawn":
-        assert "who asked is no user any more" in refused.value.message
+        assert "the requester is no longer a user" in refused.value.message
 
 
 def test_what_there_is_not_or_is_no_longer_the_same_has_a_stable_code() -> None:
@@ -96,7 +96,7 @@ def test_what_there_is_not_or_is_no_longer_the_same_has_a_stable_code() -> None:
     assert missing.message == "There is no such request for approval."
     assert (outdated.category, outdated.code) == (Category.CONFLICT, "approval_outdated")
     assert outdated.message == (
-        "Account 4000000006 has changed since this was asked for; it must be asked anew."
+        "Account 4000000006 has changed since this was requested; make a new request."
     )
 
 

@@ -322,7 +322,7 @@ def test_an_export_is_verified_without_the_bank(cli: Cli, tmp_path: Path) -> Non
         (lambda lines: lines[1:], "record 1 is missing"),
         (lambda lines: [lines[1], lines[0], *lines[2:]], "record 1 is missing"),
         (lambda lines: [*lines[:4], lines[-1]], "the last line counts 6 records, the last one is 4"),
-        (lambda lines: lines[:-1], "does not tell where the trail ends"),
+        (lambda lines: lines[:-1], "does not give the end of the trail"),
         (
             lambda lines: [re.sub('"trail": "[a-z]+"', '"trail": "ledger"', line) for line in lines],
             "does not follow",

@@ -59,7 +59,7 @@ def test_a_lost_line_is_taken_up_where_it_broke_off(ann: Cli, bank: Bank) -> Non
     assert outcome.status == 0, outcome.err
     assert [json.loads(line)["position"] for line in outcome.out.splitlines()] == [1, 2, 3]
     assert [request.headers["Last-Event-ID"] for request in bank.sent("/events")] == ["0", "2"]
-    assert "taking the stream up again" in outcome.err
+    assert "resuming the stream" in outcome.err
 
 
 def test_an_event_that_comes_twice_is_shown_once(ann: Cli, bank: Bank) -> None:

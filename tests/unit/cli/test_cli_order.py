@@ -101,6 +101,7 @@ def test_a_list_that_leads_back_to_itself_ends_as_broken() -> None:
     with pytest.raises(CliError) as raised:
         ids(pages, None)
     assert (raised.value.code, raised.value.exit_status) == ("broken_list", ExitStatus.UNEXPECTED)
+    assert raised.value.hint == "`bankctl doctor` compares versions"
 
 
 def test_history_has_the_order_that_is_asked_for(ann: Cli, bank: Bank) -> None:

@@ -79,7 +79,7 @@ def test_the_outbox_says_what_waits(ann: Cli, bank: Bank) -> None:
     assert ann("admin", "outbox", "-o", "json").json["pending_events"] == 3
     bank.outbox["relay"]["failure"] = "Kafka does not answer \x1b[31m"
     kept = ann("admin", "outbox", "--quiet")
-    assert "events do not go out: Kafka does not answer" in kept.err
+    assert "events are not published: Kafka does not answer" in kept.err
     assert "\x1b" not in kept.out + kept.err
 
 

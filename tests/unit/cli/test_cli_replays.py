@@ -7,7 +7,7 @@ from tests.unit.cli.played_bank import ANN, BOB, Bank, CutLineError, Request
 
 KEY = ("--idempotency-key", "rent-12")
 EARLIER = "the outcome of an earlier request with the same idempotency key"
-ANEW = "to try anew, run the command with another --idempotency-key, or with none"
+ANEW = "to try again, use another --idempotency-key, or none"
 
 
 def cut(_request: Request) -> None:

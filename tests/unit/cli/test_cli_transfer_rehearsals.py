@@ -118,7 +118,7 @@ class TestRehearsals:
         rehearsed = run(ann, file, "--dry-run")
         assert rehearsed.status == 0
         assert "2 of these 3 rows were paid at" in rehearsed.err
-        assert "Paying it asks for --resume or --run NAME" in rehearsed.err
+        assert "To pay it, give --resume or --run NAME" in rehearsed.err
 
     def test_standard_input_needs_no_name(self, ann: Cli, bank: Bank) -> None:
         outcome = ann("transfer", "--file", "-", "--dry-run", "-o", "csv", stdin=HEADER + row(1) + row(2))

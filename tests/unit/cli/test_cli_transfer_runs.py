@@ -288,7 +288,7 @@ def test_a_copy_under_another_name_is_no_other_run(ann: Cli, bank: Bank, file: P
     shutil.copy(file, copy)
     refused = pay(ann, copy)
     assert (refused.status, refused.problem["code"]) == (7, "file_paid_in_another_run")
-    assert "--run orders goes on" in refused.problem["hint"]
+    assert "--run orders continues" in refused.problem["hint"]
     assert pay(ann, copy, "--run", "orders").json["summary"]["skipped"] == 1
     assert pay(ann, copy, "--run", "once more").json["summary"]["paid"] == 1
 
@@ -491,10 +491,10 @@ class TestStandardInput:
         ([ANN, BOB, "5", "--atomic"], "--atomic"),
         (["--file", "x.csv", "--dry-run", "--wait", "5"], "--wait"),
         ([ANN, BOB, "5", "--key-column", "k"], "--key-column"),
-        (["--file", "x.csv", "--wait", "nan"], "'nan' is no number of seconds"),
-        (["--file", "x.csv", "--wait", "inf"], "'inf' is no number of seconds"),
-        (["--file", "x.csv", "--wait", "1e999"], "'1e999' is no number of seconds"),
-        (["--file", "x.csv", "--wait=-1"], "'-1' is no number of seconds"),
+        (["--file", "x.csv", "--wait", "nan"], "'nan' is not a number of seconds"),
+        (["--file", "x.csv", "--wait", "inf"], "'inf' is not a number of seconds"),
+        (["--file", "x.csv", "--wait", "1e999"], "'1e999' is not a number of seconds"),
+        (["--file", "x.csv", "--wait=-1"], "'-1' is not a number of seconds"),
     ],
 )
 def test_options_that_do_not_belong_together_are_refused(

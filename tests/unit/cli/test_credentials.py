@@ -170,7 +170,7 @@ class TestLongAnswers:
         error = bank.fault()
         assert (error.code, error.exit_status) == ("line_cut", ExitStatus.UNREACHABLE)
         assert error.message == (
-            "the line was cut before /ledger/proof was answered; what came until then says nothing"
+            "the connection was lost before /ledger/proof was answered; the partial answer proves nothing"
         )
         assert error.hint == "run it again; `bankctl doctor` shows what is wrong"
         assert (len(bank.asked), bank.pauses) == (1, [])

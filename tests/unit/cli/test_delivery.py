@@ -16,7 +16,7 @@ from bankctl.transfers.sending import Answers, BatchSender, SentBatch
 UNREACHABLE = CliError("the bank is away", exit_status=ExitStatus.UNREACHABLE, code="unreachable")
 CUT = CliError("the line was cut", exit_status=ExitStatus.OUTCOME_UNKNOWN, code="outcome_unknown")
 NOT_ITS_TURN = CliError("wait", exit_status=ExitStatus.CONFLICT, code="batch_before_not_settled")
-GOES_ON = "run the same command again: it goes on where it stopped and pays nothing twice"
+GOES_ON = "run the same command again: it continues where it stopped and pays nothing twice"
 
 
 def answered(*outcomes: dict[str, Any], doubted: bool = False) -> Answer:

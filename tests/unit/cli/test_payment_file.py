@@ -164,7 +164,7 @@ def test_nothing_is_read_behind_a_row_that_does_not_end(
         PaymentFile(path)
     error = refused.value
     assert error.code == "file_not_csv"
-    assert error.hint == "a cell that has a quote stands in quotes, and the quote in it is written twice"
+    assert error.hint == "a cell that contains a quote must be quoted, with that quote doubled"
     assert f"{lines} were not read" in error.message
 
 
@@ -192,7 +192,7 @@ def test_values_that_stand_twice_in_the_key_column_are_refused(
     error = refusal(path, f"order_id,{HEADER}{rows}", "order_id")
     assert error.code == "duplicate_row_key"
     assert "'1' twice, in lines 2 and 4" in error.message
-    assert (error.hint or "").startswith("each row needs a value of its own")
+    assert (error.hint or "").startswith("each row needs its own value")
     assert refusal(path, f"order_id,{HEADER}{rows}", "nothing").code == "missing_columns"
     assert refusal(path, f"order_id,,{HEADER}", "").code == "missing_columns"
     one, empty = read(path, f"Order_ID,{HEADER}1,{ROW} ,{ROW}", "order_id ")
@@ -274,6 +274,8 @@ def test_a_row_with_too_few_or_too_many_cells_has_what_it_has(tmp_path: Path) ->
     assert (short.extra, short.cells) == ({"order_id": "1"}, ["1", ANN, BOB, "1.50"])
     assert (long.request, long.faults) == (REQUEST, ["the row has 8 cells, the header 7"])
     assert long.extra == {"order_id": "2", "note": "seen"}
+    (nearly,) = read(tmp_path / "orders.csv", f"{header}3,{ROW}")
+    assert (nearly.request, nearly.extra) == (REQUEST, {"order_id": "3"})
 
 
 def test_a_file_needs_no_column_of_references(tmp_path: Path) -> None:

@@ -158,6 +158,6 @@ def test_a_session_that_cannot_be_kept_is_used_and_said(
     assert http.credentials.cookie == "new"
     said = " ".join(capsys.readouterr().err.split())
     assert (
-        "the renewed session cannot be kept in /state/test.json: No space left on device; "
+        "the renewed session cannot be written to /state/test.json: No space left on device; "
         "the next command will need `bankctl login`"
     ) in said

@@ -147,7 +147,7 @@ class TestLoading:
         error = refusal(path)
         assert error.code == "results_file_broken"
         assert f"{path} is broken: " in error.message
-        assert error.hint == "move it away; the bank knows which rows were paid, and --resume goes on"
+        assert error.hint == "move it away; the bank knows which rows were paid, and --resume continues"
 
     @pytest.mark.parametrize("content", [b"x", b'{"run":{}}\n', b'{"run":{"x', b'{"run":{"a":1}}\n', b"\n"])
     def test_another_file_is_not_touched(self, path: Path, content: bytes) -> None:
@@ -190,7 +190,7 @@ class TestLoading:
         assert error.message == (
             f"the rows of run 'march' are known by their {named}: known otherwise they would be paid again"
         )
-        assert error.hint == f"go on {way}, or begin another run with --run NAME"
+        assert error.hint == f"go on {way}, or start another run with --run NAME"
 
     def test_a_place_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / ("x" * 300)
@@ -257,10 +257,10 @@ class TestKeeping:
         error = raised.value
         assert (error.exit_status, error.code) == (ExitStatus.OUTCOME_UNKNOWN, "results_not_kept")
         assert error.message == (
-            f"rows were paid, but what became of them cannot be kept in {path}: No such file or directory"
+            f"rows were paid, but their outcome cannot be written to {path}: No such file or directory"
         )
         assert error.hint == (
-            "free some space, then run the same command again: it goes on and pays nothing twice"
+            "free some space, then run the same command again: it continues and pays nothing twice"
         )
 
     def test_each_run_has_a_place_of_its_own(self, home: Path) -> None:
@@ -285,7 +285,7 @@ class TestTheLock:
         error = refused.value
         assert (error.exit_status, error.code) == (ExitStatus.CONFLICT, "run_at_work")
         assert error.message == f"run 'march' is being paid already ({holder}); this command did nothing"
-        assert error.hint == "wait until that command has ended; then the same command goes on behind it"
+        assert error.hint == "wait until that command has ended; then run this one again"
 
     def test_the_next_command_gets_it(self, home: Path) -> None:
         with run_lock(IDENTITY):

@@ -84,7 +84,8 @@ class TestKeeping:
         error = refusal.value
         assert (error.exit_status, error.code) == (ExitStatus.USAGE, "idempotency_key_pending")
         assert (
-            error.message == "the idempotency key 'key-1' belongs to another transfer that is not settled yet"
+            error.message
+            == "the idempotency key 'key-1' belongs to another transfer whose outcome is still unknown"
         )
         assert error.hint == "`bankctl transactions retry key-1` settles it"
         kept = load_pending("key-1")
@@ -151,7 +152,7 @@ class TestKeeping:
         assert (
             f"the outcome is known, but {pending_file('key-1')} could not be removed: Operation not" in said
         )
-        assert "`bankctl transactions retry` will find it and do nothing twice" in said
+        assert "`bankctl transactions retry` will find it and pay nothing twice" in said
 
     @pytest.mark.parametrize(
         "content",
@@ -198,7 +199,7 @@ class TestKeeping:
             assert refusal.value.message.startswith(f"{path} cannot be read: ")
             assert not refusal.value.message.endswith("None")
             assert refusal.value.hint == (
-                "it holds a transfer that may have been paid: look at `bankctl transactions list`, "
+                "it holds a transfer that may have been paid: check `bankctl transactions list`, "
                 "then delete the file"
             )
         assert path.read_bytes() == content
@@ -304,7 +305,7 @@ class TestOutcomes:
             "this is the outcome of an earlier request with the same idempotency key; nothing was done"
             in said
         )
-        assert "to try anew, run the command with another --idempotency-key, or with none" in said
+        assert "to try again, use another --idempotency-key, or none" in said
         assert "✓" not in said
 
 
@@ -332,6 +333,7 @@ class TestWhatAnAnswerMeans:
             (409, "account_frozen", "conflict", Certainty.FINAL, False),
             (409, "idempotency_key_in_use", "conflict", Certainty.UNCERTAIN, True),
             (503, "outcome_unknown", "outcome_unknown", Certainty.UNCERTAIN, True),
+            (500, "outcome_unknown", "outcome_unknown", Certainty.UNCERTAIN, True),
             (500, "internal", "internal", Certainty.UNCERTAIN, False),
             (502, "unavailable", "transient", Certainty.UNCERTAIN, True),
             (504, "unavailable", "transient", Certainty.UNCERTAIN, True),
@@ -383,7 +385,7 @@ class TestWhatAnAnswerMeans:
             problem = {"code": code, "category": "rejected"}
             return refused(httpx.Response(422, json=problem, request=request), email=email).error.hint
 
-        funds = "`bankctl balance {}` shows what is there"
+        funds = "`bankctl balance {}` shows the balance"
         assert hint("insufficient_funds", "POST", PATH, REQUEST) == funds.format("4000000006")
         assert hint("insufficient_funds", "POST", PATH, {"from_account": "a b"}) == funds.format("'a b'")
         assert hint("insufficient_funds", "POST", PATH, [REQUEST]) == funds.format("ACCOUNT")
@@ -403,14 +405,14 @@ class TestWhatAnAnswerMeans:
         error = earlier_outcome(error_of(ExitStatus.REJECTED))
         assert (error.message, error.exit_status, error.code) == ("told", ExitStatus.REJECTED, "some")
         assert error.hint == (
-            "this is the outcome of an earlier request with the same idempotency key; to try anew, run the "
-            "command with another --idempotency-key, or with none"
+            "this is the outcome of an earlier request with the same idempotency key; to try again, use "
+            "another --idempotency-key, or none"
         )
         assert (error.request_id, error.details) == ("r-1", {"field": "x", "replayed": True})
 
     def test_what_may_have_been_done_is_not_known(self) -> None:
         error = outcome_unknown(error_of(ExitStatus.UNREACHABLE))
-        assert error.message == "it is not known whether this was done: told"
+        assert error.message == "the outcome is unknown: told"
         assert (error.exit_status, error.code) == (ExitStatus.OUTCOME_UNKNOWN, "outcome_unknown")
         assert (error.hint, error.request_id, error.details) == ("h", "r-1", {"field": "x"})
 
@@ -424,7 +426,7 @@ class TestWhatAnAnswerMeans:
             "theirs",
         )
         assert error.message == "the answer is not JSON; is this really the bank's gateway?"
-        assert error.hint == "`bankctl config list` shows where the profile points"
+        assert error.hint == "`bankctl config list` shows the URL of each profile"
 
 
 DOCTOR = "`bankctl doctor` shows what is wrong; `bankctl dev up` starts the local bank"
@@ -450,12 +452,17 @@ class TestWhatAFailedLineMeans:
             (httpx.ProxyError("x"), "unreachable", "{} cannot be reached: x", Certainty.NOT_DONE),
             (httpx.ReadTimeout("x"), "timeout", "{} did not answer in time", Certainty.UNCERTAIN),
             (httpx.WriteTimeout("x"), "timeout", "{} did not answer in time", Certainty.UNCERTAIN),
-            (httpx.ReadError("reset"), "line_cut", "the line to {} was cut: reset", Certainty.UNCERTAIN),
-            (httpx.WriteError(""), "line_cut", "the line to {} was cut: closed", Certainty.UNCERTAIN),
+            (
+                httpx.ReadError("reset"),
+                "line_cut",
+                "the connection to {} was lost: reset",
+                Certainty.UNCERTAIN,
+            ),
+            (httpx.WriteError(""), "line_cut", "the connection to {} was lost: closed", Certainty.UNCERTAIN),
             (
                 httpx.RemoteProtocolError("x"),
                 "line_cut",
-                "the line to {} was cut: x",
+                "the connection to {} was lost: x",
                 Certainty.UNCERTAIN,
             ),
         ],
@@ -464,7 +471,7 @@ class TestWhatAFailedLineMeans:
         self, profile: Profile, error: httpx.TransportError, code: str, message: str, certainty: Certainty
     ) -> None:
         failure = line_failed(error, profile, "r-1")
-        assert (failure.certainty, failure.retryable) == (certainty, True)
+        assert (failure.certainty, failure.retryable, failure.replayed) == (certainty, True, False)
         told = failure.error
         assert (told.exit_status, told.code, told.request_id) == (ExitStatus.UNREACHABLE, code, "r-1")
         assert (told.message, told.hint) == (message.format(profile.url), DOCTOR)
@@ -473,7 +480,7 @@ class TestWhatAFailedLineMeans:
         proxy: Any = SimpleNamespace(shown="http://p:1", variable="HTTPS_PROXY", remedy="unset it")
         for error, why in ((httpx.ProxyError("407"), "407"), (httpx.ConnectTimeout(""), "no answer")):
             told = line_failed(error, profile, "r-1", proxy=proxy).error
-            assert told.message == f"the proxy http://p:1 of HTTPS_PROXY does not let us through: {why}"
+            assert told.message == f"the proxy http://p:1 of HTTPS_PROXY refused the connection: {why}"
             assert (told.code, told.hint) == ("proxy_failed", "unset it")
         assert line_failed(httpx.ReadError("x"), profile, "r-1", proxy=proxy).error.code == "line_cut"
 
@@ -524,9 +531,7 @@ class TestCertificates:
         assert told.message == f"the certificate of {profile.url} is {seems}, so nothing was sent"
         assert (told.code, told.hint) == ("tls_untrusted", "ask the bank's operators to renew it")
         told = self.told(untrusted(code), profile)
-        assert told.hint == (
-            "look whether this machine's clock is right; else ask the bank's operators to renew it"
-        )
+        assert told.hint == ("check this machine's clock; otherwise ask the bank's operators to renew it")
         for date, side in (
             ("Sun, 09 Sep 2001 01:46:09 GMT", "31 seconds ahead of"),
             ("Sun, 09 Sep 2001 01:47:11 GMT", "31 seconds behind"),
@@ -548,6 +553,8 @@ class TestClocks:
     def test_a_difference_is_told_as_people_do(self) -> None:
         told = {
             -1.0: "1 seconds behind",
+            0.0: "0 seconds behind",
+            1.0: "1 seconds ahead of",
             119.4: "119 seconds ahead of",
             120.0: "2 minutes ahead of",
             -7_199.0: "120 minutes behind",

@@ -104,7 +104,7 @@ class TestTheirPlace:
         error = refused.value
         assert (error.exit_status, error.code) == (ExitStatus.USAGE, "failed_rows_file_in_the_way")
         assert error.message == (
-            f"{other} is no file of unpaid rows, and would be replaced by one; nothing was sent"
+            f"{other} is not a file of unpaid rows and would be overwritten; nothing was sent"
         )
         assert error.hint == "move it away"
 

@@ -53,7 +53,7 @@ def test_a_tampered_jar_is_refused_by_name_with_both_digests(lock: Path, folder:
 def test_a_jar_cut_short_is_refused(lock: Path, folder: Path) -> None:
     (folder / "kafka-1.jar").write_bytes(b"the bro")
 
-    with pytest.raises(CliError, match="is not the jar that is pinned"):
+    with pytest.raises(CliError, match="is not the pinned jar"):
         kafka_jars.resolve(Silence(), lock=lock, folder=folder)
 
 

@@ -106,8 +106,8 @@ _REASONS = {
     "currency of no form": f"{_UNFIT}amount.currency: has not the form that it must have",
     "unknown field": f"{_UNFIT}more: Extra inputs are not permitted",
     "number beyond 64 bits": f"{_UNFIT}sender.sequence: Input should be less than",
-    "first time that UTC cannot tell": "the data holds a time that cannot be told in UTC",
-    "last time that UTC cannot tell": "the data holds a time that cannot be told in UTC",
+    "first time that UTC cannot tell": "the data holds a time that cannot be expressed in UTC",
+    "last time that UTC cannot tell": "the data holds a time that cannot be expressed in UTC",
     "time of data without zone": "the data holds a time that has no zone",
     "time of data beyond the calendar": f"{_UNFIT}occurred_at: Input should be a valid datetime",
 }

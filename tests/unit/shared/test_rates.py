@@ -1,5 +1,6 @@
 """What a bucket lets in, whatever comes in between, and how much is remembered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -114,6 +115,67 @@ def test_the_settings_name_the_rates_and_refuse_what_is_none() -> None:
     }.items():
         with pytest.raises(ValidationError, match=name):
             settings(**{name: bad})
+
+
+def test_who_is_refused_learns_how_much_is_let_in_and_when() -> None:
+    clock = MovableSeconds()
+    rate = Rate(per_second=0.4, burst=3)
+    limits = RateLimits(callers=rate, addresses=rate, monotonic=clock)
+    rows = RowLimit(rate, largest=3, monotonic=clock)
+    caller = Caller(uuid4(), uuid4(), Role.USER, "Ann")
+    for _ in range(3):
+        limits.admit_caller(caller)
+        limits.admit_address("192.0.2.1")
+    rows.admit(caller, 3)
+    attempts: list[tuple[str, str, Callable[[], None]]] = [
+        ("caller", "requests", lambda: limits.admit_caller(caller)),
+        ("address", "requests", lambda: limits.admit_address("192.0.2.1")),
+        ("caller", "rows", lambda: rows.admit(caller, 1)),
+    ]
+    for refused_as, counted, admit in attempts:
+        with pytest.raises(TooManyRequestsError) as refused:
+            admit()
+        assert (refused.value.code, refused.value.retry_after_seconds) == ("rate_limited", 3)
+        told = f"one {refused_as} may send 3 at once and 0.4 a second after that; go on in 3 s."
+        assert refused.value.message == f"Too many {counted}: {told}"
+        assert refused.value.headers == {
+            "RateLimit-Policy": f'"{refused_as}";q=3;w=8',
+            "RateLimit": f'"{refused_as}";r=0;t=3',
+        }
+
+
+def test_each_caller_and_each_address_has_a_bucket_of_its_own() -> None:
+    rate = Rate(per_second=1, burst=1)
+    limits = RateLimits(callers=rate, addresses=rate, monotonic=MovableSeconds())
+    rows = RowLimit(rate, largest=1, monotonic=MovableSeconds())
+    for number in range(3):
+        caller = Caller(uuid4(), uuid4(), Role.USER, "Ann")
+        limits.admit_caller(caller)
+        rows.admit(caller, 1)
+        limits.admit_address(f"192.0.2.{number}")
+
+
+def test_time_is_taken_from_the_clock_that_was_given() -> None:
+    clock = MovableSeconds()
+    rate = Rate(per_second=1, burst=1)
+    limits = RateLimits(callers=rate, addresses=rate, monotonic=clock)
+    caller = Caller(uuid4(), uuid4(), Role.USER, "Ann")
+    for _ in range(3):
+        limits.admit_caller(caller)
+        limits.admit_address("192.0.2.1")
+        clock.now += 1
+
+
+def test_rows_that_are_owed_are_not_forgotten_either() -> None:
+    clock = MovableSeconds()
+    limit = RowLimit(Rate(per_second=8, burst=100), largest=400, monotonic=clock)
+    ann = Caller(uuid4(), uuid4(), Role.USER, "Ann")
+    limit.admit(ann, 400)
+    for passed in (12.75, 12.75):
+        clock.now += passed
+        limit.admit(Caller(uuid4(), uuid4(), Role.USER, "Bo"), 1)
+    with pytest.raises(TooManyRequestsError):
+        limit.admit(ann, 1)
 
 
 def test_no_rate_is_no_limit() -> None:

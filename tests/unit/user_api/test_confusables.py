@@ -24,7 +24,7 @@ from daemons.user_api.domain.user import check_strangers_name
         "sta\ufb00",
         # Spaced out, run together, or with what cannot be seen between.
         "B a n k", "B.a.n.k", "b a n k c t l", "b-a-n-k-c-t-l", "BankSupport", "bank\u200dctl",
-        "ban\u200ckctl", "ban\u20ddkctl", "Supp\u00adort", "Su\u034fpport", "bank\ufe0fctl",
+        "ban\u200ckctl", "sup\u20ddport", "Supp\u00adort", "Su\u034fpport", "bank\ufe0fctl",
         # Those who have no name in records.
         "unknown", "Not signed in", "the server's shell",
     ],
@@ -50,7 +50,7 @@ def test_nobody_poses_as_the_bank(name: str) -> None:
         "\u0645\u062d\u0645\u062f", "\u05e9\u05dc\u05d5\u05dd", "\u0928\u093f\u0936\u093e",
         "\u1f08\u03b8\u03b7\u03bd\u1fb6", "Stafford", "A. B. C.", "007", "Zo\u00eb", "\U0001f600",
         "Systema Ltd", "Sup Port",
-        "Ilse Bank", "ILSE BANK", "Ilse M. Bank", "Anne-Marie Bank", "Niels Erik Bank-Mikkelsen",
+        "Ilse Bank", "Bo Bank", "ILSE BANK", "Ilse M. Bank", "Anne-Marie Bank", "Niels Erik Bank-Mikkelsen",
         "Ilse Lund-Bank", "Mary O\u2019Neil Bank", "Jos\u00e9 Bank", "Jose\u0301 Bank",
     ],
 )  # fmt: skip
