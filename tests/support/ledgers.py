@@ -1,49 +1,47 @@
 """The ledger as a process of banking_api has it, several over one database: each with a client of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID, uuid4
 
 import pytest
-from daemons.banking_api.domain import account as rules
-from daemons.banking_api.domain.account import Account, AccountStatus, AccountType
-from daemons.banking_api.domain.decision import LedgerAccount, Outcome, decide_atomic_group, decide_group
-from daemons.banking_api.domain.journal import (
-    BookingAct,
-    JournalTransaction,
-    PostingCommand,
-    TransactionKind,
-    settlement_account,
-)
-from daemons.banking_api.storage.account_history import AccountHistory
-from daemons.banking_api.storage.journal_documents import AccountChange
-from daemons.banking_api.storage.ledger_accounts import LedgerAccounts
-from daemons.banking_api.storage.ledger_writers import LedgerWriters
-from daemons.banking_api.storage.mongo_accounts import MongoAccounts
-from daemons.banking_api.storage.mongo_ledger import MongoLedger, Witness
-from daemons.banking_api.storage.working_set import ACCOUNTS_KEPT, WorkingSet
 from pymongo.read_concern import ReadConcern
 
 from daemons.banking_api.accounts.number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD, account_number
 from daemons.banking_api.books.proof import Proof, prove_ledger
 from daemons.banking_api.books.snapshot import SnapshotOpener
+from daemons.banking_api.kinds.change import ChangeOfAccount
+from daemons.banking_api.kinds.close import Close
+from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
+from daemons.banking_api.kinds.funding import Funding
+from daemons.banking_api.kinds.opening import Opening
+from daemons.banking_api.kinds.table import TRANSACTION_KINDS
+from daemons.banking_api.kinds.transfer import Transfer
+from daemons.banking_api.ledger.account import Account, AccountType, settlement_account, tally
+from daemons.banking_api.ledger.account_cache import ACCOUNTS_KEPT, AccountCache
+from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.pipeline import Pipeline, WriteActs
+from daemons.banking_api.ledger.queue import Group, Waiting
+from daemons.banking_api.ledger.readers import AccountReader, RecordReader
+from daemons.banking_api.ledger.record import Act, Command, Outcome, Record
 from daemons.banking_api.ledger.schema import ensure_schema
+from daemons.banking_api.ledger.seal import Seal
+from daemons.contracts.errors import BankError
 from daemons.shared.clock import utc_now
-from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Database, Session, connect
-from daemons.shared.outbox.store import OutboxStore
 
 OWNER = UUID(int=7)
+OPERATOR = UUID(int=8)
 CURRENCY = "EUR"
 BANK = settlement_account(CURRENCY)
+OPENED = tally("accounts", OWNER)
 
 
 class LedgerProcess:
     """What one process knows and does; `kept` is how many accounts it has room for.
 
-    Unless told that it is not `alone` it takes itself for the only writer, however many there are: the worst
-    that a hint can be.
+    It takes itself for the ledger, however many others do: the worst that a lease can come to.
     """
 
     def __init__(
@@ -52,74 +50,83 @@ class LedgerProcess:
         database: Database,
         *,
         kept: int = ACCOUNTS_KEPT,
-        alone: bool = True,
-        witness: Witness | None = None,
+        write_acts: WriteActs | None = None,
     ) -> None:
-        outbox = OutboxStore(database)
-        self.writers = LedgerWriters(database)
-        self.writers.alone = alone
-        self.ledger = MongoLedger(client, database, outbox, self.writers, witness)
-        self.ledger._accounts._working_set = WorkingSet(limit=kept)
-        self.accounts = MongoAccounts(client, database, outbox)
-        self.history = AccountHistory(database)
         self.database = database
-        self._client = client
-        self._snapshots = SnapshotOpener(client, database, outbox)
+        self.journal = Journal(database)
+        self.cache = AccountCache(database, self.journal, limit=kept)
+        self.accounts = AccountReader(client, database)
+        self.records = RecordReader(client, database, kinds=TRANSACTION_KINDS)
+        self.committed: list[Record] = []
+        """What this process was told of its commits."""
+        self.seals: list[Seal] = []
+        self.pipeline = Pipeline(
+            client,
+            self.journal,
+            self.cache,
+            clock=utc_now,
+            committed=self._committed,
+            write_acts=write_acts,
+        )
+        self.pipeline.start()
+        self._snapshots = SnapshotOpener(client, database)
+
+    def _committed(self, seal: Seal, records: Sequence[Record]) -> None:
+        self.seals.append(seal)
+        self.committed += records
 
     async def open(self, count: int, *, balance: int = 0) -> list[str]:
         """Open accounts of one owner, with money on them."""
-        await self.accounts.ensure_settlement_account(CURRENCY)
-        numbers = [
-            account_number(SMALLEST_PAYLOAD + uuid4().int % (LARGEST_PAYLOAD - SMALLEST_PAYLOAD))
-            for _ in range(count)
-        ]
-        for number in numbers:
-            await self.accounts.insert(
-                opened(number), idempotency_key=None, fingerprint=b"", tell=lambda _account: {}
-            )
+        span = LARGEST_PAYLOAD - SMALLEST_PAYLOAD
+        numbers = [account_number(SMALLEST_PAYLOAD + uuid4().int % span) for _ in range(count)]
+        await self.post([opening(number) for number in numbers])
         if balance:
             await self.post([funding(number, balance) for number in numbers])
         return numbers
 
-    async def post(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
-        """Post a group."""
-        return await self.ledger.post(
-            lambda: commands,
-            lambda group, accounts, stored: decide_group(
-                group, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
-            ),
-        )
+    async def post(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out a group of their own, in turn with all others; two may have the same key."""
+        return await self._carry_out(commands, atomic=False)
 
-    async def post_atomic(self, commands: Sequence[PostingCommand]) -> list[Outcome]:
-        """Post all of a group or nothing."""
-        return await self.ledger.post(
-            lambda: commands,
-            lambda group, accounts, stored: decide_atomic_group(
-                group, accounts=accounts, stored=stored, new_id=new_id, now=utc_now()
-            ),
-            look_for_keys=True,
-        )
+    async def post_atomic(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out all of a group or nothing; if it is nothing the first refusal is raised."""
+        return await self._carry_out(commands, atomic=True)
+
+    async def _carry_out(self, commands: Sequence[Command], *, atomic: bool) -> list[Outcome]:
+        waiting = self.begin(commands, atomic=atomic)
+        return list(await asyncio.gather(*(one.answer for one in waiting)))
+
+    def begin(self, commands: Sequence[Command], *, atomic: bool = False) -> list[Waiting]:
+        """Let commands be carried out in a group of their own, beside those that run."""
+        loop = asyncio.get_running_loop()
+        waiting = [Waiting(command, loop.create_future()) for command in commands]
+        self.pipeline._commit(Group(list(waiting), atomic=atomic))
+        return waiting
 
     async def pay(self, sender: str, receiver: str, minor: int, *, key: str = "") -> str:
-        """Post one transfer; returns "completed" or the failure's code."""
+        """Make one transfer; returns "completed" or the failure's code."""
         return told(*await self.post([transfer(sender, receiver, minor, key=key)]))
 
     async def fund(self, account: str, minor: int) -> str:
         return told(*await self.post([funding(account, minor)]))
 
     async def freeze(self, account: str) -> Account:
-        return await self._change(account, "frozen", lambda found: rules.freeze(found, "a test"))
+        return await self._change(
+            Freeze(initiator=OPERATOR, idempotency_key=str(uuid4()), account_id=account, reason="a test")
+        )
 
     async def unfreeze(self, account: str) -> Account:
-        return await self._change(account, "unfrozen", lambda found: rules.unfreeze(found, "a test"))
+        return await self._change(
+            Unfreeze(initiator=OPERATOR, idempotency_key=str(uuid4()), account_id=account, reason="a test")
+        )
 
     async def close(self, account: str) -> Account:
-        return await self._change(account, "closed", lambda found: rules.close(found, None))
+        return await self._change(Close(initiator=OWNER, idempotency_key=str(uuid4()), account_id=account))
 
-    async def exact(self, *accounts: str) -> dict[str, LedgerAccount]:
+    async def exact(self, *accounts: str) -> dict[str, Account]:
         """The accounts as the journal says."""
-        async with self._client.start_session(snapshot=True) as session:
-            return await LedgerAccounts(self.database).exact(accounts, session)
+        found, _ = await self.records.states_for([], also=accounts)
+        return found
 
     async def written(self, account: str) -> tuple[int, int]:
         """The balance and the number as last written down."""
@@ -133,32 +140,24 @@ class LedgerProcess:
         async with self._snapshots.open() as snapshot:
             return await prove_ledger(snapshot)
 
-    async def _change(self, account: str, name: str, change: Callable[[Account], Account]) -> Account:
-        change_id, now = new_id(), utc_now()
-
-        async def nothing(_before: Account, _after: Account, _session: Session) -> None:
-            await asyncio.sleep(0)
-
-        return await self.accounts.change(
-            account,
-            owner=None,
-            change=change,
-            numbered=lambda entry: AccountChange(change_id, name, entry, now),
-            tell=lambda _account: {},
-            alongside=nothing,
-        )
+    async def _change(self, command: ChangeOfAccount) -> Account:
+        """The account as of right after the change."""
+        outcome = await self.pipeline.submit(command)
+        entry = outcome.record.entry_of(command.account_id)
+        found = await self.accounts.find(command.account_id, owner=None)
+        assert entry is not None
+        assert found is not None
+        return Account(found.id, found.terms, entry.balance_after_minor, entry.sequence)
 
 
 class Acts:
-    """A ledger's witness: the administrative acts that it was told of, or the error that refuses them."""
+    """Takes what is to be written of acts; refuses them with the error, if there is one."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[PostingCommand, JournalTransaction]] = []
+        self.told: list[tuple[Command, Record]] = []
         self.error: Exception | None = None
 
-    async def __call__(
-        self, acts: Sequence[tuple[PostingCommand, JournalTransaction]], _session: Session
-    ) -> None:
+    async def __call__(self, acts: Sequence[tuple[Command, Record]], _session: Session) -> None:
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
@@ -167,83 +166,69 @@ class Acts:
 
 @asynccontextmanager
 async def ledger_process(
-    mongo_uri: str,
-    database_name: str,
-    *,
-    kept: int = ACCOUNTS_KEPT,
-    alone: bool = True,
-    witness: Witness | None = None,
+    mongo_uri: str, database_name: str, *, kept: int = ACCOUNTS_KEPT, write_acts: WriteActs | None = None
 ) -> AsyncIterator[LedgerProcess]:
     """A process that ends as a killed one does: nothing is written down at the end."""
     async with connect(mongo_uri, daemon="tests") as client:
         database = client[database_name]
         await ensure_schema(database)
-        yield LedgerProcess(client, database, kept=kept, alone=alone, witness=witness)
+        yield LedgerProcess(client, database, kept=kept, write_acts=write_acts)
 
 
 @contextmanager
 def undone(process: LedgerProcess) -> Iterator[None]:
-    """What the process posts in the block fails when all but its events is written."""
+    """What the process carries out in the block fails after it was written, and before its commit."""
+    append = process.journal.append
 
-    async def fail(*_arguments: object, **_named: object) -> None:
-        await asyncio.sleep(0)
+    async def fail(*arguments: object, **named: object) -> None:
+        await append(*arguments, **named)  # type: ignore[arg-type]
         raise RuntimeError("by the test")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process.ledger._outbox, "add", fail)
-        with pytest.raises(RuntimeError, match="by the test"):
+        patch.setattr(process.journal, "append", fail)
+        with pytest.raises(BankError) as failed:
             yield
+        assert failed.value.code == "internal"
 
 
 def told(outcome: Outcome) -> str:
     """What the initiator is told."""
-    failure = outcome.transaction.failure
+    failure = outcome.record.failure
     return "completed" if failure is None else failure.code
 
 
-def transfer(sender: str, receiver: str, minor: int, *, key: str = "") -> PostingCommand:
-    return _command(TransactionKind.TRANSFER, sender, receiver, minor, key, owner=OWNER)
-
-
-def funding(account: str, minor: int, *, key: str = "", act: BookingAct | None = None) -> PostingCommand:
-    return _command(TransactionKind.FUNDING, BANK, account, minor, key, owner=None, act=act)
-
-
-def _command(
-    kind: TransactionKind,
-    sender: str,
-    receiver: str,
-    minor: int,
-    key: str,
-    *,
-    owner: UUID | None,
-    act: BookingAct | None = None,
-) -> PostingCommand:
-    return PostingCommand(
-        kind=kind,
+def transfer(sender: str, receiver: str, minor: int, *, key: str = "") -> Transfer:
+    return Transfer(
         initiator=OWNER,
-        sender_owner=owner,
         idempotency_key=key or str(uuid4()),
         from_account=sender,
         to_account=receiver,
         amount_minor=minor,
         currency=CURRENCY,
         reference=None,
-        act=act,
     )
 
 
-def opened(number: str) -> Account:
-    """An account as it was just opened."""
-    return Account(
-        id=number,
-        owner=OWNER,
-        name=None,
-        type=AccountType.CHECKING,
-        status=AccountStatus.ACTIVE,
-        status_reason=None,
+def funding(account: str, minor: int, *, key: str = "", act: Act | None = None) -> Funding:
+    return Funding(
+        initiator=OWNER,
+        idempotency_key=key or str(uuid4()),
+        act=act,
+        to_account=account,
+        amount_minor=minor,
         currency=CURRENCY,
-        balance_minor=0,
-        sequence=0,
+        reference=None,
+    )
+
+
+def opening(number: str, *, most_per_user: int | None = None) -> Opening:
+    return Opening(
+        initiator=OWNER,
+        idempotency_key=str(uuid4()),
+        numbers=(number,),
+        type=AccountType.CHECKING,
+        currency=CURRENCY,
+        name=None,
+        most_per_user=most_per_user,
         opened_at=utc_now(),
     )

@@ -1,21 +1,22 @@
 """An atomic group on a ledger that others change, and whose answers are lost."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
-from daemons.banking_api.domain.decision import NothingPostedError, Outcome
-from daemons.banking_api.domain.journal import PostingCommand
 
+from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.contracts.errors import BankError, OutcomeUnknownError
 from tests.support.commits import unanswered_commits
 from tests.support.ledgers import LedgerProcess, ledger_process, told, transfer, undone
 
 
-async def refused(process: LedgerProcess, commands: Sequence[PostingCommand]) -> list[str]:
+async def refused(process: LedgerProcess, commands: Sequence[Command]) -> list[str]:
     """What each command of a group is told of which nothing is posted."""
-    with pytest.raises(NothingPostedError) as nothing:
-        await process.post_atomic(commands)
-    return [one.code if isinstance(one, BankError) else told(one) for one in nothing.value.told]
+    waiting = process.begin(commands, atomic=True)
+    told_ = await asyncio.gather(*(one.answer for one in waiting), return_exceptions=True)
+    assert any(isinstance(one, BankError) for one in told_)
+    return [told(one) if isinstance(one, Outcome) else getattr(one, "code", str(one)) for one in told_]
 
 
 async def test_no_refusal_rests_on_what_others_have_changed(
@@ -61,7 +62,7 @@ async def test_a_replay_is_found_also_where_the_rows_could_not_be_paid_now(
     async with ledger_process(mongo_uri, database_name) as new:
         again = await new.post_atomic(group)
     assert [outcome.replayed for outcome in again] == [True, True]
-    assert [outcome.transaction.id for outcome in again] == [outcome.transaction.id for outcome in first]
+    assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in first]
 
 
 @pytest.mark.parametrize("done", [True, False])

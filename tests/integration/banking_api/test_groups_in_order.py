@@ -4,14 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from daemons.banking_api.domain.decision import GroupDecision
-from daemons.banking_api.domain.journal import BookingAct
-from daemons.banking_api.storage.mongo_ledger import MongoLedger, outcome_unknown
 
+from daemons.banking_api.ledger.journal import Journal, SealedGroup
+from daemons.banking_api.ledger.pipeline import outcome_unknown
+from daemons.banking_api.ledger.record import Act, Command
 from daemons.contracts.errors import BankError, TransientError
 from daemons.shared.audit.record import Actor
 from daemons.shared.mongo import Session
-from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told
+from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
 FAILURES = [
@@ -48,16 +48,16 @@ class Groups:
         await eventually(is_written, every_seconds=0.005)
 
     def plant(self, patch: pytest.MonkeyPatch) -> None:
-        write = MongoLedger._write
+        append = Journal.append
 
-        async def held(ledger: MongoLedger, decision: GroupDecision, *more: Any) -> None:
-            amount = decision.transactions[0].amount_minor
+        async def held(journal: Journal, group: SealedGroup, *, session: Session) -> None:
+            amount = group.records[0].data.get("amount", 0)
             if amount in self._held:
                 await self._held[amount]
-            await write(ledger, decision, *more)
+            await append(journal, group, session=session)
             self.written.append(amount)
 
-        patch.setattr(MongoLedger, "_write", held)
+        patch.setattr(Journal, "append", held)
 
 
 @pytest.fixture
@@ -68,8 +68,15 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
 
 
 def begin(process: LedgerProcess, *payments: tuple[str, str, int]) -> list[asyncio.Task[str]]:
-    """Post each payment as a group of its own, in this order."""
-    return [asyncio.create_task(process.pay(*payment)) for payment in payments]
+    """Carry out each payment in a group of its own, in this order, as though enough waited for each."""
+    return [asyncio.create_task(alone(process, transfer(*payment))) for payment in payments]
+
+
+async def alone(process: LedgerProcess, *commands: Command) -> str:
+    """Carry commands out in a group of their own; returns what the last one is told."""
+    outcomes = await process.post(commands)
+    assert {told(outcome) for outcome in outcomes[:-1]} <= {"completed"}
+    return told(outcomes[-1])
 
 
 async def balances(process: LedgerProcess, *accounts: str) -> list[int]:
@@ -79,12 +86,10 @@ async def balances(process: LedgerProcess, *accounts: str) -> list[int]:
 
 async def events(process: LedgerProcess) -> list[Any]:
     """The amounts of the payments of which events are owed, in the order in which these will go out."""
-    entries = await process.database["outbox"].find().sort("_id").to_list()
-    ids = [id_ for entry in entries for id_ in entry["body"].get("transactions", ())]
-    found = {
-        one["_id"]: one["amount"] async for one in process.database["journal"].find({"kind": "transfer"})
-    }
-    return [found[id_] for id_ in ids if id_ in found]
+    sealed = await process.journal.seals_after(0, limit=1000)
+    found = await process.journal.by_id([id_ for _, ids in sealed for id_ in ids])
+    in_order = [found[id_] for _, ids in sealed for id_ in ids]
+    return [record.data["amount"] for record in in_order if record.kind == "transfer"]
 
 
 async def test_a_group_is_written_while_the_one_that_it_rests_on_is_not_yet(
@@ -171,19 +176,22 @@ async def test_groups_that_write_one_document_besides_do_not_undo_each_other_for
     """As administrative acts do, whose audit trail has one head."""
     many = await process.open(400)
 
-    async def witness(_acts: object, session: Session) -> None:
+    async def write_acts(_acts: object, session: Session) -> None:
         await process.database["head"].update_one({}, {"$inc": {"length": 1}}, upsert=True, session=session)
 
-    process.ledger._witness = witness
+    process.pipeline._write_acts = write_acts
     olga = Actor(user_id=OWNER, display_name="Olga", role="operator", address="127.0.0.1", request_id="test")
-    act = BookingAct(actor=olga)
-    long = [funding(account, 10, act=act) for account in many]
+    act = Act(actor=olga)
+    groups.written.clear()
     first, second, third = (
-        asyncio.create_task(process.post(commands))
-        for commands in (long, [funding(many[0], 8, act=act)], [funding(many[1], 7, act=act)])
+        asyncio.create_task(alone(process, *commands))
+        for commands in (
+            [funding(account, 10, act=act) for account in many],
+            [funding(many[0], 8, act=act)],
+            [funding(many[1], 7, act=act)],
+        )
     )
-    for posted in (await first, await second, await third):
-        assert {told(outcome) for outcome in posted} == {"completed"}
+    assert [await first, await second, await third] == ["completed"] * 3
     # Each met the one before it at the head, once.
     assert len(groups.written) <= 1 + 2 + 2
     head = await process.database["head"].find_one()
@@ -191,36 +199,19 @@ async def test_groups_that_write_one_document_besides_do_not_undo_each_other_for
     assert head["length"] == 3
 
 
-async def test_groups_under_way_stay_in_order_when_another_process_is_seen(
-    process: LedgerProcess, groups: Groups, mongo_uri: str, database_name: str
-) -> None:
-    paid = await pay_while_another_process_takes_a_number(
-        process, groups, mongo_uri, database_name, and_is_seen=True
-    )
-    assert await balances(process, *paid) == [94, 3, 3]
-
-
 async def pay_while_another_process_takes_a_number(
     process: LedgerProcess,
     groups: Groups,
     mongo_uri: str,
     database_name: str,
-    *,
-    and_is_seen: bool = False,
 ) -> list[str]:
-    """Pay 10 from a to b and 8 from b to c, while another pays 1 from a to b; returns the accounts.
-
-    If the other is seen then, 5 are paid back from c to a in turns.
-    """
+    """Pay 10 from a to b and 8 from b to c, while another pays 1 from a to b; returns the accounts."""
     [a], [b, c] = await process.open(1, balance=100), await process.open(2)
     groups.hold(10)
     payments = begin(process, (a, b, 10), (b, c, 8))
     await groups.until_written(8)
     async with ledger_process(mongo_uri, database_name) as other:
         assert await other.pay(a, b, 1) == "completed"
-    if and_is_seen:
-        process.writers.alone = False
-        payments += begin(process, (c, a, 5))
     # Decided anew it takes the number that the second has taken for now.
     groups.release(10)
     assert [await payment for payment in payments] == ["completed"] * len(payments)

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from daemons.banking_api.services.published_events import PublishedEvents
-from daemons.banking_api.storage.event_origins import EventOrigins
-
+from daemons.banking_api.books.origins import EventOrigins
+from daemons.banking_api.books.published import PublishedEvents
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.connection import KafkaCluster
@@ -15,7 +14,7 @@ from daemons.shared.mongo import Database, Document
 from tests.support.bank import Bank, Person, people, running_bank
 from tests.support.waiting import eventually
 
-_STATE = ("accounts", "journal", "outbox", "owners", "turns", "fundings_alone")
+_STATE = ("accounts", "journal", "positions")
 OLDER = "an older copy of the database is served"
 
 Copy = dict[str, list[Document]]

@@ -17,8 +17,8 @@ async def test_what_had_been_posted_before_is_told_as_replayed(process: LedgerPr
     ]
     with unanswered_commits():
         replay, fresh, reused = await process.post(group)
-    assert (replay.transaction.id, replay.replayed, replay.key_reused) == (first.transaction.id, True, False)
-    assert (fresh.transaction.amount_minor, fresh.replayed, fresh.key_reused) == (20, False, False)
+    assert (replay.record.id, replay.replayed, replay.key_reused) == (first.record.id, True, False)
+    assert (fresh.record.data["amount"], fresh.replayed, fresh.key_reused) == (20, False, False)
     assert (reused.replayed, reused.key_reused) == (False, True)
     found = await process.exact(a, b)
     assert (found[a].balance_minor, found[b].balance_minor) == (70, 130)
@@ -29,7 +29,7 @@ async def test_what_is_not_found_stays_unknown_and_may_be_repeated(process: Ledg
     with unanswered_commits(undone=True), pytest.raises(OutcomeUnknownError):
         await process.post([transfer(a, b, 10, key="one")])
     [outcome] = await process.post([transfer(a, b, 10, key="one")])
-    assert (outcome.transaction.amount_minor, outcome.replayed) == (10, False)
+    assert (outcome.record.data["amount"], outcome.replayed) == (10, False)
     found = await process.exact(a, b)
     assert (found[a].balance_minor, found[b].balance_minor) == (90, 110)
 
