@@ -117,6 +117,7 @@ async def test_every_transaction_is_told_with_names(telling_bank: Bank, kafka_br
             DATA_MODELS[EventType(topic)].model_validate_json(json.dumps(data))
 
 
+@pytest.mark.campaign
 async def test_a_broker_failure_fails_no_transfer_and_loses_no_event(
     mongo_uri: str, kafka_broker: str
 ) -> None:
@@ -139,6 +140,7 @@ async def test_a_broker_failure_fails_no_transfer_and_loses_no_event(
         await eventually(lambda: outbox_is_empty(bank))
 
 
+@pytest.mark.campaign
 async def test_a_broker_that_dies_in_the_midst_of_publishing_loses_no_event(
     mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ async def test_a_broker_that_dies_in_the_midst_of_publishing_loses_no_event(
         kafka.kill()
 
 
+@pytest.mark.campaign
 async def test_a_topic_that_is_deleted_comes_back_and_the_others_are_told_once(
     mongo_uri: str, kafka_broker: str, database_name: str
 ) -> None:

@@ -35,6 +35,8 @@ from tests.support.notifier import (
 )
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.campaign
+
 _HELD_SECONDS = 600
 """How long a transaction of a test may stay open: longer than anything is waited for."""
 

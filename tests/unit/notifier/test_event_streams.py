@@ -233,6 +233,8 @@ class TestEnds:
         self, bank: Bank, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(event_streams, "_FAREWELL_TIMEOUT_SECONDS", 0.1)
+        # Then the system cuts nobody off, nor does a write.
+        monkeypatch.setattr(event_streams, "_SEND_TIMEOUT_SECONDS", 600)
         sent = asyncio.Event()
         bank.steps = [[replace(event(8), data={"x": "x" * 2**24})]] * 8
         streams = streams_of(bank)

@@ -1,7 +1,7 @@
 """Following the log inside one process: what is handed to whom, in which order, and from where on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,15 +47,21 @@ class Log:
         self.read: list[tuple[int, int | None]] = []
         """From where on, and up to where, it was read."""
         self.faults = 0
-        self.when_read: Callable[[], None] | None = None
-        """What happens when old events are read."""
+        self.growths = 0
+        """How often something is recorded just before the log is asked."""
         self.grow(count)
 
     def grow(self, count: int) -> None:
         start = len(self.events) + 1
         self.events += [event(number, failed=number % 3 == 0) for number in range(start, start + count)]
 
+    def _grow_while_asked(self) -> None:
+        if self.growths:
+            self.growths -= 1
+            self.grow(1)
+
     async def last_position(self) -> int:
+        self._grow_while_asked()
         return len(self.events)
 
     async def events_after(
@@ -66,8 +72,7 @@ class Log:
         if self.faults:
             self.faults -= 1
             raise TransientError("unavailable", "away")
-        if position < 1200 and self.when_read is not None:
-            self.when_read()
+        self._grow_while_asked()
         last = len(self.events) if up_to is None else up_to
         return [one for one in self.events[position:last] if selection.matches(one)][:limit]
 
@@ -140,14 +145,8 @@ class TestFollowing:
     async def test_what_arrives_while_the_old_is_read_comes_once(self) -> None:
         log = Log(1200)
         async with following(log) as follower, reading(follower, 0) as reader:
-
-            def grow() -> None:
-                log.grow(1)
-                follower.wake()
-
-            log.when_read = grow
-            assert await reader.take(1203) == list(range(1, 1204))
-            log.when_read = None
+            log.growths = 10
+            assert await reader.take(1210) == list(range(1, 1211))
 
     async def test_a_position_that_was_not_reached_yet_is_waited_for(self) -> None:
         """The events up to it were recorded by another process and are found here later."""

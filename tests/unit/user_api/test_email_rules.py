@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemons.contracts.errors import InvalidRequestError
@@ -42,12 +42,15 @@ def test_what_is_no_address_is_refused_naming_the_field(text: str) -> None:
 
 
 @given(st.one_of(st.text(), st.emails(), st.builds("{}@{}.example".format, st.text(), st.text())))
+@example("0@0.0ß")
 def test_any_text_is_refused_or_brought_to_a_form_that_stays(text: str) -> None:
     try:
         address = normalise_email(text)
     except InvalidRequestError:
         return
     assert normalise_email(address) == address
-    assert normalise_email(address.upper().lower()) == address
+    # Not where capitals are another letter's: ß becomes SS.
+    if address.upper().lower() == address:
+        assert normalise_email(address.upper()) == address
     assert address.isprintable()
     assert address.count("@") == 1
