@@ -1,7 +1,7 @@
 """The composition root: every part of banking_api is made, started and stopped here."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -153,13 +153,17 @@ def build(settings: BankingSettings) -> web.Application:
                 relay.wake()
 
             @asynccontextmanager
-            async def run() -> AsyncIterator[Pipeline]:
+            async def run(fenced: Callable[[], None]) -> AsyncIterator[Pipeline]:
                 await relay.start()
                 try:
                     # Last in, first out: the ledger settles what waits while the relay still runs.
                     recorder = ActRecorder(audit, approvals)
                     async with running_ledger(
-                        client, database, committed=committed, write_acts=recorder.write
+                        client,
+                        database,
+                        committed=committed,
+                        write_acts=recorder.write,
+                        fenced=fenced,
                     ) as pipeline:
                         yield pipeline
                 finally:
@@ -203,7 +207,12 @@ def build(settings: BankingSettings) -> web.Application:
 
 @asynccontextmanager
 async def running_ledger(
-    client: Client, database: Database, *, committed: Committed, write_acts: WriteActs | None = None
+    client: Client,
+    database: Database,
+    *,
+    committed: Committed,
+    write_acts: WriteActs | None = None,
+    fenced: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Pipeline]:
     """Run the ledger; at the end it settles what waits, and writes down what only it knows."""
     journal = Journal(database)
@@ -217,6 +226,7 @@ async def running_ledger(
             clock=utc_now,
             committed=committed,
             write_acts=write_acts,
+            fenced=fenced,
         )
         pipeline.start()
         stack.push_async_callback(pipeline.close)

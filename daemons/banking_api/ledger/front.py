@@ -12,6 +12,7 @@ import grpc.aio
 import structlog
 
 from daemons.banking_api.ledger.batches import Turn, before_not_settled
+from daemons.banking_api.ledger.ledger import LedgerMovedError
 from daemons.banking_api.ledger.pipeline import outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import METHOD, SERVICE, TOKEN
@@ -22,10 +23,6 @@ from daemons.shared.tasks import end_task
 
 WAITING_LIMIT = 8192
 _log = structlog.get_logger()
-
-
-class LedgerGoneError(Exception):
-    """The ledger has hung up, or is another process by now; what had no answer may have been done or not."""
 
 
 class RemoteTurn:
@@ -50,7 +47,7 @@ class RemoteTurn:
         """Let commands of the batch wait for their group."""
         try:
             return self._stream.enqueue(commands, turn=self.number, atomic=atomic)
-        except LedgerGoneError:
+        except LedgerMovedError:
             raise outcome_unknown() from None
 
     def begun(self) -> None:
@@ -99,10 +96,10 @@ class FrontStream:
 
         Raises:
             TransientError: too many have no answer yet.
-            LedgerGoneError: the stream has ended.
+            LedgerMovedError: the stream has ended.
         """
         if self.ended.is_set():
-            raise LedgerGoneError
+            raise LedgerMovedError
         if len(self._waiting) >= WAITING_LIMIT:
             raise TransientError(
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
@@ -195,7 +192,7 @@ class FrontStream:
         for answer, of_batch in self._waiting.values():
             if not answer.done():
                 # A lone command is sent again by whoever waits for it; a batch is its client's to send again.
-                answer.set_exception(outcome_unknown() if of_batch else LedgerGoneError())
+                answer.set_exception(outcome_unknown() if of_batch else LedgerMovedError())
                 answer.exception()
         for coming in self._coming.values():
             if not coming.done():

@@ -7,7 +7,14 @@ from typing import Protocol
 from uuid import UUID
 
 from daemons.banking_api.ledger.record import Command, Outcome
-from daemons.contracts.errors import BankError
+from daemons.contracts.errors import BankError, TransientError
+
+
+class LedgerMovedError(Exception):
+    """Another process is the ledger now. What has no answer may have been done, if it had left this one.
+
+    A lone command is sent again under its own id, which tells it from a replay.
+    """
 
 
 class BatchTurn(Protocol):
@@ -44,3 +51,12 @@ class Ledger(Protocol):
 
     def enqueue_atomic(self, commands: Sequence[Command], turn: BatchTurn) -> list[asyncio.Future[Outcome]]:
         """Let commands wait that are done all or none; see `Pipeline.enqueue_atomic`."""
+
+
+def no_ledger() -> TransientError:
+    """The error when no process is the ledger, and nothing was done."""
+    return TransientError(
+        "unavailable",
+        "No process is the ledger at the moment; nothing was done, try again.",
+        retry_after_seconds=1,
+    )

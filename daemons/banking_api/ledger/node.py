@@ -16,13 +16,13 @@ from prometheus_client import Gauge
 from pymongo.errors import PyMongoError
 
 from daemons.banking_api.ledger.batches import Batches, Turn
-from daemons.banking_api.ledger.front import FrontStream, LedgerGoneError, RemoteTurn
+from daemons.banking_api.ledger.front import FrontStream, RemoteTurn
 from daemons.banking_api.ledger.lease import RENEW_SECONDS, Lease
-from daemons.banking_api.ledger.ledger import BatchTurn
+from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, no_ledger
 from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import LedgerServer
-from daemons.contracts.errors import BankError, TransientError
+from daemons.contracts.errors import BankError
 from daemons.shared.tasks import end_task
 
 PATIENCE_SECONDS = 10.0
@@ -31,8 +31,11 @@ _WITHOUT_LEDGER_SECONDS = 0.1
 _is_ledger = Gauge("bankctl_is_ledger", "1 in the process that decides and relays")
 _log = structlog.get_logger()
 
-Run = Callable[[], AbstractAsyncContextManager[Pipeline]]
-"""Runs pipeline and relay; at the end it settles what waits, and writes down what only it knows."""
+Run = Callable[[Callable[[], None]], AbstractAsyncContextManager[Pipeline]]
+"""Runs pipeline and relay; at the end it settles what waits, and writes down what only it knows.
+
+It is given what to call when another process was found to write to the ledger.
+"""
 
 
 class LedgerNode:
@@ -85,18 +88,18 @@ class LedgerNode:
         may_be_done = False
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
-            if self._local is not None:
-                return await self._local.submit(command)
-            stream = self._stream
-            if stream is not None and not stream.ended.is_set():
-                try:
+            local, stream = self._local, self._stream
+            try:
+                if local is not None:
+                    return await local.submit(command)
+                if stream is not None and not stream.ended.is_set():
                     [answer] = stream.enqueue([command], atomic=False)
                     may_be_done = True
                     return await answer
-                except LedgerGoneError:
-                    self._changed.set()
+            except LedgerMovedError:
+                self._changed.set()
             if asyncio.get_running_loop().time() > deadline:
-                raise outcome_unknown() if may_be_done else _no_ledger()
+                raise outcome_unknown() if may_be_done else no_ledger()
             await asyncio.sleep(_WITHOUT_LEDGER_SECONDS)
 
     @contextmanager
@@ -108,7 +111,7 @@ class LedgerNode:
         elif self._stream is not None and not self._stream.ended.is_set():
             opener = self._stream
         else:
-            raise _no_ledger()
+            raise no_ledger()
         with opener.turn(user_id, last_key=last_key, after=after) as turn:
             yield turn
 
@@ -128,7 +131,7 @@ class LedgerNode:
 
     def _here(self, turn: BatchTurn) -> tuple[Pipeline, Any]:
         if self._local is None or not isinstance(turn, Turn):
-            raise _no_ledger()
+            raise no_ledger()
         return self._local, turn.batch
 
     async def _keep_role(self) -> None:
@@ -148,7 +151,7 @@ class LedgerNode:
         if holder.id == self._own_id:
             if self._local is None:
                 await self._hang_up()
-                self._local = await self._running.enter_async_context(self._run_ledger())
+                self._local = await self._running.enter_async_context(self._run_ledger(self._changed.set))
                 self._batches = Batches()
                 self._server.serve(self._local, self._batches)
                 _is_ledger.set(1)
@@ -157,6 +160,7 @@ class LedgerNode:
         if self._local is not None:
             _log.warning("another process is the ledger now", address=holder.address)
             self._server.move()
+            self._local.move()
             await self._step_down()
         if self._stream is None or self._stream.ended.is_set() or self._stream_address != holder.address:
             await self._hang_up()
@@ -174,14 +178,6 @@ class LedgerNode:
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
-
-
-def _no_ledger() -> TransientError:
-    return TransientError(
-        "unavailable",
-        "No process is the ledger at the moment; nothing was done, try again.",
-        retry_after_seconds=1,
-    )
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

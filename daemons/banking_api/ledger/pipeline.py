@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from uuid import UUID
 
 import prometheus_client
 import pymongo
@@ -35,6 +36,7 @@ from daemons.banking_api.ledger.decide import (
     outcome_of,
 )
 from daemons.banking_api.ledger.journal import Journal, SealedGroup
+from daemons.banking_api.ledger.ledger import LedgerMovedError
 from daemons.banking_api.ledger.order import CommitOrder, Place, UndoneError
 from daemons.banking_api.ledger.queue import Group, GroupQueue, Waiting
 from daemons.banking_api.ledger.recent_keys import RecentKeys
@@ -104,6 +106,7 @@ class Pipeline:
         clock: Callable[[], datetime],
         committed: Committed,
         write_acts: WriteActs | None = None,
+        fenced: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._journal = journal
@@ -111,6 +114,8 @@ class Pipeline:
         self._clock = clock
         self._committed = committed
         self._write_acts = write_acts
+        self._fenced = fenced
+        self._moved = False
         self._queue = GroupQueue()
         self._order = CommitOrder()
         self._head: Head | None = None
@@ -133,6 +138,13 @@ class Pipeline:
         self._closing = True
         if not self._queue.idle:
             await self._idle.wait()
+
+    def move(self) -> None:
+        """Decide nothing more, for another process is the ledger: what is not committed yet fails.
+
+        It fails with a LedgerMovedError, and none of it was done.
+        """
+        self._moved = True
 
     async def submit(self, command: Command) -> Outcome:
         """Wait until the command is settled. Cancelling the caller does not cancel the commit.
@@ -219,7 +231,7 @@ class Pipeline:
     async def _settle(self, members: list[Waiting], place: Place, *, atomic: bool) -> None:
         try:
             answers = await self._write(members, place, atomic=atomic)
-        except BankError as error:
+        except (BankError, LedgerMovedError) as error:
             self._fail(members, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, every waiting request gets an answer
             await self._isolate(members, place, error, atomic=atomic)
@@ -293,6 +305,8 @@ class Pipeline:
     ) -> _Written:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
         await self._begin(place, attempts)
+        if self._moved:
+            raise LedgerMovedError
         attempts.failed_before = True
         self._refuse_what_must_not_begin(members)
         commands = [waiting.command for waiting in members]
@@ -348,7 +362,8 @@ class Pipeline:
         """Read more the next time: keys that are stored already, or what another process has written."""
         key = (error.details or {}).get("keyValue", {})
         account = key.get(HISTORY_FIELDS[0])
-        if "idem" in key:
+        if "idem" in key or isinstance(key.get("_id"), UUID):
+            # The record's id is taken where its own command was sent again.
             attempts.look_for_keys = True
         elif account is not None:
             self._accounts.forget(account)
@@ -356,6 +371,7 @@ class Pipeline:
         else:
             # The seal's number: another process has been the ledger meanwhile, or is.
             self._forget_what_is_known()
+            self._fenced()
 
     def _forget_what_is_known(self) -> None:
         self._head = None
@@ -409,10 +425,10 @@ class Pipeline:
                 kept.append(waiting)
         members[:] = kept
 
-    def _fail(self, members: Sequence[Waiting], error: BankError) -> None:
+    def _fail(self, members: Sequence[Waiting], error: BankError | LedgerMovedError) -> None:
         for waiting in members:
             if waiting.batch is not None:
-                waiting.batch.end(error)
+                waiting.batch.end(error if isinstance(error, BankError) else _busy())
             self._in_flight.discard(waiting.command.idempotency_id)
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)

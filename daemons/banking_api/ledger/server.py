@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 
 from daemons.banking_api.ledger.batches import Batch, Batches, Turn
+from daemons.banking_api.ledger.ledger import LedgerMovedError
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Act, Command, Outcome
 from daemons.banking_api.ledger.wire import act_of, answer_document, command_from, pack, unpack
@@ -187,6 +188,8 @@ class _Stream:
                 self.answer(number, done.result())
             elif isinstance(error, BankError):
                 self.answer(number, error)
+            elif isinstance(error, LedgerMovedError):
+                self.say(MOVED)
             else:
                 _log.error("command without an outcome", exc_info=error)
 

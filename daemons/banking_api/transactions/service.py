@@ -15,7 +15,7 @@ from daemons.banking_api.kinds.adjustment import Adjustment, Direction
 from daemons.banking_api.kinds.change import account_not_found, own_account
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.ledger import BatchTurn, Ledger
+from daemons.banking_api.ledger.ledger import BatchTurn, Ledger, LedgerMovedError, no_ledger
 from daemons.banking_api.ledger.readers import AccountReader, RecordReader
 from daemons.banking_api.ledger.record import (
     Act,
@@ -160,6 +160,8 @@ class Transactions:
                 outcome = await waiting
             except BankError as error:
                 settled.append(error)
+            except LedgerMovedError:
+                settled.append(no_ledger())
             else:
                 settled.append(key_reused() if outcome.key_reused else outcome)
         return settled

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.contracts.errors import BankError, OutcomeUnknownError
 from tests.support.commits import unanswered_commits
@@ -57,10 +58,13 @@ async def test_a_replay_is_found_also_where_the_rows_could_not_be_paid_now(
     process: LedgerProcess, mongo_uri: str, database_name: str
 ) -> None:
     a, b = await process.open(2, balance=100)
-    group = [transfer(a, b, 60, key="1"), transfer(a, b, 40, key="2")]
-    first = await process.post_atomic(group)
+
+    def group() -> list[Transfer]:
+        return [transfer(a, b, 60, key="1"), transfer(a, b, 40, key="2")]
+
+    first = await process.post_atomic(group())
     async with ledger_process(mongo_uri, database_name) as new:
-        again = await new.post_atomic(group)
+        again = await new.post_atomic(group())
     assert [outcome.replayed for outcome in again] == [True, True]
     assert [outcome.record.id for outcome in again] == [outcome.record.id for outcome in first]
 
@@ -68,15 +72,18 @@ async def test_a_replay_is_found_also_where_the_rows_could_not_be_paid_now(
 @pytest.mark.parametrize("done", [True, False])
 async def test_an_unknown_commit_is_read_back(process: LedgerProcess, *, done: bool) -> None:
     a, b = await process.open(2, balance=100)
-    group = [transfer(a, b, 10, key="1"), transfer(a, b, 20, key="2")]
+
+    def group() -> list[Transfer]:
+        return [transfer(a, b, 10, key="1"), transfer(a, b, 20, key="2")]
+
     outcomes: list[Outcome] = []
     with unanswered_commits(undone=not done):
         if done:
-            outcomes = await process.post_atomic(group)
+            outcomes = await process.post_atomic(group())
         else:
             with pytest.raises(OutcomeUnknownError):
-                await process.post_atomic(group)
-    again = await process.post_atomic(group)
+                await process.post_atomic(group())
+    again = await process.post_atomic(group())
     assert [outcome.replayed for outcome in outcomes] == [False] * len(outcomes)
     assert [outcome.replayed for outcome in again] == [done, done]
     assert (await process.exact(a))[a].balance_minor == 70

@@ -11,7 +11,6 @@ from daemons.banking_api.ledger.account_cache import WITH_NEWEST
 from daemons.banking_api.ledger.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
 from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told, transfer, undone
-from tests.support.waiting import eventually
 
 Pair = tuple[LedgerProcess, LedgerProcess]
 
@@ -128,41 +127,6 @@ async def test_status_and_number_are_shown_as_of_one_moment(processes: Pair) -> 
     seen = set().union(*await asyncio.gather(*reading))
     # The freezes have taken the odd numbers.
     assert seen == {("active", 0), ("frozen", 1)}
-
-
-async def test_a_freeze_stops_payments_that_are_under_way(processes: Pair) -> None:
-    one, other = processes
-    for _ in range(5):
-        a, b, c = await one.open(3, balance=10_000)
-        stopping = asyncio.Event()
-
-        async def pay(
-            process: LedgerProcess, a: str = a, b: str = b, stopping: asyncio.Event = stopping
-        ) -> list[str]:
-            outcomes = []
-            while not stopping.is_set():
-                # As much comes back: however long the freeze takes, there is money to pay.
-                group = [transfer(a, b, 1) for _ in range(20)] + [transfer(b, a, 20)]
-                outcomes += [told(outcome) for outcome in await process.post(group)]
-            return outcomes
-
-        paying = asyncio.create_task(pay(one))
-        # Both know the accounts and are at it.
-        await other.pay(c, a, 1)
-
-        async def under_way(a: str = a) -> bool:
-            return (await other.exact(a))[a].sequence > 50
-
-        await eventually(under_way, every_seconds=0.01)
-        frozen = await other.freeze(a)
-        # Whoever asks from now on is refused, by either.
-        assert await one.pay(a, b, 1) == "account_frozen"
-        assert await other.pay(b, a, 1) == "account_frozen"
-        stopping.set()
-        outcomes = await paying
-        assert set(outcomes) <= {"completed", "account_frozen"}
-        assert (await one.exact(a))[a].sequence == frozen.sequence
-        assert (await one.exact(a))[a].balance_minor == frozen.balance_minor
 
 
 async def test_a_closed_account_holds_nothing_though_payments_come_at_the_same_time(processes: Pair) -> None:
