@@ -72,7 +72,7 @@ async def test_status_says_that_an_older_copy_of_the_database_is_served(
     assert not await stack.is_healthy()
     shown = await stack.terminal.attempt("dev", "status")
     assert shown.status == 1
-    assert "banking_api is not well" in shown.err
+    assert "banking_api is not healthy" in shown.err
 
     await _restart_with(stack, lambda: (shutil.rmtree(data), newest.rename(data)))
     await eventually(stack.is_healthy)
