@@ -93,7 +93,7 @@ def find_java() -> Path:
         if packaged.is_file():
             return packaged
     raise CliError(
-        f"Java is missing: there is no java of {_OLDEST_JAVA} or newer on PATH or in the packages",
+        f"Java is missing: neither PATH nor the packages have Java {_OLDEST_JAVA} or newer",
         exit_status=ExitStatus.UNEXPECTED,
         hint=f"install it with: {how_to_install('local')} (or set KAFKA_BROKER to use a Kafka that runs)",
         code="java_missing",

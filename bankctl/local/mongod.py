@@ -36,7 +36,7 @@ def find_mongod() -> Path:
         if (folder / "mongod").is_file():
             return folder / "mongod"
     raise CliError(
-        "MongoDB is missing: there is no mongod of 6.0 or newer on PATH or in the packages",
+        "MongoDB is missing: neither PATH nor the packages have mongod 6.0 or newer",
         exit_status=ExitStatus.UNEXPECTED,
         hint=f"install it with: {how_to_install('local')} (or set MONGO_URI to use one that runs)",
         code="mongod_missing",

@@ -52,50 +52,44 @@ def _outbox_outside_the_transaction() -> None:
     store.insert_all = outside
 
 
-class _Hasty(consumer.Consumer):  # type: ignore[misc]
-    """Takes what it has handed out for done; the ids of topics that go with offsets it keeps as they are."""
+def _done_when_handed_out(take_for_done: Callable[[Any, list[TopicPartition]], None]) -> None:
+    """Let consumers take what they hand out for done, with the topics' ids beside the offsets as they are."""
 
-    def __init__(self, *more: Any, **named: Any) -> None:
-        super().__init__(*more, **named)
-        self._topic_ids: dict[tuple[str, int], str | None] = {}
+    class Hasty(consumer.Consumer):  # type: ignore[misc]
+        def __init__(self, *more: Any, **named: Any) -> None:
+            super().__init__(*more, **named)
+            self._topic_ids: dict[tuple[str, int], str | None] = {}
 
-    def commit(self, *more: Any, offsets: Any = (), **named: Any) -> Any:
-        self._topic_ids |= {(it.topic, it.partition): it.metadata for it in offsets}
-        return super().commit(*more, offsets=list(offsets), **named)
+        def commit(self, *more: Any, offsets: Any = (), **named: Any) -> Any:
+            self._topic_ids |= {(it.topic, it.partition): it.metadata for it in offsets}
+            return super().commit(*more, offsets=list(offsets), **named)
 
-    def committed(self, *more: Any, **named: Any) -> Any:
-        found = super().committed(*more, **named)
-        self._topic_ids |= {(it.topic, it.partition): it.metadata for it in found}
-        return found
+        def committed(self, *more: Any, **named: Any) -> Any:
+            found = super().committed(*more, **named)
+            self._topic_ids |= {(it.topic, it.partition): it.metadata for it in found}
+            return found
 
-    def consume(self, *more: Any, **named: Any) -> Any:
-        messages = super().consume(*more, **named)
-        places = [(it.topic(), it.partition(), it.offset() + 1) for it in messages if it.error() is None]
-        if places:
-            self.handed_out([TopicPartition(*place, self._topic_ids.get(place[:2])) for place in places])
-        return messages
+        def consume(self, *more: Any, **named: Any) -> Any:
+            messages = super().consume(*more, **named)
+            places = [(it.topic(), it.partition(), it.offset() + 1) for it in messages if it.error() is None]
+            if places:
+                take_for_done(
+                    super(), [TopicPartition(*place, self._topic_ids.get(place[:2])) for place in places]
+                )
+            return messages
 
-    def handed_out(self, places: list[TopicPartition]) -> None:
-        raise NotImplementedError
+        def store_offsets(self, *_more: Any, **_named: Any) -> None:
+            """Done already."""
 
-    def store_offsets(self, *_more: Any, **_named: Any) -> None:
-        """Done already."""
+    consumer.Consumer = Hasty  # type: ignore[misc]
 
 
 def _auto_commit() -> None:
-    class AutoCommitting(_Hasty):
-        def handed_out(self, places: list[TopicPartition]) -> None:
-            super(_Hasty, self).store_offsets(offsets=places)
-
-    consumer.Consumer = AutoCommitting  # type: ignore[misc]
+    _done_when_handed_out(lambda library, places: library.store_offsets(offsets=places))
 
 
 def _commit_before_the_effect() -> None:
-    class Committing(_Hasty):
-        def handed_out(self, places: list[TopicPartition]) -> None:
-            self.commit(offsets=places, asynchronous=False)
-
-    consumer.Consumer = Committing  # type: ignore[misc]
+    _done_when_handed_out(lambda library, places: library.commit(offsets=places, asynchronous=False))
 
 
 def _acknowledged_by_one() -> None:

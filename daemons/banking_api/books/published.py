@@ -1,4 +1,4 @@
-"""Compares what Kafka holds of this bank with the database: it has told of nothing that it does not know.
+"""Compares this bank's events in Kafka with the database, which must know every one of them.
 
 An event is committed before it is published. One that Kafka has and the database does not know was told by a
 later state of it: an older copy is served, a backup or a disk of last week. To go on publishing would tell

@@ -36,7 +36,7 @@ USER_API = "user_api"
 FRESH_SECONDS = 3.0
 """How long an answer of user_api is believed: an ended session is refused here at most this much later."""
 ASKED_EVERY_SECONDS = 1.0
-"""After so long, whoever is let in by the last answer has the next question put."""
+"""When the last answer is as old as this, the next caller that it lets in triggers a new question."""
 RENEWED_SECONDS = 30.0
 """After so long a session in use is asked about anew, so that user_api knows that it is in use."""
 REMEMBERED_SECONDS = 600.0
@@ -291,7 +291,7 @@ class RemoteSessions:
     def _fetched(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
         if not task.cancelled():
-            # Somebody may wait for it, or nobody; whoever needs the keys next tries again.
+            # If nobody waited, the fault is not logged: the next caller that needs the keys tries again.
             task.exception()
 
     async def _call(self, method: str, path: str, body: str | None = None) -> bytes:

@@ -171,6 +171,7 @@ class EventConsumer:
                 if self._closing.is_set():
                     raise
                 _log.warning("what the group committed is not known yet", reason=str(error.args[0]))
+                self._closing.wait(_FIRST_BACKOFF_SECONDS)
 
     def _begin_anew(self, consumer: Consumer) -> None:
         """Consume recreated topics from their start; repeated events have no effect."""
@@ -231,8 +232,8 @@ class EventConsumer:
         try:
             consumer.store_offsets(offsets=offsets)
         except KafkaException as error:
-            # The partitions may be another member's by now. The records come again, to whoever has them;
-            # their effects are done and will be found.
+            # Another member may have the partitions by now. It gets the records again and finds that their
+            # effects are done.
             _log.warning("offsets not stored", reason=str(error.args[0]))
 
 

@@ -56,6 +56,14 @@ async def producer(broker: str) -> AsyncIterator[EventProducer]:
     await made.close()
 
 
+@pytest.fixture
+def parts(
+    mongo_uri: str, notifier_database: Database, users: tuple[PlayedUserApi, str]
+) -> tuple[str, str, str]:
+    """What a notifier's process works with: MongoDB, its database there, user_api."""
+    return mongo_uri, notifier_database.name, users[1]
+
+
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(timeout=30) as client:
@@ -84,7 +92,7 @@ def _committed_offsets(broker: str) -> int:
 
 async def test_two_processes_record_each_event_once_though_one_is_killed(
     tmp_path: Path,
-    mongo_uri: str,
+    parts: tuple[str, str, str],
     notifier_database: Database,
     users: tuple[PlayedUserApi, str],
     broker: str,
@@ -95,9 +103,7 @@ async def test_two_processes_record_each_event_once_though_one_is_killed(
     with ExitStack() as processes:
 
         def start() -> tuple[object, str]:
-            return processes.enter_context(
-                notifier_process(mongo_uri, notifier_database.name, users[1], broker=broker, log=log)
-            )
+            return processes.enter_context(notifier_process(*parts, broker=broker, log=log))
 
         (victim, victim_url), (_, url) = start(), start()
         await asyncio.gather(await_ready(http, victim_url), await_ready(http, url))
@@ -111,10 +117,7 @@ async def test_two_processes_record_each_event_once_though_one_is_killed(
         victim.kill()
         await publishing
 
-        async def all_recorded() -> bool:
-            return await _recorded(notifier_database) >= len(records)
-
-        await eventually(all_recorded)
+        await _until_recorded(notifier_database, len(records))
         await _assert_each_once(notifier_database, ids_of(records))
         expected = EventSetDigest()
         for event_id in ids_of(records):
@@ -126,16 +129,14 @@ async def test_two_processes_record_each_event_once_though_one_is_killed(
 
 async def test_offsets_are_not_committed_before_the_effect(
     tmp_path: Path,
-    mongo_uri: str,
+    parts: tuple[str, str, str],
     notifier_database: Database,
-    users: tuple[PlayedUserApi, str],
     broker: str,
     producer: EventProducer,
     http: httpx.AsyncClient,
 ) -> None:
     log = tmp_path / "notifier.log"
     records = transfers(300)
-    parts = (mongo_uri, notifier_database.name, users[1])
     with notifier_process(*parts, broker=broker, log=log) as (victim, url):
         await await_ready(http, url)
         async with _first_position_held(notifier_database):
@@ -151,11 +152,7 @@ async def test_offsets_are_not_committed_before_the_effect(
     assert _committed_offsets(broker) == 0
     assert await _recorded(notifier_database) == 0
     with notifier_process(*parts, broker=broker, log=log) as (successor, url):
-
-        async def all_recorded() -> bool:
-            return await _recorded(notifier_database) >= len(records)
-
-        await eventually(all_recorded)
+        await _until_recorded(notifier_database, len(records))
         await _assert_each_once(notifier_database, ids_of(records))
 
         async def all_committed() -> bool:
@@ -167,7 +164,7 @@ async def test_offsets_are_not_committed_before_the_effect(
 
 async def test_a_poisoned_record_is_set_aside_and_the_rest_goes_on(
     tmp_path: Path,
-    mongo_uri: str,
+    parts: tuple[str, str, str],
     notifier_database: Database,
     users: tuple[PlayedUserApi, str],
     broker: str,
@@ -176,7 +173,6 @@ async def test_a_poisoned_record_is_set_aside_and_the_rest_goes_on(
 ) -> None:
     good = transfers(20)
     poison = OutgoingRecord("TransactionFailed", "key", b"\x00 poison", {"ce_id": "17", "none": None})
-    parts = (mongo_uri, notifier_database.name, users[1])
     with notifier_process(*parts, broker=broker, log=tmp_path / "notifier.log") as (process, url):
         await await_ready(http, url)
         notifier = Notifier(url, http, users[0])
@@ -199,19 +195,16 @@ async def test_a_poisoned_record_is_set_aside_and_the_rest_goes_on(
 
 async def test_a_topic_that_was_made_anew_is_consumed_from_its_start(
     tmp_path: Path,
-    mongo_uri: str,
+    parts: tuple[str, str, str],
     broker: str,
     producer: EventProducer,
     notifier_database: Database,
-    users: tuple[PlayedUserApi, str],
     http: httpx.AsyncClient,
 ) -> None:
     """At its old offset the consumer would pass over what lies before it, and say nothing."""
     topic = Topic(broker, EventType.TRANSACTION_COMPLETED.value)
     first, second, third = transfers(40), transfers(100), transfers(60)
-    started = notifier_process(
-        mongo_uri, notifier_database.name, users[1], broker=broker, log=tmp_path / "notifier.log"
-    )
+    started = notifier_process(*parts, broker=broker, log=tmp_path / "notifier.log")
     with started as (_, url):
 
         async def missing_is_told() -> bool:
@@ -236,16 +229,14 @@ async def test_a_topic_that_was_made_anew_is_consumed_from_its_start(
 
 async def test_a_topic_that_was_made_anew_while_nobody_consumed_is_consumed_from_its_start(
     tmp_path: Path,
-    mongo_uri: str,
+    parts: tuple[str, str, str],
     broker: str,
     producer: EventProducer,
     notifier_database: Database,
-    users: tuple[PlayedUserApi, str],
     http: httpx.AsyncClient,
 ) -> None:
     topic = Topic(broker, EventType.TRANSACTION_COMPLETED.value)
     first, second = transfers(40), transfers(100)
-    parts = (mongo_uri, notifier_database.name, users[1])
     with notifier_process(*parts, broker=broker, log=tmp_path / "first.log") as (process, url):
         await await_ready(http, url)
         await producer.publish(first)
