@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
 
 import httpx
 import structlog
@@ -21,20 +22,6 @@ from daemons.banking_api.books.published import PublishedEvents
 from daemons.banking_api.books.republish import EventRepublisher
 from daemons.banking_api.books.snapshot import SnapshotOpener
 from daemons.banking_api.books.unpublished import Unpublished
-from daemons.banking_api.keys import (
-    ACCOUNTS_KEY,
-    BANK_ID_KEY,
-    DIRECTORY_KEY,
-    LEDGER_KEY,
-    PROVER_KEY,
-    PUBLISHED_KEY,
-    RELAY_KEY,
-    REPUBLISHER_KEY,
-    ROW_LIMIT_KEY,
-    STATEMENTS_KEY,
-    TRANSACTIONS_KEY,
-    UNPUBLISHED_KEY,
-)
 from daemons.banking_api.kinds.table import KINDS, TRANSACTION_KINDS
 from daemons.banking_api.ledger.account_cache import AccountCache
 from daemons.banking_api.ledger.journal import Journal
@@ -79,29 +66,13 @@ _log = structlog.get_logger()
 
 def build(settings: BankingSettings) -> web.Application:
     """Wire the daemon; nothing is connected before the application starts."""
-    service_tokens = settings.service_tokens(DAEMON)
-    client = connect(settings.mongo_uri, daemon=DAEMON)
-    database = client[settings.mongo_database]
-    user_api = httpx.AsyncClient(
-        base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT_SECONDS, trust_env=False
-    )
-    journal = Journal(database)
-    accounts = AccountReader(client, database)
-    records = RecordReader(client, database, kinds=TRANSACTION_KINDS)
-    directory = UserDirectory(user_api, service_tokens)
-    audit = MongoAuditTrail(database, chain=DAEMON)
-    approval_store = MongoApprovals(database)
-    approvals = Approvals(client, approval_store, audit, standings=directory.standings, clock=utc_now)
-
-    async def relay_notice() -> str | None:
-        return app[RELAY_KEY].probe()
-
+    bank = _Bank(settings)
     app = build_app(
         DAEMON,
         settings,
         # Not Kafka: transfers go on without it, their events wait in the journal.
-        probes={"mongodb": lambda: ping(database)},
-        notices={"events": relay_notice},
+        probes={"mongodb": lambda: ping(bank.database)},
+        notices={"events": lambda: _relay_notice(app)},
         routes=[
             account_routes.routes,
             transaction_routes.routes,
@@ -110,99 +81,136 @@ def build(settings: BankingSettings) -> web.Application:
             approval_routes(account_routes.APPROVALS_AREA, decide=Permission.APPROVE_ACTS),
         ],
     )
-    app[AUTHENTICATOR_KEY] = RemoteSessions(user_api, audience=DAEMON, service_tokens=service_tokens)
-    app[AUDIT_KEY] = audit
-    app[REFUSALS_KEY] = RefusalWitness(audit, clock=utc_now)
-    app[APPROVALS_KEY] = approvals
-    app[ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
-    app[DIRECTORY_KEY] = directory
-    app[UNPUBLISHED_KEY] = Unpublished(database)
-    app[PROVER_KEY] = LedgerProver(SnapshotOpener(client, database))
-    app[STATEMENTS_KEY] = Statements(records, accounts, directory)
+    app[AUTHENTICATOR_KEY] = RemoteSessions(
+        bank.user_api, audience=DAEMON, service_tokens=bank.service_tokens
+    )
+    app[AUDIT_KEY] = bank.audit
+    app[REFUSALS_KEY] = RefusalWitness(bank.audit, clock=utc_now)
+    app[APPROVALS_KEY] = bank.approvals
+    app[transaction_routes.ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
+    app[transaction_routes.DIRECTORY_KEY] = bank.directory
+    app[book_routes.UNPUBLISHED_KEY] = Unpublished(bank.database)
+    app[book_routes.PROVER_KEY] = LedgerProver(SnapshotOpener(bank.client, bank.database))
+    app[transaction_routes.STATEMENTS_KEY] = Statements(bank.records, bank.accounts, bank.directory)
+    app.cleanup_ctx.append(bank.running)
+    return app
 
-    async def lifespan(app: web.Application) -> AsyncIterator[None]:
+
+async def _relay_notice(app: web.Application) -> str | None:
+    return app[book_routes.RELAY_KEY].probe()
+
+
+class _Bank:
+    """The parts that are one for the process, and the order in which they start and stop."""
+
+    def __init__(self, settings: BankingSettings) -> None:
+        self.settings = settings
+        self.service_tokens = settings.service_tokens(DAEMON)
+        self.user_api = httpx.AsyncClient(
+            base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT_SECONDS, trust_env=False
+        )
+        self.client = connect(settings.mongo_uri, daemon=DAEMON)
+        self.database = self.client[settings.mongo_database]
+        self.journal = Journal(self.database)
+        self.accounts = AccountReader(self.client, self.database)
+        self.records = RecordReader(self.client, self.database, kinds=TRANSACTION_KINDS)
+        self.directory = UserDirectory(self.user_api, self.service_tokens)
+        self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.approval_store = MongoApprovals(self.database)
+        self.approvals = Approvals(
+            self.client, self.approval_store, self.audit, standings=self.directory.standings, clock=utc_now
+        )
+
+    async def running(self, app: web.Application) -> AsyncIterator[None]:
+        """Run the bank while the application serves."""
+        settings = self.settings
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(client.close)
-            await stack.enter_async_context(user_api)
-            await wait_until_done(lambda: ensure_schema(database))
-            app[BANK_ID_KEY] = bank_id = await wait_until_done(lambda: ensure_bank_id(database))
-            await wait_until_done(audit.prepare)
-            await wait_until_done(approval_store.prepare)
-            producer = EventProducer(settings.kafka, client_id=DAEMON)
-            stack.push_async_callback(producer.close)
-            encoder = EventEncoder(directory, bank_id=bank_id)
-            app[PUBLISHED_KEY] = published = PublishedEvents(
-                settings.kafka, EventOrigins(database), client, audit, bank_id=bank_id, clock=utc_now
+            stack.push_async_callback(self.client.close)
+            await stack.enter_async_context(self.user_api)
+            await wait_until_done(lambda: ensure_schema(self.database))
+            app[book_routes.BANK_ID_KEY] = bank_id = await wait_until_done(
+                lambda: ensure_bank_id(self.database)
             )
-            app[REPUBLISHER_KEY] = EventRepublisher(
-                client, journal, encoder.encode, producer, audit, clock=utc_now
-            )
-            feed = Feed(journal, topic_of)
-            app[RELAY_KEY] = relay = Relay(
-                database,
-                feed,
-                producer,
-                encoder.encode,
-                topics=TOPICS,
-                prepare=lambda: ensure_topics(settings.kafka, TOPICS),
-                compare=published.compare,
-            )
-
-            def committed(seal: Seal, records: Sequence[Record]) -> None:
-                feed.add(seal, records)
-                relay.wake()
-
-            @asynccontextmanager
-            async def run(fenced: Callable[[], None]) -> AsyncIterator[Pipeline]:
-                await relay.start()
-                try:
-                    # Last in, first out: the ledger settles what waits while the relay still runs.
-                    recorder = ActRecorder(audit, approvals)
-                    async with running_ledger(
-                        client,
-                        database,
-                        committed=committed,
-                        write_acts=recorder.write,
-                        fenced=fenced,
-                    ) as pipeline:
-                        yield pipeline
-                finally:
-                    await relay.close()
-
-            server = LedgerServer(
-                KINDS, verify=settings.own_tokens(DAEMON).verify, find_approval=approvals.fetch
-            )
-            port = await server.start(settings.ledger_host, settings.ledger_port, None)
-            stack.push_async_callback(server.close)
-            own_id = new_id()
-            ledger = LedgerNode(
-                Lease(database, own_id),
-                server,
-                run,
-                own_id=own_id,
-                token=lambda: service_tokens.header_for(DAEMON)[SERVICE_TOKEN_HEADER],
-            )
-            await wait_until_done(lambda: ledger.start(f"{settings.ledger_host}:{port}"))
-            stack.push_async_callback(ledger.close)
-            app[LEDGER_KEY] = ledger
-            app[ACCOUNTS_KEY] = Accounts(
+            await wait_until_done(self.audit.prepare)
+            await wait_until_done(self.approval_store.prepare)
+            feed = Feed(self.journal, topic_of)
+            app[book_routes.RELAY_KEY] = relay = self._publishing(app, stack, feed, bank_id)
+            ledger = await self._start_ledger(stack, feed, relay)
+            app[account_routes.ACCOUNTS_KEY] = Accounts(
                 ledger,
-                accounts,
-                approvals,
+                self.accounts,
+                self.approvals,
                 settings,
                 clock=utc_now,
                 new_id=new_id,
                 draw_payload=_draw_payload,
                 most_per_user=settings.accounts_per_user,
             )
-            app[TRANSACTIONS_KEY] = Transactions(
-                ledger, accounts, records, approvals, settings, clock=utc_now
+            app[transaction_routes.TRANSACTIONS_KEY] = Transactions(
+                ledger, self.accounts, self.records, self.approvals, settings, clock=utc_now
             )
             _log.info("ready", port=settings.port)
             yield
 
-    app.cleanup_ctx.append(lifespan)
-    return app
+    def _publishing(self, app: web.Application, stack: AsyncExitStack, feed: Feed, bank_id: UUID) -> Relay:
+        kafka = self.settings.kafka
+        producer = EventProducer(kafka, client_id=DAEMON)
+        stack.push_async_callback(producer.close)
+        encoder = EventEncoder(self.directory, bank_id=bank_id)
+        app[book_routes.PUBLISHED_KEY] = published = PublishedEvents(
+            kafka, EventOrigins(self.database), self.client, self.audit, bank_id=bank_id, clock=utc_now
+        )
+        app[book_routes.REPUBLISHER_KEY] = EventRepublisher(
+            self.client, self.journal, encoder.encode, producer, self.audit, clock=utc_now
+        )
+        return Relay(
+            self.database,
+            feed,
+            producer,
+            encoder.encode,
+            topics=TOPICS,
+            prepare=lambda: ensure_topics(kafka, TOPICS),
+            compare=published.compare,
+        )
+
+    async def _start_ledger(self, stack: AsyncExitStack, feed: Feed, relay: Relay) -> LedgerNode:
+        settings = self.settings
+        recorder = ActRecorder(self.audit, self.approvals)
+
+        def committed(seal: Seal, records: Sequence[Record]) -> None:
+            feed.add(seal, records)
+            relay.wake()
+
+        @asynccontextmanager
+        async def run(fenced: Callable[[], None]) -> AsyncIterator[Pipeline]:
+            await relay.start()
+            try:
+                # Last in, first out: the ledger settles what waits while the relay still runs.
+                async with running_ledger(
+                    self.client, self.database, committed=committed, write_acts=recorder.write, fenced=fenced
+                ) as pipeline:
+                    yield pipeline
+            finally:
+                await relay.close()
+
+        tls = settings.ledger_tls
+        server = LedgerServer(
+            KINDS, verify=settings.own_tokens(DAEMON).verify, find_approval=self.approvals.fetch
+        )
+        port = await server.start(settings.ledger_host, settings.ledger_port, tls)
+        stack.push_async_callback(server.close)
+        own_id = new_id()
+        ledger = LedgerNode(
+            Lease(self.database, own_id),
+            server,
+            run,
+            own_id=own_id,
+            token=lambda: self.service_tokens.header_for(DAEMON)[SERVICE_TOKEN_HEADER],
+            tls=tls,
+        )
+        await wait_until_done(lambda: ledger.start(f"{settings.ledger_address}:{port}"))
+        stack.push_async_callback(ledger.close)
+        return ledger
 
 
 @asynccontextmanager

@@ -1,9 +1,12 @@
 """What banking_api reads from its environment."""
 
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from daemons.banking_api.ledger.tls import StreamTls
 from daemons.banking_api.money import exponent_of
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.http.rates import Rate
@@ -22,9 +25,18 @@ class BankingSettings(PeerSettings, FourEyesSettings):
     """How many accounts one user may ever open, closed ones included."""
 
     ledger_host: str = "127.0.0.1"
-    """Where this process takes commands of others while it is the ledger (docs/adr/0025)."""
+    """Where this process takes commands of others while it is the ledger (docs/adr/0026). Beyond loopback the
+    stream needs the three LEDGER_TLS files."""
     ledger_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """0 for any free one: others find it by the lease."""
+    ledger_advertised_host: str = ""
+    """By which name the others reach this process; LEDGER_HOST if it is empty. The certificate names it."""
+    ledger_tls_cert: Path | None = None
+    """This process's certificate for the stream, in PEM."""
+    ledger_tls_key: Path | None = None
+    """Its private key, in PEM."""
+    ledger_tls_ca: Path | None = None
+    """The authority that signed the certificates of all processes, in PEM."""
 
     @model_validator(mode="after")
     def _known_currencies(self) -> Self:
@@ -33,7 +45,50 @@ class BankingSettings(PeerSettings, FourEyesSettings):
             raise ValueError(f"FOUR_EYES_FUND_LIMITS: no account can be kept in {', '.join(sorted(unknown))}")
         return self
 
+    @model_validator(mode="after")
+    def _stream_is_private(self) -> Self:
+        files = (self.ledger_tls_cert, self.ledger_tls_key, self.ledger_tls_ca)
+        if any(files) and not all(files):
+            raise ValueError("LEDGER_TLS_CERT, LEDGER_TLS_KEY and LEDGER_TLS_CA go together: set all three")
+        if not any(files) and not (is_loopback(self.ledger_host) and is_loopback(self.ledger_address)):
+            raise ValueError(
+                "LEDGER_HOST and LEDGER_ADVERTISED_HOST beyond loopback need LEDGER_TLS_CERT, LEDGER_TLS_KEY "
+                "and LEDGER_TLS_CA"
+            )
+        if is_wildcard(self.ledger_address):
+            raise ValueError("LEDGER_ADVERTISED_HOST must say by which name the others reach this process")
+        self.ledger_tls  # noqa: B018 - files that are at fault are named at once
+        return self
+
+    @property
+    def ledger_address(self) -> str:
+        """The host by which the other processes reach this one."""
+        return self.ledger_advertised_host or self.ledger_host
+
+    @property
+    def ledger_tls(self) -> StreamTls | None:
+        """The stream's TLS; None on loopback without files."""
+        if self.ledger_tls_cert is None or self.ledger_tls_key is None or self.ledger_tls_ca is None:
+            return None
+        return StreamTls.read(self.ledger_tls_cert, self.ledger_tls_key, self.ledger_tls_ca)
+
     @property
     def row_rate(self) -> Rate:
         """The limit of one caller's rows."""
         return Rate(self.caller_rows_per_second, self.caller_rows_burst)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine's loopback, by address or as `localhost`."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether a host stands for every address of a machine, which nobody can call."""
+    try:
+        return ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False

@@ -15,8 +15,8 @@ from daemons.banking_api.accounts.models import (
     OptionalReason,
     ReasonGiven,
 )
+from daemons.banking_api.accounts.service import Accounts
 from daemons.banking_api.accounts.views import account_view
-from daemons.banking_api.keys import ACCOUNTS_KEY
 from daemons.banking_api.ledger.account import AccountStatus, AccountType
 from daemons.banking_api.money import Money
 from daemons.contracts.errors import ForbiddenError
@@ -36,6 +36,7 @@ from daemons.shared.http.requests import (
 from daemons.shared.http.routes import IdempotencyKey, Routes
 
 routes = Routes("accounts")
+ACCOUNTS_KEY = web.AppKey("accounts", Accounts)
 APPROVALS_AREA = "ledger"
 _WAITING = {ACCEPTED: ApprovalView}
 

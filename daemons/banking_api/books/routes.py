@@ -14,15 +14,12 @@ from daemons.banking_api.books.models import (
     Republication,
     RepublicationView,
 )
+from daemons.banking_api.books.proof import LedgerProver
+from daemons.banking_api.books.published import PublishedEvents
+from daemons.banking_api.books.republish import EventRepublisher
+from daemons.banking_api.books.unpublished import Unpublished
 from daemons.banking_api.books.views import outbox_view, proof_view
-from daemons.banking_api.keys import (
-    BANK_ID_KEY,
-    PROVER_KEY,
-    PUBLISHED_KEY,
-    RELAY_KEY,
-    REPUBLISHER_KEY,
-    UNPUBLISHED_KEY,
-)
+from daemons.banking_api.ledger.relay import Relay
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT, BATCH_LIMIT
 from daemons.contracts.permissions import Permission
 from daemons.shared.clock import utc_now
@@ -34,6 +31,12 @@ from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
 routes = Routes("ledger")
+BANK_ID_KEY = web.AppKey("bank_id", UUID)
+RELAY_KEY = web.AppKey("relay", Relay)
+UNPUBLISHED_KEY = web.AppKey("unpublished", Unpublished)
+PUBLISHED_KEY = web.AppKey("published_events", PublishedEvents)
+REPUBLISHER_KEY = web.AppKey("republisher", EventRepublisher)
+PROVER_KEY = web.AppKey("prover", LedgerProver)
 
 _BANK_MAY_BE_CACHED = "public, max-age=60"
 

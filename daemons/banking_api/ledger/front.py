@@ -12,16 +12,19 @@ import grpc.aio
 import structlog
 
 from daemons.banking_api.ledger.batches import Turn, before_not_settled
-from daemons.banking_api.ledger.ledger import LedgerMovedError
+from daemons.banking_api.ledger.ledger import LedgerMovedError, no_ledger
 from daemons.banking_api.ledger.pipeline import outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
-from daemons.banking_api.ledger.server import METHOD, SERVICE, TOKEN
+from daemons.banking_api.ledger.server import CHANNEL_OPTIONS, METHOD, SERVICE, TOKEN
+from daemons.banking_api.ledger.tls import StreamTls
 from daemons.banking_api.ledger.wire import answer_from, command_document, pack, unpack
 from daemons.contracts.errors import BankError, TransientError
 from daemons.shared.mongo import Document
 from daemons.shared.tasks import end_task
 
 WAITING_LIMIT = 8192
+_DRAIN_SECONDS = 10.0
+"""How long a ledger that moves away may take for its last answers: as long as for a group."""
 _log = structlog.get_logger()
 
 
@@ -48,7 +51,8 @@ class RemoteTurn:
         try:
             return self._stream.enqueue(commands, turn=self.number, atomic=atomic)
         except LedgerMovedError:
-            raise outcome_unknown() from None
+            # It was not sent.
+            raise no_ledger() from None
 
     def begun(self) -> None:
         """Tell that every row waits to be decided, so that those of the next batch come behind them."""
@@ -63,13 +67,16 @@ class RemoteTurn:
 class FrontStream:
     """One stream to the ledger; it is not opened again once it has ended."""
 
-    def __init__(self, address: str, *, token: Callable[[], str], credentials: Any = None) -> None:
-        options = [("grpc.enable_http_proxy", 0)]
-        if credentials is None:
+    def __init__(
+        self, address: str, *, token: Callable[[], str], tls: StreamTls | None, moved: Callable[[], None]
+    ) -> None:
+        options = [*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)]
+        if tls is None:
             self._channel = grpc.aio.insecure_channel(address, options=options)
         else:
-            self._channel = grpc.aio.secure_channel(address, credentials, options=options)
+            self._channel = grpc.aio.secure_channel(address, tls.for_front(), options=options)
         self._token = token
+        self._moved = moved
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Outcome], bool]] = {}
         """What has no answer yet, and whether it belongs to a batch."""
@@ -77,15 +84,23 @@ class FrontStream:
         self._items: list[Document] = []
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
-        self.ended = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._has_moved = False
+
+    @property
+    def takes_commands(self) -> bool:
+        """Whether new commands may be sent; those sent before may still be answered if not."""
+        return not self._has_moved and not self._ended.is_set()
 
     def start(self) -> None:
         """Open the stream in a task that this object holds."""
         self._running = asyncio.create_task(self._run(), name="ledger-front")
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up; a ledger that moves away answers first what it has taken."""
         if self._running is not None:
+            if self._has_moved:
+                await asyncio.wait([self._running], timeout=_DRAIN_SECONDS)
             await end_task(self._running)
         await self._channel.close()
 
@@ -96,9 +111,9 @@ class FrontStream:
 
         Raises:
             TransientError: too many have no answer yet.
-            LedgerMovedError: the stream has ended.
+            LedgerMovedError: nothing is taken any longer; nothing was sent.
         """
-        if self.ended.is_set():
+        if not self.takes_commands:
             raise LedgerMovedError
         if len(self._waiting) >= WAITING_LIMIT:
             raise TransientError(
@@ -150,8 +165,6 @@ class FrontStream:
         try:
             async for data in call:
                 for item in unpack(data)["items"]:
-                    if "moved" in item:
-                        return
                     self._hear(item)
         except grpc.aio.AioRpcError as error:
             _log.info("the ledger hung up", reason=error.code().name, detail=error.details())
@@ -168,35 +181,52 @@ class FrontStream:
 
     def _hear(self, item: Document) -> None:
         if "come" in item:
-            coming = self._coming.pop(item["come"])
-            if "refused" in item:
-                refused = answer_from(item["refused"])
-                assert isinstance(refused, BankError)  # noqa: S101 - nothing else is refused with
-                coming.set_exception(refused)
-            else:
-                coming.set_result(None)
-            return
-        waiting, _ = self._waiting.pop(item["n"])
+            self._hear_turn(item)
+        elif "n" in item:
+            self._hear_answer(item)
+        else:
+            self._has_moved = True
+            self._moved()
+
+    def _hear_turn(self, item: Document) -> None:
+        coming = self._coming.pop(item["come"])
+        if "moved" in item:
+            coming.set_exception(before_not_settled())
+        elif "refused" in item:
+            refused = answer_from(item["refused"])
+            assert isinstance(refused, BankError)  # noqa: S101 - nothing else is refused with
+            coming.set_exception(refused)
+        else:
+            coming.set_result(None)
+
+    def _hear_answer(self, item: Document) -> None:
+        waiting, of_batch = self._waiting.pop(item["n"])
         if waiting.done():
+            return
+        if "moved" in item:
+            _fail(waiting, no_ledger() if of_batch else LedgerMovedError())
             return
         answer = answer_from(item)
         if isinstance(answer, BankError):
-            waiting.set_exception(answer)
-            # The caller may be gone: its error must not be reported as never retrieved.
-            waiting.exception()
+            _fail(waiting, answer)
         else:
             waiting.set_result(answer)
 
     def _end(self) -> None:
-        self.ended.set()
+        self._ended.set()
+        self._moved()
         for answer, of_batch in self._waiting.values():
             if not answer.done():
-                # A lone command is sent again by whoever waits for it; a batch is its client's to send again.
-                answer.set_exception(outcome_unknown() if of_batch else LedgerMovedError())
-                answer.exception()
+                # What waits for a lone command sends it again; a batch is its client's to send again.
+                _fail(answer, outcome_unknown() if of_batch else LedgerMovedError())
         for coming in self._coming.values():
             if not coming.done():
-                coming.set_exception(before_not_settled())
-                coming.exception()
+                _fail(coming, before_not_settled())
         self._waiting.clear()
         self._coming.clear()
+
+
+def _fail(waiting: asyncio.Future[Any], error: Exception) -> None:
+    waiting.set_exception(error)
+    # The caller may be gone: its error must not be reported as never retrieved.
+    waiting.exception()

@@ -22,6 +22,7 @@ from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, no_le
 from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import LedgerServer
+from daemons.banking_api.ledger.tls import StreamTls
 from daemons.contracts.errors import BankError
 from daemons.shared.tasks import end_task
 
@@ -42,21 +43,29 @@ class LedgerNode:
     """Carries commands out by whichever process is the ledger; see `ledger.Ledger`."""
 
     def __init__(
-        self, lease: Lease, server: LedgerServer, run: Run, *, own_id: UUID, token: Callable[[], str]
+        self,
+        lease: Lease,
+        server: LedgerServer,
+        run: Run,
+        *,
+        own_id: UUID,
+        token: Callable[[], str],
+        tls: StreamTls | None = None,
     ) -> None:
         self._lease = lease
         self._server = server
         self._run_ledger = run
         self._own_id = own_id
         self._token = token
+        self._tls = tls
         self._address = ""
         self._batches = Batches()
         self._local: Pipeline | None = None
         self._running = AsyncExitStack()
         self._stream: FrontStream | None = None
         self._stream_address = ""
+        self._hanging_up: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -72,16 +81,19 @@ class LedgerNode:
 
     async def close(self) -> None:
         """Settle what waits, and hand over."""
-        self._closing = True
         if self._task is not None:
             await end_task(self._task)
         self._server.move()
         await self._step_down()
-        await self._hang_up()
         try:
+            # Fronts may find the next ledger while they hear the last answers of this one.
             await self._lease.release()
         except PyMongoError:
             _log.info("lease not released, it will run out")
+        await self._server.hang_up()
+        self._leave_stream()
+        if self._hanging_up:
+            await asyncio.wait(self._hanging_up)
 
     async def submit(self, command: Command) -> Outcome:
         """Wait until the command is settled; see `Pipeline.submit`."""
@@ -92,7 +104,7 @@ class LedgerNode:
             try:
                 if local is not None:
                     return await local.submit(command)
-                if stream is not None and not stream.ended.is_set():
+                if stream is not None and stream.takes_commands:
                     [answer] = stream.enqueue([command], atomic=False)
                     may_be_done = True
                     return await answer
@@ -108,7 +120,7 @@ class LedgerNode:
         opener: Batches | FrontStream
         if self._local is not None:
             opener = self._batches
-        elif self._stream is not None and not self._stream.ended.is_set():
+        elif self._stream is not None and self._stream.takes_commands:
             opener = self._stream
         else:
             raise no_ledger()
@@ -136,7 +148,7 @@ class LedgerNode:
 
     async def _keep_role(self) -> None:
         while True:
-            known = self._local is not None or (self._stream is not None and not self._stream.ended.is_set())
+            known = self._local is not None or (self._stream is not None and self._stream.takes_commands)
             await _pause(self._changed, RENEW_SECONDS if known else _WITHOUT_LEDGER_SECONDS)
             self._changed.clear()
             try:
@@ -150,7 +162,7 @@ class LedgerNode:
         holder = await self._lease.take(self._address)
         if holder.id == self._own_id:
             if self._local is None:
-                await self._hang_up()
+                self._leave_stream()
                 self._local = await self._running.enter_async_context(self._run_ledger(self._changed.set))
                 self._batches = Batches()
                 self._server.serve(self._local, self._batches)
@@ -162,9 +174,12 @@ class LedgerNode:
             self._server.move()
             self._local.move()
             await self._step_down()
-        if self._stream is None or self._stream.ended.is_set() or self._stream_address != holder.address:
-            await self._hang_up()
-            self._stream = FrontStream(holder.address, token=self._token)
+            await self._server.hang_up()
+        if self._stream is None or not self._stream.takes_commands or self._stream_address != holder.address:
+            self._leave_stream()
+            self._stream = FrontStream(
+                holder.address, token=self._token, tls=self._tls, moved=self._changed.set
+            )
             self._stream_address = holder.address
             self._stream.start()
 
@@ -174,10 +189,13 @@ class LedgerNode:
         running, self._running = self._running, AsyncExitStack()
         await running.aclose()
 
-    async def _hang_up(self) -> None:
+    def _leave_stream(self) -> None:
+        """Hang up in a task of its own: what an old ledger still answers is waited for."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            await stream.close()
+            hanging_up = asyncio.create_task(stream.close(), name="ledger-front-close")
+            self._hanging_up.add(hanging_up)
+            hanging_up.add_done_callback(self._hanging_up.discard)
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

@@ -14,6 +14,7 @@ from daemons.banking_api.ledger.batches import Batch, Batches, Turn
 from daemons.banking_api.ledger.ledger import LedgerMovedError
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Act, Command, Outcome
+from daemons.banking_api.ledger.tls import StreamTls
 from daemons.banking_api.ledger.wire import act_of, answer_document, command_from, pack, unpack
 from daemons.contracts.errors import BankError, UnauthenticatedError
 from daemons.shared.approvals.approval import Approval
@@ -23,6 +24,12 @@ SERVICE = "bankctl.Ledger"
 METHOD = "Commands"
 TOKEN = "authorization"  # noqa: S105 - the name of a header
 MOVED: Document = {"moved": True}
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+)
+"""Both ends know each other, and what may wait at once is limited by their number."""
+_FLUSH_SECONDS = 2.0
 FindApproval = Callable[[UUID], Awaitable[Approval]]
 Verify = Callable[[str | None], str]
 _log = structlog.get_logger()
@@ -40,25 +47,33 @@ class LedgerServer:
         self._pipeline: Pipeline | None = None
         self._batches = Batches()
         self._streams: set[_Stream] = set()
-        self._server = grpc.aio.server()
+        # Two processes with one port would share it, and each take commands that were meant for the other.
+        self._server = grpc.aio.server(options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)])
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._commands)
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})]
         )
 
-    async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
-        """Listen; returns the port."""
-        address = f"{host}:{port}"
-        if credentials is None:
-            bound = self._server.add_insecure_port(address)
-        else:
-            bound = self._server.add_secure_port(address, credentials)
+    async def start(self, host: str, port: int, tls: StreamTls | None) -> int:
+        """Listen; returns the port.
+
+        Raises:
+            OSError: the port cannot be had.
+        """
+        address = address_of(host, port)
+        try:
+            if tls is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, tls.for_server())
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address} for commands of other processes: {error}") from error
         await self._server.start()
         return int(bound)
 
     async def close(self) -> None:
-        """Stop listening."""
-        await self._server.stop(grace=None)
+        """Stop listening, once what was answered is sent."""
+        await self._server.stop(grace=_FLUSH_SECONDS)
 
     def serve(self, pipeline: Pipeline, batches: Batches) -> None:
         """Take commands from now on, in turn with those of this process."""
@@ -70,10 +85,11 @@ class LedgerServer:
         for stream in self._streams:
             stream.say(MOVED)
 
-    async def until_answered(self) -> None:
-        """Wait until everything that was taken is answered."""
+    async def hang_up(self) -> None:
+        """End every stream once all that was taken from it is answered."""
         for stream in list(self._streams):
             await stream.until_answered()
+            stream.end()
 
     async def _commands(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
@@ -109,9 +125,8 @@ class LedgerServer:
     ) -> None:
         pipeline = self._pipeline
         if pipeline is None:
-            stream.say(MOVED)
-            return
-        if "open" in item:
+            _say_moved(item, stream)
+        elif "open" in item:
             opened = ExitStack()
             turn = self._batches.turn(item["user"], last_key=item["last_key"], after=item["after"])
             turns[item["open"]] = opened, opened.enter_context(turn)
@@ -129,10 +144,10 @@ class LedgerServer:
     async def _enqueue(
         self, pipeline: Pipeline, item: Document, batch: Batch | None, stream: "_Stream"
     ) -> None:
-        commands = [await self._command(document) for document in item["commands"]]
         try:
+            commands = [await self._command(document) for document in item["commands"]]
             if item["atomic"]:
-                answers = list(pipeline.enqueue_atomic(commands, batch))
+                answers = pipeline.enqueue_atomic(commands, batch)
             else:
                 answers = [pipeline.enqueue(command, batch) for command in commands]
         except BankError as error:
@@ -159,6 +174,19 @@ class LedgerServer:
         actor, approval_id = act
         approval = None if approval_id is None else await self._find_approval(approval_id)
         return command_from(document, self._kinds, Act(actor=actor, approval=approval))
+
+
+def _say_moved(item: Document, stream: "_Stream") -> None:
+    """Say of what came too late that it was not taken."""
+    for number in item.get("numbers", ()):
+        stream.say({"n": number, **MOVED})
+    if "come" in item:
+        stream.say({"come": item["come"], **MOVED})
+
+
+def address_of(host: str, port: int) -> str:
+    """Return an address as gRPC writes it: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 class _Stream:
@@ -189,7 +217,7 @@ class _Stream:
             elif isinstance(error, BankError):
                 self.answer(number, error)
             elif isinstance(error, LedgerMovedError):
-                self.say(MOVED)
+                self.say({"n": number, **MOVED})
             else:
                 _log.error("command without an outcome", exc_info=error)
 

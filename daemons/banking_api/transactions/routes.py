@@ -4,13 +4,6 @@ from uuid import UUID
 
 from aiohttp import web
 
-from daemons.banking_api.keys import (
-    DIRECTORY_KEY,
-    LEDGER_KEY,
-    ROW_LIMIT_KEY,
-    STATEMENTS_KEY,
-    TRANSACTIONS_KEY,
-)
 from daemons.banking_api.kinds.adjustment import Direction
 from daemons.banking_api.ledger.record import RecordStatus
 from daemons.banking_api.money import parse_money
@@ -38,9 +31,10 @@ from daemons.banking_api.transactions.models import (
     TransferRequest,
 )
 from daemons.banking_api.transactions.preview_views import batch_preview_view, preview_view
-from daemons.banking_api.transactions.service import AdjustmentOrder, Settled
-from daemons.banking_api.transactions.statements import transaction_not_found
+from daemons.banking_api.transactions.service import AdjustmentOrder, Settled, Transactions
+from daemons.banking_api.transactions.statements import Statements, transaction_not_found
 from daemons.banking_api.transactions.views import statement_line_view, transaction_document, transaction_view
+from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
@@ -49,6 +43,7 @@ from daemons.shared.approvals.views import ApprovalView
 from daemons.shared.http.answers import document_response, json_response
 from daemons.shared.http.origin import actor_of
 from daemons.shared.http.pages import PageQuery
+from daemons.shared.http.rates import RowLimit
 from daemons.shared.http.requests import (
     RETURN_MINIMAL,
     caller_of,
@@ -64,6 +59,10 @@ from daemons.shared.http.routes import IdempotencyKey, Routes
 PREFERENCE_APPLIED_HEADER = "Preference-Applied"
 
 routes = Routes("transactions")
+TRANSACTIONS_KEY = web.AppKey("transactions", Transactions)
+STATEMENTS_KEY = web.AppKey("statements", Statements)
+DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
+ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
 APPROVALS_AREA = "ledger"
 _WAITING = {ACCEPTED: ApprovalView}
 
@@ -136,7 +135,7 @@ async def transfer_batch(request: web.Request) -> web.Response:
     body = await read_body(request, TransferBatch)
     caller, transactions = caller_of(request), request.app[TRANSACTIONS_KEY]
     request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
-    with request.app[LEDGER_KEY].turn(caller.user_id, last_key=last_key_of(body), after=body.after) as turn:
+    with transactions.turn(caller, last_key=last_key_of(body), after=body.after) as turn:
         begin = begin_atomic_rows if body.atomic else begin_rows
         begun = await begin(body, caller, transactions, turn)
         outcomes = await transactions.end(waiting for _, waiting in begun)

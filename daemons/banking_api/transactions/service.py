@@ -5,6 +5,7 @@ Funding beyond a limit, and every adjustment, waits for a second person (docs/ad
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -129,6 +130,10 @@ class Transactions:
             TransientError, OutcomeUnknownError, ConflictError: see `Pipeline.submit`.
         """
         return settled_or_refused(await self._ledger.submit(transfer_command(caller, order, idempotency_key)))
+
+    def turn(self, caller: Caller, *, last_key: str, after: str | None) -> AbstractContextManager[BatchTurn]:
+        """Give a batch of the caller's its turn; see `Ledger.turn`."""
+        return self._ledger.turn(caller.user_id, last_key=last_key, after=after)
 
     def begin(self, command: Command, turn: BatchTurn) -> Begun:
         """Let a transfer wait for its commit, and go on; `end` tells what became of it.
