@@ -11,9 +11,15 @@ from aiohttp import web
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
-from daemons.notifier.handlers import dead_letters, events, notifications
-from daemons.notifier.handlers.event_streams import EventStreams
-from daemons.notifier.handlers.keys import (
+from daemons.notifier.consumption.recorder import EventRecorder
+from daemons.notifier.dead_letters import routes as dead_letters
+from daemons.notifier.dead_letters.service import DeadLetterReplayer
+from daemons.notifier.dead_letters.storage import MongoDeadLetters
+from daemons.notifier.event_log import routes as events
+from daemons.notifier.event_log.proof import EventProver
+from daemons.notifier.event_log.reader import MongoEventReader
+from daemons.notifier.event_log.storage import MongoEventLog
+from daemons.notifier.keys import (
     LETTERS_KEY,
     LIMIT_KEY,
     PROVER_KEY,
@@ -21,15 +27,11 @@ from daemons.notifier.handlers.keys import (
     REPLAYER_KEY,
     STREAMS_KEY,
 )
-from daemons.notifier.services.follow_events import EventFollower
-from daemons.notifier.services.prove_events import EventProver
-from daemons.notifier.services.record_events import EventRecorder
-from daemons.notifier.services.replay_dead_letters import DeadLetterReplayer
+from daemons.notifier.notifications import routes as notifications
+from daemons.notifier.schema import prepare_schema
 from daemons.notifier.settings import NotifierSettings
-from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
-from daemons.notifier.storage.mongo_event_log import MongoEventLog
-from daemons.notifier.storage.mongo_event_reader import MongoEventReader
-from daemons.notifier.storage.schema import prepare_schema
+from daemons.notifier.streams.follower import EventFollower
+from daemons.notifier.streams.streams import EventStreams
 from daemons.shared.audit.refusals import RefusalWitness
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail

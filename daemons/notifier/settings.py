@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemons.notifier.domain.dead_letter import DeadLetterLimit
-from daemons.notifier.domain.stream_limits import StreamLimits
+from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
+from daemons.notifier.streams.limits import StreamLimits
 from daemons.shared.settings import PeerSettings
 
 

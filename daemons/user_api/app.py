@@ -22,26 +22,30 @@ from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
-from daemons.user_api.handlers import api_keys, auth, internal, second_factor, users
-from daemons.user_api.handlers.parts import PARTS_KEY
-from daemons.user_api.services.change_role import give_approved_role
-from daemons.user_api.services.lock_user import lock_approved
-from daemons.user_api.services.own_sessions import OwnSessions
-from daemons.user_api.services.parts import Parts
-from daemons.user_api.services.requesters import Requesters
+from daemons.user_api.api_keys import routes as api_keys
+from daemons.user_api.api_keys.storage import MongoApiKeys
+from daemons.user_api.attempts.storage import MongoAttempts
+from daemons.user_api.internal import routes as internal
+from daemons.user_api.keys import PARTS_KEY
+from daemons.user_api.parts import Parts
+from daemons.user_api.schema import make_indexes
+from daemons.user_api.second_factor import routes as second_factor
+from daemons.user_api.second_factor.sealing import Sealer
+from daemons.user_api.second_factor.storage import MongoSecondFactors
+from daemons.user_api.sessions import routes as auth
+from daemons.user_api.sessions.access_changes import MongoAccessChanges
+from daemons.user_api.sessions.refresh_token_storage import MongoRefreshTokens
+from daemons.user_api.sessions.storage import MongoSessions
 from daemons.user_api.settings import UserApiSettings
-from daemons.user_api.storage.argon2_hasher import Argon2Hasher
-from daemons.user_api.storage.common_passwords import common_passwords
-from daemons.user_api.storage.mongo_access_changes import MongoAccessChanges
-from daemons.user_api.storage.mongo_api_keys import MongoApiKeys
-from daemons.user_api.storage.mongo_attempts import MongoAttempts
-from daemons.user_api.storage.mongo_devices import MongoDevices
-from daemons.user_api.storage.mongo_refresh_tokens import MongoRefreshTokens
-from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
-from daemons.user_api.storage.mongo_sessions import MongoSessions
-from daemons.user_api.storage.mongo_users import MongoUsers
-from daemons.user_api.storage.schema import make_indexes
-from daemons.user_api.storage.sealing import Sealer
+from daemons.user_api.sign_in.authenticator import OwnSessions
+from daemons.user_api.sign_in.storage import MongoDevices
+from daemons.user_api.users import routes as users
+from daemons.user_api.users.argon2_hasher import Argon2Hasher
+from daemons.user_api.users.common_passwords import common_passwords
+from daemons.user_api.users.locks import lock_approved
+from daemons.user_api.users.requesters import Requesters
+from daemons.user_api.users.roles import give_approved_role
+from daemons.user_api.users.storage import MongoUsers
 
 NAME = "user_api"
 

@@ -10,8 +10,8 @@ from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.auth.keys import read_public_keys
 from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
-from daemons.user_api.domain.backoff import BackOff, SignInLimits
-from daemons.user_api.domain.session import SessionLimits
+from daemons.user_api.attempts.backoff import BackOff, SignInLimits
+from daemons.user_api.sessions.session import SessionLimits
 
 
 class UserStoreSettings(StoreSettings):

@@ -19,19 +19,19 @@ from daemons.shared.logs import configure_logs
 from daemons.shared.mongo import connect
 from daemons.shared.settings import load_settings
 from daemons.user_api.app import NAME, build
-from daemons.user_api.domain.email import normalise_email
-from daemons.user_api.domain.user import User, user_not_found
-from daemons.user_api.handlers.schemas import Registration, UserView
-from daemons.user_api.services.change_role import change_role
-from daemons.user_api.services.parts import Registry
-from daemons.user_api.services.register_user import register_user
-from daemons.user_api.services.reset_second_factor import reset_second_factor as remove_lost_factor
+from daemons.user_api.parts import Registry
+from daemons.user_api.schema import make_indexes
+from daemons.user_api.second_factor.reset import reset_second_factor as remove_lost_factor
+from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
-from daemons.user_api.storage.argon2_hasher import Argon2Hasher
-from daemons.user_api.storage.common_passwords import common_passwords
-from daemons.user_api.storage.mongo_second_factors import MongoSecondFactors
-from daemons.user_api.storage.mongo_users import MongoUsers
-from daemons.user_api.storage.schema import make_indexes
+from daemons.user_api.users.argon2_hasher import Argon2Hasher
+from daemons.user_api.users.common_passwords import common_passwords
+from daemons.user_api.users.email import normalise_email
+from daemons.user_api.users.models import Registration, UserView
+from daemons.user_api.users.roles import change_role
+from daemons.user_api.users.service import register_user
+from daemons.user_api.users.storage import MongoUsers
+from daemons.user_api.users.user import User, user_not_found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database
-from daemons.user_api.domain.session import Session
-from daemons.user_api.domain.user import User
-from daemons.user_api.storage import mongo_sessions, mongo_users
-from daemons.user_api.storage.schema import SESSIONS, USERS
+from daemons.user_api.schema import SESSIONS, USERS
+from daemons.user_api.sessions import storage as mongo_sessions
+from daemons.user_api.sessions.session import Session
+from daemons.user_api.users import storage as mongo_users
+from daemons.user_api.users.user import User
 
 _LIFETIME = timedelta(hours=12)
 

@@ -21,7 +21,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from daemons.banking_api.ledger.schema import HISTORY_INDEX
-from daemons.notifier.storage.mongo_event_log import MongoEventLog
+from daemons.notifier.event_log.storage import MongoEventLog
 from daemons.shared import mongo
 from daemons.shared.kafka import consumer
 from daemons.shared.outbox import store

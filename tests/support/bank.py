@@ -20,7 +20,7 @@ from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
-from daemons.user_api.handlers.parts import PARTS_KEY
+from daemons.user_api.keys import PARTS_KEY
 from daemons.user_api.settings import UserApiSettings
 from tests.support.daemon_keys import secret_settings
 

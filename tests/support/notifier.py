@@ -19,12 +19,12 @@ from aiohttp.test_utils import TestServer
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.notifier.app import DAEMON, build_notifier
-from daemons.notifier.domain.dead_letter import DeadLetterLimit
-from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.consumption.recorder import EventRecorder
+from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
+from daemons.notifier.dead_letters.storage import MongoDeadLetters
+from daemons.notifier.event_log.storage import MongoEventLog
+from daemons.notifier.schema import prepare_schema
 from daemons.notifier.settings import NotifierSettings
-from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
-from daemons.notifier.storage.mongo_event_log import MongoEventLog
-from daemons.notifier.storage.schema import prepare_schema
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import read_public_keys, session_signing_key
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier

@@ -20,10 +20,10 @@ from daemons.shared.audit.record import SHELL
 from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import utc_now
 from daemons.user_api.app import build
-from daemons.user_api.handlers.parts import PARTS_KEY
-from daemons.user_api.services.change_role import change_role
-from daemons.user_api.services.parts import Parts
+from daemons.user_api.keys import PARTS_KEY
+from daemons.user_api.parts import Parts
 from daemons.user_api.settings import UserApiSettings
+from daemons.user_api.users.roles import change_role
 from tests.support.daemon_keys import calls_of, secret_settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"

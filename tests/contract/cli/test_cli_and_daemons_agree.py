@@ -17,9 +17,9 @@ from daemons.banking_api.books import models as books
 from daemons.banking_api.transactions import models as banking
 from daemons.contracts.errors import Category
 from daemons.contracts.events import EventType
-from daemons.notifier.handlers import views as notifier
+from daemons.notifier.event_log import models as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
-from daemons.user_api.handlers import schemas as users
+from daemons.user_api.users import models as users
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, USER, Bank, Request
 

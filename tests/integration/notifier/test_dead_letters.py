@@ -11,9 +11,9 @@ import pytest
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
 from daemons.contracts.permissions import Role
-from daemons.notifier.domain.dead_letter import Intake
-from daemons.notifier.services.record_events import EventRecorder
-from daemons.notifier.storage.mongo_dead_letters import MongoDeadLetters
+from daemons.notifier.consumption.recorder import EventRecorder
+from daemons.notifier.dead_letters.dead_letter import Intake
+from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer

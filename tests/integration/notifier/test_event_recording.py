@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from daemons.notifier.domain.decoding import LARGEST_VALUE_BYTES
-from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.consumption.recorder import EventRecorder
+from daemons.notifier.event_log.decoding import LARGEST_VALUE_BYTES
 from daemons.shared.kafka.consumer import BATCH_SIZE
 from daemons.shared.kafka.records import IncomingRecord
 from daemons.shared.mongo import Database, connect

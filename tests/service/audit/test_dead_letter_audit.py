@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Role
-from daemons.notifier.services.record_events import EventRecorder
-from daemons.notifier.storage import mongo_dead_letters, mongo_event_log
+from daemons.notifier.consumption.recorder import EventRecorder
+from daemons.notifier.dead_letters import storage as mongo_dead_letters
+from daemons.notifier.event_log import storage as mongo_event_log
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.records import IncomingRecord

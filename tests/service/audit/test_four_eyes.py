@@ -15,8 +15,8 @@ from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import LIFETIME, Standing
 from daemons.shared.audit.record import SHELL
 from daemons.shared.clock import utc_now
-from daemons.user_api.domain.user import locked
-from daemons.user_api.services.change_role import change_role
+from daemons.user_api.users.roles import change_role
+from daemons.user_api.users.user import locked
 from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
 from tests.support.user_api import MovableClock, UserApi, running_user_api
 from tests.support.user_api import Person as UserPerson

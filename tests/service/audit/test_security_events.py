@@ -11,7 +11,7 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
-from daemons.user_api.services.witness import SecurityEvent
+from daemons.user_api.audit_entries import SecurityEvent
 from tests.support.user_api import PASSWORD, StandingClock, UserApi, new_email, running_user_api
 from tests.support.user_audit import login, proof, trail
 

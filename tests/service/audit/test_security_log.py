@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.services.reset_second_factor import reset_second_factor
+from daemons.user_api.second_factor.reset import reset_second_factor
 from tests.support.user_api import PASSWORD, Person, StandingClock, UserApi, running_user_api
 from tests.support.user_audit import trail
 

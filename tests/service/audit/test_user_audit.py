@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import Role
-from daemons.user_api.services.register_user import register_user
-from daemons.user_api.services.witness import SecurityEvent
+from daemons.user_api.audit_entries import SecurityEvent
+from daemons.user_api.users.service import register_user
 from tests.support.user_api import PASSWORD, Person, UserApi, new_email
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.permissions import Role
-from daemons.notifier.services.record_events import EventRecorder
+from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database
 from tests.support.events import BOS_ACCOUNT, changed, completed, consumed, failed, funded, publishable

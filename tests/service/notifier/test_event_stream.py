@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from daemons.contracts.permissions import Role
-from daemons.notifier.handlers import event_streams
-from daemons.notifier.services.record_events import EventRecorder
-from daemons.notifier.services.subscription import LIMIT_EVENTS
+from daemons.notifier.consumption.recorder import EventRecorder
+from daemons.notifier.streams import streams as event_streams
+from daemons.notifier.streams.subscription import LIMIT_EVENTS
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database
 from tests.support.events import BOS_ACCOUNT, changed, completed, consumed, failed, incoming, publishable

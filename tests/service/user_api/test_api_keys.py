@@ -13,9 +13,9 @@ from pyotp import TOTP
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Role
-from daemons.user_api.domain.user import User
-from daemons.user_api.services import manage_api_keys
-from daemons.user_api.services.parts import Parts
+from daemons.user_api.api_keys import service as manage_api_keys
+from daemons.user_api.parts import Parts
+from daemons.user_api.users.user import User
 from tests.support.user_api import (
     PASSWORD,
     MovableClock,

@@ -9,8 +9,8 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.services.change_role import change_role
-from daemons.user_api.services.lock_user import lock_user
+from daemons.user_api.users.locks import lock_user
+from daemons.user_api.users.roles import change_role
 from tests.support.user_api import PASSWORD, Person, UserApi, running_user_api
 
 FIRST, SECOND = "eleven loud herons", "twelve tired storks"

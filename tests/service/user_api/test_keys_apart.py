@@ -17,7 +17,7 @@ from bankctl.local.service_keys import make_key, public_key_of
 from daemons.contracts.permissions import Role
 from daemons.shared.auth.keys import derive, key_id, read_private_key
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
-from daemons.user_api.storage.sealing import Sealer
+from daemons.user_api.second_factor.sealing import Sealer
 from tests.support.compose_kafka import service_environment
 from tests.support.daemon_keys import calls_of
 from tests.support.user_api import Person, UserApi, running_user_api

@@ -14,7 +14,7 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.services.reset_second_factor import reset_second_factor
+from daemons.user_api.second_factor.reset import reset_second_factor
 from tests.support.user_api import (
     PASSWORD,
     SECRET,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bankctl.config import upsert_profile
-from daemons.notifier.handlers.dead_letter_views import (
+from daemons.notifier.dead_letters.models import (
     DeadLetterPage,
     DeadLetterView,
     IntakeView,

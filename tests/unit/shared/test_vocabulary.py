@@ -24,7 +24,7 @@ from daemons.contracts.vocabulary import (
 )
 from daemons.contracts.wire import CurrencyCode, Name, Reason, Reference
 from daemons.shared.http.requests import check_model
-from daemons.user_api.handlers.schemas import LockChange
+from daemons.user_api.users.models import LockChange
 
 Fault = Callable[[str], str | None]
 BOTH_SIDES: list[tuple[Fault, TypeAdapter[Any]]] = [

@@ -5,7 +5,7 @@ import argon2
 import pytest
 
 from daemons.contracts.errors import TransientError
-from daemons.user_api.storage.argon2_hasher import Argon2Hasher
+from daemons.user_api.users.argon2_hasher import Argon2Hasher
 
 
 @pytest.fixture

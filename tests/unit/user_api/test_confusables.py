@@ -1,9 +1,9 @@
 import pytest
 
 from daemons.contracts.errors import InvalidRequestError
-from daemons.user_api.domain.confusables import mixes_scripts, poses_as_bank
-from daemons.user_api.domain.email import normalise_email
-from daemons.user_api.domain.user import check_strangers_name
+from daemons.user_api.users.confusables import mixes_scripts, poses_as_bank
+from daemons.user_api.users.email import normalise_email
+from daemons.user_api.users.user import check_strangers_name
 
 
 @pytest.mark.parametrize(

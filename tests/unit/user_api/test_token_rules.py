@@ -9,9 +9,8 @@ import pytest
 
 from daemons.contracts.errors import InvalidRequestError
 from daemons.contracts.permissions import Permission, Role
-from daemons.user_api.domain.api_key import ApiKey, api_key_not_found, check_scopes, too_many_api_keys
-from daemons.user_api.domain.refresh_token import RefreshToken, digest_of, is_repetition, successor_of
-from daemons.user_api.domain.second_factor import (
+from daemons.user_api.api_keys.api_key import ApiKey, api_key_not_found, check_scopes, too_many_api_keys
+from daemons.user_api.second_factor.factor import (
     enrolment_uri,
     invalid_totp,
     matching_step,
@@ -21,8 +20,9 @@ from daemons.user_api.domain.second_factor import (
     totp_not_active,
     totp_required,
 )
-from daemons.user_api.domain.session import session_not_found
-from daemons.user_api.domain.user import email_taken, user_not_found
+from daemons.user_api.sessions.refresh_token import RefreshToken, digest_of, is_repetition, successor_of
+from daemons.user_api.sessions.session import session_not_found
+from daemons.user_api.users.user import email_taken, user_not_found
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)

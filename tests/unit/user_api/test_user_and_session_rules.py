@@ -6,9 +6,9 @@ import pytest
 
 from daemons.contracts.errors import RejectedError
 from daemons.contracts.permissions import Permission, Role
-from daemons.user_api.domain.api_key import ApiKey
-from daemons.user_api.domain.session import Session, SessionLimits
-from daemons.user_api.domain.user import User, locked, unlocked, with_role
+from daemons.user_api.api_keys.api_key import ApiKey
+from daemons.user_api.sessions.session import Session, SessionLimits
+from daemons.user_api.users.user import User, locked, unlocked, with_role
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -1,0 +1,1 @@
+"""What a batch of records from Kafka effects."""

@@ -1,0 +1,1 @@
+"""Records that could not be decoded: set aside, shown, replayed."""

@@ -1,0 +1,1 @@
+"""The log of events: recorded once, in one order, read page by page, proved."""

@@ -1,0 +1,123 @@
+"""What people are told of an event: how urgent it is, and one sentence."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from daemons.contracts.events import (
+    AccountAdjusted,
+    AccountChanged,
+    AccountFundedPayload,
+    EventType,
+    Party,
+    TransactionCompleted,
+    TransactionFailed,
+    UserReference,
+)
+from daemons.contracts.wire import MoneyView
+from daemons.notifier.event import Event, EventData
+from daemons.notifier.severity import Severity
+
+LOG_CHANNEL = "log"
+OPERATIONS = "operations"
+"""The recipient of the log channel: whoever runs the bank."""
+
+_CHANGES = {
+    "opened": "was opened",
+    "renamed": "was renamed",
+    "frozen": "was frozen",
+    "unfrozen": "was unfrozen",
+    "closed": "was closed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message about one event to one recipient over one channel; those three are unique together."""
+
+    id: UUID
+    event_id: UUID
+    event_type: EventType
+    channel: str
+    recipient: str
+    severity: Severity
+    text: str
+    account_ids: tuple[str, ...]
+    created_at: datetime
+
+
+def notification_of(event: Event, *, notification_id: UUID, created_at: datetime) -> Notification:
+    """Write the operations' notification of an event."""
+    return Notification(
+        id=notification_id,
+        event_id=event.id,
+        event_type=event.type,
+        channel=LOG_CHANNEL,
+        recipient=OPERATIONS,
+        severity=severity_of(event.data),
+        text=text_of(event.data),
+        account_ids=event.account_ids,
+        created_at=created_at,
+    )
+
+
+def severity_of(data: EventData) -> Severity:
+    """A refused transaction and a frozen account are alerts; the rest is news."""
+    match data:
+        case TransactionFailed() | AccountChanged(change="frozen"):
+            return Severity.WARNING
+        case _:
+            return Severity.INFO
+
+
+def text_of(data: EventData) -> str:
+    """Say what happened in one sentence for people."""
+    match data:
+        case TransactionCompleted():
+            moved = f"{_money(data.amount)} moved from {_party(data.sender)} to {_party(data.receiver)}"
+            return f"{moved}{_quoted(data.reference)}"
+        case TransactionFailed():
+            return f"{_attempt(data)} was refused: {data.failure.detail}"
+        case AccountFundedPayload():
+            funded = f"{_money(data.amount)} came in to {_party(data.receiver)}"
+            return f"{funded}, booked by {_user(data.initiated_by)}{_quoted(data.reference)}"
+        case AccountAdjusted():
+            moved = "credited to" if data.direction == "credit" else "debited from"
+            adjusted = f"{_money(data.amount)} was {moved} {_party(data.account)} as a correction"
+            of = f" of transaction {data.corrects}" if data.corrects else ""
+            return f"{adjusted}{of}, asked for by {_user(data.initiated_by)}: {data.reason}"
+        case AccountChanged():
+            changed = _CHANGES.get(data.change, f"was made a {data.type} account")
+            told = f"Account {data.account_id} of {_user(data.owner)} {changed} by {_user(data.initiated_by)}"
+            return f"{told}: {data.reason}" if data.reason else told
+
+
+def _attempt(data: TransactionFailed) -> str:
+    match data.kind:
+        case "funding":
+            return f"Funding of {_party(data.receiver)} with {_money(data.amount)}"
+        case "adjustment":
+            # The side that nobody owns is the bank's.
+            adjusted = data.sender if data.sender.owner is not None else data.receiver
+            return f"Correction of {_party(adjusted)} by {_money(data.amount)}"
+        case "transfer":
+            sides = f"from {_party(data.sender)} to {_party(data.receiver)}"
+            return f"Transfer of {_money(data.amount)} {sides}"
+
+
+def _money(amount: MoneyView) -> str:
+    return f"{amount.amount} {amount.currency}"
+
+
+def _party(party: Party) -> str:
+    if party.owner is None or party.owner.display_name is None:
+        return f"account {party.account_id}"
+    return f"{party.owner.display_name} ({party.account_id})"
+
+
+def _user(user: UserReference) -> str:
+    return user.display_name or f"user {user.user_id}"
+
+
+def _quoted(reference: str | None) -> str:
+    return f' ("{reference}")' if reference else ""

@@ -1,0 +1,1 @@
+"""Event streams: followed by readers as events are recorded."""

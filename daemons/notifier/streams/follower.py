@@ -1,0 +1,145 @@
+"""Following the log: one query for all streams of a process finds new events of every process."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from daemons.contracts.errors import TransientError
+from daemons.notifier.event import RecordedEvent
+from daemons.notifier.event_log.reader import MongoEventReader
+from daemons.notifier.event_log.selection import Selection
+from daemons.notifier.streams.subscription import Subscription
+from daemons.shared.tasks import end_task
+
+POLL_SECONDS = 0.25
+"""How late an event that another process recorded may reach a stream of this one."""
+_EVENTS_AT_ONCE = 500
+_BACKOFF_SECONDS = 1.0
+_EVERYTHING = Selection()
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """Said between events: the reader could not keep up and reads at its own pace; nothing is skipped."""
+
+    position: int
+    last_position: int
+
+
+class EventFollower:
+    """Finds new events in the order of their positions and hands them to the streams of this process."""
+
+    def __init__(self, reader: MongoEventReader) -> None:
+        self._reader = reader
+        self._subscriptions: set[Subscription] = set()
+        self._last_found = 0
+        self._wake = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look for new events in a task that this follower holds."""
+        self._running = asyncio.create_task(self._run(), name="event-follower")
+
+    def wake(self) -> None:
+        """Tell the follower that this process has recorded something."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._running is not None:
+            await end_task(self._running)
+
+    async def follow(
+        self, position: int, selection: Selection
+    ) -> AsyncGenerator[Sequence[RecordedEvent] | Lagging]:
+        """Yield the selected events after a position, in order, without gap or repetition, without end.
+
+        Raises:
+            TransientError: the database does not answer; begin again after the last event received.
+        """
+        reached = position
+        while True:
+            await self._skip_to_the_end_while_idle()
+            # What is old is read by the stream itself, at its own pace, before it takes its share of the new.
+            async for events in self._pages(reached, selection, up_to=self._last_found):
+                reached = events[-1].position
+                yield events
+            # That may have taken long, and while nobody follows nobody looks.
+            await self._skip_to_the_end_while_idle()
+            with self._subscribed(selection) as subscription:
+                async for events in self._pages(reached, selection, up_to=subscription.begins_after):
+                    yield events
+                reached = max(reached, subscription.begins_after)
+                while not subscription.lags:
+                    # A stream may begin after events that this process has yet to find.
+                    events = [event for event in await subscription.next() if event.position > reached]
+                    if events:
+                        reached = events[-1].position
+                        yield events
+            yield Lagging(reached, self._last_found)
+
+    async def _pages(
+        self, position: int, selection: Selection, *, up_to: int
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        while position < up_to:
+            events = await self._reader.events_after(
+                position, selection=selection, limit=_EVENTS_AT_ONCE, up_to=up_to
+            )
+            if events:
+                yield events
+            if len(events) < _EVENTS_AT_ONCE:
+                return
+            position = events[-1].position
+
+    @contextmanager
+    def _subscribed(self, selection: Selection) -> Iterator[Subscription]:
+        subscription = Subscription(selection, begins_after=self._last_found)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                more = await self._look()
+            except TransientError as error:
+                _log.warning("streams get no news for now", reason=error.message)
+                await asyncio.sleep(_BACKOFF_SECONDS)
+                continue
+            if not more:
+                await self._wait()
+
+    async def _look(self) -> bool:
+        """Hand out the next events; True when there may be more at once."""
+        if not self._subscriptions:
+            # Who follows next skips to the end first.
+            return False
+        events = await self._reader.events_after(
+            self._last_found, selection=_EVERYTHING, limit=_EVENTS_AT_ONCE
+        )
+        if events:
+            self._last_found = events[-1].position
+            for subscription in self._subscriptions:
+                subscription.offer(events)
+        return len(events) == _EVENTS_AT_ONCE
+
+    async def _skip_to_the_end_while_idle(self) -> None:
+        """Read nothing that no stream of this process waits for."""
+        last = await self._reader.last_position()
+        # Who subscribed meanwhile counts on everything after the position known then.
+        if not self._subscriptions:
+            self._last_found = max(self._last_found, last)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,56 @@
+"""Routes of API keys: make, list, revoke. None of them can be called with a key."""
+
+from datetime import timedelta
+
+from aiohttp import web
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.answers import json_response, no_content
+from daemons.shared.http.requests import caller_of, read_body, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.api_keys.api_key import api_key_not_found
+from daemons.user_api.api_keys.service import create_api_key, list_api_keys, revoke_api_key
+from daemons.user_api.keys import parts_of
+from daemons.user_api.sign_in.origin import origin_of
+from daemons.user_api.users.models import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey
+
+routes = Routes("API keys")
+
+
+@routes.add(
+    "POST",
+    "/auth/tokens",
+    permission=Permission.MANAGE_OWN_ACCESS,
+    body=ApiKeyRequest,
+    answer=NewApiKey,
+    status=201,
+)
+async def create(request: web.Request) -> web.Response:
+    """Create an API key for some of the caller's permissions; it is shown only once."""
+    body = await read_body(request, ApiKeyRequest)
+    made = await create_api_key(
+        parts_of(request),
+        caller_of(request),
+        password=body.password,
+        code=body.totp,
+        name=body.name,
+        scopes=body.scopes,
+        lifetime=timedelta(days=body.expires_in_days),
+        origin=origin_of(request),
+    )
+    return json_response(NewApiKey(key=ApiKeyView.of(made.key), token=made.text), status=201)
+
+
+@routes.add("GET", "/auth/tokens", permission=Permission.MANAGE_OWN_ACCESS, answer=ApiKeyList)
+async def show_all(request: web.Request) -> web.Response:
+    """List the caller's API keys, newest first."""
+    keys = await list_api_keys(parts_of(request), user_id=caller_of(request).user_id)
+    return json_response(ApiKeyList(items=[ApiKeyView.of(key) for key in keys]))
+
+
+@routes.add("DELETE", "/auth/tokens/{id}", permission=Permission.MANAGE_OWN_ACCESS, status=204)
+async def revoke(request: web.Request) -> web.Response:
+    """Revoke one of the caller's API keys."""
+    key_id = read_uuid(request, "id", missing=api_key_not_found())
+    await revoke_api_key(parts_of(request), caller_of(request), key_id, origin=origin_of(request))
+    return no_content()

@@ -1,0 +1,1 @@
+"""Guesses made slow: each attempt is counted for its account and for its network address."""

@@ -1,1 +1,0 @@
-"""Users, sessions and the rules for passwords: no I/O, no clock."""

@@ -1,1 +1,0 @@
-"""The HTTP routes: each reads a request, calls one service, writes the answer."""

@@ -1,0 +1,1 @@
+"""What the other daemons ask."""

@@ -1,0 +1,109 @@
+"""Routes for the other daemons; each needs a service token and none goes through the gateway."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from daemons.contracts.internal import (
+    FetchedStandings,
+    FetchedUsers,
+    FetchUsers,
+    UserStanding,
+    UserSummary,
+    VerifiedCaller,
+    VerifiedCallers,
+    VerifyCallers,
+)
+from daemons.contracts.permissions import Permission
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.requests import read_body, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.internal.service import Verified, verify_callers
+from daemons.user_api.keys import parts_of
+from daemons.user_api.users.look_up import find_user, find_users
+from daemons.user_api.users.models import PublicKeys
+from daemons.user_api.users.user import User, user_not_found
+
+routes = Routes("internal")
+
+
+@routes.add("GET", "/internal/keys", permission=Permission.SERVICE, answer=PublicKeys)
+async def show_keys(request: web.Request) -> web.Response:
+    """Publish the keys that verify session tokens."""
+    return json_response(PublicKeys.model_validate(parts_of(request).signer.public_keys()))
+
+
+@routes.add(
+    "POST",
+    "/internal/callers/verify",
+    permission=Permission.SERVICE,
+    body=VerifyCallers,
+    answer=VerifiedCallers,
+)
+async def check_callers(request: web.Request) -> web.Response:
+    """Return whose access has changed, and the users of sessions and API keys."""
+    body = await read_body(request, VerifyCallers)
+    changes, verified = await verify_callers(
+        parts_of(request),
+        after=body.after,
+        session_ids=[UUID(one) for one in body.session_ids],
+        digests=body.key_digests,
+    )
+    answer = VerifiedCallers(
+        position=changes.position,
+        changed_users=None if changes.users is None else [str(one) for one in changes.users],
+        callers=[_verified(one) for one in verified],
+    )
+    return json_response(answer)
+
+
+@routes.add("GET", "/internal/users/{id}", permission=Permission.SERVICE, answer=UserSummary)
+async def fetch_user_by_id(request: web.Request) -> web.Response:
+    """Return a user to another daemon."""
+    user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
+    return json_response(_summary(user))
+
+
+@routes.add(
+    "POST", "/internal/users/batch", permission=Permission.SERVICE, body=FetchUsers, answer=FetchedUsers
+)
+async def fetch_users(request: web.Request) -> web.Response:
+    """Return several users to another daemon; unknown ids are missing from the answer."""
+    body = await read_body(request, FetchUsers)
+    users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
+    return json_response(FetchedUsers(users=[_summary(user) for user in users]))
+
+
+@routes.add(
+    "POST",
+    "/internal/users/standings",
+    permission=Permission.SERVICE,
+    body=FetchUsers,
+    answer=FetchedStandings,
+)
+async def fetch_standings(request: web.Request) -> web.Response:
+    """Return the standing of requesters to another daemon; unknown ids are missing."""
+    body = await read_body(request, FetchUsers)
+    users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
+    standings = [
+        UserStanding(id=str(user.id), role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
+        for user in users
+    ]
+    return json_response(FetchedStandings(users=standings))
+
+
+def _verified(verified: Verified) -> VerifiedCaller:
+    caller = verified.caller
+    return VerifiedCaller(
+        credential_id=str(caller.session_id),
+        key_digest=caller.key_digest,
+        user_id=str(caller.user_id),
+        display_name=caller.display_name,
+        role=caller.role,
+        scopes=None if caller.scopes is None else sorted(caller.scopes),
+        ends_at=verified.ends_at,
+    )
+
+
+def _summary(user: User) -> UserSummary:
+    return UserSummary(id=str(user.id), email=user.email, display_name=user.display_name)

@@ -1,1 +1,0 @@
-"""What can be done with users and sessions; one verb a module."""

@@ -1,0 +1,1 @@
+"""Sessions: their tokens, their use and their end."""

@@ -1,0 +1,82 @@
+"""Whose access has changed, numbered in the order of the commits, for daemons that remember callers.
+
+A number is taken from one document within the transaction that changes the access. So numbers have no gaps,
+and whoever has read one can read all before it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from pymongo import ReturnDocument
+from pymongo.read_concern import ReadConcern
+
+from daemons.shared.clock import utc_now
+from daemons.shared.mongo import Client, Database, Document, Session
+from daemons.user_api.faults import unavailable_on_fault
+from daemons.user_api.schema import ACCESS_CHANGES, ACCESS_POSITION, POSITION_ID
+
+MOST_TOLD = 1_000
+_KEPT = timedelta(hours=1)
+_READ_TIMEOUT_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccessChanges:
+    """The number of the last change, and whose access has changed; None if not all of them are known."""
+
+    position: int
+    users: frozenset[UUID] | None
+
+
+class MongoAccessChanges:
+    """The changes of the last hour."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._changes = database[ACCESS_CHANGES]
+        self._position = database[ACCESS_POSITION]
+        # A majority read may come from a server that has ceased to be the primary and does not know it.
+        self._newest = self._position.with_options(read_concern=ReadConcern("linearizable"))
+
+    async def add(self, user_id: UUID, *, session: Session) -> None:
+        """Number a change of the user's access, in the transaction that makes it."""
+        counted: Document | None = await self._position.find_one_and_update(
+            {"_id": POSITION_ID},
+            {"$inc": {"position": 1}},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        assert counted is not None  # noqa: S101 - it was made with the indexes
+        await self._changes.insert_one(
+            {"_id": counted["position"], "user_id": user_id, "expires_at": utc_now() + _KEPT},
+            session=session,
+        )
+
+    @asynccontextmanager
+    async def since(self, after: int | None) -> AsyncIterator[tuple[AccessChanges, Session]]:
+        """Tell what has changed after this number; what is read with the session is no older than that.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        with unavailable_on_fault():
+            async with self._client.start_session(causal_consistency=True) as session:
+                head = await self._newest.find_one(
+                    {"_id": POSITION_ID}, session=session, max_time_ms=_READ_TIMEOUT_MS
+                )
+                position = head["position"] if head else 0
+                yield AccessChanges(position, await self._between(after, position, session)), session
+
+    async def _between(self, after: int | None, position: int, session: Session) -> frozenset[UUID] | None:
+        if after is None or not 0 <= position - after <= MOST_TOLD:
+            return None
+        if position == after:
+            return frozenset()
+        numbered = {"_id": {"$gt": after, "$lte": position}}
+        documents = await self._changes.find(numbered, session=session).to_list()
+        if len(documents) < position - after:
+            return None
+        return frozenset(document["user_id"] for document in documents)

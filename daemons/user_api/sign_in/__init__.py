@@ -1,0 +1,1 @@
+"""Signing in, and who calls user_api itself."""

@@ -1,1 +1,0 @@
-"""Users and sessions in MongoDB, password hashes by Argon2id, the list of common passwords."""

@@ -1,0 +1,1 @@
+"""Users: registering, looking up, passwords, roles and locks."""

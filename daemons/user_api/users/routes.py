@@ -1,0 +1,120 @@
+"""Routes of users: registration, look-ups, roles and locks."""
+
+from aiohttp import web
+
+from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.approval import Approval
+from daemons.shared.approvals.routes import ACCEPTED, waiting_response
+from daemons.shared.approvals.views import ApprovalView
+from daemons.shared.http.answers import json_response
+from daemons.shared.http.origin import actor_of, origin_of
+from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
+from daemons.shared.http.routes import Routes
+from daemons.user_api.keys import parts_of
+from daemons.user_api.users.locks import lock_user, unlock_user
+from daemons.user_api.users.look_up import find_user, list_users
+from daemons.user_api.users.models import (
+    LockChange,
+    Registration,
+    RoleChange,
+    UserList,
+    UserQuery,
+    UserView,
+)
+from daemons.user_api.users.roles import give_role
+from daemons.user_api.users.service import sign_up
+from daemons.user_api.users.user import User, user_not_found
+
+routes = Routes("users")
+APPROVALS_AREA = "users"
+
+
+@routes.add("POST", "/users", permission=Permission.PUBLIC, body=Registration, answer=UserView, status=201)
+async def register(request: web.Request) -> web.Response:
+    """Register as a user; the answer does not reveal whether the address was free."""
+    body = await read_body(request, Registration)
+    user = await sign_up(
+        parts_of(request),
+        email=body.email,
+        display_name=body.display_name,
+        password=body.password,
+        origin=origin_of(request),
+    )
+    return json_response(UserView.of(user), status=201)
+
+
+@routes.add("GET", "/users/me", permission=Permission.SIGNED_IN, answer=UserView)
+async def show_me(request: web.Request) -> web.Response:
+    """Show the signed-in user."""
+    user = await find_user(parts_of(request), caller_of(request).user_id)
+    return json_response(UserView.of(user))
+
+
+@routes.add("GET", "/users", permission=Permission.READ_USERS, query=UserQuery, answer=UserList)
+async def show_users(request: web.Request) -> web.Response:
+    """List users, newest first."""
+    query = read_query(request, UserQuery)
+    page = await list_users(parts_of(request), limit=query.limit, cursor=query.cursor, email=query.email)
+    items = [UserView.of(user) for user in page.users]
+    return json_response(UserList(items=items, next_cursor=page.next_cursor))
+
+
+@routes.add("GET", "/users/{id}", permission=Permission.READ_USERS, answer=UserView)
+async def show_user(request: web.Request) -> web.Response:
+    """Show a user."""
+    user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
+    return json_response(UserView.of(user))
+
+
+@routes.add(
+    "PATCH",
+    "/users/{id}/role",
+    permission=Permission.MANAGE_USERS,
+    body=RoleChange,
+    answer=UserView,
+    other_answers={ACCEPTED: ApprovalView},
+)
+async def set_role(request: web.Request) -> web.Response:
+    """Give a user another role and end their sessions and API keys; it may wait for a second person."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, RoleChange)
+    done = await give_role(parts_of(request), user_id, body.role, actor=actor_of(request), reason=body.reason)
+    return await _done_or_waiting(request, done)
+
+
+@routes.add(
+    "PATCH",
+    "/users/{id}/lock",
+    permission=Permission.MANAGE_USERS,
+    body=LockChange,
+    answer=UserView,
+    other_answers={ACCEPTED: ApprovalView},
+)
+async def lock(request: web.Request) -> web.Response:
+    """Lock a user out and end their sessions and API keys; for staff it may wait for a second person."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, LockChange)
+    done = await lock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
+    return await _done_or_waiting(request, done)
+
+
+@routes.add(
+    "PATCH",
+    "/users/{id}/unlock",
+    permission=Permission.MANAGE_USERS,
+    body=LockChange,
+    answer=UserView,
+    other_answers={ACCEPTED: ApprovalView},
+)
+async def unlock(request: web.Request) -> web.Response:
+    """Let a locked user sign in again; for staff it may wait for a second person."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, LockChange)
+    done = await unlock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
+    return await _done_or_waiting(request, done)
+
+
+async def _done_or_waiting(request: web.Request, done: User | Approval) -> web.Response:
+    if isinstance(done, Approval):
+        return await waiting_response(request, done, area=APPROVALS_AREA)
+    return json_response(UserView.of(done))

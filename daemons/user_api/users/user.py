@@ -1,0 +1,97 @@
+"""Users: those who log in. Their accounts are another daemon's."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from daemons.contracts.errors import (
+    ConflictError,
+    FieldError,
+    InvalidRequestError,
+    NotFoundError,
+    RejectedError,
+)
+from daemons.contracts.permissions import GRANTS, Role
+from daemons.user_api.users.confusables import poses_as_bank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user. `version` counts the changes that concern sign-in; `password_hash` never leaves the daemon."""
+
+    id: UUID
+    email: str
+    display_name: str
+    role: Role
+    locked: bool
+    created_at: datetime
+    password_hash: str = field(repr=False)
+    version: int = 1
+    second_factor: bool = False
+    rights_lost_at: datetime | None = None
+    """When a lock or another role last took a right: what they had asked for until then counts no longer."""
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the role gives any power over others."""
+        return self.role is not Role.USER
+
+
+def check_strangers_name(name: str) -> str:
+    """Return the name if somebody who registers may have it.
+
+    Raises:
+        InvalidRequestError: `invalid_request`, others would take the user for the bank or its staff.
+    """
+    if poses_as_bank(name):
+        fault = FieldError(
+            "display_name", "must not read as the bank's own or its staff's; use your own name"
+        )
+        raise InvalidRequestError(
+            "invalid_request", f"The request is malformed: display_name: {fault.message}.", errors=[fault]
+        )
+    return name
+
+
+def with_role(user: User, role: Role, *, actor_id: UUID | None, at: datetime) -> User:
+    """Give the user a role; the one they have already changes nothing.
+
+    Args:
+        user: Whose role it is.
+        role: The new role.
+        actor_id: The acting admin; None is the server's own shell.
+        at: When this is done.
+
+    Raises:
+        RejectedError: `self_lockout`, an admin would give up the role by their own hand.
+    """
+    if user.role is not role and user.id == actor_id:
+        raise RejectedError("self_lockout", "You cannot change your own role; another admin can.")
+    loses = GRANTS[user.role] - GRANTS[role]
+    return replace(user, role=role, rights_lost_at=at if loses else user.rights_lost_at)
+
+
+def locked(user: User, *, actor_id: UUID | None, at: datetime) -> User:
+    """Keep the user from signing in.
+
+    Raises:
+        RejectedError: `self_lockout`, an admin would lock themselves out.
+    """
+    if user.id == actor_id:
+        raise RejectedError("self_lockout", "You cannot lock yourself out; another admin can.")
+    return user if user.locked else replace(user, locked=True, rights_lost_at=at)
+
+
+def unlocked(user: User) -> User:
+    """Let the user sign in again."""
+    return replace(user, locked=False)
+
+
+def user_not_found() -> NotFoundError:
+    """The error for an id that no user has."""
+    return NotFoundError("user_not_found", "There is no such user.")
+
+
+def email_taken() -> ConflictError:
+    """The error for an address that another user signs in with."""
+    return ConflictError("email_taken", "Another user signs in with this email address.")
