@@ -33,7 +33,7 @@ EVENT_TYPES = {
     "TransactionFailed": "a transfer was refused; no money moved",
     "AccountFundedPayload": "an account was credited from outside the bank",
     "AccountAdjusted": "the bank corrected an account's balance",
-    "AccountChanged": "an account was opened, frozen, unfrozen, closed, or changed its type",
+    "AccountChanged": "an account was opened, renamed, frozen, unfrozen or closed, or changed its type",
 }
 
 Types = Annotated[

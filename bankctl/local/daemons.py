@@ -9,7 +9,16 @@ from bankctl.local.part import EXIT_BAD_SETTINGS, Part
 
 DAEMONS = ("user_api", "banking_api", "notifier")
 _TUNABLES = (
-    *("LOG_", "GATEWAY_NETWORKS", "CALLER_", "ADDRESS_", "ACCOUNT_", "ACCOUNTS_PER_USER", "ACCESS_TOKEN_"),
+    *(
+        "LOG_",
+        "GATEWAY_NETWORKS",
+        "CALLER_",
+        "ADDRESS_",
+        "ACCOUNT_",
+        "ACCOUNTS_PER_USER",
+        "ACCESS_TOKEN_",
+        "LEDGER_",
+    ),
     *("SESSION_", "SIGN_UP_", "HASHING_", "TOTP_REQUIRED_", "REFUSALS_", "DEAD_LETTER_", "MAXIMUM_"),
     *("IDLE_SECONDS", "BODY_SECONDS"),
 )

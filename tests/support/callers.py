@@ -239,6 +239,7 @@ def _bodies(account: str, second: str, victim: Person) -> dict[tuple[str, str], 
         ("PATCH", "/accounts/{id}/freeze"): reason(),
         ("PATCH", "/accounts/{id}/unfreeze"): reason(),
         ("PATCH", "/accounts/{id}/type"): {"type": "checking"},
+        ("PATCH", "/accounts/{id}/name"): {"name": "Rent"},
         ("PATCH", "/accounts/{id}/close"): {},
         ("POST", "/accounts/{id}/fund"): {"amount": "1.00", "currency": "EUR"},
         ("POST", "/accounts/{id}/adjust"): {

@@ -54,6 +54,7 @@ MAY_CALL = {
     "GET /accounts/{id}/balance": OWN_ACCOUNTS,
     "GET /accounts/{id}/transactions": OWN_ACCOUNTS,
     "PATCH /accounts/{id}/type": OWN_ACCOUNTS,
+    "PATCH /accounts/{id}/name": OWN_ACCOUNTS,
     "PATCH /accounts/{id}/close": OWN_ACCOUNTS,
     "POST /transactions/transfer": OWN_ACCOUNTS,
     "POST /transactions/preview": OWN_ACCOUNTS,
