@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from daemons.banking_api.ledger.record import Command, Outcome
-from daemons.contracts.errors import BankError, TransientError
+from daemons.contracts.errors import BankError, Category, TransientError
 
 
 class LedgerMovedError(Exception):
@@ -60,3 +60,9 @@ def no_ledger() -> TransientError:
         "No process is the ledger at the moment; nothing was done, try again.",
         retry_after_seconds=1,
     )
+
+
+def settles(error: BankError) -> bool:
+    """Tell whether an error says what became of a command, also if it was sent before."""
+    says_nothing = {Category.TRANSIENT, Category.OUTCOME_UNKNOWN}
+    return error.category not in says_nothing and error.code not in {"internal", "idempotency_key_in_use"}

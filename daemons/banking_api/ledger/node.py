@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 from daemons.banking_api.ledger.batches import Batches, Turn
 from daemons.banking_api.ledger.front import FrontStream, RemoteTurn
 from daemons.banking_api.ledger.lease import RENEW_SECONDS, Lease
-from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, no_ledger
+from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, no_ledger, settles
 from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import LedgerServer
@@ -97,7 +97,7 @@ class LedgerNode:
 
     async def submit(self, command: Command) -> Outcome:
         """Wait until the command is settled; see `Pipeline.submit`."""
-        may_be_done = False
+        may_be_done = is_sent = False
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             local, stream = self._local, self._stream
@@ -106,10 +106,15 @@ class LedgerNode:
                     return await local.submit(command)
                 if stream is not None and stream.takes_commands:
                     [answer] = stream.enqueue([command], atomic=False)
-                    may_be_done = True
+                    is_sent = True
                     return await answer
             except LedgerMovedError:
+                may_be_done |= is_sent
                 self._changed.set()
+            except BankError as error:
+                # What was sent before may have been done, of which this attempt says nothing.
+                if not may_be_done or settles(error):
+                    raise
             if asyncio.get_running_loop().time() > deadline:
                 raise outcome_unknown() if may_be_done else no_ledger()
             await asyncio.sleep(_WITHOUT_LEDGER_SECONDS)

@@ -71,7 +71,7 @@ _log = structlog.get_logger()
 
 
 class InexactError(Exception):
-    """Refusals rest on accounts that may lag; nothing was written, and they are read exactly now."""
+    """Refusals rest on what may lag or was not looked for; nothing was written, and all is read now."""
 
 
 @dataclass(slots=True)
@@ -322,7 +322,10 @@ class Pipeline:
         decide = decide_atomic_group if atomic else decide_group
         now = self._clock()
         decision = decide(commands, accounts=accounts, stored=stored, now=now)
-        if not decision.inexact <= attempts.exactly:
+        # Nothing is inserted for a refusal that is not kept, so no index says that its key is stored.
+        refused = not look_for_keys and any(isinstance(answer, BankError) for answer in decision.answers)
+        if refused or not decision.inexact <= attempts.exactly:
+            attempts.look_for_keys |= refused
             attempts.exactly |= decision.inexact
             # What is not written undoes nothing behind it, so that this attempt does not count.
             attempts.failed_before = False

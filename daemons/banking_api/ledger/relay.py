@@ -61,6 +61,8 @@ _LONGEST_BACKOFF_SECONDS = 5.0
 _TOPICS_SECONDS = 5.0
 """How long a topic that was deleted may be away unseen."""
 _LOOK_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 2.0
+"""After which an idle relay looks for seals of which this process was not told."""
 _COMPARE_SECONDS = 60.0
 _COMPARE_AGAIN_SECONDS = 2.0
 """Where the last comparison was not the last word."""
@@ -100,7 +102,12 @@ class Feed:
         self._count = 0
 
     def add(self, seal: Seal, records: Sequence[Record]) -> None:
-        """Keep a group that was just committed, at the cost of the oldest ones."""
+        """Keep a group that was just committed, at the cost of the oldest ones.
+
+        Whoever committed those between the last one and this, only the journal has them: then it is read.
+        """
+        if self._at_hand and self._at_hand[-1].number + 1 != seal.number:
+            self.forget()
         group = self._group(seal.number, records)
         self._at_hand.append(group)
         self._count += group.count
@@ -108,7 +115,7 @@ class Feed:
             self._count -= self._at_hand.popleft().count
 
     def forget(self) -> None:
-        """Forget what was at hand, because another process has been the ledger."""
+        """Forget what was at hand, because there may be more in the journal."""
         self._at_hand.clear()
         self._count = 0
 
@@ -240,9 +247,10 @@ class Relay:
                 _log.exception("relay will try again", topic=topic.name, seconds=backoff)
             else:
                 topic.failure, backoff = None, _FIRST_BACKOFF_SECONDS
-                if events is None:
-                    await topic.wake.wait()
-                elif 0 < events < EVENTS_AT_ONCE:
+                if events is None and not await _pause(topic.wake, _LOOK_AGAIN_SECONDS):
+                    # A commit of unknown outcome, or another process's last one, wakes nobody.
+                    self._feed.forget()
+                elif events is not None and 0 < events < EVENTS_AT_ONCE:
                     await _pause(self._closing, _GATHER_SECONDS)
                 continue
             await _pause(self._closing, backoff)
@@ -361,9 +369,11 @@ async def read_positions(database: Database) -> dict[str, int]:
     return {name: int(number) for name, number in kept.get("seals", {}).items()}
 
 
-async def _pause(until: asyncio.Event, seconds: float) -> None:
+async def _pause(until: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set, or so long; returns whether it was set."""
     try:
         async with asyncio.timeout(seconds):
             await until.wait()
     except TimeoutError:
-        return
+        return False
+    return True

@@ -14,7 +14,6 @@ from daemons.banking_api.ledger.documents import BSON_OPTIONS, record_document, 
 from daemons.banking_api.ledger.record import Act, Command, Outcome
 from daemons.contracts.errors import (
     BankError,
-    Category,
     ConflictError,
     ForbiddenError,
     InvalidRequestError,
@@ -108,11 +107,6 @@ def answer_from(document: Document) -> Outcome | BankError:
         retry_after_seconds=document["retry_after_seconds"],
         replayed=document["replayed"],
     )
-
-
-def is_final(error: BankError) -> bool:
-    """Tell whether an error says that the command was decided, or never will be."""
-    return error.category is not Category.OUTCOME_UNKNOWN
 
 
 @cache

@@ -1,10 +1,14 @@
 """A commit of unknown outcome is read back: what it has posted, and what had been posted before."""
 
+from dataclasses import replace
+
 import pytest
 
-from daemons.contracts.errors import OutcomeUnknownError
+from daemons.banking_api.kinds.freeze import Freeze
+from daemons.contracts.errors import ConflictError, OutcomeUnknownError
+from daemons.shared.ids import new_id
 from tests.support.commits import unanswered_commits
-from tests.support.ledgers import LedgerProcess, transfer
+from tests.support.ledgers import OPERATOR, LedgerProcess, funding, ledger_process, opening, transfer
 
 
 async def test_what_had_been_posted_before_is_told_as_replayed(process: LedgerProcess) -> None:
@@ -44,3 +48,24 @@ async def test_one_command_that_is_not_found_leaves_its_whole_group_unknown(proc
     assert (replay.replayed, fresh.replayed) == (True, False)
     found = await process.exact(a, b)
     assert (found[a].balance_minor, found[b].balance_minor) == (70, 130)
+
+
+async def test_what_would_be_refused_now_is_found_by_its_key_where_it_was_done_before(
+    process: LedgerProcess, mongo_uri: str, database_name: str
+) -> None:
+    """Such refusals are not kept, so no index tells the next ledger that the key is stored."""
+    [a] = await process.open(1)
+    frozen = Freeze(initiator=OPERATOR, idempotency_key="freeze", account_id=a, reason="a test")
+    opened = opening("last", most_per_user=2)
+    day = {"alone_limit_minor": 100, "day": "2026-11-30"}
+    funded = replace(funding(a, 70, key="fund"), **day)
+    done = await process.post([funded, opened, frozen])
+    async with ledger_process(mongo_uri, database_name) as other:
+        for command, first in zip([funded, opened, frozen], done, strict=True):
+            [again] = await other.post([command])
+            assert (again.record.id, again.replayed, again.key_reused) == (first.record.id, False, False)
+        # Sent again by its initiator it is another command under the same key.
+        [replayed] = await other.post([replace(funded, id=new_id())])
+        assert (replayed.record.id, replayed.replayed) == (done[0].record.id, True)
+        with pytest.raises(ConflictError):
+            await other.post([replace(frozen, idempotency_key="another")])
