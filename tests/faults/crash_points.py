@@ -1,28 +1,37 @@
 """Named crash points at every await of a daemon, set from outside through a file.
 
 The points are the daemon's own conversations, seen where its libraries speak: every MongoDB command before
-it is sent and after it was answered, every publication, offset commit and call of another daemon before and
-after. So a daemon that is built differently inside has its points all the same, and the product knows
-nothing of them.
+it is sent and after it was answered, in a transaction or apart; every publication, offset commit and call of
+another daemon before and after; every message of the stream between a front and the ledger, at both of its
+ends. So a daemon that is built differently inside has its points all the same, and the product knows nothing
+of them.
 
 The file holds `<action> <point>`; it is removed as the point strikes. Actions: `exit` (as kill -9), `hang`
 (time stands still until the process is resumed or killed), `raise`, and `record` (append the name of every
 point passed to `<file>.passed`).
 """
 
+import functools
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import httpx
 from pymongo import monitoring
 
+from daemons.banking_api.ledger import lease, node
+from daemons.banking_api.ledger.account_cache import AccountCache
 from daemons.shared.kafka import consumer, producer
-from daemons.shared.outbox import relay
 
+_OF_TRANSACTIONS = {"commitTransaction", "abortTransaction"}
 _UNINTERESTING = {"hello", "ping", "endSessions", "create", "createIndexes", "listCollections"}
+
+
+_ACCOUNTS_KEPT = 5
 
 
 class CrashPointError(Exception):
@@ -61,7 +70,10 @@ class CrashPoints:
         name = next(iter(command))
         if name not in _UNINTERESTING:
             of = command[name]
-            self._named[request_id] = f"{name} {of}" if isinstance(of, str) else name
+            point = f"{name} {of}" if isinstance(of, str) else name
+            if name not in _OF_TRANSACTIONS and "autocommit" not in command:
+                point += " apart"
+            self._named[request_id] = point
             self.reach(f"before {self._named[request_id]}")
 
     def command_succeeded(self, request_id: int) -> None:
@@ -94,8 +106,11 @@ def install(control: Path) -> CrashPoints:
         points, lambda arguments: f"ask {str(arguments[2]).rpartition('/')[2]}", httpx.AsyncClient.request
     )
     _wrap_consumer(points)
-    # A killed relay's lease runs out; waiting 5 s for that at every point would make minutes.
-    relay.LEASE_SECONDS = 1.0
+    _wrap_stream(points)
+    # A killed ledger's lease runs out; waiting 3 s for that at every point would make minutes.
+    lease.LEASE_SECONDS, node.RENEW_SECONDS = 1.0, 0.3
+    # Room for so few that accounts are pushed out and written down.
+    (AccountCache.__init__.__kwdefaults__ or {})["limit"] = _ACCOUNTS_KEPT
     return points
 
 
@@ -117,6 +132,39 @@ def _wrap_mongo(points: CrashPoints) -> None:
 
     listeners.publish_command_start = started
     listeners.publish_command_success = succeeded
+
+
+def _wrap_stream(points: CrashPoints) -> None:
+    async def passing(messages: AsyncIterator[bytes], point: str) -> AsyncIterator[bytes]:
+        async for message in messages:
+            points.reach(f"before {point}")
+            yield message
+            points.reach(f"after {point}")
+
+    class Front(grpc.aio.StreamStreamClientInterceptor):  # type: ignore[misc]
+        async def intercept_stream_stream(
+            self, continuation: Any, client_call_details: Any, request_iterator: AsyncIterator[bytes]
+        ) -> AsyncIterator[bytes]:
+            call = await continuation(client_call_details, passing(request_iterator, "sending commands"))
+            return passing(call, "hearing outcomes")
+
+    class Ledger(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+        async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+            serve = (await continuation(handler_call_details)).stream_stream
+
+            async def served(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+                answers = serve(passing(requests, "taking commands"), context)
+                async for answer in passing(answers, "sending outcomes"):
+                    yield answer
+
+            return grpc.stream_stream_rpc_method_handler(served)
+
+    for name, interceptor in (
+        ("insecure_channel", Front()),
+        ("secure_channel", Front()),
+        ("server", Ledger()),
+    ):
+        setattr(grpc.aio, name, functools.partial(getattr(grpc.aio, name), interceptors=[interceptor]))
 
 
 def _around(

@@ -7,19 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
-
 from tests.faults.bank_processes import FaultBank, Person
-from tests.faults.load import Load, attempt
+from tests.faults.load import UNREACHABLE, Load, attempt, attempt_batch, attempt_opening
 from tests.faults.tally import Tally
-from tests.faults.told import Operation, Verdict
+from tests.faults.told import AtomicBatch, Changes, OpeningAsked, Operation, Verdict
 from tests.support.waiting import patience
 
 DRAINED_WITHIN_SECONDS = 60
 """Promise 5: from healing until every key is settled and every event recorded."""
 _PROOF_PAUSE_SECONDS = 0.5
 _SETTLED_AT_ONCE = 16
-UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
+Asked = Operation | AtomicBatch | OpeningAsked
 
 
 class Watch:
@@ -68,13 +66,16 @@ async def assert_nothing_lost_nothing_twice(load: Load, *, notifier: str = "noti
     """Hold the bank to all it has told, once the faults are over and every daemon is ready."""
     started = time.monotonic()
     await _assert_promises_kept(load)
-    unsettled = [operation for operation in load.operations if operation.settled is None]
-    tally = Tally(operations=len(load.operations), settled_later=len(unsettled))
+    everything: list[Asked] = [*load.operations, *load.batches, *load.openings]
+    unsettled = [one for one in everything if one.settled is None]
+    tally = Tally(operations=len(everything), settled_later=len(unsettled))
     left: list[object] = []
     within = DRAINED_WITHIN_SECONDS - (time.monotonic() - started)
     async with patience("everything to be settled and drained", seconds=within, found=lambda: left):
         for first in range(0, len(unsettled), _SETTLED_AT_ONCE):
             await asyncio.gather(*(settle(one) for one in unsettled[first : first + _SETTLED_AT_ONCE]))
+        await _assert_all_or_none(load)
+        await _assert_opened_once(load)
         draining = asyncio.create_task(drained(load.bank, notifier=notifier, left=left))
         try:
             # What is wrong in the journal is told at once, and not as something that never arrives.
@@ -86,16 +87,24 @@ async def assert_nothing_lost_nothing_twice(load: Load, *, notifier: str = "noti
             await asyncio.gather(draining, return_exceptions=True)
     tally.drained_seconds = time.monotonic() - started
     await _assert_told_once_and_in_order(load, notifier)
-    tally.completed = sum(operation.settled is Verdict.COMPLETED for operation in load.operations)
+    for changes in load.changes:
+        await _assert_changes_are_whole(changes, load.bank.urls[notifier])
+    tally.completed = sum(one.settled is Verdict.COMPLETED for one in everything)
     tally.failed = tally.operations - tally.completed
     return tally
 
 
-async def settle(operation: Operation) -> None:
-    """Ask again with the same key until the outcome is told."""
-    async with patience("an outcome to be told", found=lambda: operation):
-        while operation.settled is None:
-            if await attempt(operation) is Verdict.NOTHING:
+async def settle(one: Asked) -> None:
+    """Ask again with the same keys until the outcome is told."""
+    async with patience("an outcome to be told", found=lambda: one):
+        while one.settled is None:
+            if isinstance(one, Operation):
+                verdict = await attempt(one)
+            elif isinstance(one, AtomicBatch):
+                verdict = await attempt_batch(one)
+            else:
+                verdict = await attempt_opening(one)
+            if verdict is Verdict.NOTHING:
                 await asyncio.sleep(0.1)
 
 
@@ -142,8 +151,13 @@ async def transactions_by_key(load: Load) -> dict[str, list[dict[str, Any]]]:
 async def _assert_promises_kept(load: Load) -> None:
     """Who was told that nothing was done, and nothing else, finds that nothing was done."""
     promised = [operation.key for operation in load.operations if operation.promised_nothing_done]
-    if promised:
+    promised += [row.key for batch in load.batches if batch.promised_nothing_done for row in batch.rows]
+    unsettled = [batch for batch in load.batches if batch.settled is None]
+    if promised or unsettled:
         found = await transactions_by_key(load)
+        for batch in unsettled:
+            kept = sum(row.key in found for row in batch.rows)
+            assert kept in {0, len(batch.rows)}, f"{kept} rows of an atomic batch were done"
         broken = [key for key in promised if key in found]
         assert broken == [], f"told that nothing was done, and it was: {broken}"
 
@@ -161,10 +175,55 @@ async def _assert_each_key_once(load: Load) -> None:
         assert parties == (operation.sender, operation.receiver), (operation, transaction)
 
 
+async def _assert_all_or_none(load: Load) -> None:
+    """A batch is done as a whole or leaves nothing behind."""
+    found = await transactions_by_key(load)
+    for batch in load.batches:
+        assert not (batch.impossible and batch.settled is Verdict.COMPLETED), batch
+        kept = [[transaction["id"] for transaction in found.get(row.key, ())] for row in batch.rows]
+        assert kept == [list(row.transaction_ids) for row in batch.rows], f"{batch} is kept as {kept}"
+        wanted = 1 if batch.settled is Verdict.COMPLETED else 0
+        assert {len(of_row) for of_row in kept} == {wanted}, f"{batch} is kept as {kept}"
+
+
+async def _assert_opened_once(load: Load) -> None:
+    """Each key has opened one account."""
+    wanted = sorted((asked.key, account) for asked in load.openings for account in asked.accounts)
+    found = [account for person in load.people for account in await person.pages("/accounts")]
+    opened = sorted((account["name"], account["id"]) for account in found if account["name"] is not None)
+    assert opened == wanted, f"opened {opened}, told {wanted}"
+
+
+async def _assert_changes_are_whole(changes: Changes, notifier_at: str) -> None:
+    """Each change has one number of the account, one event and one audit entry, and the last one holds."""
+    operator, shown = changes.person, []
+    async with patience("each change to be told", found=lambda: (changes, shown)):
+        while True:
+            answer = await operator.call("GET", f"/accounts/{changes.account}/balance")
+            assert answer.status == 200, answer
+            query = {"account": changes.account, "order": "asc"}
+            told = await operator.pages("/events/history", at=notifier_at, **query)
+            in_order = [(event["data"]["sequence"], event["data"]["change"]) for event in told]
+            kept = await operator.pages("/audit/ledger", target=changes.account)
+            actions = [record["action"] for record in reversed(kept)]
+            count = answer.body["sequence"]
+            wanted = [(number, "frozen" if number % 2 else "unfrozen") for number in range(1, count + 1)]
+            shown[:] = [answer.body, in_order, actions]
+            acts = [what.replace("frozen", "freeze") for _, what in wanted]
+            if (in_order, actions) == ([(0, "opened"), *wanted], acts):
+                break
+            # One that nobody waits for any longer may be at work.
+            assert len(set(in_order)) == len(in_order), shown
+            await asyncio.sleep(0.1)
+    assert changes.done <= count <= changes.done + changes.unanswered, (changes, shown)
+    assert answer.body["status"] == ("frozen" if count % 2 else "active"), (changes, shown)
+
+
 async def _assert_balances(load: Load) -> None:
     """Every balance is what the completed operations make of the opening one, and nothing else."""
     expected = dict(load.opened_minor)
-    for operation in load.operations:
+    rows = [row for batch in load.batches for row in batch.rows]
+    for operation in [*load.operations, *rows]:
         if operation.settled is Verdict.COMPLETED:
             expected[operation.receiver] += operation.minor
             if operation.sender is not None:

@@ -1,4 +1,7 @@
-"""A bounded load of transfers and fundings, each under a key of its own, that remembers what it was told."""
+"""A bounded load that remembers what it was told.
+
+Transfers and fundings, each under a key of its own; atomic batches; openings; freezing and unfreezing.
+"""
 
 import asyncio
 import random
@@ -10,12 +13,17 @@ import aiohttp
 
 from tests.faults import report
 from tests.faults.bank_processes import FaultBank, Person
-from tests.faults.told import Operation, Verdict
+from tests.faults.told import AtomicBatch, Changes, OpeningAsked, Operation, Verdict
 from tests.support.waiting import patience
 
+UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 ACCOUNTS_PER_PERSON = 3
 OPENING_MINOR = 1_000_00
 BEYOND_EVERY_BALANCE_MINOR = 900_000_00
+_BATCH_ROWS = 3
+_OTHER_SHARE = 0.15
+_BATCH_SHARE, _OPENING_SHARE = 0.45, 0.1
+"""Of the others; the rest freezes and unfreezes."""
 _PAUSE_AFTER_A_FAULT_SECONDS = 0.3
 
 
@@ -29,10 +37,14 @@ class Load:
         self.people = list(people)
         self.accounts = accounts
         self.operations: list[Operation] = []
+        self.batches: list[AtomicBatch] = []
+        self.openings: list[OpeningAsked] = []
+        self.changes: list[Changes] = []
         self.opened_minor = {account: OPENING_MINOR for owned in accounts.values() for account in owned}
         self.random = random.Random(seed)  # noqa: S311 - a run must be repeatable from its seed
         self.addresses: list[str] = []
         self.hot_account: str | None = None
+        self._changing: list[Changes] = []
         self._stopping = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
 
@@ -66,6 +78,10 @@ class Load:
 
     async def _work(self, timeout_seconds: float, pause_seconds: float) -> None:
         while not self._stopping.is_set():
+            if self.random.random() < _OTHER_SHARE:
+                await self.do_something_else(timeout_seconds, at=self._address())
+                await asyncio.sleep(pause_seconds)
+                continue
             operation = self._draw()
             self.operations.append(operation)
             # Half of those who are told nothing ask again at once, as impatient people do.
@@ -88,6 +104,34 @@ class Load:
             receiver = self.hot_account
         return Operation(person, str(uuid4()), sender, receiver, self.random.randint(1, 9_99))
 
+    def draw_batch(self) -> AtomicBatch:
+        """Payments of one person that are done all or none; of one in four a row is beyond every balance."""
+        rows = [self.draw_payment() for _ in range(_BATCH_ROWS)]
+        for row in rows[1:]:
+            row.person, row.sender = rows[0].person, rows[0].sender
+            row.receiver = rows[0].receiver
+        impossible = self.random.random() < 0.25
+        if impossible:
+            rows[-1].minor = BEYOND_EVERY_BALANCE_MINOR
+        return AtomicBatch(rows, impossible)
+
+    async def do_something_else(self, timeout_seconds: float, *, at: str | None = None) -> Verdict:
+        """Send an atomic batch, open an account or change one, once."""
+        drawn = self.random.random()
+        if drawn < _BATCH_SHARE:
+            self.batches.append(batch := self.draw_batch())
+            return await attempt_batch(batch, timeout_seconds, at=at)
+        free = [changes for changes in self.changes if changes not in self._changing]
+        if drawn < _BATCH_SHARE + _OPENING_SHARE or not free:
+            self.openings.append(asked := OpeningAsked(self.random.choice(self.people), str(uuid4())))
+            return await attempt_opening(asked, timeout_seconds, at=at)
+        changes = self.random.choice(free)
+        self._changing.append(changes)
+        try:
+            return await change(changes, timeout_seconds, at=at)
+        finally:
+            self._changing.remove(changes)
+
     def _draw(self) -> Operation:
         drawn, kind = self.draw_payment(), self.random.random()
         if kind < 0.1:
@@ -99,18 +143,43 @@ class Load:
 
 async def attempt(operation: Operation, timeout_seconds: float = 12.0, *, at: str | None = None) -> Verdict:
     """Send the operation once and note what is told."""
+    return await _send(operation, "POST", operation.path, operation.body, operation.key, timeout_seconds, at)
+
+
+async def attempt_batch(
+    batch: AtomicBatch, timeout_seconds: float = 12.0, *, at: str | None = None
+) -> Verdict:
+    """Send the batch once and note what is told."""
+    return await _send(batch, "POST", "/transactions/batch", batch.body, None, timeout_seconds, at)
+
+
+async def attempt_opening(
+    asked: OpeningAsked, timeout_seconds: float = 12.0, *, at: str | None = None
+) -> Verdict:
+    """Ask once for the account and note what is told."""
+    body = {"type": "checking", "currency": "EUR", "name": asked.key}
+    return await _send(asked, "POST", "/accounts", body, asked.key, timeout_seconds, at)
+
+
+async def change(changes: Changes, timeout_seconds: float = 12.0, *, at: str | None = None) -> Verdict:
+    """Freeze the account, or unfreeze it, and note what is told."""
+    return await _send(changes, "PATCH", changes.path, {"reason": "a test"}, None, timeout_seconds, at)
+
+
+async def _send(
+    asked: Operation | AtomicBatch | OpeningAsked | Changes,
+    method: str,
+    path: str,
+    body: object,
+    key: str | None,
+    timeout_seconds: float,
+    at: str | None,
+) -> Verdict:
     try:
-        answer = await operation.person.call(
-            "POST",
-            operation.path,
-            operation.body,
-            key=operation.key,
-            timeout_seconds=timeout_seconds,
-            at=at,
-        )
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return operation.hear_nothing()
-    return operation.hear(answer)
+        answer = await asked.person.call(method, path, body, key=key, timeout_seconds=timeout_seconds, at=at)
+    except UNREACHABLE:
+        return asked.hear_nothing()
+    return asked.hear(answer)
 
 
 async def new_load(
@@ -123,7 +192,9 @@ async def new_load(
         accounts[payer.user_id] = [await payer.open_account() for _ in range(accounts_each)]
         for account in accounts[payer.user_id]:
             await bank.fund(account, OPENING_MINOR)
-    return Load(bank, payers, accounts, report.seed() if seed is None else seed)
+    load = Load(bank, payers, accounts, report.seed() if seed is None else seed)
+    load.changes = [Changes(bank.operator, await payer.open_account()) for payer in payers]
+    return load
 
 
 @asynccontextmanager

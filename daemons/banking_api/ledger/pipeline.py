@@ -31,6 +31,7 @@ from daemons.banking_api.ledger.batches import Batch, before_not_settled
 from daemons.banking_api.ledger.decide import (
     Answer,
     GroupDecision,
+    Stored,
     decide_atomic_group,
     decide_group,
     outcome_of,
@@ -244,11 +245,27 @@ class Pipeline:
             return
         if len(members) == 1 or atomic:
             _log.error("command cannot be carried out", exc_info=error)
-            self._fail(members, BankError("internal", "This request cannot be posted; nothing was changed."))
+            await self._settle_unforeseen(members)
             return
         middle = len(members) // 2
         for half in (members[:middle], members[middle:]):
             await self._settle(half, place, atomic=False)
+
+    async def _settle_unforeseen(self, members: list[Waiting]) -> None:
+        """Tell what became of commands at which something unforeseen broke, perhaps after their commit."""
+        self._forget_what_is_known()
+        try:
+            stored = await self._stored(members)
+        except OutcomeUnknownError as unknown:
+            self._fail(members, unknown)
+            return
+        commands = [waiting.command for waiting in members]
+        if all(command.idempotency_id in stored for command in commands):
+            self._answer(
+                members, [outcome_of(command, stored[command.idempotency_id]) for command in commands]
+            )
+        else:
+            self._fail(members, BankError("internal", "This request cannot be posted; nothing was changed."))
 
     async def _write(self, members: list[Waiting], place: Place, *, atomic: bool) -> list[Answer]:
         """Decide and write a group, all or nothing; the answers are in the order of its members."""
@@ -383,14 +400,17 @@ class Pipeline:
     async def _read_back(self, members: Sequence[Waiting]) -> list[Answer]:
         """After an unknown commit: what is stored was done; what is not may still come: it stays unknown."""
         commands = [waiting.command for waiting in members]
-        try:
-            with pymongo.timeout(_READ_BACK_SECONDS):
-                stored = await self._journal.by_key([command.idempotency_id for command in commands])
-        except PyMongoError as error:
-            raise outcome_unknown() from error
+        stored = await self._stored(members)
         if any(command.idempotency_id not in stored for command in commands):
             raise outcome_unknown()
         return [outcome_of(command, stored[command.idempotency_id]) for command in commands]
+
+    async def _stored(self, members: Sequence[Waiting]) -> Stored:
+        try:
+            with pymongo.timeout(_READ_BACK_SECONDS):
+                return await self._journal.by_key([waiting.command.idempotency_id for waiting in members])
+        except PyMongoError as error:
+            raise outcome_unknown() from error
 
     def _answer(self, members: Sequence[Waiting], answers: Sequence[Answer]) -> None:
         if members:

@@ -69,3 +69,21 @@ async def test_what_would_be_refused_now_is_found_by_its_key_where_it_was_done_b
         assert (replayed.record.id, replayed.replayed) == (done[0].record.id, True)
         with pytest.raises(ConflictError):
             await other.post([replace(frozen, idempotency_key="another")])
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_what_breaks_after_the_commit_is_not_told_as_not_done(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch, *, atomic: bool
+) -> None:
+    a, b = await process.open(2, balance=100)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("by the test")
+
+    monkeypatch.setattr(process.pipeline, "_committed", broken)
+    carry_out = process.post_atomic if atomic else process.post
+    outcomes = await carry_out([transfer(a, b, 10), transfer(a, b, 20)])
+    assert [outcome.replayed for outcome in outcomes] == [False, False]
+    assert (await process.exact(b))[b].balance_minor == 130
+    monkeypatch.undo()
+    assert await process.pay(a, b, 1) == "completed"
