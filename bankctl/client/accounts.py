@@ -46,3 +46,10 @@ class Accounts:
             "PATCH", f"/accounts/{account_id}/{act}", body=present
         ).data
         return account
+
+    def rename(self, account_id: str, name: str | None) -> dict[str, Any]:
+        """Give an account another name, or none."""
+        account: dict[str, Any] = self._http.request(
+            "PATCH", f"/accounts/{account_id}/name", body={"name": name}
+        ).data
+        return account

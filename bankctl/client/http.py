@@ -218,9 +218,17 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str], idle_seconds: float
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
+        idle_seconds: float,
+        body: object = None,
     ) -> Iterator["httpx.Response"]:
-        """Open a GET whose answer comes in pieces, each at most `idle_seconds` after the one before.
+        """Ask for an answer that comes in pieces, each at most `idle_seconds` after the one before.
+
+        It is a GET, or with a body a POST.
 
         Raises:
             CliError: the bank refuses it, or cannot be reached, or the line was cut while reading.
@@ -233,9 +241,10 @@ class Transport:
         try:
             for last in (False, True):
                 with self._http.stream(
-                    "GET",
+                    "GET" if body is None else "POST",
                     path,
                     params=_present(params),
+                    json=body,
                     headers={"X-Request-Id": request_id, **self.credentials.header(), **headers},
                     timeout=httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=idle_seconds),
                 ) as response:

@@ -18,8 +18,12 @@ _SILENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.5
 
 
-def fetch_with_progress(http: Transport, path: str, *, on_progress: OnProgress) -> dict[str, Any]:
+def fetch_with_progress(
+    http: Transport, path: str, *, on_progress: OnProgress, body: object = None
+) -> dict[str, Any]:
     """Ask for something that takes long; before the first line it is asked again if the bank is away.
+
+    With a body it is posted, and must be something that may be done twice.
 
     Raises:
         CliError: the bank refused it or could not do it, or the line was cut before the result: what came
@@ -33,7 +37,7 @@ def fetch_with_progress(http: Transport, path: str, *, on_progress: OnProgress) 
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _fetch(http, path, tell)
+            return _fetch(http, path, tell, body)
         except CliError as error:
             if told or attempt == ATTEMPTS or error.exit_status is not ExitStatus.UNREACHABLE:
                 raise
@@ -41,9 +45,9 @@ def fetch_with_progress(http: Transport, path: str, *, on_progress: OnProgress) 
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fetch(http: Transport, path: str, tell: OnProgress) -> dict[str, Any]:
+def _fetch(http: Transport, path: str, tell: OnProgress, body: object) -> dict[str, Any]:
     headers = {"Accept": f"{LINES}, application/json;q=0.5"}
-    with http.stream(path, params={}, headers=headers, idle_seconds=_SILENCE_SECONDS) as response:
+    with http.stream(path, params={}, headers=headers, idle_seconds=_SILENCE_SECONDS, body=body) as response:
         if not response.headers.get("Content-Type", "").startswith(LINES):
             response.read()
             return _object(response.text)

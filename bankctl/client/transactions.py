@@ -94,3 +94,9 @@ class Transactions:
     def ledger_proof(self, *, on_progress: OnProgress) -> dict[str, Any]:
         """Whether every balance is the fold of its entries and all currencies sum to zero."""
         return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress)
+
+    def rebuild_accounts(self, *, reason: str, on_progress: OnProgress) -> dict[str, Any]:
+        """Let the collection of accounts be made anew from the journal; returns what was otherwise."""
+        return fetch_with_progress(
+            self._http, "/ledger/accounts/rebuild", on_progress=on_progress, body={"reason": reason}
+        )

@@ -1,4 +1,4 @@
-"""accounts open, list, show, statement, set-type, close; balance."""
+"""accounts open, list, show, statement, set-type, rename, close; balance."""
 
 import uuid
 from enum import StrEnum
@@ -8,6 +8,7 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import open_bank
+from bankctl.errors import usage_error
 from bankctl.money import parse_account, parse_currency
 from bankctl.pending import check_key
 from bankctl.render import messages
@@ -163,6 +164,27 @@ def set_type(
     with open_bank() as bank:
         emit(bank.accounts.change(number, "type", type=account_type), columns=DETAIL_COLUMNS)
     messages.success(f"{number} is now a {account_type} account")
+
+
+@app.command()
+def rename(
+    account: Account,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Your name for it.")] = None,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Leave the account without a name.")] = False,
+) -> None:
+    """Give an account another name, or none.
+
+    Examples:
+      bankctl accounts rename 4000000006 "rainy days"
+      bankctl accounts rename 4000000006 --remove
+    """
+    number = parse_account(account)
+    if (name is None) is not remove:
+        raise usage_error("give either a name or --remove", hint="bankctl accounts rename --help")
+    with open_bank() as bank:
+        emit(bank.accounts.rename(number, name), columns=DETAIL_COLUMNS)
+    messages.success(f"{number} has no name now" if name is None else f"{number} is now called {name}")
 
 
 @app.command()

@@ -52,7 +52,13 @@ _OUTBOX_COLUMNS = [
     Column("oldest_age_seconds", "Seconds"),
     Column("relay.lease_holder", "Published by"),
     Column("relay.lease_until", "Lease until"),
+    Column("relay.address", "At"),
     Column("relay.failure", "Kept by"),
+]
+_REBUILT_COLUMNS = [
+    Column("accounts", "Accounts", "right"),
+    Column("changed", "Changed", "right"),
+    Column("removed", "Removed", "right"),
 ]
 
 
@@ -321,6 +327,23 @@ def outbox() -> None:
     emit(waiting, columns=_OUTBOX_COLUMNS)
     if waiting["relay"]["failure"]:
         messages.warn(f"events are not published: {waiting['relay']['failure']}")
+
+
+@app.command(name="rebuild-accounts")
+def rebuild_accounts(*, reason: Reason) -> None:
+    """Write the accounts again as the journal has them, for example after some were lost (operators).
+
+    Examples:
+      bankctl admin rebuild-accounts --reason "accounts restored from an old backup"
+
+    Payments go on meanwhile. If accounts were missing or changed by hand, restart banking_api afterwards: a
+    process may have them in memory as they were.
+    """
+    with open_bank() as bank, phases() as show_phase:
+        rebuilt = bank.transactions.rebuild_accounts(reason=reason, on_progress=show_phase)
+    emit(rebuilt, columns=_REBUILT_COLUMNS)
+    if rebuilt["changed"] or rebuilt["removed"]:
+        messages.warn("accounts differed from the journal: restart banking_api, which may remember them")
 
 
 @app.command()

@@ -39,6 +39,7 @@ def daemon_environment(
         **{name: os.environ[name] for name in sorted(os.environ) if name.startswith(_TUNABLES)},
         "HOST": ports.LOOPBACK,
         "PORT": str(numbers[daemon]),
+        **({"LEDGER_PORT": str(numbers["ledger"])} if daemon == "banking_api" else {}),
         "MONGO_URI": mongo_uri,
         "MONGO_DATABASE": daemon,
         **kafka,

@@ -66,6 +66,8 @@ def refuse_busy_ports(layout: Layout, settings: Settings, intent: Intent, *, up_
     own = {name for name in intent.parts if not intent.external.get(INSTEAD_OF.get(name, ""))}
     if "kafka" in own:
         own.add("kafka_controller")
+    if "banking_api" in own:
+        own.add("ledger")
     holders = {name: ports.holder(settings.ports[name]) for name in settings.ports if name in own}
     foreign = {name: holder for name, holder in holders.items() if holder and holder.pid not in ours}
     if foreign:

@@ -19,6 +19,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "gateway": 8443,
     "user_api": 8101,
     "banking_api": 8102,
+    "ledger": 8112,
     "notifier": 8103,
     "mongod": 27117,
     "kafka": 29092,

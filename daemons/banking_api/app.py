@@ -1,5 +1,6 @@
 """The composition root: every part of banking_api is made, started and stopped here."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,7 @@ from daemons.banking_api.books.events import EventEncoder, topic_of
 from daemons.banking_api.books.origins import EventOrigins
 from daemons.banking_api.books.proof import LedgerProver
 from daemons.banking_api.books.published import PublishedEvents
+from daemons.banking_api.books.rebuild import AccountRebuilder
 from daemons.banking_api.books.republish import EventRepublisher
 from daemons.banking_api.books.snapshot import SnapshotOpener
 from daemons.banking_api.books.unpublished import Unpublished
@@ -58,6 +60,7 @@ from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.topics import ensure_topics
 from daemons.shared.mongo import Client, Database, connect, ping
 from daemons.shared.startup import wait_until_done
+from daemons.shared.tasks import end_task
 
 DAEMON = "banking_api"
 _USER_API_TIMEOUT_SECONDS = 5.0
@@ -133,9 +136,13 @@ class _Bank:
             )
             await wait_until_done(self.audit.prepare)
             await wait_until_done(self.approval_store.prepare)
+            app[book_routes.REBUILDER_KEY] = AccountRebuilder(
+                self.client, self.database, self.audit, clock=utc_now
+            )
+            app[book_routes.LEASE_KEY] = lease = Lease(self.database, new_id())
             feed = Feed(self.journal, topic_of)
             app[book_routes.RELAY_KEY] = relay = self._publishing(app, stack, feed, bank_id)
-            ledger = await self._start_ledger(stack, feed, relay)
+            ledger = await self._start_ledger(stack, lease, feed, relay)
             app[account_routes.ACCOUNTS_KEY] = Accounts(
                 ledger,
                 self.accounts,
@@ -173,7 +180,9 @@ class _Bank:
             compare=published.compare,
         )
 
-    async def _start_ledger(self, stack: AsyncExitStack, feed: Feed, relay: Relay) -> LedgerNode:
+    async def _start_ledger(
+        self, stack: AsyncExitStack, lease: Lease, feed: Feed, relay: Relay
+    ) -> LedgerNode:
         settings = self.settings
         recorder = ActRecorder(self.audit, self.approvals)
 
@@ -199,12 +208,10 @@ class _Bank:
         )
         port = await server.start(settings.ledger_host, settings.ledger_port, tls)
         stack.push_async_callback(server.close)
-        own_id = new_id()
         ledger = LedgerNode(
-            Lease(self.database, own_id),
+            lease,
             server,
             run,
-            own_id=own_id,
             token=lambda: self.service_tokens.header_for(DAEMON)[SERVICE_TOKEN_HEADER],
             tls=tls,
         )
@@ -237,6 +244,8 @@ async def running_ledger(
             fenced=fenced,
         )
         pipeline.start()
+        warming_up = asyncio.create_task(cache.warm_up(), name="ledger-warm-up")
+        stack.push_async_callback(end_task, warming_up)
         stack.push_async_callback(pipeline.close)
         yield pipeline
 

@@ -34,6 +34,7 @@ class Permission(StrEnum):
     ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
     REPUBLISH_EVENTS = "republish_events"
+    REBUILD_ACCOUNTS = "rebuild_accounts"
     APPROVE_ACTS = "approve_acts"
     MANAGE_USERS = "manage_users"
 
@@ -57,6 +58,7 @@ _OPERATOR = _SUPPORT | {
     Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
     Permission.REPUBLISH_EVENTS,
+    Permission.REBUILD_ACCOUNTS,
     Permission.APPROVE_ACTS,
 }
 _ADMIN = _OPERATOR | {Permission.MANAGE_USERS}

@@ -82,6 +82,7 @@ MAY_CALL = {
     "GET /ledger/outbox": SUPPORT,
     "POST /ledger/events/republish": OPERATOR,
     "POST /ledger/events/give-up": OPERATOR,
+    "POST /ledger/accounts/rebuild": OPERATOR,
     "GET /events": SUPPORT,
     "GET /events/history": SUPPORT,
     "GET /events/proof": SUPPORT,

@@ -63,11 +63,37 @@ class ProofLine(WireModel):
 
 
 class RelayView(WireModel):
-    """Who publishes: the holder of a living lease; `failure` is of the process that answered."""
+    """Who decides and publishes: the holder of the lease, at which address other processes reach it.
+
+    `failure` is of the process that answered.
+    """
 
     lease_holder: UuidText | None
     lease_until: Instant | None
+    address: str | None
     failure: str | None
+
+
+class Rebuilding(WireModel):
+    """Why the collection of accounts is made anew; kept in the audit trail."""
+
+    reason: Reason
+
+
+class RebuiltView(WireModel):
+    """How many accounts there are, how many were missing or otherwise, and how many no record opens."""
+
+    accounts: int
+    changed: int
+    removed: int
+
+
+class RebuiltLine(WireModel):
+    """One line: progress, or as the last one the result or the problem."""
+
+    progress: ProgressView | None = None
+    result: RebuiltView | None = None
+    problem: dict[str, object] | None = None
 
 
 class Republication(WireModel):

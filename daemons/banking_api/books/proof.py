@@ -7,10 +7,10 @@ balance after an entry is compared with the sum up to it.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import Entry, is_banks_account, is_tally, untouched
@@ -64,6 +64,8 @@ class _Fold:
     is_torn: bool = False
     """A number stands twice, or so many are early that one must be missing."""
     has_wrong_balance: bool = False
+    changes: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    """What its records change of its terms, by number."""
     met_sequence: int = -1
     met_balances: set[int] = field(default_factory=set)
     """What failed attempts met under the highest number that any of them met."""
@@ -71,6 +73,8 @@ class _Fold:
     def add(self, entry: Entry) -> None:
         """Take in one entry, in any order."""
         sequence = entry.sequence
+        if entry.change is not None:
+            self.changes[sequence] = entry.change
         if sequence == 0:
             self.openings += 1
             self.has_wrong_balance |= (entry.amount_minor, entry.balance_after_minor) != (0, 0)
@@ -88,6 +92,13 @@ class _Fold:
         self._follow(entry)
         while self.early and (following := self.early.pop(self.followed + 1, None)):
             self._follow(following)
+
+    def terms(self) -> dict[str, Any]:
+        """What its records make of its terms, as plain values."""
+        terms: dict[str, Any] = {}
+        for sequence in sorted(self.changes):
+            terms.update(self.changes[sequence])
+        return terms
 
     def meet(self, attempt: Entry) -> None:
         """Take in what a failed attempt met: the newest of them is where the next command starts from."""
@@ -233,6 +244,8 @@ def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
         written = StoredAccount(account_id, own.terms.currency, 0, 0)
     elif fold.openings != 1:
         proof.report(account_id, f"was opened {fold.openings} times")
+    elif written.terms != (terms := fold.terms()):
+        _report_terms(proof, account_id, written.terms or {}, terms)
     total = proof.currencies[written.currency]
     total.sum_minor += balance
     total.accounts += 1
@@ -245,6 +258,12 @@ def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
     elif fold.has_wrong_balance:
         proof.report(account_id, "a balance after one of its entries is not the sum up to it")
     _check_attempts(proof, account_id, fold)
+    _check_written(proof, account_id, fold, written)
+    if balance < 0 and not is_banks_account(account_id):
+        proof.report(account_id, f"balance {balance} is below zero")
+
+
+def _check_written(proof: Proof, account_id: str, fold: _Fold, written: StoredAccount) -> None:
     if written.sequence > fold.highest_sequence:
         proof.report(account_id, f"is written down as of {written.sequence}, beyond its entries: gaps")
     if written.balance_minor != fold.sum_when_written:
@@ -253,8 +272,16 @@ def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
             f"balance {written.balance_minor} written down as of {written.sequence}, "
             f"its entries sum to {fold.sum_when_written}",
         )
-    if balance < 0 and not is_banks_account(account_id):
-        proof.report(account_id, f"balance {balance} is below zero")
+
+
+def _report_terms(proof: Proof, account_id: str, written: Mapping[str, Any], terms: dict[str, Any]) -> None:
+    missing = object()
+    for name in sorted(written.keys() | terms.keys()):
+        there, right = written.get(name, missing), terms.get(name, missing)
+        if there is missing or right is missing:
+            proof.report(account_id, f"its {name} is written down or recorded only in one place")
+        elif there != right:
+            proof.report(account_id, f"its {name} is written down as {there}, its records say {right}")
 
 
 def _check_attempts(proof: Proof, account_id: str, fold: _Fold) -> None:

@@ -11,14 +11,19 @@ from daemons.banking_api.books.models import (
     OutboxView,
     ProofLine,
     ProofView,
+    Rebuilding,
+    RebuiltLine,
+    RebuiltView,
     Republication,
     RepublicationView,
 )
 from daemons.banking_api.books.proof import LedgerProver
 from daemons.banking_api.books.published import PublishedEvents
+from daemons.banking_api.books.rebuild import AccountRebuilder
 from daemons.banking_api.books.republish import EventRepublisher
 from daemons.banking_api.books.unpublished import Unpublished
-from daemons.banking_api.books.views import outbox_view, proof_view
+from daemons.banking_api.books.views import outbox_view, proof_view, relay_view
+from daemons.banking_api.ledger.lease import Lease
 from daemons.banking_api.ledger.relay import Relay
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT, BATCH_LIMIT
 from daemons.contracts.permissions import Permission
@@ -36,6 +41,8 @@ RELAY_KEY = web.AppKey("relay", Relay)
 UNPUBLISHED_KEY = web.AppKey("unpublished", Unpublished)
 PUBLISHED_KEY = web.AppKey("published_events", PublishedEvents)
 REPUBLISHER_KEY = web.AppKey("republisher", EventRepublisher)
+REBUILDER_KEY = web.AppKey("rebuilder", AccountRebuilder)
+LEASE_KEY = web.AppKey("lease", Lease)
 PROVER_KEY = web.AppKey("prover", LedgerProver)
 
 _BANK_MAY_BE_CACHED = "public, max-age=60"
@@ -64,14 +71,32 @@ async def ledger_proof(request: web.Request) -> web.StreamResponse:
     return await answer_long_work(request, prove)
 
 
+@routes.add(
+    "POST",
+    "/ledger/accounts/rebuild",
+    permission=Permission.REBUILD_ACCOUNTS,
+    body=Rebuilding,
+    answer=RebuiltView,
+    other_forms={LINES: RebuiltLine},
+)
+async def rebuild_accounts(request: web.Request) -> web.StreamResponse:
+    """Make the collection of accounts anew from the journal; with progress if `Accept` asks for it."""
+    body = await read_body(request, Rebuilding)
+    by = actor_of(request)
+
+    async def rebuild(progress: Progress) -> RebuiltView:
+        rebuilt = await request.app[REBUILDER_KEY].rebuild(by, progress, reason=body.reason)
+        return RebuiltView(accounts=rebuilt.accounts, changed=rebuilt.changed, removed=rebuilt.removed)
+
+    return await answer_long_work(request, rebuild)
+
+
 @routes.add("GET", "/ledger/outbox", permission=Permission.PROVE_LEDGER, answer=OutboxView)
 async def show_outbox(request: web.Request) -> web.Response:
     """Show what waits to be published, since when, who publishes and what keeps this process from it."""
     waiting = await request.app[UNPUBLISHED_KEY].waiting()
-    failure = request.app[RELAY_KEY].probe()
-    return json_response(
-        outbox_view(waiting, request.app[PUBLISHED_KEY].unknown, failure=failure, now=utc_now())
-    )
+    relay = relay_view(await request.app[LEASE_KEY].holder(), request.app[RELAY_KEY].probe())
+    return json_response(outbox_view(waiting, request.app[PUBLISHED_KEY].unknown, relay, now=utc_now()))
 
 
 @routes.add(

@@ -1,6 +1,6 @@
 """The whole ledger as of one moment, streamed: for proofs, whatever goes on meanwhile."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,6 +37,8 @@ class StoredAccount:
     currency: str
     balance_minor: int
     sequence: int
+    terms: Mapping[str, Any] | None = None
+    """Owner, type, status and the rest, as plain values; None for the bank's own."""
 
 
 class StoredRecord(NamedTuple):
@@ -80,12 +82,10 @@ class LedgerSnapshot:
 
     async def accounts(self) -> AsyncIterator[StoredAccount]:
         """Stream every customer's account."""
-        fields = {"currency": 1, "balance": 1, "sequence": 1}
-        cursor = self._database["accounts"].find({}, fields, session=self._session).batch_size(_BATCH)
+        cursor = self._database["accounts"].find({}, session=self._session).batch_size(_BATCH)
         async for document in cursor:
-            yield StoredAccount(
-                document["_id"], document["currency"], document["balance"], document["sequence"]
-            )
+            id_, balance, sequence = (document.pop(name) for name in ("_id", "balance", "sequence"))
+            yield StoredAccount(id_, document["currency"], balance, sequence, document)
 
     async def outbox_pending(self) -> int:
         """Count the events that wait to be published, as far as the relay has written down."""

@@ -15,6 +15,7 @@ from daemons.banking_api.books.models import (
 from daemons.banking_api.books.proof import Proof
 from daemons.banking_api.books.published import UnknownEvent
 from daemons.banking_api.books.unpublished import Waiting
+from daemons.banking_api.ledger.lease import Holder
 
 
 def proof_view(proof: Proof) -> ProofView:
@@ -41,8 +42,18 @@ def proof_view(proof: Proof) -> ProofView:
     )
 
 
+def relay_view(holder: Holder | None, failure: str | None) -> RelayView:
+    """Return the view of who publishes; nobody does if nobody holds the lease."""
+    return RelayView(
+        lease_holder=None if holder is None else str(holder.id),
+        lease_until=None if holder is None else holder.until,
+        address=None if holder is None else holder.address,
+        failure=failure,
+    )
+
+
 def outbox_view(
-    waiting: Waiting, unknown: Sequence[UnknownEvent], *, failure: str | None, now: datetime
+    waiting: Waiting, unknown: Sequence[UnknownEvent], relay: RelayView, *, now: datetime
 ) -> OutboxView:
     """Return the view of what waits to be published."""
     since = waiting.oldest_at
@@ -54,5 +65,5 @@ def outbox_view(
         unknown_events=[
             UnknownEventView(event_id=str(event.id), type=event.type, time=event.time) for event in unknown
         ],
-        relay=RelayView(lease_holder=None, lease_until=None, failure=failure),
+        relay=relay,
     )

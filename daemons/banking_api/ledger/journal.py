@@ -72,9 +72,11 @@ class Journal:
         found = await self._journal.find_one({"_id": number}, {"at": 1})
         return None if found is None else found["at"]
 
-    async def seals_after(self, number: int, *, limit: int) -> list[tuple[Seal, list[UUID]]]:
+    async def seals_after(
+        self, number: int, *, limit: int, session: Session | None = None
+    ) -> list[tuple[Seal, list[UUID]]]:
         """Return the next seals in order, each with the ids of its records."""
-        found = self._journal.find({"_id": {"$gt": number}}).sort("_id").limit(limit)
+        found = self._journal.find({"_id": {"$gt": number}}, session=session).sort("_id").limit(limit)
         return [seal_from(document) async for document in found]
 
     async def by_key(self, ids: Sequence[bytes], *, session: Session | None = None) -> dict[bytes, Record]:
@@ -83,9 +85,9 @@ class Journal:
         records = [record_from(document) async for document in found]
         return {record.idempotency_id: record for record in records}
 
-    async def by_id(self, ids: Sequence[UUID]) -> dict[UUID, Record]:
+    async def by_id(self, ids: Sequence[UUID], *, session: Session | None = None) -> dict[UUID, Record]:
         """Return those records that exist, by id."""
-        found = self._journal.find({"_id": {"$in": list(ids)}}).batch_size(_READ_AT_ONCE)
+        found = self._journal.find({"_id": {"$in": list(ids)}}, session=session).batch_size(_READ_AT_ONCE)
         return {document["_id"]: record_from(document) async for document in found}
 
     async def newest(self, ids: Collection[str], *, session: Session | None) -> dict[str, tuple[int, int]]:

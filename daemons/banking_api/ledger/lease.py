@@ -1,6 +1,7 @@
 """Which process is the ledger: one document, by the database's clock. It carries speed, never safety."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from daemons.shared.mongo import Database, Document
@@ -12,10 +13,11 @@ _LEDGER = "ledger"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lease, and where its stream is."""
+    """The process that holds the lease, where its stream is, and until when unless it is renewed."""
 
     id: UUID
     address: str
+    until: datetime
 
 
 class Lease:
@@ -23,7 +25,7 @@ class Lease:
 
     def __init__(self, database: Database, id_: UUID) -> None:
         self._leases = database["leases"]
-        self._id = id_
+        self.id = id_
 
     async def take(self, address: str) -> Holder:
         """Take or renew the lease unless another process holds it; returns who holds it now.
@@ -34,18 +36,27 @@ class Lease:
         until = {"$add": ["$$NOW", int(LEASE_SECONDS * 1000)]}
         free: Document = {
             "$or": [
-                {"$eq": ["$holder", self._id]},
+                {"$eq": ["$holder", self.id]},
                 {"$lt": [{"$ifNull": ["$until", 0]}, "$$NOW"]},
             ]
         }
-        wanted = {"holder": self._id, "address": address, "until": until}
+        wanted = {"holder": self.id, "address": address, "until": until}
         change = {name: {"$cond": [free, value, f"${name}"]} for name, value in wanted.items()}
         document = await self._leases.find_one_and_update(
             {"_id": _LEDGER}, [{"$set": change}], upsert=True, return_document=True
         )
         assert document is not None  # noqa: S101 - it is made if it is not there
-        return Holder(document["holder"], document["address"])
+        return _holder(document)
+
+    async def holder(self) -> Holder | None:
+        """Return who holds the lease now, if anybody does."""
+        document = await self._leases.find_one({"_id": _LEDGER, "$expr": {"$gte": ["$until", "$$NOW"]}})
+        return None if document is None else _holder(document)
 
     async def release(self) -> None:
         """Give the lease back, so that another process need not wait for it to run out."""
-        await self._leases.delete_one({"_id": _LEDGER, "holder": self._id})
+        await self._leases.delete_one({"_id": _LEDGER, "holder": self.id})
+
+
+def _holder(document: Document) -> Holder:
+    return Holder(document["holder"], document["address"], document["until"])

@@ -48,14 +48,12 @@ class LedgerNode:
         server: LedgerServer,
         run: Run,
         *,
-        own_id: UUID,
         token: Callable[[], str],
         tls: StreamTls | None = None,
     ) -> None:
         self._lease = lease
         self._server = server
         self._run_ledger = run
-        self._own_id = own_id
         self._token = token
         self._tls = tls
         self._address = ""
@@ -165,7 +163,7 @@ class LedgerNode:
 
     async def _find_role(self) -> None:
         holder = await self._lease.take(self._address)
-        if holder.id == self._own_id:
+        if holder.id == self._lease.id:
             if self._local is None:
                 self._leave_stream()
                 self._local = await self._running.enter_async_context(self._run_ledger(self._changed.set))

@@ -78,6 +78,7 @@ class Bank:
         self.balances = {ANN: Decimal("1000.00"), BOB: Decimal("0.00")}
         self.settled: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = {}
         self.events: list[dict[str, Any]] = []
+        self.rebuilt = {"accounts": 3, "changed": 0, "removed": 0}
         self.outbox_pending = [0]
         self.outbox: dict[str, Any] = {
             "pending_events": 3,
@@ -85,7 +86,7 @@ class Bank:
             "oldest_at": NOW,
             "oldest_age_seconds": 1.5,
             "unknown_events": [],
-            "relay": {"lease_holder": USER, "lease_until": NOW, "failure": None},
+            "relay": {"lease_holder": USER, "lease_until": NOW, "address": "127.0.0.1:9", "failure": None},
         }
         self.event_proofs: list[dict[str, Any]] = []
         self.proof_lines: list[dict[str, Any]] | None = None
@@ -183,6 +184,7 @@ class Bank:
             ("POST", "/transactions/batch/preview"): lambda r: (200, self._preview_batch(r.body), {}),
             ("GET", "/ledger/proof"): self._prove_ledger,
             ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
+            ("POST", "/ledger/accounts/rebuild"): lambda _: (200, dict(self.rebuilt), {}),
             ("POST", "/ledger/events/give-up"): lambda r: (200, {"given_up": r.body["event_ids"]}, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
@@ -310,6 +312,8 @@ class Bank:
             return 200, {**view, "sequence": 1, "as_of": NOW}, {}
         if rest == "freeze":
             return 200, {**account, "status": "frozen", "status_reason": request.body["reason"]}, {}
+        if rest == "name":
+            return 200, {**account, "name": request.body["name"]}, {}
         if rest == "fund":
             return 201, self._transaction(request.body, "completed", None), {}
         return 200, account, {}

@@ -6,7 +6,7 @@ import pytest
 
 from bankctl.render import progress
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import Bank, ProblemError, Request
+from tests.unit.cli.played_bank import ANN, Bank, ProblemError, Request
 
 SAME = {"count": 2, "digest": "ab"}
 
@@ -81,6 +81,27 @@ def test_the_outbox_says_what_waits(ann: Cli, bank: Bank) -> None:
     kept = ann("admin", "outbox", "--quiet")
     assert "events are not published: Kafka does not answer" in kept.err
     assert "\x1b" not in kept.out + kept.err
+
+
+def test_accounts_are_rebuilt_and_differences_named(ann: Cli, bank: Bank) -> None:
+    right = ann("admin", "rebuild-accounts", "--reason", "a restore", "-o", "json")
+    assert (right.status, right.err) == (0, "")
+    assert right.json == {"accounts": 3, "changed": 0, "removed": 0}
+    bank.rebuilt["changed"] = 2
+    differed = ann("admin", "rebuild-accounts", "--reason", "a restore")
+    assert differed.status == 0
+    assert "restart banking_api" in differed.err
+
+
+def test_an_account_gets_a_name_or_loses_it(ann: Cli, bank: Bank) -> None:
+    path = f"/accounts/{ANN}/name"
+    assert ann("accounts", "rename", ANN, "rainy days", "-o", "json").json["name"] == "rainy days"
+    assert ann("accounts", "rename", ANN, "--remove", "-o", "json").json["name"] is None
+    assert [request.body for request in bank.sent(path)] == [{"name": "rainy days"}, {"name": None}]
+    for arguments in ((), ("n", "--remove")):
+        refused = ann("accounts", "rename", ANN, *arguments, "-o", "json")
+        assert (refused.status, refused.problem["code"]) == (2, "usage")
+    assert len(bank.sent(path)) == 2
 
 
 def test_events_that_an_older_database_does_not_know_are_given_up(

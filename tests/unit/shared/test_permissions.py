@@ -15,7 +15,7 @@ READING = {
 }
 OPERATING = {
     *("freeze_accounts", "manage_any_account", "fund_accounts", "adjust_accounts", "approve_acts"),
-    *("replay_dead_letters", "republish_events"),
+    *("replay_dead_letters", "republish_events", "rebuild_accounts"),
 }
 MAY = {
     "user": OWN,
