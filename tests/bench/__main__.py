@@ -11,7 +11,17 @@ from pathlib import Path
 import uvloop
 
 from daemons.shared.garbage import collect_less_often
-from tests.bench import batch_rows, engine_rows, event_rows, http_rows, session_rows, size_rows, worker_rows
+from tests.bench import (
+    batch_rows,
+    engine_rows,
+    event_rows,
+    http_rows,
+    process_rows,
+    session_rows,
+    size_rows,
+    stack_rows,
+    start_rows,
+)
 from tests.bench.figures import Figure
 from tests.bench.machine import Machine
 from tests.bench.mongo_server import running_mongo
@@ -25,16 +35,17 @@ ROWS: dict[str, Row] = {
     "hot": engine_rows.hot_account,
     "bare": engine_rows.bare_inserts,
     "lone-engine": engine_rows.lone_command,
-    "two-engines": worker_rows.two_engines,
     "post": http_rows.single_payments,
     "sessions": session_rows.many_sessions,
     "route": http_rows.route_alone,
     "lone-post": http_rows.lone_payment,
-    "two-daemons": http_rows.two_daemons,
+    "processes": process_rows.several_processes,
     "batch": batch_rows.batches,
     "file": batch_rows.files,
     "published": http_rows.published_payments,
     "effects": event_rows.effects,
+    "stack": stack_rows.whole_stack,
+    "start": start_rows.start_of_balance,
     "sizes": size_rows.sizes,
 }
 _LARGE = frozenset({"sizes"})

@@ -2,19 +2,15 @@
 
 from uuid import UUID
 
-from daemons.banking_api.domain.decision import GroupDecision
-from daemons.banking_api.domain.journal import PostingCommand
-from daemons.banking_api.storage.journal_documents import to_document
-
+from daemons.banking_api.kinds.transfer import Transfer
+from daemons.banking_api.ledger.documents import record_document
+from daemons.banking_api.ledger.record import Outcome, Record
 from daemons.banking_api.ledger.schema import ensure_schema
-from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Document, Session, transaction_options
 from tests.bench.contenders import Contender, Counted
-from tests.bench.ledger import FUNDS_MINOR, BenchLedger
-from tests.bench.one_by_one import decide_one
+from tests.bench.ledger import FUNDS_MINOR, SEQUENCE_OF_FUNDED, BenchLedger
+from tests.bench.one_by_one import OUTBOX, decide_one, event_owed
 from tests.bench.payments import Books, Payments
-
-_SEQUENCE_OF_FUNDED = 1
 
 
 class BareInserts:
@@ -23,7 +19,7 @@ class BareInserts:
     def __init__(self, client: Client, name: str, owner_of: dict[str, UUID]) -> None:
         self._database = client[name]
         self._payments = Payments(owner_of)
-        self._books = Books(owner_of, balance_minor=FUNDS_MINOR, sequence=_SEQUENCE_OF_FUNDED)
+        self._books = Books(owner_of, balance_minor=FUNDS_MINOR, sequence=SEQUENCE_OF_FUNDED)
         self._inserted = 0
 
     async def prepare(self) -> None:
@@ -32,7 +28,10 @@ class BareInserts:
 
     def batches(self, count: int, size: int) -> list[list[Document]]:
         """Make so many batches of documents; encoding them for the wire is part of the insert."""
-        return [self._books.documents(self._payments.between_any(size)) for _ in range(count)]
+        return [
+            [record_document(record) for record in self._books.records(self._payments.between_any(size))]
+            for _ in range(count)
+        ]
 
     async def insert(self, batch: list[Document]) -> None:
         """Insert one batch, acknowledged by the majority's journal as the client is set up to ask."""
@@ -62,41 +61,41 @@ class BareInserts:
 
 
 class BareTransactions:
-    """One transaction per payment, the same writes as the driver's `insert_one` makes them, and no read.
+    """One transaction per payment in three round trips, each by the driver's own call, and no read.
 
-    All is decided before the clock starts.
+    Journal, outbox, commit: the fewest with which a record and the event it owes can be written apart. All is
+    decided before the clock starts.
     """
 
     def __init__(self, ledger: BenchLedger) -> None:
         self._ledger = ledger
-        self._books = Books(ledger.owner_of, balance_minor=FUNDS_MINOR, sequence=_SEQUENCE_OF_FUNDED)
+        self._books = Books(ledger.owner_of, balance_minor=FUNDS_MINOR, sequence=SEQUENCE_OF_FUNDED)
 
-    def decisions(self, count: int) -> list[GroupDecision]:
+    def records(self, count: int) -> list[Record]:
         """Decide random payments one by one; they must be written in this order, by one writer."""
         return [self._decide(command) for command in self._ledger.payments.between_any(count)]
 
-    async def write(self, decision: GroupDecision) -> None:
+    async def write(self, record: Record) -> None:
         """Write one decided payment in a transaction of its own."""
         ledger = self._ledger
-        [transaction] = decision.transactions
-        journal = to_document(transaction)
-        event = {"_id": new_id(), "events": 1, "body": {"transactions": [transaction.id]}}
+        journal, event = record_document(record), event_owed(record)
 
         async def body(session: Session) -> None:
             await ledger.database["journal"].insert_one(journal, session=session)
-            await ledger.database["outbox"].insert_one(event, session=session)
+            await ledger.database[OUTBOX].insert_one(event, session=session)
 
         async with ledger.client.start_session() as session:
             await session.with_transaction(body, **transaction_options())
-        ledger.acknowledge(decision.outcomes[0])
+        ledger.acknowledge(Outcome(record))
 
     def contender(self) -> Contender:
         """One transaction at a time."""
-        return Contender("bare transaction", Counted(self.decisions, self.write, in_flight=1, first_rate=100))
+        return Contender("bare transaction", Counted(self.records, self.write, in_flight=1, first_rate=100))
 
     async def prove(self) -> None:
         """Prove the ledger they were written to."""
         await self._ledger.prove()
 
-    def _decide(self, command: PostingCommand) -> GroupDecision:
-        return decide_one(command, self._books.accounts)
+    def _decide(self, command: Transfer) -> Record:
+        [record] = decide_one(command, self._books.accounts).records
+        return record

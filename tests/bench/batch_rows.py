@@ -9,7 +9,7 @@ from tests.bench.comparisons import rate_figure
 from tests.bench.contenders import Contender
 from tests.bench.figures import Figure, at_least
 from tests.bench.gateway import logged_in, running_gateway
-from tests.bench.http_bank import HttpBank
+from tests.bench.http_bank import PASSWORD, HttpBank
 from tests.bench.payments import CURRENCY
 from tests.bench.samples import Round
 from tests.bench.workbench import Workbench
@@ -42,10 +42,10 @@ async def files(bench: Workbench) -> list[Figure]:
     rows = _QUICK_FILE_ROWS if bench.options.quick else _FILE_ROWS
     with (
         bank.daemon() as daemon,
-        running_gateway(bank, daemon, bench.folder / "gateway") as (url, certificate),
+        running_gateway(bank.user_api, daemon, bench.folder / "gateway") as gateway,
     ):
         owner, email = next(iter(bank.emails.items()))
-        terminal = await logged_in(email, url, certificate, bench.folder / "home")
+        terminal = await logged_in(email, PASSWORD, gateway, bench.folder / "home")
         own = [account for account, its_owner in bank.ledger.owner_of.items() if its_owner == owner]
         file = bench.folder / "payments.csv"
         write_file(file, own, rows)

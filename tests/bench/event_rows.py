@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from daemons.banking_api.ledger.journal import Journal
 from daemons.shared.mongo import Client, Database
 from tests.bench.figures import Figure, at_most
 from tests.bench.http_bank import HttpBank
@@ -75,9 +76,9 @@ async def effects(bench: Workbench) -> list[Figure]:
     notifier = bench.client[bank.notifier_database]
     options = bench.options
     with bank.daemon() as daemon, bank.notifier():
-        await _until_all_is_effected(bank, notifier)
+        await until_all_is_effected(bank, notifier)
         await bank.load(daemon, connections=CONNECTIONS, seconds=1, requests_per_second=_PER_SECOND)
-        await _until_all_is_effected(bank, notifier)
+        await until_all_is_effected(bank, notifier)
         watch = EffectWatch(notifier)
         commits = CommitTimes(bench.client, f"{bank.database}.journal")
         async with watch.running(), commits.noted():
@@ -92,11 +93,12 @@ async def effects(bench: Workbench) -> list[Figure]:
             watch.seen_at[UUID(transaction)] - datetime.fromisoformat(decided).timestamp()
             for transaction, decided in report.transactions
         ]
-        await _until_all_is_effected(bank, notifier)
+        await until_all_is_effected(bank, notifier)
         full = await bank.load(daemon, connections=CONNECTIONS, seconds=seconds)
         begun = time.perf_counter()
-        behind = bank.ledger.acknowledged - await notifier["notifications"].estimated_document_count()
-        await _until_all_is_effected(bank, notifier)
+        records = (await Journal(bank.ledger.database).head()).records
+        behind = records - await notifier["events"].estimated_document_count()
+        await until_all_is_effected(bank, notifier)
         drained = time.perf_counter() - begun
     await bank.ledger.prove()
     made_of = (
@@ -126,11 +128,12 @@ async def _seen(watch: EffectWatch, ids: list[UUID]) -> bool:
     return all(transaction in watch.seen_at for transaction in ids)
 
 
-async def _until_all_is_effected(bank: HttpBank, notifier: Database) -> None:
-    """Wait for one notification per journal transaction."""
+async def until_all_is_effected(bank: HttpBank, notifier: Database) -> None:
+    """Wait for one event per record of the journal: it is kept with its notification."""
+    journal = Journal(bank.ledger.database)
 
     async def all_there() -> bool:
-        return await notifier["notifications"].estimated_document_count() == bank.ledger.acknowledged
+        return await notifier["events"].estimated_document_count() == (await journal.head()).records
 
     await eventually(all_there, every_seconds=_LAG_POLL_SECONDS)
 

@@ -6,32 +6,47 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from bankctl.local import ports
 from bankctl.local.gateway import gateway_part, gateway_url
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
 from tests.bench.daemon_process import DaemonProcess
-from tests.bench.http_bank import PASSWORD, HttpBank
 from tests.support.gateway import gateway_tools
 from tests.support.terminal import Terminal
 
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 15
+GATEWAY_HOST = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running Caddy, and the certificate to trust."""
+
+    port: int
+    certificate: Path
+    process: psutil.Process
+
+    @property
+    def url(self) -> str:
+        return gateway_url(self.port)
 
 
 @contextmanager
-def running_gateway(bank: HttpBank, daemon: DaemonProcess, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Run Caddy before user_api and the daemon; yields its URL and the certificate to trust."""
+def running_gateway(user_api: DaemonProcess, daemon: DaemonProcess, folder: Path) -> Iterator[Gateway]:
+    """Run Caddy before user_api and the daemon, set up as in the local stack."""
     layout = Layout("bench", folder)
     layout.create()
     port, nobody = ports.pick(2)
     numbers = {
         "gateway": port,
-        "user_api": bank.user_api.port,
+        "user_api": user_api.port,
         "banking_api": daemon.port,
         "notifier": nobody,
     }
@@ -42,7 +57,7 @@ def running_gateway(bank: HttpBank, daemon: DaemonProcess, folder: Path) -> Iter
         )
     try:
         _await_serving(part, layout)
-        yield gateway_url(port), layout.certificate
+        yield Gateway(port, layout.certificate, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(_STOP_TIMEOUT_SECONDS)
@@ -64,10 +79,10 @@ def _await_serving(part: Part, layout: Layout) -> None:
     raise RuntimeError(f"the gateway does not serve:\n{layout.log('gateway').read_text()[-2000:]}")
 
 
-async def logged_in(email: str, url: str, certificate: Path, home: Path) -> Terminal:
+async def logged_in(email: str, password: str, gateway: Gateway, home: Path) -> Terminal:
     """Return a terminal of its own whose user is logged in."""
     terminal = Terminal(home)
-    await terminal.run("config", "set", "url", url, "--profile", "bench")
-    await terminal.run("config", "set", "ca_file", str(certificate), "--profile", "bench")
-    await terminal.run("login", "--email", email, "--password-stdin", stdin=f"{PASSWORD}\n")
+    await terminal.run("config", "set", "url", gateway.url, "--profile", "bench")
+    await terminal.run("config", "set", "ca_file", str(gateway.certificate), "--profile", "bench")
+    await terminal.run("login", "--email", email, "--password-stdin", stdin=f"{password}\n")
     return terminal

@@ -10,11 +10,14 @@ from uuid import UUID
 import httpx
 
 from bankctl.local import ports
+from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.relay import read_positions
 from daemons.shared.mongo import Client
 from tests.bench.contenders import Run
 from tests.bench.costs import Meter
 from tests.bench.crowd import sign_in_crowd
 from tests.bench.daemon_process import DaemonProcess, running_daemon
+from tests.bench.gateway import GATEWAY_HOST, Gateway
 from tests.bench.ledger import BenchLedger, create_ledger
 from tests.bench.load_plan import LoadPlan, LoadReport, Payer
 from tests.bench.load_process import run_load
@@ -75,9 +78,14 @@ class HttpBank:
     def database(self) -> str:
         return f"{self._name}_ledger"
 
-    def daemon(self, module: str = "daemons.banking_api") -> AbstractContextManager[DaemonProcess]:
-        """Run another daemon over the same ledger."""
+    def daemon(self) -> AbstractContextManager[DaemonProcess]:
+        """Run one more banking_api over the ledger: the first is the ledger, the others are fronts of it."""
         environment = self._peer_environment("banking_api", self.database)
+        return running_daemon("daemons.banking_api", environment, log=self._log("banking_api"))
+
+    def daemon_like(self, module: str) -> AbstractContextManager[DaemonProcess]:
+        """Run what answers as banking_api does, over a database of its own, in which nothing is kept."""
+        environment = self._peer_environment("banking_api", f"{self.database}_unused")
         return running_daemon(module, environment, log=self._log(module))
 
     def notifier(self) -> AbstractContextManager[DaemonProcess]:
@@ -94,6 +102,7 @@ class HttpBank:
         *daemons: DaemonProcess,
         connections: int,
         seconds: float,
+        gateway: Gateway | None = None,
         hot: bool = False,
         rows_per_request: int = 1,
         requests_per_second: float | None = None,
@@ -103,7 +112,8 @@ class HttpBank:
     ) -> LoadReport:
         """Have the load generator pay; `counts` is False where nothing is kept.
 
-        With `crowd` each request is of any of the crowd, otherwise each connection has a payer of its own.
+        With a gateway all of it goes through that, by TLS. With `crowd` each request is of any of the crowd,
+        otherwise each connection has a payer of its own.
         """
         await self._sign_in_again()
         cookies = self._crowd if crowd else self._cookies
@@ -112,7 +122,9 @@ class HttpBank:
             accounts[owner].append(account)
         everybody = list(self.ledger.owner_of)
         plan = LoadPlan(
-            ports=[daemon.port for daemon in daemons],
+            ports=[daemon.port for daemon in daemons] if gateway is None else [gateway.port],
+            host=ports.LOOPBACK if gateway is None else GATEWAY_HOST,
+            certificate=None if gateway is None else str(gateway.certificate),
             payers=[Payer(cookie=cookie, accounts=accounts[owner]) for owner, cookie in cookies.items()],
             mixed=crowd,
             receivers=everybody[:1] if hot else everybody,
@@ -139,11 +151,13 @@ class HttpBank:
         return run
 
     async def until_published(self) -> None:
-        """Wait until the outbox is empty."""
+        """Wait until every topic has come to the journal's last seal."""
         await eventually(self._nothing_to_publish)
 
     async def _nothing_to_publish(self) -> bool:
-        return await self.ledger.database["outbox"].find_one({}, {"_id": 1}) is None
+        head = await Journal(self.ledger.database).head()
+        positions = await read_positions(self.ledger.database)
+        return bool(positions) and min(positions.values()) == head.number
 
     async def close(self) -> None:
         await self._stack.aclose()

@@ -1,6 +1,7 @@
 """The load generator, a process of its own: `python -m tests.bench.load` takes a plan on standard input."""
 
 import asyncio
+import ssl
 import sys
 import time
 
@@ -18,6 +19,8 @@ class Generator:
 
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
+        certificate = plan.certificate
+        self._trust = None if certificate is None else ssl.create_default_context(cafile=certificate)
         self._begun = 0.0
         self._answered = 0
         self._latencies: list[float] = []
@@ -56,7 +59,7 @@ class Generator:
         plan = self._plan
         port = plan.ports[index % len(plan.ports)]
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(HttpConnection, "127.0.0.1", port)
+        _, connection = await loop.create_connection(HttpConnection, plan.host, port, ssl=self._trust)
         return connection, Requests(plan, port=port, payers=plan.payers_of(index))
 
     async def _keep_asking(self, connection: HttpConnection, requests: Requests) -> None:

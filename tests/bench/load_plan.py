@@ -30,6 +30,9 @@ class LoadPlan:
     seconds: float
     rows_per_request: int = 1
     requests_per_second: float | None = None
+    host: str = "127.0.0.1"
+    certificate: str | None = None
+    """The file of the certificate to trust, where TLS is spoken."""
     mixed: bool = False
     """Whether each request is of any of the payers dealt to its connection, and not all of one."""
 

@@ -10,7 +10,7 @@ from tests.bench.payments import CURRENCY, LARGEST_AMOUNT_MINOR
 
 _HEAD = (
     "POST {path} HTTP/1.1\r\n"
-    "Host: 127.0.0.1:{port}\r\n"
+    "Host: {host}:{port}\r\n"
     "User-Agent: bench\r\n"
     "Content-Type: application/json\r\n"
     "X-Requested-With: bench\r\n"
@@ -29,7 +29,8 @@ class Requests:
         self._random = random.Random(self._key)  # noqa: S311 - a choice of accounts guards nothing
         path = "/transactions/transfer" if self._rows == 1 else "/transactions/batch"
         self._payers = [
-            (_HEAD.format(path=path, port=port, cookie=payer.cookie), payer.accounts) for payer in payers
+            (_HEAD.format(path=path, host=plan.host, port=port, cookie=payer.cookie), payer.accounts)
+            for payer in payers
         ]
 
     def next(self) -> bytes:

@@ -1,17 +1,15 @@
-"""Payments between the accounts of a ledger: as commands, and as the journal documents they end in."""
+"""Payments between the accounts of a ledger: as commands, and as the records they end in."""
 
 import random
 from collections.abc import Sequence
 from uuid import UUID
 
-from daemons.banking_api.domain.account import AccountStatus
-from daemons.banking_api.domain.decision import LedgerAccount, decide_group
-from daemons.banking_api.domain.journal import PostingCommand, TransactionKind
-from daemons.banking_api.storage.journal_documents import to_document
-
+from daemons.banking_api.kinds.transfer import Transfer
+from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.decide import decide_group
+from daemons.banking_api.ledger.record import Record
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Document
 
 CURRENCY = "EUR"
 LARGEST_AMOUNT_MINOR = 500
@@ -27,16 +25,16 @@ class Payments:
         self._number = 0
         self._prefix = str(new_id())
 
-    def between_any(self, count: int) -> list[PostingCommand]:
+    def between_any(self, count: int) -> list[Transfer]:
         """Between random pairs."""
         return [self._payment(*self._random.sample(self.accounts, 2)) for _ in range(count)]
 
-    def to_one(self, count: int) -> list[PostingCommand]:
+    def to_one(self, count: int) -> list[Transfer]:
         """All to the first account, from random others."""
         receiver, others = self.accounts[0], self.accounts[1:]
         return [self._payment(self._random.choice(others), receiver) for _ in range(count)]
 
-    def to_some(self, count: int, *, receivers: int) -> list[PostingCommand]:
+    def to_some(self, count: int, *, receivers: int) -> list[Transfer]:
         """Half of them to the first few accounts, whose histories grow long; the rest to any other."""
         busy = self.accounts[:receivers]
         quiet = self.accounts[receivers:]
@@ -49,13 +47,10 @@ class Payments:
             made.append(self._payment(sender, receiver))
         return made
 
-    def _payment(self, sender: str, receiver: str) -> PostingCommand:
+    def _payment(self, sender: str, receiver: str) -> Transfer:
         self._number += 1
-        owner = self._owner_of[sender]
-        return PostingCommand(
-            kind=TransactionKind.TRANSFER,
-            initiator=owner,
-            sender_owner=owner,
+        return Transfer(
+            initiator=self._owner_of[sender],
             idempotency_key=f"{self._prefix}-{self._number}",
             from_account=sender,
             to_account=receiver,
@@ -66,25 +61,22 @@ class Payments:
 
 
 class Books:
-    """Accounts in memory, for documents that no engine writes: the domain decides them all the same."""
+    """Accounts in memory, for records that no ledger writes: the product's rules decide them all the same."""
 
     def __init__(self, owner_of: dict[str, UUID], *, balance_minor: int, sequence: int) -> None:
         self.accounts = {
-            account: LedgerAccount(
-                id=account,
-                owner=owner,
-                status=AccountStatus.ACTIVE,
-                currency=CURRENCY,
-                balance_minor=balance_minor,
-                sequence=sequence,
-                may_overdraw=False,
+            account: Account(
+                account,
+                Terms(owner, AccountType.CHECKING, AccountStatus.ACTIVE, CURRENCY),
+                balance_minor,
+                sequence,
             )
             for account, owner in owner_of.items()
         }
 
-    def documents(self, commands: Sequence[PostingCommand]) -> list[Document]:
-        """Return the journal documents that an engine would write for the commands."""
-        decided = decide_group(commands, accounts=self.accounts, stored={}, new_id=new_id, now=utc_now())
-        if any(transaction.failure for transaction in decided.transactions):
+    def records(self, commands: Sequence[Transfer]) -> list[Record]:
+        """Return the records that the ledger would write for the commands."""
+        decided = decide_group(commands, accounts=self.accounts, stored={}, now=utc_now())
+        if any(record.failure for record in decided.records):
             raise AssertionError("a payment of the benchmark was refused")
-        return [to_document(transaction) for transaction in decided.transactions]
+        return decided.records

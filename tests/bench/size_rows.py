@@ -3,15 +3,16 @@
 import random
 import time
 
-from daemons.banking_api.storage.account_history import AccountHistory
 from pymongo import UpdateOne, WriteConcern
 
-from daemons.shared.mongo import Document
+from daemons.banking_api.kinds.table import TRANSACTION_KINDS
+from daemons.banking_api.ledger.journal import Journal, SealedGroup
+from daemons.banking_api.ledger.readers import RecordReader
 from tests.bench.comparisons import p50_figure
 from tests.bench.contenders import Contender, Counted, keep_in_flight
 from tests.bench.engine_rows import engine_contender
 from tests.bench.figures import TIMES, Figure, at_most
-from tests.bench.ledger import FUNDS_MINOR, BenchLedger, running_engine
+from tests.bench.ledger import FUNDS_MINOR, SEQUENCE_OF_FUNDED, BenchLedger, running_pipeline
 from tests.bench.payments import Books
 from tests.bench.samples import paired_ratio, spread_of
 from tests.bench.workbench import Workbench, say
@@ -32,9 +33,9 @@ async def sizes(bench: Workbench) -> list[Figure]:
     await fill(large, many)
     # What filling has left to be written is no cost of the payments that are measured.
     await bench.checkpoint()
-    async with running_engine(small) as small_engine, running_engine(large) as large_engine:
-        baseline = engine_contender(small_engine, small, small.payments.between_any, in_flight=_IN_FLIGHT)
-        measured = engine_contender(large_engine, large, large.payments.between_any, in_flight=_IN_FLIGHT)
+    async with running_pipeline(small) as small_pipeline, running_pipeline(large) as large_pipeline:
+        baseline = engine_contender(small_pipeline, small, small.payments.between_any, in_flight=_IN_FLIGHT)
+        measured = engine_contender(large_pipeline, large, large.payments.between_any, in_flight=_IN_FLIGHT)
         await bench.turns(baseline, measured)
     small_pages, large_pages = _reading("50,000 stored", small), _reading(f"{many:,} stored", large)
     await bench.turns(small_pages, large_pages)
@@ -62,24 +63,26 @@ async def sizes(bench: Workbench) -> list[Figure]:
 
 
 async def fill(ledger: BenchLedger, count: int) -> None:
-    """Write so many decided payments quickly, then the balances and sequences they lead to.
+    """Write so many decided payments quickly, in sealed groups, then the balances they lead to.
 
     For the load alone writes are not waited for to be journaled; nothing is measured meanwhile.
     """
-    books = Books(ledger.owner_of, balance_minor=FUNDS_MINOR, sequence=1)
+    books = Books(ledger.owner_of, balance_minor=FUNDS_MINOR, sequence=SEQUENCE_OF_FUNDED)
+    head = await Journal(ledger.database).head()
     journal = ledger.database["journal"].with_options(write_concern=WriteConcern(w=1, j=False))
 
-    async def insert(batch: list[Document]) -> None:
-        await journal.insert_many(batch, ordered=False)
+    async def insert(group: SealedGroup) -> None:
+        await journal.insert_many(group.documents, ordered=False)
 
     begun, written = time.monotonic(), 0
     while written < count:
-        batches = [
-            books.documents(ledger.payments.to_some(_LOAD_BATCH, receivers=_BUSY_ACCOUNTS))
-            for _ in range(min(_LOAD_CHUNK, -(-(count - written) // _LOAD_BATCH)))
-        ]
-        await keep_in_flight(2, batches, insert)
-        written += len(batches) * _LOAD_BATCH
+        groups: list[SealedGroup] = []
+        for _ in range(min(_LOAD_CHUNK, -(-(count - written) // _LOAD_BATCH))):
+            records = books.records(ledger.payments.to_some(_LOAD_BATCH, receivers=_BUSY_ACCOUNTS))
+            groups.append(SealedGroup(records, head, at=records[-1].at))
+            head = groups[-1].seal.head
+        await keep_in_flight(2, groups, insert)
+        written += len(groups) * _LOAD_BATCH
         if written % 500_000 == 0:
             say(f"  {written:,} of {count:,} stored, {written / (time.monotonic() - begun):,.0f}/s")
     updates = [
@@ -94,12 +97,12 @@ async def fill(ledger: BenchLedger, count: int) -> None:
 
 def _reading(name: str, ledger: BenchLedger) -> Contender:
     """The newest page of random busy accounts, one at a time."""
-    history = AccountHistory(ledger.database)
+    reader = RecordReader(ledger.client, ledger.database, kinds=TRANSACTION_KINDS)
     choice = random.Random(1)  # noqa: S311 - a repeatable choice guards nothing
     busy = ledger.payments.accounts[:_BUSY_ACCOUNTS]
 
     async def read(account: str) -> None:
-        page, cursor = await history.page(account, limit=_PAGE, cursor=None)
+        page, cursor = await reader.history(account, limit=_PAGE, cursor=None)
         if len(page) != _PAGE or cursor is None:
             raise AssertionError(f"a busy account has no full page: {len(page)} lines")
 

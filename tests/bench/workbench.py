@@ -69,7 +69,7 @@ class Workbench:
         return self._lone
 
     async def http_bank(self) -> HttpBank:
-        """Real daemons without Kafka: what they tell stays in the outbox."""
+        """Real daemons without Kafka: what they tell waits in the journal."""
         return await self._bank("quiet", NO_BROKER)
 
     async def crowded_bank(self) -> HttpBank:

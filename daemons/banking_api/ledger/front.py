@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,8 @@ from daemons.shared.mongo import Document
 from daemons.shared.tasks import end_task
 
 WAITING_LIMIT = 8192
+GATHER_SECONDS = 0.005
+"""A message costs as much as the encoding of ten commands."""
 _DRAIN_SECONDS = 10.0
 """How long a ledger that moves away may take for its last answers: as long as for a group."""
 _log = structlog.get_logger()
@@ -83,6 +85,9 @@ class FrontStream:
         self._coming: dict[int, asyncio.Future[None]] = {}
         self._items: list[Document] = []
         self._wake = asyncio.Event()
+        self._expected = 1
+        """How many outcomes came in the last message: clients who wait for them will soon send as many."""
+        self._gathered = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._has_moved = False
@@ -156,6 +161,8 @@ class FrontStream:
         """Send something with the next message."""
         self._items.append(item)
         self._wake.set()
+        if len(self._items) >= self._expected:
+            self._gathered.set()
 
     async def _run(self) -> None:
         method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(
@@ -164,7 +171,9 @@ class FrontStream:
         call = method(self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False)
         try:
             async for data in call:
-                for item in unpack(data)["items"]:
+                items = unpack(data)["items"]
+                self._expected = len(items)
+                for item in items:
                     self._hear(item)
         except grpc.aio.AioRpcError as error:
             _log.info("the ledger hung up", reason=error.code().name, detail=error.details())
@@ -175,9 +184,18 @@ class FrontStream:
     async def _messages(self) -> AsyncIterator[bytes]:
         while True:
             await self._wake.wait()
+            if len(self._items) < self._expected:
+                await self._gather()
             self._wake.clear()
             items, self._items = self._items, []
             yield pack({"items": items})
+
+    async def _gather(self) -> None:
+        """Wait for what is about to come; a lone client's command is sent at once."""
+        self._gathered.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_SECONDS):
+                await self._gathered.wait()
 
     def _hear(self, item: Document) -> None:
         if "come" in item:
