@@ -5,6 +5,8 @@ from daemons.contracts.vocabulary import (
     fault_of_account,
     fault_of_amount,
     fault_of_currency,
+    fault_of_iban,
+    fault_of_name,
     fault_of_reference,
 )
 
@@ -46,6 +48,29 @@ def parse_currency(text: str) -> str:
     if fault := fault_of_currency(code):
         raise usage_error(f"{text!r} {fault}", hint="see `bankctl help money`", code="invalid_currency")
     return code
+
+
+def parse_iban(text: str) -> str:
+    """The IBAN in `text`, in capitals; spaces are allowed.
+
+    Raises:
+        CliError: it is none.
+    """
+    iban = "".join(text.split()).upper()
+    if fault := fault_of_iban(iban):
+        raise usage_error(f"{text!r} {fault}", hint="see `bankctl help money`", code="invalid_iban")
+    return iban
+
+
+def parse_name(text: str) -> str:
+    """The name in `text`, without spaces around it.
+
+    Raises:
+        CliError: it is empty, too long or has a character that the bank refuses.
+    """
+    if fault := fault_of_name(text):
+        raise usage_error(f"the name {fault}", hint="see `bankctl help money`", code="invalid_name")
+    return text.strip()
 
 
 def parse_reference(text: str) -> str:

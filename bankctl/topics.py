@@ -48,7 +48,8 @@ A currency is an ISO 4217 code, such as EUR. A transfer uses the sending account
 currency.
 
 An account number has ten digits. The last is a check digit, so a mistyped or swapped
-digit is found before anything is sent.
+digit is found before anything is sent. An account elsewhere is named by its IBAN, with or
+without spaces; its length and its check digits are checked as well.
 
 A reference has up to 140 characters of any script, including no-break spaces and joined
 emoji. Control characters, line breaks, and characters that change the direction of
@@ -124,9 +125,8 @@ nothing.""",
     "scripts": """\
 Commands that move money or are hard to undo ask on a terminal:
 
-transfer, transfer --file, transactions retry, accounts close, admin fund, admin adjust,
-admin approvals approve, admin dead-letters replay (of many), dev reset, and each api
-request that is not a GET.
+whatever moves money, transactions retry, accounts close, admin approvals approve,
+admin dead-letters replay (of many), dev reset, and each api request that is not a GET.
 
 Without a terminal, or with --no-input, these are refused with exit 2 and the code
 confirmation_needed before anything is sent. A script confirms with --yes, or once for all

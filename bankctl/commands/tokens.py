@@ -40,9 +40,8 @@ def create(
       bankctl auth token create --name ci --scope use_own_accounts
       bankctl auth token create --name audit --scope read_any_account --scope read_events --days 7
 
-    Scopes are permissions of your role: use_own_accounts; for staff also read_any_account, read_users,
-    read_events, read_dead_letters, prove_ledger, freeze_accounts, fund_accounts, adjust_accounts,
-    manage_any_account, replay_dead_letters, manage_users. A key never does more than you may at the time.
+    Scopes are permissions of your role: use_own_accounts; for staff also those that docs/caller-matrix.md
+    names, such as read_any_account or fund_accounts. A key never does more than you may at the time.
     Put what is shown as token into BANKCTL_TOKEN, not into an option, which others can see. It is the key,
     an @, and the bank that it is for: the key is sent to no other. Other programs need what is before the @.
     With a second factor a fresh code is asked for too; with --password-stdin it is the second line. All your

@@ -28,6 +28,7 @@ NAME_PATTERN = f"^[^{_NO_NAME}]*$"
 
 _ACCOUNT_NUMBER = re.compile(r"[1-9][0-9]{9}")
 _CURRENCY = re.compile(CURRENCY_PATTERN)
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 # Lone surrogates are not text; at the bank, JSON and pydantic refuse them.
 _REFUSED = {TEXT_PATTERN: rf"[{_NO_TEXT}\ud800-\udfff]", NAME_PATTERN: rf"[{_NO_NAME}\ud800-\udfff]"}
 _CONTROLS = {"\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\0": "NULL", "\x1b": "ESCAPE"}
@@ -70,6 +71,24 @@ def fault_of_account(text: str) -> str | None:
         if damm.is_valid(text)
         else "must be an account number; its check digit is wrong, so a digit is mistyped"
     )
+
+
+@lru_cache(maxsize=1024)
+def fault_of_iban(text: str) -> str | None:
+    """Say what is wrong with an IBAN (ISO 13616) in capitals and without spaces."""
+    if not _IBAN.fullmatch(text):
+        return "must be an IBAN such as DE89370400440532013000"
+    # It takes 0.12 s to load, and only payments to outside accounts need it.
+    from schwifty import IBAN  # noqa: PLC0415
+    from schwifty.exceptions import InvalidChecksumDigits, SchwiftyException  # noqa: PLC0415
+
+    try:
+        IBAN(text)
+    except InvalidChecksumDigits:
+        return "must be an IBAN; its check digits are wrong, so a character is mistyped"
+    except SchwiftyException:
+        return f"must be an IBAN; no account in {text[:2]} has one like it"
+    return None
 
 
 def fault_of_reference(text: str) -> str | None:

@@ -16,6 +16,7 @@ from daemons.contracts.vocabulary import (
     TEXT_PATTERN,
     UUID_PATTERN,
     fault_of_blank,
+    fault_of_iban,
 )
 
 
@@ -60,6 +61,15 @@ Reason = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON, pattern=TEXT_PATTERN),
     AfterValidator(_visible),
 ]
+
+
+def _check_iban(text: str) -> str:
+    if fault := fault_of_iban(text):
+        raise ValueError(fault)
+    return text
+
+
+Iban = Annotated[str, Field(max_length=34, examples=["DE89370400440532013000"]), AfterValidator(_check_iban)]
 
 
 class MoneyView(WireModel):

@@ -1,6 +1,8 @@
 """One vocabulary for both sides: the command line refuses exactly what the bank refuses."""
 
 import re
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from schwifty import IBAN
 
 from daemons.banking_api.money import parse_money
 from daemons.banking_api.transactions.models import AccountNumber
@@ -18,11 +21,12 @@ from daemons.contracts.vocabulary import (
     fault_of_account,
     fault_of_amount,
     fault_of_currency,
+    fault_of_iban,
     fault_of_name,
     fault_of_reason,
     fault_of_reference,
 )
-from daemons.contracts.wire import CurrencyCode, Name, Reason, Reference
+from daemons.contracts.wire import CurrencyCode, Iban, Name, Reason, Reference
 from daemons.shared.http.requests import check_model
 from daemons.user_api.users.models import LockChange
 
@@ -33,6 +37,7 @@ BOTH_SIDES: list[tuple[Fault, TypeAdapter[Any]]] = [
     (fault_of_reason, TypeAdapter(Reason)),
     (fault_of_currency, TypeAdapter(CurrencyCode)),
     (fault_of_account, TypeAdapter(AccountNumber)),
+    (fault_of_iban, TypeAdapter(Iban)),
 ]
 # Planes with characters in them; in the others every character is like its neighbours.
 PLANES = (range(0x20000), range(0xE0000, 0xE1000), range(0x10FF00, 0x110000))
@@ -95,6 +100,42 @@ def test_an_amount_that_the_command_line_refuses_is_refused_by_the_bank(text: st
         with pytest.raises(InvalidRequestError):
             # Of all currencies this has the most decimals.
             parse_money(text, "CLF")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("DE89370400440532013000", None),
+        ("GB82WEST12345698765432", None),
+        ("MT84MALT011000012345MTLCAST001S", None),
+        ("DE98370400440532013000", "must be an IBAN; its check digits are wrong, so a character is mistyped"),
+        ("DE89370400440532013O00", "must be an IBAN; no account in DE has one like it"),
+        ("DE8937040044053201300", "must be an IBAN; no account in DE has one like it"),
+        ("XX89370400440532013000", "must be an IBAN; no account in XX has one like it"),
+        ("de89370400440532013000", "must be an IBAN such as DE89370400440532013000"),
+        ("DE89 3704 0044 0532 0130 00", "must be an IBAN such as DE89370400440532013000"),
+        ("", "must be an IBAN such as DE89370400440532013000"),
+    ],
+)
+def test_an_iban_is_checked_whole(text: str, fault: str | None) -> None:
+    assert fault_of_iban(text) == fault
+
+
+@given(st.integers(0, 10**18 - 1), st.integers(4, 21), st.sampled_from("0123456789"))
+def test_every_mistyped_digit_of_an_iban_is_found(account: int, place: int, digit: str) -> None:
+    iban = str(IBAN.generate("DE", bank_code=f"{account:018d}"[:8], account_code=f"{account:018d}"[8:]))
+    assert fault_of_iban(iban) is None
+    mistyped = iban[:place] + digit + iban[place + 1 :]
+    assert (fault_of_iban(mistyped) is None) == (mistyped == iban)
+
+
+def test_what_checks_ibans_is_loaded_by_the_first_of_them_only() -> None:
+    program = (
+        "import sys; from daemons.contracts.vocabulary import fault_of_iban; import bankctl.money; "
+        "assert 'schwifty' not in sys.modules; assert fault_of_iban('DE89370400440532013000') is None; "
+        "assert 'schwifty' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(
