@@ -26,6 +26,15 @@ Examples:
 )
 
 
+_DETAILS = [
+    *TRANSACTION_COLUMNS,
+    Column("description", "Description"),
+    Column("corrects", "Corrects"),
+    Column("taken_back.amount", "Taken back", "right"),
+    Column("follow_ups", "By"),
+]
+
+
 class TransactionStatus(StrEnum):
     """How a transaction ended."""
 
@@ -63,7 +72,7 @@ def show(transaction: Annotated[str, typer.Argument(metavar="ID", help="The tran
       bankctl transactions show 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b
     """
     with open_bank() as bank:
-        emit(bank.transactions.show(transaction), columns=TRANSACTION_COLUMNS)
+        emit(bank.transactions.show(transaction), columns=_DETAILS)
 
 
 @app.command()

@@ -16,7 +16,7 @@ SERVERS = ("mongod", "kafka", "gateway")
 ALL_PARTS = (*SERVERS, *DAEMONS)
 # What the environment gives instead of a part of our own.
 INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
-POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_FUND_LIMITS")
+POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_LIMITS")
 """What waits for a second person; without them as the daemons have it by default."""
 KAFKA_CLIENTS = ("banking_api", "notifier")
 _WITHOUT_ACCOUNT: Mapping[str, str] = {

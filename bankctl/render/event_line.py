@@ -47,7 +47,7 @@ def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
             "note": "; ".join(str(text) for text in (data.get("reason"), corrects) if text) or None,
         }
     why = failure.get("detail") or failure.get("code")
-    notes = [str(text) for text in (why, data.get("reference")) if text]
+    notes = [str(text) for text in (data.get("description"), why, data.get("reference")) if text]
     return {
         "position": event.get("position"),
         "time": event.get("time"),
@@ -72,6 +72,9 @@ def event_line(event: Mapping[str, Any]) -> str:
 def _party(party: Mapping[str, Any] | None) -> str:
     if not party:
         return "?"
+    if not str(party.get("account_id")).isdigit():
+        # Of the bank's own accounts one stands for the world outside.
+        return "outside" if str(party.get("account_id")).startswith("settlement:") else "the bank"
     return _named((party.get("owner") or {}).get("display_name"), party.get("account_id"))
 
 

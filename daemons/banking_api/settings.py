@@ -40,9 +40,9 @@ class BankingSettings(PeerSettings, FourEyesSettings):
 
     @model_validator(mode="after")
     def _known_currencies(self) -> Self:
-        unknown = [code for code in self.four_eyes_fund_limits if exponent_of(code) is None]
+        unknown = [code for code in self.four_eyes_limits if exponent_of(code) is None]
         if unknown:
-            raise ValueError(f"FOUR_EYES_FUND_LIMITS: no account can be kept in {', '.join(sorted(unknown))}")
+            raise ValueError(f"FOUR_EYES_LIMITS: no account can be kept in {', '.join(sorted(unknown))}")
         return self
 
     @model_validator(mode="after")

@@ -10,11 +10,16 @@ customer's if the other side is the bank's: only the numbers put in order what a
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from daemons.contracts.wire import CurrencyCode, Instant, MoneyView, UuidText, WireModel
 
 _LARGEST_INT64 = 2**63 - 1
+KindText = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$"), Field(examples=["transfer"])]
+"""The kind of a transaction, as banking_api's table of kinds names it.
+
+It is open: consumers show kinds that they do not know by their `description`, and set no event aside for one.
+"""
 
 
 class EventType(StrEnum):
@@ -59,9 +64,14 @@ class FailureView(WireModel):
 
 
 class TransactionCompleted(WireModel):
-    """Money has moved from the sender's to the receiver's account."""
+    """Money has moved from the sender's to the receiver's account; outside is the bank's settlement account.
+
+    `description` says what kind, parties and reference do not, null if there is nothing to say.
+    """
 
     transaction_id: UuidText
+    kind: KindText
+    description: str | None
     amount: MoneyView
     sender: Party
     receiver: Party
@@ -74,7 +84,8 @@ class TransactionFailed(WireModel):
     """An attempt was refused by a business rule; nothing has moved."""
 
     transaction_id: UuidText
-    kind: Literal["transfer", "funding", "adjustment"]
+    kind: KindText
+    description: str | None
     amount: MoneyView
     sender: Party
     receiver: Party

@@ -15,6 +15,7 @@ from daemons.contracts.vocabulary import (
     NAME_PATTERN,
     TEXT_PATTERN,
     UUID_PATTERN,
+    fault_of_account,
     fault_of_blank,
     fault_of_iban,
 )
@@ -61,6 +62,16 @@ Reason = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON, pattern=TEXT_PATTERN),
     AfterValidator(_visible),
 ]
+
+
+def _check_account_number(text: str) -> str:
+    if fault := fault_of_account(text):
+        raise ValueError(fault)
+    return text
+
+
+AmountText = Annotated[str, Field(max_length=27, examples=["12.34"])]
+AccountNumber = Annotated[str, Field(max_length=10), AfterValidator(_check_account_number)]
 
 
 def _check_iban(text: str) -> str:

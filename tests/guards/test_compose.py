@@ -19,11 +19,11 @@ COMPOSE = Path(__file__).parents[2] / "compose.yaml"
 def test_everything_that_can_wait_for_a_second_person_does(daemon: str) -> None:
     given = service_environment(daemon)
     policy = FourEyesSettings.model_validate(
-        {name: given[name.upper()] for name in ("four_eyes_actions", "four_eyes_fund_limits")}
+        {name: given[name.upper()] for name in ("four_eyes_actions", "four_eyes_limits")}
     )
     assert policy.four_eyes_actions | {GuardedAct.ADJUST} == set(GuardedAct)
-    assert policy.fund_limit("EUR") == 1000
-    assert policy.fund_limit("SEK") == 0
+    assert policy.alone_limit(GuardedAct.FUND, "EUR") == 1000
+    assert policy.alone_limit(GuardedAct.FUND, "SEK") == 0
 
 
 @pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])

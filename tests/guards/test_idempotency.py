@@ -15,7 +15,7 @@ from tests.support.callers import routes
 from tests.support.whole_bank import WholeBank, running_whole_bank
 
 REPLAYED = "Idempotent-Replayed"
-FOUR_EYES = {"four_eyes_actions": "fund", "four_eyes_fund_limits": {"EUR": 1000, "JPY": 1000}}
+FOUR_EYES = {"four_eyes_actions": "fund", "four_eyes_limits": {"EUR": 1000, "JPY": 1000}}
 KEYED = {
     (daemon, route.method, route.path): route
     for daemon, route in routes()

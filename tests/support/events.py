@@ -30,13 +30,21 @@ MONEY = MoneyView(amount="12.34", currency="EUR")
 
 
 def completed(
-    event_id: UUID, *, sender: str = ANNS_ACCOUNT, reference: str | None = "rent"
+    event_id: UUID,
+    *,
+    sender: str = ANNS_ACCOUNT,
+    receiver: str = BOS_ACCOUNT,
+    reference: str | None = "rent",
+    kind: str = "transfer",
+    description: str | None = None,
 ) -> TransactionCompleted:
     return TransactionCompleted(
         transaction_id=str(event_id),
+        kind=kind,
+        description=description,
         amount=MONEY,
         sender=Party(account_id=sender, owner=ANN, sequence=1),
-        receiver=Party(account_id=BOS_ACCOUNT, owner=BO, sequence=1),
+        receiver=Party(account_id=receiver, owner=BO if receiver == BOS_ACCOUNT else None, sequence=1),
         reference=reference,
         initiated_by=ANN,
         occurred_at=utc_now(),
@@ -44,14 +52,15 @@ def completed(
 
 
 def failed(
-    event_id: UUID, *, kind: Literal["transfer", "funding", "adjustment"] = "transfer"
+    event_id: UUID, *, kind: str = "transfer", receiver: str = BOS_ACCOUNT, description: str | None = None
 ) -> TransactionFailed:
     return TransactionFailed(
         transaction_id=str(event_id),
         kind=kind,
+        description=description,
         amount=MONEY,
         sender=Party(account_id=ANNS_ACCOUNT, owner=ANN, sequence=None),
-        receiver=Party(account_id=BOS_ACCOUNT, owner=None, sequence=None),
+        receiver=Party(account_id=receiver, owner=None, sequence=None),
         reference=None,
         initiated_by=ANN,
         failure=FailureView(code="insufficient_funds", detail="No money."),

@@ -69,6 +69,10 @@ class _Fold:
     met_sequence: int = -1
     met_balances: set[int] = field(default_factory=set)
     """What failed attempts met under the highest number that any of them met."""
+    may_be_below_zero: bool = False
+    """Whether something that may take an account below zero was booked on it."""
+    taken_below_zero: int | None = None
+    """The balance after something else took it below zero."""
 
     def add(self, entry: Entry) -> None:
         """Take in one entry, in any order."""
@@ -224,16 +228,27 @@ def _fold_record(proof: Proof, folds: dict[str, _Fold], record: StoredRecord) ->
     if completed != bool(entries) or completed == record.has_failure:
         proof.report(str(record.id), "its status does not fit its entries")
     for entry in entries:
-        if is_tally(entry.account_id):
-            continue
-        fold = folds[entry.account_id]
-        fold.add(entry)
-        fold.entries += record.is_transaction
+        _fold_entry(proof, folds[entry.account_id], record, entry)
     if record.attempt is not None:
         folds[record.attempt.account_id].meet(record.attempt)
 
 
+def _fold_entry(proof: Proof, fold: _Fold, record: StoredRecord, entry: Entry) -> None:
+    fold.add(entry)
+    fold.entries += record.is_transaction
+    if is_tally(entry.account_id):
+        if record.at_most is not None and entry.balance_after_minor > record.at_most:
+            proof.report(str(record.id), f"{entry.account_id} exceeds {record.at_most}")
+    elif record.overdraws:
+        fold.may_be_below_zero = True
+    elif entry.amount_minor < 0 and entry.balance_after_minor < 0:
+        fold.taken_below_zero = entry.balance_after_minor
+
+
 def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
+    _check_history(proof, account_id, fold)
+    if is_tally(account_id):
+        return
     written, balance = fold.written, fold.balance_at_highest
     if written is None:
         own = untouched(account_id)
@@ -251,16 +266,10 @@ def _check_account(proof: Proof, account_id: str, fold: _Fold) -> None:
     total.accounts += 1
     total.entries += fold.entries
     proof.accounts += 1
-    if fold.sum_minor != balance:
-        proof.report(account_id, f"balance {balance}, its entries sum to {fold.sum_minor}")
-    if fold.has_gaps:
-        proof.report(account_id, f"its sequence {fold.highest_sequence} has gaps over {fold.count} entries")
-    elif fold.has_wrong_balance:
-        proof.report(account_id, "a balance after one of its entries is not the sum up to it")
     _check_attempts(proof, account_id, fold)
     _check_written(proof, account_id, fold, written)
-    if balance < 0 and not is_banks_account(account_id):
-        proof.report(account_id, f"balance {balance} is below zero")
+    if not is_banks_account(account_id):
+        _check_not_below_zero(proof, account_id, fold)
 
 
 def _check_written(proof: Proof, account_id: str, fold: _Fold, written: StoredAccount) -> None:
@@ -282,6 +291,25 @@ def _report_terms(proof: Proof, account_id: str, written: Mapping[str, Any], ter
             proof.report(account_id, f"its {name} is written down or recorded only in one place")
         elif there != right:
             proof.report(account_id, f"its {name} is written down as {there}, its records say {right}")
+
+
+def _check_history(proof: Proof, account_id: str, fold: _Fold) -> None:
+    balance = fold.balance_at_highest
+    if fold.sum_minor != balance:
+        proof.report(account_id, f"balance {balance}, its entries sum to {fold.sum_minor}")
+    if fold.has_gaps:
+        proof.report(account_id, f"its sequence {fold.highest_sequence} has gaps over {fold.count} entries")
+    elif fold.has_wrong_balance:
+        proof.report(account_id, "a balance after one of its entries is not the sum up to it")
+
+
+def _check_not_below_zero(proof: Proof, account_id: str, fold: _Fold) -> None:
+    """An account is below zero only where something that may take it there has, and until money comes in."""
+    below = fold.taken_below_zero
+    if below is None and not fold.may_be_below_zero and fold.balance_at_highest < 0:
+        below = fold.balance_at_highest
+    if below is not None:
+        proof.report(account_id, f"balance {below} is below zero")
 
 
 def _check_attempts(proof: Proof, account_id: str, fold: _Fold) -> None:

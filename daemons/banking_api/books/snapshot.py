@@ -22,7 +22,14 @@ _BATCH = 100
 """Decoding as many takes one or two milliseconds, in which the event loop stands still."""
 
 _SNAPSHOT_TOO_OLD = 239
-_PROVED = {"kind": 1, "status": 1, "entries": 1, "failure.code": 1}
+_PROVED = {
+    "kind": 1,
+    "status": 1,
+    "entries": 1,
+    "failure.code": 1,
+    "data.overdraws": 1,
+    "data.at_most": 1,
+}
 _COMPLETED = RecordStatus.COMPLETED.value
 _RECORDS: Document = {"_id": {"$gte": UUID(int=0)}}
 """Seals have numbers as ids, which sort before."""
@@ -50,6 +57,10 @@ class StoredRecord(NamedTuple):
     has_failure: bool
     entries: list[Entry]
     attempt: Entry | None
+    overdraws: bool = False
+    """Whether it may take a customer's account below zero."""
+    at_most: int | None = None
+    """What no tally that it counts on may exceed, in minor units."""
 
 
 class LedgerSnapshot:
@@ -97,7 +108,7 @@ class LedgerSnapshot:
 
 
 def _stored(document: Document) -> StoredRecord:
-    entries = document["entries"]
+    entries, data = document["entries"], document.get("data", {})
     attempted = bool(entries) and "attempt" in entries[0]
     return StoredRecord(
         document["_id"],
@@ -106,6 +117,8 @@ def _stored(document: Document) -> StoredRecord:
         "failure" in document,
         [] if attempted else [entry_from(entry) for entry in entries],
         entry_from(entries[0]) if attempted else None,
+        data.get("overdraws", False),
+        data.get("at_most"),
     )
 
 

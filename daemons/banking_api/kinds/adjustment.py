@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from daemons.banking_api.kinds.kind import MoneyKind, Users, customers_account, party
+from pydantic import Field
+
+from daemons.banking_api.kinds.kind import Users, customers_account, party
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
-from daemons.banking_api.ledger.account import Account, AccountStatus, adjustment_account
+from daemons.banking_api.kinds.staff import StaffKind
+from daemons.banking_api.ledger.account import Account, AccountStatus, adjustment_account, tally_of
 from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Record, Ruling
 from daemons.contracts.events import EventType
+from daemons.contracts.wire import AmountText, CurrencyCode, Reason, UuidText, WireModel
+from daemons.shared.approvals.policy import GuardedAct
 
 
 class Direction(StrEnum):
@@ -19,17 +24,31 @@ class Direction(StrEnum):
     DEBIT = "debit"
 
 
+class AdjustAccount(WireModel):
+    """A correction of an account's balance by the bank; the account's owner reads the reason."""
+
+    direction: Literal["credit", "debit"]
+    amount: AmountText
+    currency: CurrencyCode
+    reason: Annotated[Reason, Field(max_length=140)]
+    corrects: UuidText | None = None
+
+
+class AdjustmentDetails(WireModel):
+    """What only adjustments have."""
+
+    corrects: UuidText | None
+
+
 @dataclass(slots=True, kw_only=True)
-class Adjustment(MoneyKind):
+class Adjustment(StaffKind):
     """Asks to correct a customer's account; `corrects` may name the transaction that it sets right."""
 
     kind: ClassVar[str] = "adjustment"
     completed: ClassVar[EventType] = EventType.ACCOUNT_ADJUSTED
-    action: ClassVar[str] = "adjust"
+    guard: ClassVar[GuardedAct] = GuardedAct.ADJUST
     account_id: str
     direction: Direction
-    amount_minor: int
-    currency: str
     reason: str
     corrects: UUID | None
 
@@ -39,8 +58,17 @@ class Adjustment(MoneyKind):
         return f"{asked}\x00{self.corrects or ''}\x00{self.reason}"
 
     def accounts(self) -> tuple[str, ...]:
-        """The bank's own account for it and the customer's."""
-        return (adjustment_account(self.currency), self.account_id)
+        """The bank's own account for it, the customer's, and the count of what it corrects."""
+        sides = (adjustment_account(self.currency), self.account_id)
+        return sides if self.corrects is None else (*sides, tally_of(self.corrects))
+
+    def customers(self) -> tuple[str, ...]:
+        """The account that is corrected."""
+        return (self.account_id,)
+
+    def stated(self) -> str | None:
+        """The reason."""
+        return self.reason
 
     def decide(self, accounts: Accounts) -> Ruling:
         """It works on a frozen account: a freeze stops what customers do."""
@@ -54,7 +82,13 @@ class Adjustment(MoneyKind):
             or other_currency(account, self.currency)
             or beyond_balance(payer, payee, self.amount_minor)
         )
-        return failure or [Move(payer, -self.amount_minor), Move(payee, self.amount_minor)]
+        if failure is not None:
+            return failure
+        moves = [Move(payer, -self.amount_minor), Move(payee, self.amount_minor)]
+        if self.corrects is not None:
+            # It takes nothing back, but what it corrects shows it.
+            moves.append(Move(accounts[tally_of(self.corrects)]))
+        return moves
 
     def data(self, accounts: Accounts) -> Data:  # noqa: ARG002 - it says nothing of them
         """What was asked for."""
@@ -84,6 +118,11 @@ class Adjustment(MoneyKind):
             "reason": record.data["reference"],
             "corrects": _text(record.data["corrects"]),
         }
+
+    @classmethod
+    def details(cls, record: Record) -> dict[str, Any]:
+        """What it corrects."""
+        return {"corrects": _text(record.data["corrects"])}
 
     @classmethod
     def audited(cls, record: Record) -> dict[str, Any]:

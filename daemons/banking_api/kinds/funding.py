@@ -3,29 +3,34 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from daemons.banking_api.kinds.kind import MoneyKind, Users
+from daemons.banking_api.kinds.kind import Users
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
-from daemons.banking_api.ledger.account import Account, settlement_account, tally
+from daemons.banking_api.kinds.staff import CountedKind
+from daemons.banking_api.ledger.account import Account, settlement_account
 from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Record, Ruling
 from daemons.contracts.errors import BankError
 from daemons.contracts.events import EventType
+from daemons.contracts.wire import AmountText, CurrencyCode, Reference, WireModel
+from daemons.shared.approvals.policy import GuardedAct
+
+
+class FundAccount(WireModel):
+    """Money that has come in from outside the bank."""
+
+    amount: AmountText
+    currency: CurrencyCode
+    reference: Reference | None = None
 
 
 @dataclass(slots=True, kw_only=True)
-class Funding(MoneyKind):
-    """Asks to book an amount in minor units on a customer's account."""
+class Funding(CountedKind):
+    """Asks to book an amount on a customer's account."""
 
     kind: ClassVar[str] = "funding"
     completed: ClassVar[EventType] = EventType.ACCOUNT_FUNDED
-    action: ClassVar[str] = "fund"
+    guard: ClassVar[GuardedAct] = GuardedAct.FUND
     to_account: str
-    amount_minor: int
-    currency: str
     reference: str | None
-    alone_limit_minor: int | None = None
-    """What the initiator may fund alone within a day; None where that is not bounded."""
-    day: str = ""
-    """The day (UTC) that counts for that limit."""
 
     def content(self) -> str:
         """All fields; a reference that is empty is not one that is absent."""
@@ -34,12 +39,15 @@ class Funding(MoneyKind):
 
     def accounts(self) -> tuple[str, ...]:
         """The bank's own account of the currency, the customer's, and what was funded alone that day."""
-        sides = (settlement_account(self.currency), self.to_account)
-        return sides if self.alone_limit_minor is None else (*sides, self._alone)
+        return (settlement_account(self.currency), self.to_account, *self.tallies())
 
-    @property
-    def _alone(self) -> str:
-        return tally("funded-alone", self.initiator, self.currency, self.day)
+    def customers(self) -> tuple[str, ...]:
+        """The account that gets the money."""
+        return (self.to_account,)
+
+    def stated(self) -> str | None:
+        """The reference."""
+        return self.reference
 
     def decide(self, accounts: Accounts) -> Ruling:
         """Refuse an account that is not there, not active, or kept in another currency."""
@@ -54,13 +62,10 @@ class Funding(MoneyKind):
         )
         if failure is not None:
             return failure
-        moves = [Move(bank, -self.amount_minor), Move(receiver, self.amount_minor)]
-        if self.alone_limit_minor is not None:
-            alone = accounts[self._alone]
-            if alone.balance_minor + self.amount_minor > self.alone_limit_minor:
-                return beyond_alone_limit()
-            moves.append(Move(alone, self.amount_minor))
-        return moves
+        counted = self.count(accounts)
+        if isinstance(counted, BankError):
+            return counted
+        return [Move(bank, -self.amount_minor), Move(receiver, self.amount_minor), *counted]
 
     def data(self, accounts: Accounts) -> Data:  # noqa: ARG002 - it says nothing of them
         """What was asked for."""
@@ -79,10 +84,4 @@ class Funding(MoneyKind):
     @classmethod
     def event_data(cls, record: Record, data: dict[str, Any], users: Users) -> dict[str, Any]:  # noqa: ARG003
         """Without a sender: it is the bank's own account."""
-        del data["sender"]
-        return data
-
-
-def beyond_alone_limit() -> BankError:
-    """The refusal of a funding that needs a second person; nothing of it is kept."""
-    return BankError("beyond_alone_limit", "A second person must approve this funding.")
+        return {name: value for name, value in data.items() if name not in {"kind", "description", "sender"}}

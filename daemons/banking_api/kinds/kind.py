@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.ledger.account import is_banks_account
@@ -30,6 +30,13 @@ class Event:
     data: dict[str, Any]
 
 
+class OutsideParty(NamedTuple):
+    """Somebody who has no account at this bank, as a statement names them."""
+
+    account: str
+    name: str
+
+
 class Kind(Command):
     """A command that can tell others what became of it."""
 
@@ -50,17 +57,21 @@ class Kind(Command):
 
 
 class MoneyKind(Kind):
-    """Moves an amount between two accounts; its data hold `from`, `to`, `amount`, `currency`, `reference`."""
+    """Moves an amount between two accounts; its data hold `from`, `to`, `amount`, `currency`, `reference`.
+
+    Two more entries of the data are for the proof of the books: `overdraws`, true if it may take a customer's
+    account below zero, and `at_most`, which no tally that it counts on may exceed.
+    """
 
     is_transaction: ClassVar[bool] = True
-    action: ClassVar[str] = ""
-    """What the audit calls it, where staff do it."""
 
     @classmethod
     def event(cls, record: Record, users: Users) -> Event:
         """Return the event: the sender's account is its key, or the customer's if the bank's is the other."""
         data = {
             "transaction_id": str(record.id),
+            "kind": record.kind,
+            "description": cls.description(record),
             "amount": amount_view(record),
             "sender": party(record, record.data["from"], users),
             "receiver": party(record, record.data["to"], users),
@@ -69,51 +80,39 @@ class MoneyKind(Kind):
             "occurred_at": format_instant(record.at),
         }
         if record.failure is not None:
-            failure = {"code": record.failure.code, "detail": record.failure.detail}
-            data |= {"kind": record.kind, "failure": failure}
+            data["failure"] = {"code": record.failure.code, "detail": record.failure.detail}
             return Event(record.id, EventType.TRANSACTION_FAILED, record.data["from"], record.at, data)
         return Event(
             record.id, cls.completed, event_key(record), record.at, cls.event_data(record, data, users)
         )
 
     @classmethod
-    @abstractmethod
-    def event_data(cls, record: Record, data: dict[str, Any], users: Users) -> dict[str, Any]:
+    def event_data(cls, record: Record, data: dict[str, Any], users: Users) -> dict[str, Any]:  # noqa: ARG003
         """Return the data of a completed record's event, made from what all kinds tell."""
+        return data
 
     @classmethod
-    def audit_entry(cls, record: Record, act: Act) -> AuditEntry | None:
-        """Return what the audit keeps of what staff book, one that a rule refused included."""
-        account_id, currency = customers_account(record), record.data["currency"]
-        entry, failure = record.entry_of(account_id), record.failure
-        before: dict[str, Any] | None = None
-        after: dict[str, Any] = {
-            "transaction_id": str(record.id),
-            "status": record.status.value,
-            "failure": None if failure is None else failure.code,
-            "amount": format_minor(record.data["amount"], currency),
-            "currency": currency,
-            **cls.audited(record),
-        }
-        if entry is not None:
-            before = {"balance": format_minor(entry.balance_after_minor - entry.amount_minor, currency)}
-            after["balance"] = format_minor(entry.balance_after_minor, currency)
-        return AuditEntry(
-            at=record.at,
-            actor=act.actor,
-            action=cls.action,
-            target_kind=TARGET,
-            target_id=account_id,
-            reason=record.data["reference"],
-            before=before,
-            after=after,
-            approval=act.approval.testimony() if act.approval else None,
-        )
+    def description(cls, record: Record) -> str | None:  # noqa: ARG003 - most kinds need none
+        """Return what the kind, the accounts and the reference do not say, in a few words.
+
+        Statements, events and notifications show it, so it holds nothing that only some of them may know.
+        """
+        return None
 
     @classmethod
-    def audited(cls, record: Record) -> dict[str, Any]:  # noqa: ARG003 - the default adds nothing
-        """Return what the audit keeps beside what all kinds have in common."""
+    def details(cls, record: Record) -> dict[str, Any]:  # noqa: ARG003 - most kinds need none
+        """Return the fields of `table.KindDetails` that are the kind's own."""
         return {}
+
+    @classmethod
+    def outside_party(cls, record: Record) -> OutsideParty | None:  # noqa: ARG003 - most kinds have none
+        """Return who is on the other side outside the bank, if that is known."""
+        return None
+
+    @classmethod
+    def audit_entry(cls, record: Record, act: Act) -> AuditEntry | None:  # noqa: ARG003 - it is the owner's
+        """Nothing: what owners do with their own money is no administrative act."""
+        return None
 
 
 def amount_view(record: Record) -> dict[str, str]:

@@ -3,13 +3,14 @@
 from enum import StrEnum
 from typing import assert_never
 
-from daemons.banking_api.kinds.adjustment import Adjustment
+from daemons.banking_api.kinds.adjustment import Adjustment, AdjustmentDetails
 from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.describe import ChangeType, Rename
 from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
 from daemons.banking_api.kinds.funding import Funding
-from daemons.banking_api.kinds.kind import Kind
+from daemons.banking_api.kinds.kind import Kind, MoneyKind
 from daemons.banking_api.kinds.opening import Opening
+from daemons.banking_api.kinds.staff import StaffKind
 from daemons.banking_api.kinds.transfer import Transfer
 
 
@@ -52,5 +53,14 @@ def _kind(name: KindName) -> type[Kind]:  # noqa: PLR0911 - one for each
 
 
 KINDS: dict[str, type[Kind]] = {name.value: _kind(name) for name in KindName}
-TRANSACTION_KINDS = [name for name, kind in KINDS.items() if kind.is_transaction]
+MONEY_KINDS: dict[str, type[MoneyKind]] = {
+    name: kind for name, kind in KINDS.items() if issubclass(kind, MoneyKind)
+}
+TRANSACTION_KINDS = list(MONEY_KINDS)
 """The kinds that statements and lists of transactions show."""
+STAFF_KINDS = {kind.guard: kind for kind in KINDS.values() if issubclass(kind, StaffKind)}
+"""By the act of the policy, those that a second person may have to approve."""
+
+
+class KindDetails(AdjustmentDetails):
+    """What only some kinds have, as a transaction's view shows it; null for all others."""

@@ -1,12 +1,12 @@
 """A transfer: money moves between two customers' accounts, by the order of the sender's owner."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from daemons.banking_api.kinds.kind import MoneyKind, Users
+from daemons.banking_api.kinds.kind import MoneyKind
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
 from daemons.banking_api.ledger.account import Account
-from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Record, Ruling
+from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Ruling
 from daemons.contracts.events import EventType
 
 
@@ -66,8 +66,3 @@ class Transfer(MoneyKind):
         """The sender's account if it is the initiator's: nobody else is to know of it."""
         sender = accounts.get(self.from_account)
         return sender if sender is not None and sender.terms.owner == self.initiator else None
-
-    @classmethod
-    def event_data(cls, record: Record, data: dict[str, Any], users: Users) -> dict[str, Any]:  # noqa: ARG003
-        """Both sides."""
-        return data

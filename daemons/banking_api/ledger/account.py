@@ -96,6 +96,11 @@ def tally(*names: object) -> str:
     return _TALLY_PREFIX + ":".join(map(str, names))
 
 
+def tally_of(record_id: UUID) -> str:
+    """Return the id of the count of what later records take back of a record; they stand in its history."""
+    return tally("of", record_id)
+
+
 def is_banks_account(account_id: str) -> bool:
     """Tell whether the id is one of the bank's own accounts; no customer's number looks like one."""
     return account_id.startswith(_BANKS_PREFIXES)

@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
     StringConstraints,
     ValidationInfo,
@@ -11,14 +10,15 @@ from pydantic import (
     field_validator,
 )
 
+from daemons.banking_api.kinds.table import TRANSACTION_KINDS, KindDetails
 from daemons.contracts.events import FailureView
-from daemons.contracts.vocabulary import fault_of_account
 from daemons.contracts.wire import (
+    AccountNumber,
+    AmountText,
     CurrencyCode,
     DecimalText,
     Instant,
     MoneyView,
-    Reason,
     Reference,
     UuidText,
     WireModel,
@@ -32,36 +32,9 @@ ATOMIC_LIMIT = 4000
 ATOMIC_BODY_BYTES = 1024 * 1024
 
 
-def _check_account_number(text: str) -> str:
-    if fault := fault_of_account(text):
-        raise ValueError(fault)
-    return text
-
-
-AccountNumber = Annotated[str, Field(max_length=10), AfterValidator(_check_account_number)]
-AmountText = Annotated[str, Field(max_length=27, examples=["12.34"])]
-KindName = Literal["transfer", "funding", "adjustment"]
-KIND_NAMES: dict[str, KindName] = {"transfer": "transfer", "funding": "funding", "adjustment": "adjustment"}
+KindName = Annotated[str, WithJsonSchema({"type": "string", "enum": TRANSACTION_KINDS})]
 OutcomeName = Literal["completed", "failed"]
 BatchOutcome = Literal["completed", "failed", "refused", "unknown"]
-
-
-class FundAccount(WireModel):
-    """Money that has come in from outside the bank."""
-
-    amount: AmountText
-    currency: CurrencyCode
-    reference: Reference | None = None
-
-
-class AdjustAccount(WireModel):
-    """A correction of an account's balance by the bank; the account's owner reads the reason."""
-
-    direction: Literal["credit", "debit"]
-    amount: AmountText
-    currency: CurrencyCode
-    reason: Annotated[Reason, Field(max_length=140)]
-    corrects: UuidText | None = None
 
 
 class TransferRequest(WireModel):
@@ -127,8 +100,11 @@ class BatchPreview(WireModel):
     ]
 
 
-class TransactionView(WireModel):
-    """A journal transaction; the bank's own side of it (outside, adjustments) is null."""
+class TransactionView(KindDetails):
+    """A journal transaction; the bank's own side of it (outside, adjustments) is null.
+
+    `description` says what kind, accounts and reference do not.
+    """
 
     id: UuidText
     kind: KindName
@@ -137,10 +113,26 @@ class TransactionView(WireModel):
     from_account: str | None
     to_account: str | None
     reference: str | None
-    corrects: UuidText | None
+    description: str | None
     failure: FailureView | None
     initiated_by: UuidText
     created_at: Instant
+
+
+class FollowUpView(WireModel):
+    """A later transaction that takes back or corrects an earlier one."""
+
+    id: UuidText
+    kind: KindName
+    amount: MoneyView
+    created_at: Instant
+
+
+class TransactionInFull(TransactionView):
+    """A transaction, how much of it was taken back, and by which later ones that concern the reader."""
+
+    taken_back: MoneyView
+    follow_ups: list[FollowUpView]
 
 
 class TransactionPage(WireModel):
@@ -181,7 +173,7 @@ class BatchResults(WireModel):
 
 
 class CounterpartyView(WireModel):
-    """The other side of a statement line."""
+    """The other side of a statement line; an account elsewhere is named by its IBAN."""
 
     account_id: str
     display_name: str | None
@@ -199,6 +191,7 @@ class StatementLineView(WireModel):
     sequence: int | None
     counterparty: CounterpartyView | None
     reference: str | None
+    description: str | None
     failure: FailureView | None
     created_at: Instant
 

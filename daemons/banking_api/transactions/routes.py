@@ -4,8 +4,9 @@ from uuid import UUID
 
 from aiohttp import web
 
-from daemons.banking_api.kinds.adjustment import Direction
-from daemons.banking_api.ledger.record import RecordStatus
+from daemons.banking_api.kinds.adjustment import AdjustAccount, Adjustment, Direction
+from daemons.banking_api.kinds.funding import FundAccount, Funding
+from daemons.banking_api.ledger.record import Act, RecordStatus
 from daemons.banking_api.money import parse_money
 from daemons.banking_api.transactions.batch import (
     begin_atomic_rows,
@@ -17,13 +18,12 @@ from daemons.banking_api.transactions.batch import (
 )
 from daemons.banking_api.transactions.models import (
     ATOMIC_BODY_BYTES,
-    AdjustAccount,
     BatchPreview,
     BatchPreviewView,
     BatchResults,
-    FundAccount,
     PreviewView,
     StatementPage,
+    TransactionInFull,
     TransactionPage,
     TransactionQuery,
     TransactionView,
@@ -31,9 +31,14 @@ from daemons.banking_api.transactions.models import (
     TransferRequest,
 )
 from daemons.banking_api.transactions.preview_views import batch_preview_view, preview_view
-from daemons.banking_api.transactions.service import AdjustmentOrder, Settled, Transactions
+from daemons.banking_api.transactions.service import Settled, Transactions, transfer_command
 from daemons.banking_api.transactions.statements import Statements, transaction_not_found
-from daemons.banking_api.transactions.views import statement_line_view, transaction_document, transaction_view
+from daemons.banking_api.transactions.views import (
+    statement_line_view,
+    transaction_document,
+    transaction_in_full,
+    transaction_view,
+)
 from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.permissions import Permission
@@ -79,10 +84,8 @@ _WAITING = {ACCEPTED: ApprovalView}
 async def transfer(request: web.Request) -> web.Response:
     """Move money from one of the caller's accounts."""
     order = order_of(await read_body(request, TransferRequest))
-    settled = await request.app[TRANSACTIONS_KEY].transfer(
-        caller_of(request), order, idempotency_key=idempotency_key_of(request)
-    )
-    return settled_response(settled)
+    command = transfer_command(caller_of(request), order, idempotency_key_of(request))
+    return settled_response(await request.app[TRANSACTIONS_KEY].order(command))
 
 
 @routes.add(
@@ -168,12 +171,12 @@ async def list_transactions(request: web.Request) -> web.Response:
     return json_response(TransactionPage(items=items, next_cursor=cursor))
 
 
-@routes.add("GET", "/transactions/{id}", permission=Permission.USE_OWN_ACCOUNTS, answer=TransactionView)
+@routes.add("GET", "/transactions/{id}", permission=Permission.USE_OWN_ACCOUNTS, answer=TransactionInFull)
 async def show_transaction(request: web.Request) -> web.Response:
-    """Show a transaction that concerns the caller."""
+    """Show a transaction that concerns the caller, and what later ones take back of it."""
     transaction_id = read_uuid(request, "id", missing=transaction_not_found())
     found = await request.app[STATEMENTS_KEY].transaction(caller_of(request), transaction_id)
-    return json_response(transaction_view(found))
+    return json_response(transaction_in_full(found))
 
 
 @routes.add(
@@ -206,17 +209,18 @@ async def account_history(request: web.Request) -> web.Response:
 )
 async def fund_account(request: web.Request) -> web.Response:
     """Book money that has come in from outside the bank; above a limit it waits for a second person."""
-    body = await read_body(request, FundAccount)
-    done = await request.app[TRANSACTIONS_KEY].fund(
-        actor_of(request),
-        request.match_info["id"],
-        parse_money(body.amount, body.currency),
-        reference=body.reference,
+    body, actor = await read_body(request, FundAccount), actor_of(request)
+    money = parse_money(body.amount, body.currency)
+    command = Funding(
+        initiator=caller_of(request).user_id,
         idempotency_key=idempotency_key_of(request),
+        act=Act(actor=actor),
+        to_account=request.match_info["id"],
+        amount_minor=money.minor,
+        currency=money.currency,
+        reference=body.reference,
     )
-    if isinstance(done, Approval):
-        return await waiting_response(request, done, area=APPROVALS_AREA)
-    return settled_response(done)
+    return await booked_response(request, await request.app[TRANSACTIONS_KEY].book(actor, command))
 
 
 @routes.add(
@@ -231,17 +235,24 @@ async def fund_account(request: web.Request) -> web.Response:
 )
 async def adjust_account(request: web.Request) -> web.Response:
     """Correct an account's balance; it waits for a second person, and once approved answers the result."""
-    body = await read_body(request, AdjustAccount)
-    order = AdjustmentOrder(
+    body, actor = await read_body(request, AdjustAccount), actor_of(request)
+    money = parse_money(body.amount, body.currency)
+    command = Adjustment(
+        initiator=caller_of(request).user_id,
+        idempotency_key=idempotency_key_of(request),
+        act=Act(actor=actor),
         account_id=request.match_info["id"],
         direction=Direction(body.direction),
-        money=parse_money(body.amount, body.currency),
+        amount_minor=money.minor,
+        currency=money.currency,
         reason=body.reason,
         corrects=UUID(body.corrects) if body.corrects else None,
     )
-    done = await request.app[TRANSACTIONS_KEY].adjust(
-        actor_of(request), order, idempotency_key=idempotency_key_of(request)
-    )
+    return await booked_response(request, await request.app[TRANSACTIONS_KEY].adjust(actor, command))
+
+
+async def booked_response(request: web.Request, done: Settled | Approval) -> web.Response:
+    """Answer with what staff have booked, or with the request that waits for a second person."""
     if isinstance(done, Approval):
         return await waiting_response(request, done, area=APPROVALS_AREA)
     return settled_response(done)

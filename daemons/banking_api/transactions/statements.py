@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from daemons.banking_api.kinds.change import account_not_found
-from daemons.banking_api.ledger.account import is_banks_account
+from daemons.banking_api.kinds.table import MONEY_KINDS
+from daemons.banking_api.ledger.account import is_banks_account, tally_of
 from daemons.banking_api.ledger.readers import AccountReader, Page, RecordReader
 from daemons.banking_api.ledger.record import Record, RecordStatus
 from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.errors import NotFoundError
 from daemons.contracts.permissions import Permission
 from daemons.shared.auth.callers import Caller
+
+_FOLLOW_UPS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,15 @@ class StatementLine:
     sequence: int | None
     counterparty_account: str | None
     counterparty_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedUp:
+    """A transaction, how much later ones take back of it, and those of them that the reader may see."""
+
+    record: Record
+    taken_back_minor: int
+    follow_ups: list[Record]
 
 
 class Statements:
@@ -48,8 +60,10 @@ class Statements:
         names = await self._directory.names(owner for owner in owners if owner)
         return [_line(record, account_id, names) for record in records], next_cursor
 
-    async def transaction(self, caller: Caller, transaction_id: UUID) -> Record:
-        """Return a transaction that concerns the caller, or any for those who read all.
+    async def transaction(self, caller: Caller, transaction_id: UUID) -> FollowedUp:
+        """Return a transaction that concerns the caller, or any for those who read all, and its follow-ups.
+
+        Of more than a page of follow-ups the newest are returned.
 
         Raises:
             NotFoundError: there is none.
@@ -58,7 +72,14 @@ class Statements:
         found = await self._records.find(transaction_id, visible_to=visible_to)
         if found is None:
             raise transaction_not_found()
-        return found
+        tally = tally_of(transaction_id)
+        follow_ups, _ = await self._records.history(tally, limit=_FOLLOW_UPS_SHOWN, cursor=None)
+        counted = follow_ups[0].entry_of(tally) if follow_ups else None
+        return FollowedUp(
+            found,
+            0 if counted is None else counted.balance_after_minor,
+            [later for later in follow_ups if visible_to is None or _concerns(later, visible_to)],
+        )
 
     async def initiated(
         self, initiator: UUID | None, *, status: RecordStatus | None, limit: int, cursor: str | None
@@ -72,6 +93,10 @@ def transaction_not_found() -> NotFoundError:
     return NotFoundError("transaction_not_found", "You have no such transaction.")
 
 
+def _concerns(record: Record, user_id: UUID) -> bool:
+    return any(entry.owner == user_id for entry in record.entries)
+
+
 def _counterparty_owner(record: Record, account_id: str) -> UUID | None:
     """Return who owns the other account; a failed attempt tells only the number that was typed."""
     others = (entry.owner for entry in record.entries if entry.account_id != account_id and entry.owner)
@@ -83,11 +108,19 @@ def _line(record: Record, account_id: str, names: dict[UUID, str | None]) -> Sta
     leaves = data["from"] == account_id
     other_account, other_owner = data["to" if leaves else "from"], _counterparty_owner(record, account_id)
     entry = record.entry_of(account_id)
+    counterparty = _counterparty(record, other_account, names.get(other_owner) if other_owner else None)
     return StatementLine(
         record=record,
         amount_minor=entry.amount_minor if entry else (-1 if leaves else 1) * data["amount"],
         balance_after_minor=entry.balance_after_minor if entry else None,
         sequence=entry.sequence if entry else None,
-        counterparty_account=None if is_banks_account(other_account) else other_account,
-        counterparty_name=names.get(other_owner) if other_owner else None,
+        counterparty_account=counterparty[0],
+        counterparty_name=counterparty[1],
     )
+
+
+def _counterparty(record: Record, account_id: str, name: str | None) -> tuple[str | None, str | None]:
+    if not is_banks_account(account_id):
+        return account_id, name
+    outside = MONEY_KINDS[record.kind].outside_party(record)
+    return (None, None) if outside is None else (outside.account, outside.name)

@@ -1,18 +1,22 @@
 """From the domain to what is answered."""
 
+from daemons.banking_api.kinds.table import MONEY_KINDS, KindDetails
 from daemons.banking_api.ledger.account import is_banks_account
 from daemons.banking_api.ledger.record import Failure, Record
-from daemons.banking_api.money import format_minor
+from daemons.banking_api.money import Money, format_minor
 from daemons.banking_api.transactions.models import (
-    KIND_NAMES,
     CounterpartyView,
+    FollowUpView,
     StatementLineView,
+    TransactionInFull,
     TransactionView,
 )
-from daemons.banking_api.transactions.statements import StatementLine
+from daemons.banking_api.transactions.statements import FollowedUp, StatementLine
 from daemons.contracts.events import FailureView
 from daemons.contracts.wire import format_instant
 from daemons.shared.ids import text_of
+
+_NO_DETAILS: dict[str, object] = dict.fromkeys(KindDetails.model_fields)
 
 
 def transaction_view(record: Record) -> TransactionView:
@@ -23,7 +27,7 @@ def transaction_view(record: Record) -> TransactionView:
 def transaction_document(record: Record) -> dict[str, object]:
     """Return what `transaction_view` looks like on the wire, without making the model."""
     data, failure = record.data, record.failure
-    currency, sender, receiver, corrects = data["currency"], data["from"], data["to"], data.get("corrects")
+    currency, sender, receiver, kind = data["currency"], data["from"], data["to"], MONEY_KINDS[record.kind]
     return {
         "id": text_of(record.id),
         "kind": record.kind,
@@ -32,11 +36,31 @@ def transaction_document(record: Record) -> dict[str, object]:
         "from_account": None if is_banks_account(sender) else sender,
         "to_account": None if is_banks_account(receiver) else receiver,
         "reference": data["reference"],
-        "corrects": None if corrects is None else str(corrects),
+        "description": kind.description(record),
+        **_NO_DETAILS,
+        **kind.details(record),
         "failure": None if failure is None else {"code": failure.code, "detail": failure.detail},
         "initiated_by": text_of(record.initiator),
         "created_at": format_instant(record.at),
     }
+
+
+def transaction_in_full(found: FollowedUp) -> TransactionInFull:
+    """Return the view of a transaction with what came of it."""
+    currency = found.record.data["currency"]
+    follow_ups = [
+        FollowUpView(
+            id=str(later.id),
+            kind=later.kind,
+            amount=Money(later.data["amount"], currency).view(),
+            created_at=later.at,
+        )
+        for later in found.follow_ups
+    ]
+    taken_back = Money(found.taken_back_minor, currency).view()
+    return TransactionInFull.model_validate(
+        {**transaction_document(found.record), "taken_back": taken_back, "follow_ups": follow_ups}
+    )
 
 
 def statement_line_view(line: StatementLine) -> StatementLineView:
@@ -51,7 +75,7 @@ def statement_line_view(line: StatementLine) -> StatementLineView:
     after = line.balance_after_minor
     return StatementLineView(
         transaction_id=str(record.id),
-        kind=KIND_NAMES[record.kind],
+        kind=record.kind,
         status=record.status.value,
         amount=format_minor(line.amount_minor, currency),
         currency=currency,
@@ -59,6 +83,7 @@ def statement_line_view(line: StatementLine) -> StatementLineView:
         sequence=line.sequence,
         counterparty=counterparty,
         reference=record.data["reference"],
+        description=MONEY_KINDS[record.kind].description(record),
         failure=failure_view(record.failure),
         created_at=record.at,
     )

@@ -75,9 +75,12 @@ def text_of(data: EventData) -> str:
     match data:
         case TransactionCompleted():
             moved = f"{_money(data.amount)} moved from {_party(data.sender)} to {_party(data.receiver)}"
-            return f"{moved}{_quoted(data.reference)}"
+            told = f"{data.description}: {moved}" if data.description else moved
+            return f"{told}{_quoted(data.reference)}"
         case TransactionFailed():
-            return f"{_attempt(data)} was refused: {data.failure.detail}"
+            what = data.description or data.kind.capitalize().replace("_", " ")
+            sides = f"from {_party(data.sender)} to {_party(data.receiver)}"
+            return f"{what} of {_money(data.amount)} {sides} was refused: {data.failure.detail}"
         case AccountFundedPayload():
             funded = f"{_money(data.amount)} came in to {_party(data.receiver)}"
             return f"{funded}, booked by {_user(data.initiated_by)}{_quoted(data.reference)}"
@@ -92,24 +95,14 @@ def text_of(data: EventData) -> str:
             return f"{told}: {data.reason}" if data.reason else told
 
 
-def _attempt(data: TransactionFailed) -> str:
-    match data.kind:
-        case "funding":
-            return f"Funding of {_party(data.receiver)} with {_money(data.amount)}"
-        case "adjustment":
-            # The side that nobody owns is the bank's.
-            adjusted = data.sender if data.sender.owner is not None else data.receiver
-            return f"Correction of {_party(adjusted)} by {_money(data.amount)}"
-        case "transfer":
-            sides = f"from {_party(data.sender)} to {_party(data.receiver)}"
-            return f"Transfer of {_money(data.amount)} {sides}"
-
-
 def _money(amount: MoneyView) -> str:
     return f"{amount.amount} {amount.currency}"
 
 
 def _party(party: Party) -> str:
+    if not party.account_id.isdigit():
+        # Of the bank's own accounts one stands for the world outside, the others are the bank's business.
+        return "outside the bank" if party.account_id.startswith("settlement:") else "the bank"
     if party.owner is None or party.owner.display_name is None:
         return f"account {party.account_id}"
     return f"{party.owner.display_name} ({party.account_id})"

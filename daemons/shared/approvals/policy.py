@@ -1,4 +1,4 @@
-"""Which acts wait for a second person, and what one person may fund alone: one policy, from the settings.
+"""Which acts wait for a second person, and what one person may book alone: one policy, from the settings.
 
 docs/adr/0010 argues it.
 """
@@ -41,8 +41,10 @@ _PERMISSIONS = {
 }
 ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST})
 """What nobody does alone, whatever the settings say (docs/adr/0016)."""
+COUNTED = frozenset({GuardedAct.FUND})
+"""What one person may do alone up to a limit in a day."""
 NO_ACTS = "none"
-FUND_LIMITS = "EUR=1000,USD=1000,GBP=1000,CHF=1000,JPY=150000"
+LIMITS = "EUR=1000,USD=1000,GBP=1000,CHF=1000,JPY=150000"
 _LIMIT = re.compile(r"([A-Z]{3})=([0-9]+(?:\.[0-9]+)?)")
 
 
@@ -67,25 +69,25 @@ def _read_limits(value: Any) -> Any:
 
 
 class FourEyesSettings(BaseModel):
-    """`FOUR_EYES_ACTIONS=unfreeze,fund` (unless said: all; or `none`), `FOUR_EYES_FUND_LIMITS=EUR=1000`.
+    """`FOUR_EYES_ACTIONS=unfreeze,fund` (unless said: all; or `none`), `FOUR_EYES_LIMITS=EUR=1000`.
 
-    A limit is what one person may fund alone in that currency within a day (UTC), in its major units; in a
-    currency that has none, every funding waits.
+    A limit is what one person may book alone of each counted act in that currency within a day (UTC), in its
+    major units; in a currency that has none, each such act waits.
     """
 
     four_eyes_actions: Annotated[frozenset[GuardedAct], NoDecode, BeforeValidator(_read_acts)] = frozenset(
         GuardedAct
     )
-    four_eyes_fund_limits: Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(_read_limits)] = (
-        _read_limits(FUND_LIMITS)
+    four_eyes_limits: Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(_read_limits)] = (
+        _read_limits(LIMITS)
     )
 
     def needs_second_person(self, act: GuardedAct) -> bool:
-        """Tell whether the policy puts this act behind a second person; `fund_limit` is for funding."""
+        """Tell whether the policy puts this act behind a second person; see `alone_limit`."""
         return act in ALWAYS_GUARDED or act in self.four_eyes_actions
 
-    def fund_limit(self, currency: str) -> Decimal | None:
-        """Return what one person may fund alone within a day; None for any amount."""
-        if not self.needs_second_person(GuardedAct.FUND):
+    def alone_limit(self, act: GuardedAct, currency: str) -> Decimal | None:
+        """Return how much one person may do alone of an act within a day; None for any amount."""
+        if not self.needs_second_person(act):
             return None
-        return self.four_eyes_fund_limits.get(currency, Decimal(0))
+        return self.four_eyes_limits.get(currency, Decimal(0)) if act in COUNTED else Decimal(0)

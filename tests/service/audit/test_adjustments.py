@@ -59,6 +59,11 @@ async def test_a_debit_waits_for_a_second_person_and_is_told_in_all_books(bank: 
     assert (booked["kind"], booked["status"], booked["corrects"]) == ("adjustment", "completed", desk.funded)
     assert (booked["from_account"], booked["to_account"]) == (desk.account, None)
     assert booked["initiated_by"] == desk.olga.user_id
+    # Each of the two names the other.
+    corrected = (await desk.olga.get(f"/transactions/{desk.funded}")).json()
+    [later] = corrected["follow_ups"]
+    assert (later["id"], later["kind"], later["amount"]["amount"]) == (booked["id"], "adjustment", "40.00")
+    assert corrected["taken_back"] == {"amount": "0.00", "currency": "EUR"}
     line = (await desk.alice.get(f"/accounts/{desk.account}/transactions")).json()["items"][0]
     assert (line["kind"], line["amount"], line["balance_after"]) == ("adjustment", "-40.00", "60.00")
     assert (line["reference"], line["counterparty"]) == ("booked twice", None)
@@ -68,8 +73,8 @@ async def test_a_debit_waits_for_a_second_person_and_is_told_in_all_books(bank: 
     assert record["approval"]["requested_by"]["display_name"] == "Olga"
     assert (record["before"]["balance"], record["after"]["balance"]) == ("100.00", "60.00")
     assert (record["after"]["direction"], record["after"]["corrects"]) == ("debit", desk.funded)
-    # Journal and outbox are one commit; what goes out is made of the transaction.
-    stored = await bank.ledger["journal"].find_one({"corrects": {"$exists": True}, "to": "adjustment:EUR"})
+    # What goes out is made of the transaction.
+    stored = await bank.ledger["journal"].find_one({"_id": UUID(done["outcome"]["transaction_id"])})
     assert stored is not None
     record = record_from(stored)
     users: dict[UUID, dict[str, Any]] = {user: {} for user in concerned(record)}

@@ -25,7 +25,7 @@ from tests.support.user_api import Person as UserPerson
 @pytest.fixture(scope="module")
 async def careful_bank(mongo_uri: str) -> AsyncIterator[Bank]:
     """A bank where unfreezing, and funding of more than 100 euro a day or of other money, take two."""
-    policy = {"four_eyes_actions": "unfreeze, fund", "four_eyes_fund_limits": "EUR=100"}
+    policy = {"four_eyes_actions": "unfreeze, fund", "four_eyes_limits": "EUR=100"}
     async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy) as bank:
         yield bank
 
@@ -171,12 +171,11 @@ async def test_one_person_funds_up_to_the_limit_in_a_day_and_no_more(
     assert (await staff.alice.balance(account), await staff.alice.balance(other)) == ("60.00", "40.00")
     # The limit is each person's own, and of one day.
     assert (await staff.omar.fund(other, "100.00")).status_code == 201
-    sums = careful_bank.ledger["fundings_alone"]
-    [today] = await sums.find({"_id": {"$regex": f"^{staff.olga.user_id} EUR "}}).to_list()
-    assert today["_id"].endswith(utc_now().date().isoformat())
-    await sums.delete_one({"_id": today["_id"]})
-    await sums.insert_one({**today, "_id": f"{staff.olga.user_id} EUR 2026-01-01"})
-    assert (await staff.olga.fund(other, "100.00")).status_code == 201
+    count = {"$regex": f"^tally:alone:fund:{staff.olga.user_id}:EUR:"}
+    counted = await careful_bank.ledger["journal"].find({"entries.account": count}).to_list()
+    days = {entry["account"].rpartition(":")[2] for one in counted for entry in one["entries"][2:]}
+    assert days == {utc_now().date().isoformat()}
+    assert sorted(one["entries"][2]["balance"] for one in counted) == [6000, 10000]
 
 
 async def test_money_without_a_limit_always_takes_two(staff: Staff) -> None:
@@ -197,7 +196,7 @@ async def test_what_another_has_approved_is_not_counted(staff: Staff) -> None:
 
 
 async def test_the_limit_holds_for_many_at_once_in_two_processes_and_after_a_restart(mongo_uri: str) -> None:
-    policy = {"four_eyes_actions": "fund", "four_eyes_fund_limits": "EUR=100"}
+    policy = {"four_eyes_actions": "fund", "four_eyes_limits": "EUR=100"}
     async with AsyncExitStack() as stack:
         bank = await stack.enter_async_context(
             running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy)
@@ -232,13 +231,13 @@ async def test_staff_use_no_power_on_an_account_of_their_own(careful_bank: Bank,
         await staff.olga.post(f"/accounts/{olgas}/adjust", adjustment, key=str(uuid4())),
         await staff.olga.patch(f"/accounts/{olgas}/freeze", {"reason": "x"}),
     ]
+    fund = await staff.omar.fund(olgas, "500.00")
     await staff.omar.patch(f"/accounts/{olgas}/freeze", {"reason": "x"})
     own.append(await staff.olga.patch(f"/accounts/{olgas}/unfreeze", {"reason": "x"}))
     assert [(answer.status_code, answer.json()["code"]) for answer in own] == [(403, "own_account")] * 5
 
     # Nor do they approve what somebody else has asked for on it.
     unfreeze = await staff.omar.patch(f"/accounts/{olgas}/unfreeze", {"reason": "x"})
-    fund = await staff.omar.fund(olgas, "500.00")
     adjust = await staff.omar.post(f"/accounts/{olgas}/adjust", adjustment, key=str(uuid4()))
     for asked in (unfreeze, fund, adjust):
         assert asked.status_code == 202
@@ -324,7 +323,9 @@ async def test_a_repeated_funding_finds_its_request_and_then_its_transaction(sta
 
 
 async def test_an_approved_funding_that_a_rule_refuses_is_settled(staff: Staff) -> None:
-    request = (await staff.olga.fund(staff.account, "250.00")).json()
+    account = await staff.alice.open_account()
+    request = (await staff.olga.fund(account, "250.00")).json()
+    await staff.omar.patch(f"/accounts/{account}/freeze", {"reason": "x"})
     refused = await approve(staff.omar, request)
     assert (refused.status_code, refused.json()["code"]) == (422, "account_frozen")
     shown = (await staff.omar.get(f"/approvals/ledger/{request['id']}")).json()

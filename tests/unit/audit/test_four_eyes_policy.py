@@ -20,7 +20,7 @@ PEER = {
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FOUR_EYES_ACTIONS", "FOUR_EYES_FUND_LIMITS"):
+    for name in ("FOUR_EYES_ACTIONS", "FOUR_EYES_LIMITS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in PEER.items():
         monkeypatch.setenv(name, value)
@@ -36,7 +36,9 @@ def test_unless_it_is_said_every_act_takes_two(monkeypatch: pytest.MonkeyPatch, 
         monkeypatch.setenv("FOUR_EYES_ACTIONS", actions)
     policy = BankingSettings()
     assert guarded(policy) == EVERY_ACT
-    limits = {code: policy.fund_limit(code) for code in ("EUR", "USD", "GBP", "CHF", "JPY", "SEK", "KWD")}
+    codes = ("EUR", "USD", "GBP", "CHF", "JPY", "SEK", "KWD")
+    limits = {code: policy.alone_limit(GuardedAct.FUND, code) for code in codes}
+    assert {policy.alone_limit(GuardedAct.ADJUST, code) for code in codes} == {0}
     assert limits == {"EUR": 1000, "USD": 1000, "GBP": 1000, "CHF": 1000, "JPY": 150_000, "SEK": 0, "KWD": 0}
 
 
@@ -44,17 +46,17 @@ def test_adjustments_take_two_whatever_is_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FOUR_EYES_ACTIONS", "none")
     policy = BankingSettings()
     assert guarded(policy) == {"adjust"}
-    assert policy.fund_limit("SEK") is None
+    assert policy.alone_limit(GuardedAct.FUND, "SEK") is None
 
 
 def test_the_policy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOUR_EYES_ACTIONS", "unfreeze, fund")
-    monkeypatch.setenv("FOUR_EYES_FUND_LIMITS", "EUR=1000.50, JPY=9")
+    monkeypatch.setenv("FOUR_EYES_LIMITS", "EUR=1000.50, JPY=9")
     policy = BankingSettings()
     assert guarded(policy) == {"unfreeze", "fund", "adjust"}
-    assert policy.fund_limit("EUR") == Decimal("1000.50")
-    assert policy.fund_limit("JPY") == 9
-    assert policy.fund_limit("USD") == 0
+    assert policy.alone_limit(GuardedAct.FUND, "EUR") == Decimal("1000.50")
+    assert policy.alone_limit(GuardedAct.FUND, "JPY") == 9
+    assert policy.alone_limit(GuardedAct.FUND, "USD") == 0
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_the_policy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         {"four_eyes_actions": "unfreeze,everything"},
         {"four_eyes_actions": "none,fund"},
         *(
-            {"four_eyes_fund_limits": limits}
+            {"four_eyes_limits": limits}
             for limits in ("1000", "EUR=-1", "EUR=1000,EUR=2000", "eur=1", "EUR=1e9", "EUR=NaN", "EURO=1")
         ),
     ],
@@ -77,7 +79,7 @@ def test_a_policy_that_means_nothing_is_refused(wrong: dict[str, str]) -> None:
 
 
 def test_a_limit_in_what_is_no_currency_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FOUR_EYES_FUND_LIMITS", "XXX=1")
+    monkeypatch.setenv("FOUR_EYES_LIMITS", "XXX=1")
     with pytest.raises(ValidationError, match="XXX"):
         BankingSettings()
 

@@ -209,7 +209,8 @@ def correction(amount: int = 10, *, debit: bool, corrects: UUID | None = None) -
 
 
 def corrected(ask: Command, found: Account | None) -> GroupDecision:
-    return decide([ask], [banks_own(OWN), *([found] if found else [])])
+    own = [banks_own(id_) for id_ in ask.accounts() if id_ != "A"]
+    return decide([ask], [*own, *([found] if found else [])])
 
 
 @pytest.mark.parametrize(("debit", "balance", "own"), [(True, 90, 10), (False, 110, -10)])

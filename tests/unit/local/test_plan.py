@@ -53,7 +53,7 @@ def test_the_policy_is_on_unless_it_was_lifted_when_the_stack_was_started(
     monkeypatch.setenv("FOUR_EYES_ACTIONS", "none")
     given = environment(SETTINGS, {}, daemon)
     assert not [name for name in given if name.startswith("FOUR_EYES")]
-    lifted = {"FOUR_EYES_ACTIONS": "none", "FOUR_EYES_FUND_LIMITS": "EUR=5"}
+    lifted = {"FOUR_EYES_ACTIONS": "none", "FOUR_EYES_LIMITS": "EUR=5"}
     assert environment(SETTINGS, lifted, daemon).items() >= lifted.items()
 
 

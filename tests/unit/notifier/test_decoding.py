@@ -123,7 +123,7 @@ def test_what_is_no_event_is_refused_with_a_reason(fault: str) -> None:
 
 
 def test_of_many_faults_three_are_told() -> None:
-    value = b'{"transaction_id":1,"amount":2,"sender":3,"receiver":4}'
+    value = b'{"transaction_id":1,"kind":"transfer","description":null,"amount":2,"sender":3,"receiver":4}'
     with pytest.raises(UndecodableError) as refused:
         decode(replace(_good(), value=value))
     reason = str(refused.value).removeprefix(_UNFIT)

@@ -35,12 +35,31 @@ _ID = new_id()
         (
             failed(_ID, kind="funding"),
             Severity.WARNING,
-            "Funding of account 0000000024 with 12.34 EUR was refused: No money.",
+            "Funding of 12.34 EUR from Ann Berg (0000000017) to account 0000000024 was refused: No money.",
         ),
         (
-            failed(_ID, kind="adjustment"),
+            failed(_ID, kind="adjustment", receiver="adjustment:EUR"),
             Severity.WARNING,
-            "Correction of Ann Berg (0000000017) by 12.34 EUR was refused: No money.",
+            "Adjustment of 12.34 EUR from Ann Berg (0000000017) to the bank was refused: No money.",
+        ),
+        # Kinds that the notifier knows nothing of.
+        (
+            completed(_ID, receiver="settlement:EUR", kind="cash_out", description="At the counter"),
+            Severity.INFO,
+            'At the counter: 12.34 EUR moved from Ann Berg (0000000017) to outside the bank ("rent")',
+        ),
+        (
+            failed(_ID, kind="cash_out", receiver="settlement:EUR"),
+            Severity.WARNING,
+            "Cash out of 12.34 EUR from Ann Berg (0000000017) to outside the bank was refused: No money.",
+        ),
+        (
+            failed(_ID, kind="cash_out", receiver="settlement:EUR", description="Cash at the counter"),
+            Severity.WARNING,
+            (
+                "Cash at the counter of 12.34 EUR from Ann Berg (0000000017) to outside the bank "
+                "was refused: No money."
+            ),
         ),
         (
             adjusted(_ID),
@@ -115,7 +134,3 @@ def test_parties_and_users_without_a_name_are_told_by_their_number() -> None:
     assert text_of(funding) == (
         f'12.34 EUR came in to Ann Berg (0000000017), booked by user {BO.user_id} ("gift")'
     )
-    correction = failed(_ID, kind="adjustment")
-    swapped = correction.model_copy(update={"sender": correction.receiver, "receiver": correction.sender})
-    # The side that nobody owns is the bank's.
-    assert text_of(swapped) == "Correction of Ann Berg (0000000017) by 12.34 EUR was refused: No money."
