@@ -11,9 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from uuid import UUID
 
+from daemons.banking_api.books.chain import ChainCheck
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import Entry, is_banks_account, is_tally, untouched
+from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.digest import EventSetDigest
 from daemons.shared.progress import Progress
 from daemons.shared.tasks import end_task
@@ -182,13 +185,22 @@ async def prove_ledger(snapshot: LedgerSnapshot, progress: Progress | None = Non
             # Accounts that have arrived are read without waiting.
             await asyncio.sleep(0)
     progress.enter("journal", total=await snapshot.journal_size())
-    async with aclosing(_one_ahead(snapshot.journal())) as batches:
+    chain = ChainCheck(proof.report)
+    seals = _Seals(snapshot.seals())
+    async with aclosing(seals), aclosing(_one_ahead(snapshot.journal())) as batches:
         async for batch in batches:
             for start in range(0, len(batch), _BETWEEN_PAUSES):
                 for record in batch[start : start + _BETWEEN_PAUSES]:
                     _fold_record(proof, folds, record)
+                    if isinstance(record.id, UUID):
+                        chain.add(record.id, record.leaf)
                 await asyncio.sleep(0)
             progress.done += len(batch)
+            await seals.check(chain, to_the_end=False)
+        await seals.check(chain, to_the_end=True)
+    chain.end()
+    for id_ in await snapshot.strangers():
+        proof.report(id_, "is in the journal and is neither a record nor a seal")
     progress.enter("sums", total=len(folds))
     for account_id, fold in folds.items():
         _check_account(proof, account_id, fold)
@@ -198,6 +210,29 @@ async def prove_ledger(snapshot: LedgerSnapshot, progress: Progress | None = Non
     progress.enter("outbox", total=1)
     proof.outbox_pending = await snapshot.outbox_pending()
     return proof
+
+
+class _Seals:
+    """The seals one after another, as the records that they seal have come."""
+
+    def __init__(self, seals: AsyncIterator[tuple[Seal, list[UUID]]]) -> None:
+        self._seals = seals
+        self._next: tuple[Seal, list[UUID]] | None = None
+        self._has_begun = False
+
+    async def check(self, chain: ChainCheck, *, to_the_end: bool) -> None:
+        """Check those whose records must have come, or all that are left."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._next = await anext(self._seals, None)
+        while self._next is not None and (to_the_end or chain.is_due(self._next[1])):
+            chain.check(*self._next)
+            self._next = await anext(self._seals, None)
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        if isinstance(self._seals, AsyncGenerator):
+            await self._seals.aclose()
 
 
 async def _one_ahead(batches: AsyncIterator[BatchT]) -> AsyncGenerator[BatchT, None]:
@@ -217,6 +252,9 @@ async def _next(batches: AsyncIterator[BatchT]) -> BatchT | None:
 
 def _fold_record(proof: Proof, folds: dict[str, _Fold], record: StoredRecord) -> None:
     completed, entries = record.completed, record.entries
+    if record.fault is not None:
+        proof.report(str(record.id), record.fault)
+        return
     if record.is_transaction:
         proof.events.add(record.id)
         proof.completed += completed

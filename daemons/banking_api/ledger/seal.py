@@ -42,7 +42,8 @@ class Seal(NamedTuple):
 
 def seal(documents: Sequence[bytes], before: Head, *, at: datetime) -> Seal:
     """Return the seal of the next group; `at` has whole milliseconds, as it is stored."""
-    number, records, root = before.number + 1, before.records + len(documents), root_of(documents)
+    number, records = before.number + 1, before.records + len(documents)
+    root = root_of([leaf_of(document) for document in documents])
     return Seal(number, before.hash, root, records, at, hash_of(number, before.hash, root, records, at))
 
 
@@ -53,10 +54,15 @@ def hash_of(number: int, previous: bytes, root: bytes, records: int, at: datetim
     return hashlib.sha256(numbers + previous + root).digest()
 
 
-def root_of(documents: Sequence[bytes]) -> bytes:
-    """Return the root of the tree whose leaves are the documents, at least one."""
+def leaf_of(document: bytes) -> bytes:
+    """Return the hash of one document as it is stored."""
+    return hashlib.sha256(_LEAF + document).digest()
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    """Return the root of the tree with these leaves, at least one."""
     sha256 = hashlib.sha256
-    level = [sha256(_LEAF + document).digest() for document in documents]
+    level = list(leaves)
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
         above = [sha256(_NODE + left + right).digest() for left, right in pairs]

@@ -1,6 +1,7 @@
 """The proof over its route and beside other work."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from daemons.banking_api.books.models import ProofLine
 from daemons.banking_api.books.proof import prove_ledger
 from daemons.banking_api.books.snapshot import SnapshotOpener
+from daemons.banking_api.ledger.journal import SealedGroup
+from daemons.banking_api.ledger.record import Failure, Record
+from daemons.banking_api.ledger.seal import GENESIS
 from daemons.contracts.errors import TransientError
 from daemons.shared.ids import new_id
 from daemons.shared.progress import Progress
@@ -15,6 +19,8 @@ from daemons.shared.tasks import end_task
 from tests.support.bank import Bank
 from tests.support.mongo import server_parameter
 from tests.support.waiting import eventually
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 
 async def test_a_proof_with_progress_says_the_same(bank: Bank) -> None:
@@ -36,11 +42,23 @@ async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> 
     """A batch of postings that has arrived is folded in slices, between which the event loop goes on."""
     client = bank.client
     name = f"proof_{uuid4().hex[:12]}"
-    documents = [
-        {"_id": new_id(), "kind": "transfer", "status": "failed", "entries": [], "failure": {"code": "x"}}
-        for _ in range(3000)
+    records = [
+        Record(
+            id=new_id(),
+            kind="transfer",
+            initiator=new_id(),
+            idempotency_id=place.to_bytes(16),
+            fingerprint=b"",
+            at=NOW,
+            entries=(),
+            data={},
+            failure=Failure("account_not_found", "x"),
+            attempt=None,
+        )
+        for place in range(3000)
     ]
-    await client[name]["journal"].insert_many(documents)
+    group = SealedGroup(records, GENESIS, at=NOW)
+    await client[name]["journal"].insert_many([dict(document) for document in group.documents])
     progress = Progress()
     steps: list[int] = []
 
