@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "accounts": ("bankctl.commands.accounts", "app", "Open, list, show and close accounts."),
     "balance": ("bankctl.commands.accounts", "balance", "Show an account's balance."),
     "transfer": ("bankctl.commands.transfer", "transfer", "Pay, once or from a file."),
+    "withdraw": ("bankctl.commands.withdraw", "withdraw", "Pay to an account outside the bank."),
     "transactions": ("bankctl.commands.transactions", "app", "Look at transactions; finish open ones."),
     "events": ("bankctl.commands.events", "app", "Follow events in the bank."),
     "notifications": ("bankctl.commands.notifications", "app", "Notifications to staff."),

@@ -12,6 +12,7 @@ from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals, audit, dead_letters, republish
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
+from bankctl.commands.withdraw import withdraw_at_counter
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
 from bankctl.pending import check_key
@@ -34,6 +35,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(republish.app, name="events")
+app.command("withdraw")(withdraw_at_counter)
 
 Reason = Annotated[str, typer.Option("--reason", help="The reason; recorded in the audit trail.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]

@@ -31,6 +31,7 @@ class Permission(StrEnum):
     FREEZE_ACCOUNTS = "freeze_accounts"
     MANAGE_ANY_ACCOUNT = "manage_any_account"
     FUND_ACCOUNTS = "fund_accounts"
+    WITHDRAW_AT_COUNTER = "withdraw_at_counter"
     ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
     REPUBLISH_EVENTS = "republish_events"
@@ -55,6 +56,7 @@ _OPERATOR = _SUPPORT | {
     Permission.FREEZE_ACCOUNTS,
     Permission.MANAGE_ANY_ACCOUNT,
     Permission.FUND_ACCOUNTS,
+    Permission.WITHDRAW_AT_COUNTER,
     Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
     Permission.REPUBLISH_EVENTS,

@@ -23,6 +23,8 @@ KEYED = {
 }
 TRANSFER = ("banking_api", "POST", "/transactions/transfer")
 FUND = ("banking_api", "POST", "/accounts/{id}/fund")
+WITHDRAW = ("banking_api", "POST", "/transactions/withdraw")
+PAY_OUT = ("banking_api", "POST", "/accounts/{id}/withdraw")
 ADJUST = ("banking_api", "POST", "/accounts/{id}/adjust")
 OPEN = ("banking_api", "POST", "/accounts")
 
@@ -46,12 +48,20 @@ def transfer(amount: str) -> dict[str, Any]:
     return money(amount, from_account="sender", to_account="receiver")
 
 
+ELSEWHERE = {"name": "Zoe Lang", "iban": "DE89370400440532013000"}
 TRIES = {
     "a transfer": Try(TRANSFER, transfer("1.00"), 201, transfer("1.01")),
     "a transfer that fails": Try(TRANSFER, transfer("1000000.00"), 422, transfer("1.00")),
     "funding": Try(FUND, money("1.00"), 201, money("1.00", reference="other")),
     "funding that fails": Try(FUND, {**money("1"), "currency": "JPY"}, 422, money("1")),
     "funding that waits": Try(FUND, money("2000.00"), 202, money("2000.01")),
+    "a withdrawal": Try(
+        WITHDRAW,
+        money("1.00", from_account="sender", beneficiary=ELSEWHERE),
+        201,
+        money("1.00", from_account="sender", beneficiary={**ELSEWHERE, "name": "Zoe Long"}),
+    ),
+    "paying out": Try(PAY_OUT, money("1.00"), 201, money("1.00", reference="other")),
     "an adjustment": Try(
         ADJUST,
         money("1.00", direction="credit", reason="r"),
@@ -75,7 +85,7 @@ class Stage:
 
     async def send(self, route: tuple[str, str, str], body: dict[str, Any], *keys: str) -> httpx.Response:
         daemon, method, path = route
-        person = self.alice if route in {TRANSFER, OPEN} else self.operator
+        person = self.alice if route in {TRANSFER, WITHDRAW, OPEN} else self.operator
         filled = {name: self.accounts.get(str(value), value) for name, value in body.items()}
         headers = [*person.headers.items(), ("X-Requested-With", "tests")]
         headers += [("Idempotency-Key", key) for key in keys]

@@ -117,7 +117,13 @@ def test_routes_that_move_money_need_an_idempotency_key() -> None:
         for route in DAEMONS["banking_api"][ROUTES_KEY]
         if route.idempotency_key.value == "required"
     }
-    assert needing == {"/transactions/transfer", "/accounts/{id}/fund", "/accounts/{id}/adjust"}
+    assert needing == {
+        "/transactions/transfer",
+        "/transactions/withdraw",
+        "/accounts/{id}/fund",
+        "/accounts/{id}/withdraw",
+        "/accounts/{id}/adjust",
+    }
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:

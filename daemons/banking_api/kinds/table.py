@@ -12,6 +12,7 @@ from daemons.banking_api.kinds.kind import Kind, MoneyKind
 from daemons.banking_api.kinds.opening import Opening
 from daemons.banking_api.kinds.staff import StaffKind
 from daemons.banking_api.kinds.transfer import Transfer
+from daemons.banking_api.kinds.withdrawal import Withdrawal, WithdrawalDetails
 
 
 class KindName(StrEnum):
@@ -19,6 +20,7 @@ class KindName(StrEnum):
 
     TRANSFER = "transfer"
     FUNDING = "funding"
+    WITHDRAWAL = "withdrawal"
     ADJUSTMENT = "adjustment"
     OPENING = "opening"
     RENAME = "rename"
@@ -28,12 +30,14 @@ class KindName(StrEnum):
     CLOSE = "close"
 
 
-def _kind(name: KindName) -> type[Kind]:  # noqa: PLR0911 - one for each
+def _kind(name: KindName) -> type[Kind]:  # noqa: C901, PLR0911 - one for each
     match name:
         case KindName.TRANSFER:
             return Transfer
         case KindName.FUNDING:
             return Funding
+        case KindName.WITHDRAWAL:
+            return Withdrawal
         case KindName.ADJUSTMENT:
             return Adjustment
         case KindName.OPENING:
@@ -62,5 +66,5 @@ STAFF_KINDS = {kind.guard: kind for kind in KINDS.values() if issubclass(kind, S
 """By the act of the policy, those that a second person may have to approve."""
 
 
-class KindDetails(AdjustmentDetails):
+class KindDetails(AdjustmentDetails, WithdrawalDetails):
     """What only some kinds have, as a transaction's view shows it; null for all others."""

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from daemons.banking_api.kinds.adjustment import AdjustAccount, Adjustment, Direction
 from daemons.banking_api.kinds.funding import FundAccount, Funding
+from daemons.banking_api.kinds.withdrawal import Withdraw, Withdrawal, WithdrawAtCounter
 from daemons.banking_api.ledger.record import Act, RecordStatus
 from daemons.banking_api.money import parse_money
 from daemons.banking_api.transactions.batch import (
@@ -85,6 +86,32 @@ async def transfer(request: web.Request) -> web.Response:
     """Move money from one of the caller's accounts."""
     order = order_of(await read_body(request, TransferRequest))
     command = transfer_command(caller_of(request), order, idempotency_key_of(request))
+    return settled_response(await request.app[TRANSACTIONS_KEY].order(command))
+
+
+@routes.add(
+    "POST",
+    "/transactions/withdraw",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    body=Withdraw,
+    answer=TransactionView,
+    status=201,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def withdraw(request: web.Request) -> web.Response:
+    """Pay from one of the caller's accounts to an account outside the bank."""
+    body = await read_body(request, Withdraw)
+    money = parse_money(body.amount, body.currency)
+    command = Withdrawal(
+        initiator=caller_of(request).user_id,
+        idempotency_key=idempotency_key_of(request),
+        from_account=body.from_account,
+        amount_minor=money.minor,
+        currency=money.currency,
+        reference=body.reference,
+        name=body.beneficiary.name,
+        iban=body.beneficiary.iban,
+    )
     return settled_response(await request.app[TRANSACTIONS_KEY].order(command))
 
 
@@ -216,6 +243,32 @@ async def fund_account(request: web.Request) -> web.Response:
         idempotency_key=idempotency_key_of(request),
         act=Act(actor=actor),
         to_account=request.match_info["id"],
+        amount_minor=money.minor,
+        currency=money.currency,
+        reference=body.reference,
+    )
+    return await booked_response(request, await request.app[TRANSACTIONS_KEY].book(actor, command))
+
+
+@routes.add(
+    "POST",
+    "/accounts/{id}/withdraw",
+    permission=Permission.WITHDRAW_AT_COUNTER,
+    body=WithdrawAtCounter,
+    answer=TransactionView,
+    status=201,
+    other_answers=_WAITING,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def withdraw_at_counter(request: web.Request) -> web.Response:
+    """Book money that was handed out to a customer; above a limit it waits for a second person."""
+    body, actor = await read_body(request, WithdrawAtCounter), actor_of(request)
+    money = parse_money(body.amount, body.currency)
+    command = Withdrawal(
+        initiator=caller_of(request).user_id,
+        idempotency_key=idempotency_key_of(request),
+        act=Act(actor=actor),
+        from_account=request.match_info["id"],
         amount_minor=money.minor,
         currency=money.currency,
         reference=body.reference,

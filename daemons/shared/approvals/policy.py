@@ -24,6 +24,7 @@ class GuardedAct(StrEnum):
     LOCK_STAFF = "lock_staff"
     UNLOCK_STAFF = "unlock_staff"
     ADJUST = "adjust"
+    WITHDRAW = "withdraw"
 
     @property
     def permission(self) -> Permission:
@@ -38,10 +39,11 @@ _PERMISSIONS = {
     GuardedAct.LOCK_STAFF: Permission.MANAGE_USERS,
     GuardedAct.UNLOCK_STAFF: Permission.MANAGE_USERS,
     GuardedAct.ADJUST: Permission.ADJUST_ACCOUNTS,
+    GuardedAct.WITHDRAW: Permission.WITHDRAW_AT_COUNTER,
 }
 ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST})
 """What nobody does alone, whatever the settings say (docs/adr/0016)."""
-COUNTED = frozenset({GuardedAct.FUND})
+COUNTED = frozenset({GuardedAct.FUND, GuardedAct.WITHDRAW})
 """What one person may do alone up to a limit in a day."""
 NO_ACTS = "none"
 LIMITS = "EUR=1000,USD=1000,GBP=1000,CHF=1000,JPY=150000"

@@ -14,6 +14,9 @@ from bankctl.client.problems import _EXIT_STATUSES
 from bankctl.commands.events import EVENT_TYPES
 from daemons.banking_api.accounts import models as accounts
 from daemons.banking_api.books import models as books
+from daemons.banking_api.kinds.adjustment import AdjustAccount
+from daemons.banking_api.kinds.funding import FundAccount
+from daemons.banking_api.kinds.withdrawal import Withdraw, WithdrawAtCounter
 from daemons.banking_api.transactions import models as banking
 from daemons.contracts.errors import Category
 from daemons.contracts.events import EventType
@@ -23,6 +26,8 @@ from daemons.user_api.users import models as users
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, USER, Bank, Request
 
+ID = "0190a1b2-0000-7000-8000-000000000001"
+IBAN = "DE89370400440532013000"
 SAME = {"count": 2, "digest": "ab"}
 TRANSFER = {"from_account": ANN, "to_account": BOB, "amount": "1.00", "currency": "EUR"}
 
@@ -97,7 +102,22 @@ def test_the_played_bank_answers_as_the_daemons_do(
         (["admin", "rebuild-accounts", "--reason", "r"], "/ledger/accounts/rebuild", books.Rebuilding),
         (["admin", "freeze", ANN, "--reason", "r"], f"/accounts/{ANN}/freeze", accounts.ReasonGiven),
         (["admin", "unfreeze", ANN, "--reason", "r"], f"/accounts/{ANN}/unfreeze", accounts.ReasonGiven),
-        (["admin", "fund", ANN, "5", "--reference", "r"], f"/accounts/{ANN}/fund", banking.FundAccount),
+        (["admin", "fund", ANN, "5", "--reference", "r"], f"/accounts/{ANN}/fund", FundAccount),
+        (
+            ["admin", "adjust", ANN, "5", "--credit", "--reason", "r", "--corrects", ID],
+            f"/accounts/{ANN}/adjust",
+            AdjustAccount,
+        ),
+        (
+            ["admin", "withdraw", ANN, "5", "--reference", "r"],
+            f"/accounts/{ANN}/withdraw",
+            WithdrawAtCounter,
+        ),
+        (
+            ["withdraw", "5", "--to", IBAN, "--name", "Z", "--from", ANN, "--reference", "r"],
+            "/transactions/withdraw",
+            Withdraw,
+        ),
         (
             ["transfer", ANN, BOB, "5", "--reference", "r", "--dry-run"],
             "/transactions/preview",

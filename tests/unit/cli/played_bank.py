@@ -130,7 +130,7 @@ class Bank:
             if request.method != "GET" and not request.headers.get("X-Requested-With"):
                 raise ProblemError(403, "csrf_header_missing", "forbidden")
             status, body, headers = self._route(request)
-            if request.key and request.path.endswith(("/accounts", "/fund")):
+            if request.key and request.path.endswith(("/accounts", "/fund", f"{ANN}/withdraw")):
                 known = (request.path, request.key) in self.keyed
                 self.keyed.add((request.path, request.key))
                 headers = {**headers, **(REPLAYED if known else {})}
@@ -175,11 +175,15 @@ class Bank:
             ("POST", "/accounts"): lambda _: (201, self._account(ANN), {}),
             ("GET", "/accounts"): lambda _: (
                 200,
-                {"items": [self._account(ANN), self._account(BOB)], "next_cursor": None},
+                {
+                    "items": [self._account(one) for one in (ANN, BOB) if one in self.balances],
+                    "next_cursor": None,
+                },
                 {},
             ),
             ("POST", "/transactions/preview"): lambda r: (200, self._preview(r.body), {}),
             ("POST", "/transactions/transfer"): self._transfer,
+            ("POST", "/transactions/withdraw"): self._transfer,
             ("POST", "/transactions/batch"): self._take_batch,
             ("POST", "/transactions/batch/preview"): lambda r: (200, self._preview_batch(r.body), {}),
             ("GET", "/ledger/proof"): self._prove_ledger,
@@ -314,7 +318,7 @@ class Bank:
             return 200, {**account, "status": "frozen", "status_reason": request.body["reason"]}, {}
         if rest == "name":
             return 200, {**account, "name": request.body["name"]}, {}
-        if rest == "fund":
+        if rest in {"fund", "withdraw", "adjust"}:
             return 201, self._transaction(request.body, "completed", None), {}
         return 200, account, {}
 
@@ -329,7 +333,9 @@ class Bank:
             "from_account": body.get("from_account"),
             "to_account": body.get("to_account"),
             "reference": body.get("reference"),
+            "description": None,
             "corrects": None,
+            "beneficiary": body.get("beneficiary"),
             "failure": failure,
             "initiated_by": USER,
             "created_at": NOW,
@@ -361,7 +367,8 @@ class Bank:
         else:
             transaction = self._transaction(body, "completed", None)
             self.balances[body["from_account"]] -= amount
-            self.balances[body["to_account"]] += amount
+            if "to_account" in body:
+                self.balances[body["to_account"]] += amount
         self.settled[key] = (body, problem, transaction)
         return transaction, problem, False
 

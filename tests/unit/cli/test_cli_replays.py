@@ -19,6 +19,8 @@ def cut(_request: Request) -> None:
     [
         (("transfer", ANN, BOB, "5"), "paid"),
         (("admin", "fund", ANN, "5"), f"{ANN} was credited"),
+        (("withdraw", "5", "--to", "DE89370400440532013000", "--name", "Zoe", "--from", ANN), "paid"),
+        (("admin", "withdraw", ANN, "5"), f"{ANN} was debited"),
         (("accounts", "open", "checking", "--currency", "EUR"), f"opened {ANN}"),
     ],
 )

@@ -14,7 +14,8 @@ READING = {
     *("read_any_account", "read_users", "read_events", "read_dead_letters", "prove_ledger", "read_audit"),
 }
 OPERATING = {
-    *("freeze_accounts", "manage_any_account", "fund_accounts", "adjust_accounts", "approve_acts"),
+    *("freeze_accounts", "manage_any_account", "approve_acts"),
+    *("fund_accounts", "withdraw_at_counter", "adjust_accounts"),
     *("replay_dead_letters", "republish_events", "rebuild_accounts"),
 }
 MAY = {
