@@ -69,7 +69,7 @@ _COMPARE_AGAIN_SECONDS = 2.0
 _POSITIONS = "relay"
 
 _published = Counter("bankctl_ledger_published_events", "Events confirmed by Kafka")
-_waiting_gauge = Gauge("bankctl_ledger_unpublished_seals", "Seals whose events wait", ["topic"])
+_unconfirmed = Gauge("bankctl_relay_unconfirmed_events", "Events that Kafka has not taken", ["topic"])
 _log = structlog.get_logger()
 
 
@@ -172,6 +172,7 @@ class Relay:
         self._topics = {name: _Topic(name) for name in topics}
         self._closing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._upkeep: list[asyncio.Task[None]] = []
         self._kept: dict[str, int] = {}
 
     def wake(self) -> None:
@@ -186,6 +187,7 @@ class Relay:
             PyMongoError: that cannot be read.
         """
         self._closing.clear()
+        self._prepared.clear()
         self._feed.forget()
         self._compared_with = None
         self._agreement = Agreement(may_publish=False, is_complete=False)
@@ -197,7 +199,7 @@ class Relay:
             asyncio.create_task(self._run(topic), name=f"relay-{topic.name}")
             for topic in self._topics.values()
         ]
-        self._tasks += [
+        self._upkeep = [
             asyncio.create_task(self._keep_positions(), name="relay-positions"),
             asyncio.create_task(self._keep_topics(), name="relay-topics"),
             asyncio.create_task(self._keep_comparing(), name="relay-comparison"),
@@ -207,14 +209,14 @@ class Relay:
         """Stop after the batches under way, so that none is published twice; the journal has the rest."""
         self._closing.set()
         self._prepared.set()
-        self._topics_are_needed.set()
-        self._comparison_is_needed.set()
         self.wake()
+        for task in self._upkeep:
+            await end_task(task)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
             for task in self._tasks:
                 await end_task(task)
-            self._tasks = []
+        self._tasks, self._upkeep = [], []
         try:
             await self._keep()
         except PyMongoError as error:
@@ -259,6 +261,8 @@ class Relay:
     async def _publish_next(self, topic: _Topic) -> int | None:
         """Publish what comes next on the topic; returns how many events, or None if none may go out now."""
         await self._prepared.wait()
+        if self._closing.is_set():
+            return None
         groups = await self._feed.after(topic.position)
         # Asked after reading: another server may have been found just by it.
         if self._compared_with is None or self._compared_with != serving(self._database.client):
@@ -279,11 +283,13 @@ class Relay:
             except UnconfirmedError as error:
                 _log.warning("not all events were confirmed", reason=error.message)
                 topic.failure = error.message
+                _unconfirmed.labels(topic.name).set(len(due))
                 self._topics_are_needed.set()
                 await error.delivery.settled
                 if not error.delivery.is_confirmed():
                     raise
             _published.inc(len(due))
+            _unconfirmed.labels(topic.name).set(0)
         topic.position = last
         return len(due)
 
@@ -304,6 +310,8 @@ class Relay:
                 await _pause(self._closing, _TOPICS_SECONDS)
             else:
                 self._topics_failure = None
+                # So no event waits for that; before the account has its rights it would fail for good.
+                self._producer.connect()
                 self._prepared.set()
                 await _pause(self._topics_are_needed, _TOPICS_SECONDS)
 
