@@ -18,7 +18,7 @@ from tests.faults.planting import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 _FAULTS = "tests/faults"
-_LEDGER = "tests/integration/banking_api/test_shared_ledger.py"
+_INTEGRATION = "tests/integration/banking_api"
 # One action at each point is enough to be caught, and a few of the runs that the state machine draws.
 _EXITS, _FEW = {"CRASH_ACTIONS": "exit"}, {"MACHINE_EXAMPLES": "30"}
 
@@ -37,40 +37,71 @@ class Catch:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def _in(module: str, test: str) -> Catch:
+    return Catch(f"{_INTEGRATION}/{module}.py::{test}")
+
+
+def _ledgers(test: str) -> Catch:
+    return _in("test_shared_ledger", test)
+
+
 _AWAITS = f"{_FAULTS}/test_crash_points.py::test_crashes_at_every_point_lose_nothing"
 _AT_BANKING_API, _AT_NOTIFIER = (Catch(f"{_AWAITS}[{kind}]", _EXITS) for kind in ("banking_api", "notifier"))
 _MACHINE = Catch(f"{_FAULTS}/test_state_machine.py::test_the_bank_is_as_the_model_says", _FEW)
 _FAILING = Catch(f"{_FAULTS}/test_conversations.py::test_failing_commands_lose_nothing")
+_BATCHES = "tests/service/banking_api"
 CATCHES = {
-    "no unique index": Catch(
-        f"{_FAULTS}/test_conversations.py::test_one_key_a_hundred_times_at_once_over_two_processes"
-    ),
-    "outbox outside the transaction": _AT_BANKING_API,
+    "no unique index": _AT_BANKING_API,
+    "seals outside the transaction": _AT_BANKING_API,
     "auto-commit consumer": _AT_NOTIFIER,
     "commit before effect": _AT_NOTIFIER,
     "w:1": Catch(f"{_FAULTS}/test_replica_set.py::test_a_lost_primary_loses_nothing[partition]"),
     "ownership check dropped": _MACHINE,
     "frozen check dropped": _MACHINE,
-    "history index not unique": Catch(f"{_LEDGER}::test_a_hot_account_is_paid_by_both_at_once"),
-    "refusals told on stale knowledge": Catch(
-        f"{_LEDGER}::test_a_refusal_for_want_of_funds_that_have_come_is_not_told"
+    "history index not unique": _AT_BANKING_API,
+    "seals take any number": _ledgers("test_a_refusal_for_want_of_funds_that_have_come_is_not_told"),
+    "refusals told on stale knowledge": _ledgers(
+        "test_a_refusal_that_is_not_kept_is_told_on_the_newest_state_only"
     ),
-    "freeze takes no number": Catch(f"{_LEDGER}::test_a_freeze_stops_payments_that_are_under_way"),
+    "refusals told on accounts that lag": _ledgers(
+        "test_a_process_that_was_killed_leaves_numbers_behind_and_the_next_finds_them"
+    ),
+    "refusals told without a look for the key": _in(
+        "test_unknown_commits", "test_what_would_be_refused_now_is_found_by_its_key_where_it_was_done_before"
+    ),
+    "freeze takes no number": _in(
+        "test_takeover", "test_a_freeze_stops_payments_that_are_under_way_through_any_process"
+    ),
+    "terms written later": _ledgers(
+        "test_a_process_that_was_killed_leaves_terms_behind_and_the_next_finds_them"
+    ),
+    "tally not counted": Catch(f"{_BATCHES}/test_limits.py::test_nobody_opens_accounts_without_end"),
     "kept before the commit": _FAILING,
     "decided on what is kept": _FAILING,
-    "committed before those before": Catch(
-        "tests/integration/banking_api/test_groups_in_order.py::test_what_rests_on_an_undone_group_is_undone"
+    "committed before those before": _in(
+        "test_groups_in_order", "test_what_rests_on_an_undone_group_is_undone"
     ),
     "batches follow whatever was before": Catch(
-        "tests/service/banking_api/test_batches_in_succession.py::"
+        f"{_BATCHES}/test_batches_in_succession.py::"
         "test_nothing_is_paid_behind_a_batch_that_fails_when_it_is_written"
     ),
-    "notes tell no status": Catch(
-        "tests/integration/banking_api/test_ledger_turns.py::"
-        "test_a_note_tells_the_whole_state_that_a_number_stands_for"
+    "atomic batches row by row": _in(
+        "test_atomic_groups", "test_nothing_is_posted_on_what_others_have_changed"
     ),
     "replay ignores the fingerprint": _MACHINE,
-    "removed before published": _AT_BANKING_API,
+    "sent again as another command": _in(
+        "test_takeover", "test_a_command_whose_answer_was_lost_is_sent_again_as_the_same_command"
+    ),
+    "second sending tells of both": _in(
+        "test_takeover",
+        "test_what_was_done_is_not_told_as_not_done_because_the_second_sending_was_not",
+    ),
+    "lost lease not noticed": _in("test_takeover", "test_a_ledger_that_has_lost_its_lease_becomes_a_front"),
+    "lease of another released": _in(
+        "test_takeover", "test_a_ledger_that_stops_after_it_has_lost_its_lease_leaves_it_to_the_other"
+    ),
+    "position before the confirmation": _AT_BANKING_API,
+    "gaps passed over": _in("test_feed", "test_a_commit_that_was_not_answered_is_not_passed_over"),
     "no deduplication": _AT_NOTIFIER,
     "told before committed": _MACHINE,
 }

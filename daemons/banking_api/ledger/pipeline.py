@@ -253,7 +253,6 @@ class Pipeline:
 
     async def _settle_unforeseen(self, members: list[Waiting]) -> None:
         """Tell what became of commands at which something unforeseen broke, perhaps after their commit."""
-        self._forget_what_is_known()
         try:
             stored = await self._stored(members)
         except OutcomeUnknownError as unknown:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from daemons.banking_api.ledger.account import AccountStatus
@@ -103,6 +104,31 @@ async def test_one_process_freezes_and_the_other_pays_no_more(processes: Pair) -
     await other.unfreeze(a)
     assert await one.pay(a, b, 1) == "completed"
     assert (await one.exact(a))[a].sequence == 5
+
+
+async def test_a_refusal_that_is_not_kept_is_told_on_the_newest_state_only(processes: Pair) -> None:
+    one, other = processes
+    a, b = await one.open(2, balance=100)
+    await one.freeze(a)
+    await other.unfreeze(a)
+    # It knows the account as frozen.
+    frozen = await one.freeze(a)
+    assert (frozen.terms.status, frozen.sequence) == (AccountStatus.FROZEN, 4)
+    with pytest.raises(ConflictError):
+        await other.freeze(a)
+    assert await other.pay(b, a, 1) == "account_frozen"
+
+
+async def test_a_process_that_was_killed_leaves_terms_behind_and_the_next_finds_them(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with ledger_process(mongo_uri, database_name) as killed:
+        a, b = await killed.open(2, balance=100)
+        await killed.freeze(a)
+    async with ledger_process(mongo_uri, database_name) as next_one:
+        assert await next_one.pay(a, b, 50) == "account_frozen"
+        await next_one.unfreeze(a)
+        assert await next_one.pay(a, b, 50) == "completed"
 
 
 async def test_status_and_number_are_shown_as_of_one_moment(processes: Pair) -> None:

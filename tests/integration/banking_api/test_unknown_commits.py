@@ -54,11 +54,11 @@ async def test_what_would_be_refused_now_is_found_by_its_key_where_it_was_done_b
     process: LedgerProcess, mongo_uri: str, database_name: str
 ) -> None:
     """Such refusals are not kept, so no index tells the next ledger that the key is stored."""
-    [a] = await process.open(1)
+    a, b = await process.open(2)
     frozen = Freeze(initiator=OPERATOR, idempotency_key="freeze", account_id=a, reason="a test")
-    opened = opening("last", most_per_user=2)
+    opened = opening("last", most_per_user=3)
     day = {"alone_limit_minor": 100, "day": "2026-11-30"}
-    funded = replace(funding(a, 70, key="fund"), **day)
+    funded = replace(funding(b, 70, key="fund"), **day)
     done = await process.post([funded, opened, frozen])
     async with ledger_process(mongo_uri, database_name) as other:
         for command, first in zip([funded, opened, frozen], done, strict=True):
