@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from daemons.banking_api.books.unpublished import Unpublished
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.relay import Agreement, Feed, Relay
 from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS, KafkaGrant
 from daemons.shared.kafka import producer as producer_module
@@ -27,10 +30,9 @@ from daemons.shared.kafka.newest import ReadingRefusedError, read_newest
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
-from daemons.shared.mongo import connect, run_transaction
-from daemons.shared.outbox.relay import Relay
-from daemons.shared.outbox.store import OutboxEntry, OutboxStore
+from daemons.shared.mongo import Database
 from tests.support.compose_kafka import SECRETS, ComposeKafka, run_kafka_accounts, running_compose_kafka
+from tests.support.ledgers import ledger_process
 from tests.support.waiting import eventually
 
 TOPIC = TOPICS[0]
@@ -189,26 +191,36 @@ async def test_a_relay_that_comes_before_its_rights_publishes_once_it_has_them(
         made.append(Producer(*arguments, **named))
         return made[-1]
 
-    async def encode(entries: Iterable[OutboxEntry]) -> list[OutgoingRecord]:
-        return [OutgoingRecord(TOPIC, "key", b"x", {"ce_id": str(entry.id)}) for entry in entries]
+    async def encode(records: Iterable[Record]) -> list[OutgoingRecord]:
+        return [OutgoingRecord(TOPIC, "key", b"x", {"ce_id": str(record.id)}) for record in records]
+
+    async def agree(_: Callable[[], Awaitable[object]]) -> Agreement:
+        return Agreement()
 
     monkeypatch.setattr(producer_module, "Producer", make)
     prepare_accounts(_root(kafka), [KafkaGrant(account="early")], {"early": PASSWORD})
     early = _cluster(kafka, "early")
     await eventually(lambda: _answers(early))
-    async with connect(mongo_uri, daemon="tests") as client:
-        outbox = OutboxStore(client[database_name])
-        await run_transaction(client, lambda session: outbox.add({}, events=1, session=session))
+    async with ledger_process(mongo_uri, database_name) as process:
+        await process.open(1)
         producer = EventProducer(early, client_id="early")
-        relay = Relay(outbox, producer, encode, prepare=lambda: ensure_topics(early, TOPICS))
-        relay.start()
+        relay = Relay(
+            process.database,
+            Feed(process.journal, lambda _: TOPIC),
+            producer,
+            encode,
+            topics=TOPICS,
+            prepare=lambda: ensure_topics(early, TOPICS),
+            compare=agree,
+        )
+        await relay.start()
         try:
             await eventually(lambda: _is_refused_its_topics(relay))
             await asyncio.to_thread(_expect_refusal_for_good, early)
             assert made == []
             rights = KafkaGrant(account="early", creates=TOPICS, writes=TOPICS, reads=TOPICS)
             await asyncio.to_thread(prepare_accounts, _root(kafka), [rights], {"early": PASSWORD})
-            await eventually(lambda: _all_is_told(outbox))
+            await eventually(lambda: _all_is_told(process.database))
         finally:
             await relay.close()
             await producer.close()
@@ -278,11 +290,11 @@ def _expect_refusal_for_good(cluster: KafkaCluster) -> None:
 
 
 async def _is_refused_its_topics(relay: Relay) -> bool:
-    return "did not create the topic" in str(await relay.probe())
+    return "did not create the topic" in str(relay.probe())
 
 
-async def _all_is_told(outbox: OutboxStore) -> bool:
-    return await outbox.pending_events() == 0
+async def _all_is_told(database: Database) -> bool:
+    return (await Unpublished(database).waiting()).events == 0
 
 
 async def _all_there(wanted: set[bytes], received: list[IncomingRecord]) -> bool:
