@@ -15,10 +15,12 @@ from tests.bench.http_bank import HttpBank
 from tests.bench.http_rows import CONNECTIONS
 from tests.bench.samples import Spread, quantile
 from tests.bench.workbench import Workbench
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, patience
 
 _PER_SECOND = 200
 _LAG_POLL_SECONDS = 0.02
+_CATCHING_UP_SECONDS = 300
+"""The first time there are the events of all accounts and their funds."""
 
 
 class EffectWatch:
@@ -132,10 +134,12 @@ async def until_all_is_effected(bank: HttpBank, notifier: Database) -> None:
     """Wait for one event per record of the journal: it is kept with its notification."""
     journal = Journal(bank.ledger.database)
 
-    async def all_there() -> bool:
-        return await notifier["events"].estimated_document_count() == (await journal.head()).records
-
-    await eventually(all_there, every_seconds=_LAG_POLL_SECONDS)
+    async with patience("all effects", seconds=_CATCHING_UP_SECONDS):
+        # What is waited for happens in other processes.
+        while (  # noqa: ASYNC110 - same
+            await notifier["events"].estimated_document_count() < (await journal.head()).records
+        ):
+            await asyncio.sleep(_LAG_POLL_SECONDS)
 
 
 def _figure(row: str, title: str, value: float, unit: str, limit: float, made_of: str) -> Figure:

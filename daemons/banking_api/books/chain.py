@@ -11,6 +11,7 @@ from daemons.banking_api.ledger.seal import GENESIS, Head, Seal, hash_of, root_o
 
 Report = Callable[[str, str], None]
 """Receives the id of what is at fault, and the problem."""
+UNSEALED = "is in the journal and in no seal"
 _NAMED = 20
 
 
@@ -65,7 +66,7 @@ class ChainCheck:
     def end(self) -> None:
         """Name what no seal covers; nothing more comes."""
         for id_ in self._leaves:
-            self._report(str(id_), "is in the journal and in no seal")
+            self._report(str(id_), UNSEALED)
 
 
 def _some(ids: Sequence[UUID]) -> str:

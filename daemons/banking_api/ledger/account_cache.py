@@ -25,17 +25,6 @@ _WRITE_TIMEOUT_SECONDS = 3
 """A group's answers wait for it, and so does a daemon that stops."""
 _log = structlog.get_logger()
 
-WITH_NEWEST: Document = {
-    "$lookup": {
-        "from": "journal",
-        "localField": "_id",
-        "foreignField": "entries.account",
-        "pipeline": [{"$limit": 1}, {"$project": {"entries": 1}}],
-        "as": "newest",
-    }
-}
-"""The stage that joins the newest of its history to an account's document; read by `exact_account`."""
-
 
 class AccountCache:
     """Accounts by id, least recently used first, over the collection."""
@@ -122,9 +111,10 @@ class AccountCache:
         self._unwritten.difference_update(account.id for account in lost)
         return lost
 
-    def forget(self, id_: str) -> None:
-        """Keep an account no longer, because its number was found taken."""
-        self._kept.pop(id_, None)
+    def forget(self, ids: Iterable[str]) -> None:
+        """Keep accounts no longer, because the number of one was found taken."""
+        for id_ in ids:
+            self._kept.pop(id_, None)
 
     def forget_all(self) -> None:
         """Keep nothing any longer, because another process has been the ledger."""

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from bson import MaxKey, MinKey
-
 from daemons.banking_api.ledger.documents import (
     encode,
     head_from,
@@ -18,13 +16,23 @@ from daemons.banking_api.ledger.documents import (
     state_after,
 )
 from daemons.banking_api.ledger.record import Record
-from daemons.banking_api.ledger.schema import HISTORY_FIELDS, HISTORY_INDEX
 from daemons.banking_api.ledger.seal import GENESIS, Head, Seal, seal
-from daemons.shared.mongo import Database, Session, insert_all
+from daemons.shared.mongo import Database, Document, Session, insert_all
 
 FIRST_SEAL = 1
 _READ_AT_ONCE = 250
 """Decoding as many takes some ten milliseconds, in which the event loop stands still."""
+
+WITH_NEWEST: Document = {
+    "$lookup": {
+        "from": "journal",
+        "localField": "_id",
+        "foreignField": "entries.account",
+        "pipeline": [{"$limit": 1}, {"$project": {"entries": 1}}],
+        "as": "newest",
+    }
+}
+"""The stage that joins the newest of its history to what has an account's id."""
 
 
 class SealedGroup:
@@ -91,20 +99,16 @@ class Journal:
         return {document["_id"]: record_from(document) async for document in found}
 
     async def newest(self, ids: Collection[str], *, session: Session | None) -> dict[str, tuple[int, int]]:
-        """Return balance in minor units and number of those that have entries: a search of the index each."""
-        found: dict[str, tuple[int, int]] = {}
-        for id_ in ids:
-            cursor = (
-                self._journal.find({}, {"entries": 1}, session=session)
-                .hint(HISTORY_INDEX)
-                .min(_bound(id_, MaxKey(), MaxKey()))
-                .max(_bound(id_, MinKey(), MinKey()))
-                .limit(1)
-            )
-            async for document in cursor:
-                found[id_] = state_after(document, id_)
-        return found
+        """Return balance in minor units and number of those that have entries.
 
-
-def _bound(account_id: str, sequence: Any, attempt: Any) -> list[tuple[str, Any]]:
-    return list(zip(HISTORY_FIELDS, (account_id, sequence, attempt), strict=True))
+        It is one round trip: an index is searched for each, and after a takeover hundreds are asked for.
+        """
+        if not ids:
+            return {}
+        stages: list[Document] = [{"$documents": [{"_id": id_} for id_ in ids]}, WITH_NEWEST]
+        found = await self._journal.database.aggregate(stages, session=session)
+        return {
+            document["_id"]: state_after(document["newest"][0], document["_id"])
+            async for document in found
+            if document["newest"]
+        }

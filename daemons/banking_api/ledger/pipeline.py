@@ -80,6 +80,7 @@ class _Attempts:
     """What attempts at a group leave to the next one."""
 
     look_for_keys: bool = False
+    named: set[str] = field(default_factory=set)
     exactly: set[str] = field(default_factory=set)
     begun: float = field(default_factory=time.monotonic)
     """When the present transaction was begun, or was to be."""
@@ -332,6 +333,7 @@ class Pipeline:
             head = await self._journal.head(session=session)
             self._head = head
         named = {id_ for command in commands for id_ in command.accounts()}
+        attempts.named = named
         accounts = await self._accounts.read(named, place.uncommitted(named), attempts.exactly, session)
         look_for_keys = attempts.look_for_keys or self._recent_keys.any_of(keys)
         stored = await self._journal.by_key(keys, session=session) if look_for_keys else {}
@@ -385,8 +387,10 @@ class Pipeline:
             # The record's id is taken where its own command was sent again.
             attempts.look_for_keys = True
         elif account is not None:
-            self._accounts.forget(account)
-            attempts.exactly.add(account)
+            # The group's other accounts may lag as well: after a takeover all do, and finding them one by one
+            # takes an attempt for each.
+            self._accounts.forget(attempts.named)
+            attempts.exactly |= attempts.named
         else:
             # The seal's number: another process has been the ledger meanwhile, or is.
             self._forget_what_is_known()

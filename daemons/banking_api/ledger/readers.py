@@ -9,9 +9,9 @@ from uuid import UUID
 from bson import MaxKey, MinKey
 
 from daemons.banking_api.ledger.account import Account, AccountStatus, untouched
-from daemons.banking_api.ledger.account_cache import WITH_NEWEST, exact_account
+from daemons.banking_api.ledger.account_cache import exact_account
 from daemons.banking_api.ledger.documents import record_from, seal_from
-from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.journal import WITH_NEWEST, Journal
 from daemons.banking_api.ledger.record import Command, Record, RecordStatus
 from daemons.banking_api.ledger.schema import HISTORY_FIELDS, HISTORY_INDEX
 from daemons.banking_api.ledger.seal import Seal

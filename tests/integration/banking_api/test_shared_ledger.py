@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from daemons.banking_api.ledger.account import AccountStatus
-from daemons.banking_api.ledger.account_cache import WITH_NEWEST
+from daemons.banking_api.ledger.journal import WITH_NEWEST, Journal, SealedGroup
 from daemons.banking_api.ledger.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
 from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told, transfer, undone
@@ -234,6 +235,27 @@ async def test_a_process_that_was_killed_leaves_numbers_behind_and_the_next_find
         assert await next_one.pay(a, b, 1) == "insufficient_funds"
         proof = await next_one.prove()
         assert proof.holds, proof.mismatches
+
+
+async def test_after_a_takeover_a_group_is_written_at_the_second_attempt(
+    processes: Pair, mongo_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = processes
+    accounts = await one.open(20, balance=10)
+    await one.cache.write_down()
+    # It is killed after this: the collection lags behind for all of them.
+    await one.post([transfer(account, accounts[0], 1) for account in accounts[1:]])
+    append, attempts = Journal.append, []
+
+    async def counted(journal: Journal, group: SealedGroup, **named: Any) -> None:
+        attempts.append(len(group.records))
+        await append(journal, group, **named)
+
+    monkeypatch.setattr(Journal, "append", counted)
+    async with ledger_process(mongo_uri, database_name) as next_one:
+        outcomes = await next_one.post([transfer(account, accounts[0], 1) for account in accounts[1:]])
+    assert {told(outcome) for outcome in outcomes} == {"completed"}
+    assert attempts == [19, 19]
 
 
 async def test_a_process_that_stops_writes_down_what_it_knows(mongo_uri: str, database_name: str) -> None:
