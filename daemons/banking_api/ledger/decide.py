@@ -140,7 +140,7 @@ def _enter(decision: GroupDecision, accounts: dict[str, Account], moves: Sequenc
     Raises:
         AssertionError: the rule of a kind makes or loses money.
     """
-    if sum(move.amount_minor for move in moves) != 0 or len(moves) > 2:  # noqa: PLR2004 - most have two sides
+    if len(moves) != 2 or not _are_two_sides(*moves):  # noqa: PLR2004 - most are, and need no sums
         _check_balanced(moves)
     entries: list[Entry] = []
     for account, amount_minor, change in moves:
@@ -164,6 +164,11 @@ def _enter(decision: GroupDecision, accounts: dict[str, Account], moves: Sequenc
             )
         )
     return tuple(entries)
+
+
+def _are_two_sides(one: Move, other: Move) -> bool:
+    in_one_currency = one.account.terms.currency == other.account.terms.currency
+    return in_one_currency and one.amount_minor + other.amount_minor == 0
 
 
 def _check_balanced(moves: Sequence[Move]) -> None:

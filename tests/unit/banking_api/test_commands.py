@@ -94,3 +94,8 @@ def test_a_refusal_tells_the_code_the_reason_and_the_kept_attempt(code: str, kin
     assert (error.code, error.message) == (code, "Why it was refused.")
     assert error.details == {"transaction_id": str(UUID(int=9))}
     assert refusal(Failure(code, "no"), None).details == {}
+    assert [refusal(Failure(code, "no"), None, replayed=said).replayed for said in (False, True)] == [
+        False,
+        True,
+    ]
+    assert not error.replayed

@@ -1,7 +1,7 @@
 """The rules of posting, against a plain model of balances."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from daemons.banking_api.kinds.kind import customers_account
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Entry, Terms, untouched
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
-from daemons.banking_api.ledger.record import Command, Outcome, RecordStatus
+from daemons.banking_api.ledger.record import Accounts, Command, Move, Outcome, RecordStatus, Ruling
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.preview import preview_command
 from daemons.contracts.errors import NotFoundError
@@ -368,3 +368,31 @@ def test_a_correction_names_the_account_that_is_missing(debit: bool, missing: st
     [made] = corrected(correction(debit=debit), None).records
     assert made.failure is not None
     assert made.failure.detail == f"There is no account {missing}."
+
+
+class Printing(Transfer):
+    """A rule at fault: it pays out more, or less, than it takes."""
+
+    def decide(self, accounts: Accounts) -> Ruling:
+        return [Move(accounts["A"], -10), Move(accounts["B"], self.amount_minor)]
+
+
+def printing(amount: int) -> Printing:
+    asked = command(amount)
+    return Printing(**{field.name: getattr(asked, field.name) for field in fields(asked) if field.init})
+
+
+def test_no_rule_can_make_or_lose_money() -> None:
+    for amount in (9, 11):
+        with pytest.raises(AssertionError, match=r"must sum to zero in each currency: \{'EUR': "):
+            decide([printing(amount)], [account(), account("B", owner=BOB)])
+    [made] = decide([printing(10)], [account(), account("B", owner=BOB)]).records
+    assert [entry.amount_minor for entry in made.entries] == [-10, 10]
+    with pytest.raises(AssertionError, match="'EUR': -10, 'USD': 10"):
+        decide([printing(10)], [account(), account("B", currency="USD")])
+
+
+def test_a_copy_of_an_account_lags_as_the_account_does() -> None:
+    lagging = replace(account(), is_exact=False)
+    assert lagging.copy() == lagging
+    assert account().copy() == account()

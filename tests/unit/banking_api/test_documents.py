@@ -7,11 +7,14 @@ from uuid import UUID
 import bson
 import pytest
 
-from daemons.banking_api.ledger.account import Entry
+from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Entry, Terms, untouched
 from daemons.banking_api.ledger.documents import (
     BSON_OPTIONS,
+    account_document,
     encode,
     entry_from,
+    head_from,
+    raw,
     record_document,
     record_from,
     seal_document,
@@ -106,6 +109,48 @@ def test_a_seal_is_stored_with_the_ids_of_its_records_and_read_as_it_was() -> No
     ids = [UUID(int=9), UUID(int=4)]
     made = seal([b"one", b"two"], GENESIS, at=NOW)
     assert seal_from(as_read(seal_document(made, ids))) == (made, ids)
+
+
+def test_a_seals_document_says_what_it_is_and_where_the_chain_ends() -> None:
+    made = seal([b"one", b"two"], GENESIS, at=NOW)
+    stored = as_read(seal_document(made, [UUID(int=9), UUID(int=4)]))
+    assert stored == {
+        "_id": 1,
+        "kind": "seal",
+        "previous": GENESIS.hash,
+        "root": made.root,
+        "records": 2,
+        "at": NOW,
+        "hash": made.hash,
+        "ids": UUID(int=9).bytes + UUID(int=4).bytes,
+    }
+    assert head_from(stored) == made.head
+    assert raw(encode(stored)).raw == encode(stored)
+
+
+def test_times_and_ids_are_read_as_they_were_written() -> None:
+    written = {"at": NOW, "id": UUID(int=9)}
+    assert as_read(written) == written
+    assert bson.decode(encode(written))["at"] == NOW.replace(tzinfo=None)
+
+
+def test_the_cache_holds_all_of_an_account() -> None:
+    terms = Terms(ALICE, AccountType.SAVINGS, AccountStatus.FROZEN, "EUR", "rainy days", "fraud check", NOW)
+    assert account_document(Account("A", terms, 60, 3)) == {
+        "_id": "A",
+        "owner": ALICE,
+        "type": "savings",
+        "status": "frozen",
+        "currency": "EUR",
+        "name": "rainy days",
+        "status_reason": "fraud check",
+        "opened_at": NOW,
+        "balance": 60,
+        "sequence": 3,
+    }
+    own = untouched("settlement:EUR")
+    assert own is not None
+    assert account_document(own)["type"] is None
 
 
 def test_the_newest_document_of_an_account_tells_its_state() -> None:
