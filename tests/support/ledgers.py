@@ -209,7 +209,14 @@ def transfer(sender: str, receiver: str, minor: int, *, key: str = "") -> Transf
     )
 
 
-def funding(account: str, minor: int, *, key: str = "", act: Act | None = None) -> Funding:
+def funding(
+    account: str,
+    minor: int,
+    *,
+    key: str = "",
+    act: Act | None = None,
+    alone_limit_minor: int | None = None,
+) -> Funding:
     return Funding(
         initiator=OWNER,
         idempotency_key=key or str(uuid4()),
@@ -218,6 +225,7 @@ def funding(account: str, minor: int, *, key: str = "", act: Act | None = None) 
         amount_minor=minor,
         currency=CURRENCY,
         reference=None,
+        alone_limit_minor=alone_limit_minor,
     )
 
 

@@ -72,6 +72,8 @@ class Place:
         """Wait until all those before are committed or given up."""
         while (before := self._next_before()) is not None and not before.committed:
             await _hear(before)
+        if before is not None:
+            self._rests_on = before.attempt
 
     def uncommitted(self, ids: set[str]) -> dict[str, Account]:
         """Return what those before are about to make of accounts, for the caller to change."""

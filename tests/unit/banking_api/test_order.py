@@ -110,6 +110,24 @@ async def test_a_commit_of_another_attempt_is_not_what_was_relied_on() -> None:
         await second.until_those_before_are_committed()
 
 
+async def test_an_attempt_begun_when_nobody_was_before_rests_on_what_was_committed_then() -> None:
+    order = CommitOrder()
+    first, second = await decided(order, 1), await decided(order, 2)
+    # It was decided on another attempt at first.
+    first.begin()
+    first.decide({SHARED: account(3)}, None)
+    with pytest.raises(UndoneError):
+        await second.until_those_before_are_committed()
+    second.begin()
+    waiting = asyncio.create_task(second.until_nobody_is_before())
+    assert await is_held(waiting)
+    first.commit()
+    await waiting
+    second.decide({}, None)
+    # The first has not left its place yet.
+    await second.until_those_before_are_committed()
+
+
 async def test_those_behind_a_group_that_is_given_up_wait_until_its_place_is_left() -> None:
     order = CommitOrder()
     first = await decided(order, 1)

@@ -1,14 +1,19 @@
 """Rows of a batch: checked one by one, begun in their order, and each told what became of it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
-from daemons.banking_api.domain.decision import Outcome
-from daemons.banking_api.handlers.batch import (
+import pytest_asyncio
+
+from daemons.banking_api.accounts.number import account_number
+from daemons.banking_api.ledger.batches import Batches, Turn
+from daemons.banking_api.ledger.pipeline import outcome_unknown
+from daemons.banking_api.ledger.record import Outcome
+from daemons.banking_api.transactions.batch import (
     BegunRow,
     begin_atomic_rows,
     begin_rows,
@@ -16,19 +21,13 @@ from daemons.banking_api.handlers.batch import (
     last_key_of,
     results_of,
 )
-from daemons.banking_api.services.commit_engine import CommitEngine
-from daemons.banking_api.services.succession import Succession, Turn
-from daemons.banking_api.services.transfers import Transfers
-from daemons.banking_api.storage.mongo_ledger import outcome_unknown
-
-from daemons.banking_api.accounts.number import account_number
 from daemons.banking_api.transactions.models import TransferBatch
+from daemons.banking_api.transactions.service import Transactions
 from daemons.contracts.errors import BankError, ConflictError, TransientError
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.shared.auth.callers import Caller
-from daemons.shared.clock import utc_now
-from daemons.shared.ids import new_id
+from tests.support.desk import NOBODY_ASKS, running_desk
 from tests.support.ledgers import OWNER, LedgerProcess
 
 ALICE = Caller(user_id=OWNER, session_id=UUID(int=1), role=Role.USER, display_name="Alice")
@@ -42,26 +41,27 @@ def row(sender: str, receiver: str, amount: str, key: str, **more: object) -> Ro
     return {**fields, "idempotency_key": key, **more}
 
 
-@pytest.fixture
-def transfers(process: LedgerProcess, engine: CommitEngine) -> Transfers:
-    return Transfers(engine, process.ledger, process.accounts, clock=utc_now, new_id=new_id)
+@pytest_asyncio.fixture
+async def transactions(process: LedgerProcess) -> AsyncIterator[Transactions]:
+    async with running_desk(process, NOBODY_ASKS) as desk:
+        yield desk.transactions
 
 
 async def results(
-    transfers: Transfers, begun: Sequence[BegunRow], *, minimal: bool = False
+    transactions: Transactions, begun: Sequence[BegunRow], *, minimal: bool = False
 ) -> list[dict[str, Any]]:
-    outcomes = await transfers.end(waiting for _, waiting in begun)
+    outcomes = await transactions.end(waiting for _, waiting in begun)
     return await results_of(begun, outcomes, request_id="r-1", minimal=minimal)
 
 
 async def settled(
-    transfers: Transfers, rows: Sequence[Row], *, atomic: bool = False, minimal: bool = False
+    transactions: Transactions, rows: Sequence[Row], *, atomic: bool = False, minimal: bool = False
 ) -> list[dict[str, Any]]:
     """Send a batch that follows none."""
     batch = TransferBatch(transfers=list(rows), atomic=atomic)
-    with Succession().turn(OWNER, last_key=last_key_of(batch), after=None) as turn:
-        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, transfers, turn)
-        found = await results(transfers, begun, minimal=minimal)
+    with Batches().turn(OWNER, last_key=last_key_of(batch), after=None) as turn:
+        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, transactions, turn)
+        found = await results(transactions, begun, minimal=minimal)
         assert not turn.batch.waiting
     return found
 
@@ -71,7 +71,7 @@ def told(found: Sequence[dict[str, Any]]) -> list[tuple[str, bool, str | None]]:
 
 
 async def test_each_row_is_told_in_full_what_became_of_it(
-    process: LedgerProcess, transfers: Transfers
+    process: LedgerProcess, transactions: Transactions
 ) -> None:
     a, b = await process.open(2, balance=100)
     rows = [
@@ -81,9 +81,9 @@ async def test_each_row_is_told_in_full_what_became_of_it(
         {"amount": "1"},
         row(a, b, "0.001", "too-fine"),
     ]
-    paid, poor, malformed, keyless, too_fine = await settled(transfers, rows)
+    paid, poor, malformed, keyless, too_fine = await settled(transactions, rows)
     journal = process.database["journal"]
-    kept = {one["amount"]: one async for one in journal.find({"kind": "transfer"})}
+    kept = {one["data"]["amount"]: one async for one in journal.find({"kind": "transfer"})}
     assert paid == {
         "index": 0,
         "idempotency_key": "paid",
@@ -122,7 +122,7 @@ async def test_each_row_is_told_in_full_what_became_of_it(
     assert [fault["field"] for fault in malformed["problem"]["errors"]] == ["amount"]
     assert (keyless["index"], keyless["idempotency_key"], keyless["outcome"]) == (3, None, "refused")
     assert too_fine["problem"]["errors"][0]["field"] == "amount"
-    [again] = await settled(transfers, rows[:1], minimal=True)
+    [again] = await settled(transactions, rows[:1], minimal=True)
     assert again == {**paid, "replayed": True, "transaction": None}
 
 
@@ -140,7 +140,7 @@ async def test_what_is_not_known_is_told_as_unknown_and_all_other_errors_as_refu
 
 
 async def test_a_long_batch_is_paid_whole_and_in_its_order(
-    process: LedgerProcess, transfers: Transfers
+    process: LedgerProcess, transactions: Transactions
 ) -> None:
     [a], [b] = await process.open(1, balance=1), await process.open(1)
     # One cent goes to and fro: in any other order a row fails.
@@ -148,51 +148,51 @@ async def test_a_long_batch_is_paid_whole_and_in_its_order(
     rows = [row(*((b, a) if n % 2 else (a, b)), "0.01", f"k{n}") for n in range(count)]
     rows[200] = {}
     rows[201] = {}
-    found = await settled(transfers, rows)
+    found = await settled(transactions, rows)
     assert [one["index"] for one in found] == list(range(count))
     expected = [("completed", False, None)] * count
     expected[200:202] = [("refused", False, "invalid_request")] * 2
     assert told(found) == expected
-    again = await settled(transfers, rows)
+    again = await settled(transactions, rows)
     assert [one["transaction_id"] for one in again] == [one["transaction_id"] for one in found]
 
 
 async def begun_behind(
-    first: Turn, batch: TransferBatch, transfers: Transfers, turn: Turn, *, error: BankError
+    first: Turn, batch: TransferBatch, transactions: Transactions, turn: Turn, *, error: BankError
 ) -> list[BegunRow]:
     """Begin a batch; as soon as rows of it wait, the one before turns out not to be settled."""
 
     async def fail_meanwhile() -> None:
         while not turn.batch.waiting:  # noqa: ASYNC110 - everything happens in this loop
             await asyncio.sleep(0)
-        first.batch.heed(error)
+        first.batch.note(error)
 
     failing = asyncio.create_task(fail_meanwhile())
-    begun = await begin_rows(batch, ALICE, transfers, turn)
+    begun = await begin_rows(batch, ALICE, transactions, turn)
     await failing
     return begun
 
 
 async def test_rows_in_front_are_begun_while_the_rest_is_checked_and_undone_with_the_batch_before(
-    process: LedgerProcess, transfers: Transfers
+    process: LedgerProcess, transactions: Transactions
 ) -> None:
     a, b = await process.open(2, balance=1000)
     rows = [row(a, b, "0.01", f"k{n}") for n in range(BEGUN_BEFORE_ALL_ARE_CHECKED + 100)]
     rows[-2] = {}
     batch = TransferBatch(transfers=rows, after="first")
-    succession = Succession()
+    batches = Batches()
     with (
-        succession.turn(OWNER, last_key="first", after=None) as first,
-        succession.turn(OWNER, last_key=last_key_of(batch), after="first") as turn,
+        batches.turn(OWNER, last_key="first", after=None) as first,
+        batches.turn(OWNER, last_key=last_key_of(batch), after="first") as turn,
     ):
         first.begun()
         error = TransientError("unavailable", "by the test")
-        begun = await begun_behind(first, batch, transfers, turn, error=error)
-        outcomes = await transfers.end(waiting for _, waiting in begun)
+        begun = await begun_behind(first, batch, transactions, turn, error=error)
+        outcomes = await transactions.end(waiting for _, waiting in begun)
         with pytest.raises(ConflictError):
             turn.check(outcomes)
         found: list[dict[str, Any]] = await results_of(begun, outcomes, request_id="r-1", minimal=True)
-        with succession.turn(OWNER, last_key="third", after=last_key_of(batch)) as third:
+        with batches.turn(OWNER, last_key="third", after=last_key_of(batch)) as third:
             assert not third.has_come
     expected = [("refused", False, "batch_before_not_settled")] * len(rows)
     expected[-2] = ("refused", False, "invalid_request")
@@ -201,77 +201,79 @@ async def test_rows_in_front_are_begun_while_the_rest_is_checked_and_undone_with
 
 
 async def test_no_row_is_begun_before_the_batch_before_has_begun(
-    process: LedgerProcess, transfers: Transfers
+    process: LedgerProcess, transactions: Transactions
 ) -> None:
     [a], [b, c] = await process.open(1, balance=1000), await process.open(2)
     count = BEGUN_BEFORE_ALL_ARE_CHECKED + 100
     # They spend what comes by the batch before.
     rows = [row(b, c, "0.01", f"k{n}") for n in range(count)]
     batch = TransferBatch(transfers=rows, after="first")
-    succession = Succession()
+    batches = Batches()
     with (
-        succession.turn(OWNER, last_key="first", after=None) as first,
-        succession.turn(OWNER, last_key=last_key_of(batch), after="first") as turn,
+        batches.turn(OWNER, last_key="first", after=None) as first,
+        batches.turn(OWNER, last_key=last_key_of(batch), after="first") as turn,
     ):
-        beginning = asyncio.create_task(begin_rows(batch, ALICE, transfers, turn))
+        beginning = asyncio.create_task(begin_rows(batch, ALICE, transactions, turn))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not turn.batch.waiting
         brings = TransferBatch(transfers=[row(a, b, "3.50", "first")])
-        found = await results(transfers, await begin_rows(brings, ALICE, transfers, first))
-        found += await results(transfers, await beginning)
+        found = await results(transactions, await begin_rows(brings, ALICE, transactions, first))
+        found += await results(transactions, await beginning)
     assert told(found) == [("completed", False, None)] * (1 + count)
 
 
 @pytest.mark.parametrize("atomic", [False, True])
 async def test_a_batch_behind_one_that_is_not_settled_is_refused_before_anything_is_begun(
-    process: LedgerProcess, transfers: Transfers, *, atomic: bool
+    process: LedgerProcess, transactions: Transactions, *, atomic: bool
 ) -> None:
     a, b = await process.open(2, balance=100)
     batch = TransferBatch(transfers=[row(a, b, "0.01", "one")], atomic=atomic, after="first")
-    succession = Succession()
-    with succession.turn(OWNER, last_key="first", after=None):
+    batches = Batches()
+    with batches.turn(OWNER, last_key="first", after=None):
         pass
-    with succession.turn(OWNER, last_key=last_key_of(batch), after="first") as turn:
+    with batches.turn(OWNER, last_key=last_key_of(batch), after="first") as turn:
         begin = begin_atomic_rows if atomic else begin_rows
         with pytest.raises(ConflictError) as refused:
-            await begin(batch, ALICE, transfers, turn)
+            await begin(batch, ALICE, transactions, turn)
         assert refused.value.code == "batch_before_not_settled"
         assert not turn.batch.waiting
-    assert told(await settled(transfers, batch.transfers, atomic=atomic)) == [("completed", False, None)]
+    assert told(await settled(transactions, batch.transfers, atomic=atomic)) == [("completed", False, None)]
 
 
 async def test_atomic_rows_are_begun_together_or_refused_with_the_one_that_is_malformed(
-    process: LedgerProcess, transfers: Transfers
+    process: LedgerProcess, transactions: Transactions
 ) -> None:
     [a], [b, c] = await process.open(1, balance=100), await process.open(2)
     good = [row(a, b, "1.00", "one"), row(b, c, "1.00", "two")]
     left_out, malformed = ("refused", False, "atomic_batch_refused"), ("refused", False, "invalid_request")
-    found = await settled(transfers, [good[0], row(a, b, "-1", "bad"), {}, {}, good[1], good[0]], atomic=True)
+    found = await settled(
+        transactions, [good[0], row(a, b, "-1", "bad"), {}, {}, good[1], good[0]], atomic=True
+    )
     assert told(found) == [left_out, malformed, malformed, malformed, left_out, malformed]
     assert found[5]["problem"]["errors"] == [
         {"field": "idempotency_key", "message": "stands at row 0 already"}
     ]
     assert [one["idempotency_key"] for one in found] == ["one", "bad", None, None, "two", "one"]
-    assert told(await settled(transfers, good, atomic=True)) == [("completed", False, None)] * 2
+    assert told(await settled(transactions, good, atomic=True)) == [("completed", False, None)] * 2
 
 
 @pytest.mark.parametrize("atomic", [False, True])
 async def test_a_batch_lets_the_next_one_begin_once_its_rows_wait(
-    process: LedgerProcess, transfers: Transfers, *, atomic: bool
+    process: LedgerProcess, transactions: Transactions, *, atomic: bool
 ) -> None:
     a, b = await process.open(2, balance=100)
     rows: list[Row] = [row(a, b, "0.01", "one"), row(a, b, "x" if atomic else "1", "two")]
     batch = TransferBatch(transfers=rows, atomic=atomic)
-    succession = Succession()
+    batches = Batches()
     with (
-        succession.turn(OWNER, last_key=last_key_of(batch), after=None) as turn,
-        succession.turn(OWNER, last_key="next", after="two") as following,
+        batches.turn(OWNER, last_key=last_key_of(batch), after=None) as turn,
+        batches.turn(OWNER, last_key="next", after="two") as following,
     ):
         assert not following.has_come
-        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, transfers, turn)
+        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, transactions, turn)
         assert following.has_come
-        await transfers.end(waiting for _, waiting in begun)
+        await transactions.end(waiting for _, waiting in begun)
 
 
 async def test_rows_are_ordered_by_who_sends_them_and_leave_others_their_turn() -> None:
@@ -291,7 +293,7 @@ async def test_rows_are_ordered_by_who_sends_them_and_leave_others_their_turn() 
     assert [one.place for one in checked] == list(range(120))
     command = checked[7].command
     assert command is not None
-    assert (command.initiator, command.sender_owner) == (UUID(int=8), UUID(int=8))
+    assert command.initiator == UUID(int=8)
     assert (command.idempotency_key, command.from_account, command.to_account) == (
         "k7",
         HERS,

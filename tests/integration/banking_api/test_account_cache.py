@@ -1,0 +1,135 @@
+"""What the ledger's process keeps of accounts: what it reads, knows and writes down."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import AutoReconnect
+from structlog.testing import capture_logs
+
+from daemons.banking_api.app import running_ledger
+from daemons.banking_api.ledger.pipeline import Pipeline
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.seal import Seal
+from tests.support.ledgers import LedgerProcess, ledger_process, told, transfer
+from tests.support.waiting import eventually
+
+
+def nobody_is_told(_seal: Seal, _records: Sequence[Record]) -> None:
+    """Of commits of which no test asks."""
+
+
+async def knows(pipeline: Pipeline, *accounts: str) -> bool:
+    """Whether the pipeline has accounts in memory."""
+    await asyncio.sleep(0)
+    return set(accounts) <= set(pipeline._accounts._kept)
+
+
+async def a_majority_has(process: LedgerProcess, account: str, balance: int) -> bool:
+    """Whether what was written down would be read."""
+    found = await process.database["accounts"].find_one({"_id": account})
+    return found is not None and found["balance"] == balance
+
+
+def count_reads(patch: pytest.MonkeyPatch) -> list[str]:
+    """Note from which collections something is read."""
+    read: list[str] = []
+    find, aggregate = AsyncCollection.find, AsyncCollection.aggregate
+
+    def noted_find(collection: AsyncCollection[dict[str, object]], *more: object, **named: object) -> object:
+        read.append(collection.name)
+        return find(collection, *more, **named)  # type: ignore[arg-type]
+
+    async def noted_aggregate(
+        collection: AsyncCollection[dict[str, object]], *more: object, **named: object
+    ) -> object:
+        read.append(collection.name)
+        return await aggregate(collection, *more, **named)  # type: ignore[arg-type]
+
+    patch.setattr(AsyncCollection, "find", noted_find)
+    patch.setattr(AsyncCollection, "aggregate", noted_aggregate)
+    return read
+
+
+async def test_a_ledger_that_starts_reads_accounts_before_they_are_needed(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+    await process.cache.write_down()
+    await eventually(lambda: a_majority_has(process, b, 100))
+    running = running_ledger(process.database.client, process.database, committed=nobody_is_told)
+    async with running as pipeline:
+        await eventually(lambda: knows(pipeline, a, b))
+        read = count_reads(monkeypatch)
+        assert told(await pipeline.submit(transfer(a, b, 10))) == "completed"
+        # The end of the chain, once.
+        assert read == ["journal"]
+        assert told(await pipeline.submit(transfer(a, b, 10))) == "completed"
+        assert read == ["journal"]
+    assert (await process.written(a), await process.written(b)) == ((80, 3), (120, 3))
+    # What stands there is not written again.
+    await process.database["accounts"].update_one({"_id": a}, {"$set": {"balance": 100, "sequence": 1}})
+    await pipeline._accounts.write_down()
+    assert await process.written(a) == (100, 1)
+
+
+async def test_what_cannot_be_read_beforehand_or_written_down_keeps_no_payment(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+
+    def unreachable(*_arguments: object, **_named: object) -> None:
+        raise AutoReconnect("by the test")
+
+    async def are_logged(count: int) -> bool:
+        await asyncio.sleep(0)
+        return len(logs) == count
+
+    running = running_ledger(process.database.client, process.database, committed=nobody_is_told)
+    with capture_logs() as logs:
+        with monkeypatch.context() as patch:
+            patch.setattr(AsyncCollection, "find", unreachable)
+            pipeline = await running.__aenter__()
+            await eventually(lambda: are_logged(1))
+        assert told(await pipeline.submit(transfer(a, b, 10))) == "completed"
+        with monkeypatch.context() as patch:
+            patch.setattr(AsyncDatabase, "command", unreachable)
+            await running.__aexit__(None, None, None)
+    lines = [(line["event"], line["reason"], line.get("accounts")) for line in logs]
+    assert lines == [
+        ("accounts not read beforehand", "AutoReconnect", None),
+        ("accounts not written down", "AutoReconnect", 2),
+    ]
+    assert await process.pay(a, b, 10) == "completed"
+
+
+async def test_what_is_known_is_not_read_again(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+    read = count_reads(monkeypatch)
+    assert await process.pay(a, b, 10, key="one") == "completed"
+    # What it knows is exact, and a refusal takes the seal's number.
+    assert await process.pay(a, b, 100) == "insufficient_funds"
+    assert read == []
+    # A key of lately is looked for at once, and costs no attempt.
+    [again] = await process.post([transfer(a, b, 10, key="one")])
+    assert (again.replayed, read) == (True, ["journal"])
+
+
+async def test_what_a_refusal_rests_on_is_read_exactly_if_it_may_lag(
+    process: LedgerProcess, mongo_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+    async with ledger_process(mongo_uri, database_name) as late:
+        read = count_reads(monkeypatch)
+        # As written down it holds nothing.
+        assert await late.pay(a, b, 101) == "insufficient_funds"
+        assert read == ["journal", "accounts", "accounts", "journal", "journal"]
+        assert await late.pay(a, b, 100) == "completed"
+        read.clear()
+        # It has taken their newest numbers.
+        assert await late.pay(a, b, 1) == "insufficient_funds"
+        assert read == []
