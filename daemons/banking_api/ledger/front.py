@@ -17,7 +17,7 @@ from daemons.banking_api.ledger.pipeline import outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import CHANNEL_OPTIONS, METHOD, SERVICE, TOKEN
 from daemons.banking_api.ledger.tls import StreamTls
-from daemons.banking_api.ledger.wire import answer_from, command_document, pack, unpack
+from daemons.banking_api.ledger.wire import answer_document, answer_from, command_document, pack, unpack
 from daemons.contracts.errors import BankError, TransientError
 from daemons.shared.mongo import Document
 from daemons.shared.tasks import end_task
@@ -63,7 +63,8 @@ class RemoteTurn:
     check = staticmethod(Turn.check)
 
     def note(self, error: BankError) -> None:
-        """The ledger notes errors by itself."""
+        """Note why a row was not sent; the ledger notes by itself what it does not take."""
+        self._stream.send({"note": self.number, "error": answer_document(error)})
 
 
 class FrontStream:
@@ -153,6 +154,8 @@ class FrontStream:
 
     async def come(self, number: int) -> None:
         """Wait until a batch's turn has come; see `RemoteTurn.come`."""
+        if self._ended.is_set():
+            raise before_not_settled()
         coming = self._coming[number] = asyncio.get_running_loop().create_future()
         self.send({"come": number})
         await coming

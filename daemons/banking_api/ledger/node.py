@@ -160,11 +160,15 @@ class LedgerNode:
                 _log.warning("role not known", reason=str(error))
             except Exception:  # noqa: BLE001 - the next attempt may succeed
                 _log.exception("role not taken")
+            # A ledger that was killed is looked for until its lease runs out, and not without a pause.
+            await asyncio.sleep(_WITHOUT_LEDGER_SECONDS)
 
     async def _find_role(self) -> None:
         holder = await self._lease.take(self._address)
         if holder.id == self._lease.id:
             if self._local is None:
+                if holder.took_over:
+                    await self._end_what_was_left_open()
                 self._leave_stream()
                 self._local = await self._running.enter_async_context(self._run_ledger(self._changed.set))
                 self._batches = Batches()
@@ -185,6 +189,13 @@ class LedgerNode:
             )
             self._stream_address = holder.address
             self._stream.start()
+
+    async def _end_what_was_left_open(self) -> None:
+        try:
+            await self._lease.end_what_was_left_open()
+        except PyMongoError as error:
+            # The server gives it up by itself some time.
+            _log.warning("what was left open is not ended", reason=str(error))
 
     async def _step_down(self) -> None:
         self._local = None

@@ -40,6 +40,7 @@ class Agreement:
     """Whether everything could be looked at."""
 
 
+_NOT_COMPARED = Agreement(may_publish=False, is_complete=False)
 Comparison = Callable[[Callable[[], Awaitable[object]]], Awaitable[Agreement]]
 """Compares what was published with the database; awaits what it is given between reading one and the other.
 
@@ -164,7 +165,7 @@ class Relay:
         self._topics_failure: str | None = None
         self._compare = compare
         self._compared_with: Server | None = None
-        self._agreement = Agreement(may_publish=False, is_complete=False)
+        self._agreement = _NOT_COMPARED
         self._comparison_is_needed = asyncio.Event()
         self._feed = feed
         self._producer = producer
@@ -190,7 +191,7 @@ class Relay:
         self._prepared.clear()
         self._feed.forget()
         self._compared_with = None
-        self._agreement = Agreement(may_publish=False, is_complete=False)
+        self._agreement = _NOT_COMPARED
         kept = await self._positions.find_one({"_id": _POSITIONS}) or {}
         for topic in self._topics.values():
             topic.position = int(kept.get("seals", {}).get(topic.name, 0))
@@ -217,6 +218,11 @@ class Relay:
             for task in self._tasks:
                 await end_task(task)
         self._tasks, self._upkeep = [], []
+        # What kept this process from publishing is no longer its concern.
+        self._topics_failure = None
+        for topic in self._topics.values():
+            topic.failure = None
+        self._agreement = _NOT_COMPARED
         try:
             await self._keep()
         except PyMongoError as error:
@@ -366,7 +372,8 @@ class Relay:
     async def _keep(self) -> None:
         now = self.positions()
         if now != self._kept:
-            update: Document = {"$set": {f"seals.{name}": number for name, number in now.items()}}
+            # Where two processes take themselves for the ledger, the one behind takes nothing back.
+            update: Document = {"$max": {f"seals.{name}": number for name, number in now.items()}}
             await self._positions.update_one({"_id": _POSITIONS}, update, upsert=True)
             self._kept = now
 

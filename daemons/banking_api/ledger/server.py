@@ -15,7 +15,7 @@ from daemons.banking_api.ledger.ledger import LedgerMovedError
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Act, Command, Outcome
 from daemons.banking_api.ledger.tls import StreamTls
-from daemons.banking_api.ledger.wire import act_of, answer_document, command_from, pack, unpack
+from daemons.banking_api.ledger.wire import act_of, answer_document, command_from, error_from, pack, unpack
 from daemons.contracts.errors import BankError, UnauthenticatedError
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.mongo import Document
@@ -135,6 +135,8 @@ class LedgerServer:
             stream.track(asyncio.create_task(coming, name="ledger-turn"))
         elif "begun" in item:
             turns[item["begun"]][1].begun()
+        elif "note" in item:
+            turns[item["note"]][1].note(error_from(item["error"]))
         elif "close" in item:
             turns.pop(item["close"])[0].close()
         else:

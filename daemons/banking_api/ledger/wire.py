@@ -110,6 +110,11 @@ def answer_from(document: Document) -> Outcome | BankError:
     """Return what a document says became of a command."""
     if "record" in document:
         return Outcome(_record_from(document["record"]), document["replayed"], document["key_reused"])
+    return error_from(document)
+
+
+def error_from(document: Document) -> BankError:
+    """Return the error that a document holds."""
     return _ERRORS.get(document["category"], BankError)(
         document["code"],
         document["message"],

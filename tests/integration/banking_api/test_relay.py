@@ -1,30 +1,32 @@
-"""What is committed is published: on a real Kafka, with Kafka away, and with several relays at once."""
+"""What is committed is published: on a real Kafka, with Kafka away, and by two relays at once."""
 
 import asyncio
 import json
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from daemons.banking_api.ledger import relay as relay_module
+from daemons.banking_api.ledger.journal import Journal
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.relay import Agreement, Feed, Relay, read_positions
+from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events import DATA_MODELS, EventType
-from daemons.shared.ids import new_id
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
-from daemons.shared.mongo import Session, connect, run_transaction
-from daemons.shared.outbox import relay as relay_module
-from daemons.shared.outbox.relay import Relay
-from daemons.shared.outbox.store import OutboxEntry, OutboxStore
 from tests.faults.kafka_server import KafkaServer
 from tests.support.bank import CLOSED_PORT, Bank, running_bank
+from tests.support.ledgers import LedgerProcess, funding, ledger_process, transfer
 from tests.support.waiting import eventually, patience
 
 
@@ -80,12 +82,15 @@ def records_in(broker: str, topic: str) -> int:
         consumer.close()
 
 
-async def outbox_is_empty(bank: Bank) -> bool:
-    return await bank.ledger["outbox"].count_documents({}) == 0
+async def all_is_published(bank: Bank) -> bool:
+    """Whether every topic's position is that of the last seal."""
+    head = await Journal(bank.ledger).head()
+    return set((await read_positions(bank.ledger)).values()) == {head.number}
 
 
 async def journal_ids(bank: Bank) -> set[str]:
-    return {str(document["_id"]) async for document in bank.ledger["journal"].find({}, {"_id": 1})}
+    found = bank.ledger["journal"].find({"idem": {"$exists": True}}, {"_id": 1})
+    return {str(document["_id"]) async for document in found}
 
 
 async def test_every_transaction_is_told_with_names(telling_bank: Bank, kafka_broker: str) -> None:
@@ -136,8 +141,8 @@ async def test_a_broker_failure_fails_no_transfer_and_loses_no_event(
         wanted = await journal_ids(bank)
         async with listening(kafka_broker) as listener:
             await listener.until(lambda: wanted <= listener.came.keys())
-        assert len(wanted) == 2
-        await eventually(lambda: outbox_is_empty(bank))
+        assert len(wanted) == 4
+        await eventually(lambda: all_is_published(bank))
 
 
 @pytest.mark.campaign
@@ -154,7 +159,7 @@ async def test_a_broker_that_dies_in_the_midst_of_publishing_loses_no_event(
             alice, olga = await bank.person(), await bank.person("Olga", "operator")
             sender, receiver = await alice.open_account(), await alice.open_account()
             assert (await olga.fund(sender, "50.00")).status_code == 201
-            await eventually(lambda: outbox_is_empty(bank))
+            await eventually(lambda: all_is_published(bank))
 
             async def kept_by_kafka() -> bool:
                 shown = (await olga.get("/ledger/outbox")).json()
@@ -168,167 +173,252 @@ async def test_a_broker_that_dies_in_the_midst_of_publishing_loses_no_event(
             kafka.kill()
             assert (await alice.transfer(sender, receiver, "99.00")).status_code == 422
             kafka.start()
-            await eventually(lambda: outbox_is_empty(bank))
+            await eventually(lambda: all_is_published(bank))
             wanted = await journal_ids(bank)
             async with listening(kafka.address) as listener:
                 await listener.until(lambda: wanted <= listener.came.keys())
             shown = (await olga.get("/ledger/outbox")).json()
-            assert (len(wanted), shown["relay"]["failure"]) == (5, None)
+            assert (len(wanted), shown["relay"]["failure"]) == (7, None)
     finally:
         kafka.kill()
 
 
-@pytest.mark.campaign
-async def test_a_topic_that_is_deleted_comes_back_and_the_others_are_told_once(
-    mongo_uri: str, kafka_broker: str, database_name: str
-) -> None:
-    """The others' events used to be told again at each attempt; the topic never came back."""
-    cluster = KafkaCluster(kafka_broker)
-    whole, deleted = f"whole-{database_name}", f"deleted-{database_name}"
-    may_create = asyncio.Event()
-    may_create.set()
+class Publishing:
+    """A relay over the journal of a process, which takes itself for the ledger, to topics of the test's own.
 
-    async def prepare() -> None:
-        if not may_create.is_set():
-            raise TransientError("unavailable", "by the test")
-        await ensure_topics(cluster, [whole, deleted])
+    Transfers go to the one topic, all else to the other; what one account's owner did goes under its key.
+    """
 
-    async def encode(entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
+    def __init__(self, process: LedgerProcess, broker: str, name: str) -> None:
+        self.transfers, self.others = f"transfers-{name}", f"others-{name}"
+        self.may_create = asyncio.Event()
+        self.may_create.set()
+        self._cluster = KafkaCluster(broker)
+        self._process = process
+        self.feed = Feed(process.journal, self._topic_of)
+        self._producer = EventProducer(self._cluster, client_id="relay")
+        self.relay = Relay(
+            process.database,
+            self.feed,
+            self._producer,
+            self._encode,
+            topics=[self.transfers, self.others],
+            prepare=self._prepare,
+            compare=agree,
+        )
+        process.pipeline._committed = self._committed
+
+    def _topic_of(self, record: Record) -> str:
+        return self.transfers if record.kind == "transfer" else self.others
+
+    async def _encode(self, records: Sequence[Record]) -> list[OutgoingRecord]:
         return [
-            OutgoingRecord(topic, "k", b"{}", {"ce_id": f"{topic} {entry.id}"})
-            for entry in entries
-            for topic in (whole, deleted)
+            OutgoingRecord(self._topic_of(record), key_of(record), b"{}", {"ce_id": str(record.id)})
+            for record in records
         ]
 
-    async with connect(mongo_uri, daemon="tests") as client:
-        outbox = OutboxStore(client[database_name])
-        producer = EventProducer(cluster, client_id="relay")
-        relay = Relay(outbox, producer, encode, prepare=prepare)
-        relay.start()
+    async def _prepare(self) -> None:
+        if not self.may_create.is_set():
+            raise TransientError("unavailable", "by the test")
+        await ensure_topics(self._cluster, [self.transfers, self.others])
+
+    def _committed(self, seal: Seal, records: Sequence[Record]) -> None:
+        self.feed.add(seal, records)
+        self.relay.wake()
+
+    async def is_behind(self, topic: str, seals: int, reason: str | None = None) -> bool:
+        head = await self._process.journal.head()
+        behind = head.number - self.relay.positions()[topic]
+        return behind == seals and re.search(reason or "", str(self.relay.probe())) is not None
+
+    async def is_done(self) -> bool:
+        return await self.is_behind(self.transfers, 0) and await self.is_behind(self.others, 0)
+
+    async def close(self) -> None:
+        await self.relay.close()
+        await self._producer.close()
+
+
+def key_of(record: Record) -> str:
+    """The account that pays, or is opened or funded."""
+    return str(record.data.get("from") if record.kind == "transfer" else record.data.get("to", ""))
+
+
+async def agree(confirm: Callable[[], Awaitable[object]]) -> Agreement:
+    """Compare nothing: of that other tests ask."""
+    await confirm()
+    return Agreement()
+
+
+@asynccontextmanager
+async def publishing(process: LedgerProcess, broker: str, name: str) -> AsyncIterator[Publishing]:
+    made = Publishing(process, broker, name)
+    await made.relay.start()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def ids_in_order(process: LedgerProcess, kind: str) -> list[str]:
+    """The ids of all records of a kind, as they are sealed."""
+    sealed = await process.journal.seals_after(0, limit=1000)
+    ids = [id_ for _, of_group in sealed for id_ in of_group]
+    records = await process.journal.by_id(ids)
+    return [str(id_) for id_ in ids if records[id_].kind == kind]
+
+
+@pytest.mark.campaign
+async def test_a_topic_that_is_deleted_comes_back_and_the_others_are_told_once(
+    process: LedgerProcess, kafka_broker: str, database_name: str
+) -> None:
+    """The others' events used to be told again at each attempt; the topic never came back."""
+    a, b = await process.open(2, balance=1000)
+    async with publishing(process, kafka_broker, database_name) as told:
+        relay, whole, deleted = told.relay, told.transfers, told.others
 
         async def commit(times: int) -> None:
             for _ in range(times):
-                await run_transaction(client, lambda session: outbox.add({}, events=2, session=session))
-                relay.wake()
-
-        async def waiting(commits: int, reason: str | None) -> bool:
-            return (await outbox.waiting()).commits == commits and (reason or "") in str(await relay.probe())
+                await process.post([transfer(a, b, 1), funding(a, 1)])
 
         await commit(5)
-        await eventually(lambda: waiting(0, None))
-        may_create.clear()
+        await eventually(told.is_done)
+        told.may_create.clear()
         admin = AdminClient({"bootstrap.servers": kafka_broker})
         admin.delete_topics([deleted])[deleted].result()
         await commit(5)
-        await eventually(lambda: waiting(5, f"{deleted} (5 wait): _UNKNOWN_TOPIC"))
+        await eventually(
+            lambda: told.is_behind(deleted, 5, f"{deleted}: _UNKNOWN_TOPIC"),
+            found=relay.probe,
+        )
         await commit(5)
         async with listening(kafka_broker, [whole]) as listener:
             # What is not kept by the topic goes out meanwhile.
             await listener.until(lambda: len(listener.came) == 15)
-            assert (await outbox.waiting()).commits == 10
-            may_create.set()
-            await eventually(lambda: waiting(0, None))
-            assert await relay.probe() is None
+            await eventually(lambda: told.is_behind(whole, 0))
+            assert await told.is_behind(deleted, 10)
+            told.may_create.set()
+            await eventually(told.is_done)
+            assert relay.probe() is None
             async with listening(kafka_broker, [deleted]) as other:
                 await other.until(lambda: len(other.came) == 10)
-            await relay.close()
-            await producer.close()
             end = await asyncio.to_thread(records_in, kafka_broker, whole)
             await listener.until(lambda: sum(map(len, listener.came.values())) == end)
     assert {len(records) for records in listener.came.values()} == {1}
 
 
-async def test_several_relays_tell_everything_once(
-    mongo_uri: str, kafka_broker: str, database_name: str
+async def test_the_next_relay_goes_on_where_the_one_before_has_stopped(
+    process: LedgerProcess, kafka_broker: str, database_name: str
 ) -> None:
-    topic = f"relays-{database_name}"
+    accounts = await process.open(7, balance=1000)
 
-    async def encode(entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
-        return [
-            OutgoingRecord(topic, f"k{number % 7}", b"{}", {"ce_id": str(event_id)})
-            for entry in entries
-            for number, event_id in enumerate(entry.body["ids"])
-        ]
+    async def pay(times: int) -> None:
+        for _ in range(times):
+            await process.post([transfer(accounts[n % 7], accounts[(n + 1) % 7], 1) for n in range(10)])
 
-    async def prepare() -> None:
-        await ensure_topics(KafkaCluster(kafka_broker), [topic])
-
-    async with connect(mongo_uri, daemon="tests") as client:
-        outbox = OutboxStore(client[database_name])
-        producers = [EventProducer(KafkaCluster(kafka_broker), client_id=f"relay-{n}") for n in range(3)]
-        relays = [Relay(outbox, producer, encode, prepare=prepare) for producer in producers]
-        for relay in relays:
-            relay.start()
-        wanted: set[UUID] = set()
-
-        async def commit(session: Session) -> None:
-            ids = [new_id() for _ in range(10)]
-            await outbox.add({"ids": ids}, events=len(ids), session=session)
-            wanted.update(ids)
-
-        for _ in range(30):
-            await run_transaction(client, commit)
-            relays[0].wake()
-        # One relay stops half way; another takes over.
-        await relays.pop(0).close()
-        for _ in range(30):
-            await run_transaction(client, commit)
-        async with listening(kafka_broker, [topic]) as listener:
-            await listener.until(lambda: {str(event_id) for event_id in wanted} <= listener.came.keys())
-        for relay in relays:
-            await relay.close()
-        for producer in producers:
-            await producer.close()
+    async with publishing(process, kafka_broker, database_name) as first:
+        await pay(30)
+    # It has stopped somewhere on its way, and what was committed since is known to the journal only.
+    await pay(30)
+    async with publishing(process, kafka_broker, database_name) as second:
+        await eventually(second.is_done)
+    wanted = await ids_in_order(process, "transfer")
+    async with listening(kafka_broker, [first.transfers]) as listener:
+        await listener.until(lambda: set(wanted) <= listener.came.keys())
     times = Counter(len(records) for records in listener.came.values())
     assert times == {1: 600}
 
 
-async def test_what_has_piled_up_is_published_without_pause(
-    mongo_uri: str, kafka_broker: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+async def test_where_two_take_themselves_for_the_ledger_each_event_comes_in_the_order_of_the_seals(
+    process: LedgerProcess, kafka_broker: str, mongo_uri: str, database_name: str
 ) -> None:
-    """Entries are found again until they are removed; a relay that took that for the end would wait here."""
-    topic = f"piled-up-{database_name}"
+    """What is published twice is so under its own id: the first of each counts."""
+    accounts = await process.open(6, balance=1000)
+    async with (
+        ledger_process(mongo_uri, database_name) as other,
+        publishing(process, kafka_broker, database_name) as here,
+        publishing(other, kafka_broker, database_name) as there,
+    ):
 
-    async def encode(entries: Sequence[OutboxEntry]) -> list[OutgoingRecord]:
-        return [
-            OutgoingRecord(topic, "k", b"{}", {"ce_id": f"{entry.id}-{number}"})
-            for entry in entries
-            for number in range(entry.events)
-        ]
+        async def pay(by: LedgerProcess, payers: list[str]) -> None:
+            for _ in range(30):
+                await by.post([transfer(payer, accounts[0], 1) for payer in payers])
 
-    async def prepare() -> None:
-        await ensure_topics(KafkaCluster(kafka_broker), [topic])
+        await asyncio.gather(pay(process, accounts[1:]), pay(other, accounts[1:]))
+        await eventually(here.is_done)
+        await eventually(there.is_done)
+    # Each was told of its own commits only, and both have published all.
+    wanted = await ids_in_order(process, "transfer")
+    async with listening(kafka_broker, [here.transfers]) as listener:
+        await listener.until(lambda: len(listener.came) == len(wanted) == 300)
+        end = await asyncio.to_thread(records_in, kafka_broker, here.transfers)
+        await listener.until(lambda: sum(map(len, listener.came.values())) == end)
+    assert end > 300
+    for account in accounts[1:]:
+        came = [event_id for event_id, records in listener.came.items() if records[0][1] == account]
+        assert came == [event_id for event_id in wanted if event_id in set(came)]
 
-    async with connect(mongo_uri, daemon="tests") as client:
-        outbox = OutboxStore(client[database_name])
-        count = 3 * relay_module.EVENTS_AT_ONCE // 400 + 1
 
-        async def commit(session: Session) -> None:
-            for _ in range(count):
-                await outbox.add({}, events=400, session=session)
+async def test_what_another_process_has_sealed_in_between_is_not_passed_over(
+    process: LedgerProcess, mongo_uri: str, database_name: str
+) -> None:
+    a, b = await process.open(2, balance=100)
+    feed = Feed(process.journal, lambda _: "any")
+    process.pipeline._committed = feed.add
+    async with ledger_process(mongo_uri, database_name) as other:
+        for by in (process, process, other, process, other, other, process):
+            assert await by.pay(a, b, 1) == "completed"
+    numbers, number = [], 0
+    while groups := await feed.after(number):
+        numbers += [group.number for group in groups]
+        number = numbers[-1]
+    head = await process.journal.head()
+    assert numbers == list(range(1, head.number + 1))
 
-        await run_transaction(client, commit)
-        producer = EventProducer(KafkaCluster(kafka_broker), client_id="relay")
-        relay = Relay(outbox, producer, encode, prepare=prepare)
-        pause = relay_module._pause
 
-        async def pause_for_long(until: asyncio.Event, seconds: float) -> None:
-            await pause(until, 3600 if until in {relay._wake, relay._closing} else seconds)
+async def test_a_relay_that_is_behind_takes_no_position_back(
+    process: LedgerProcess, kafka_broker: str, mongo_uri: str, database_name: str
+) -> None:
+    a, b = await process.open(2, balance=100)
+    async with publishing(process, kafka_broker, database_name) as told:
+        await process.pay(a, b, 1)
+        await eventually(told.is_done)
+        behind = dict(told.relay.positions())
+        async with ledger_process(mongo_uri, database_name) as other:
+            async with publishing(other, kafka_broker, database_name) as next_one:
+                await other.pay(a, b, 1)
+                await eventually(next_one.is_done)
+            ahead = await read_positions(process.database)
+        # It was held up since, and writes down what it knows.
+        for topic in told.relay._topics.values():
+            topic.position = behind[topic.name]
+        told.relay._kept = {}
+        await told.relay._keep()
+        assert await read_positions(process.database) == ahead
+    assert ahead[told.transfers] > behind[told.transfers]
 
-        monkeypatch.setattr(relay_module, "_pause", pause_for_long)
-        relay.start()
 
-        async def empty() -> bool:
-            return await outbox.pending_events() == 0
+async def test_what_has_piled_up_is_published_without_pause(
+    process: LedgerProcess, kafka_broker: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that gathered more between batches that are full would wait here."""
+    [a] = await process.open(1)
+    count = 3 * relay_module.EVENTS_AT_ONCE // 400 + 1
+    for _ in range(count):
+        await process.post([funding(a, 1) for _ in range(400)])
+    pause = relay_module._pause
 
-        await eventually(empty)
-        await relay.close()
-        await producer.close()
-        # It paused for more; closing ends that.
-        assert relay._running is not None
-        assert not relay._running.cancelled()
-        async with listening(kafka_broker, [topic]) as listener:
-            await listener.until(lambda: len(listener.came) == count * 400)
+    async def pause_for_long(until: asyncio.Event, seconds: float) -> bool:
+        return await pause(until, 3600 if seconds == relay_module._GATHER_SECONDS else seconds)
+
+    monkeypatch.setattr(relay_module, "_pause", pause_for_long)
+    async with publishing(process, kafka_broker, database_name) as told:
+        await eventually(told.is_done)
+        tasks = list(told.relay._tasks)
+    # It paused for more; closing ends that.
+    assert [task.cancelled() for task in tasks] == [False] * len(tasks)
+    async with listening(kafka_broker, [told.others]) as listener:
+        await listener.until(lambda: len(listener.came) == count * 400 + 1)
     assert all(len(records) == 1 for records in listener.came.values())
 
 
