@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 from argon2 import PasswordHasher
 
@@ -101,6 +102,8 @@ class Bank:
     ledger: Database
     client: Client
     suffix: str
+    app: web.Application
+    """banking_api's."""
 
     async def person(self, name: str = "Alice", role: str = "user") -> Person:
         """Register somebody, give them the role as the server's shell would, and sign them in."""
@@ -183,7 +186,8 @@ async def running_bank(
             user_api_url=user_api,
             **{**common, **peer, **(banking or {})},
         )
-        banking_api = await _serve(stack, banking_app.build(settings))
+        app = banking_app.build(settings)
+        banking_api = await _serve(stack, app)
         client = await stack.enter_async_context(connect(mongo_uri, daemon="tests"))
         http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=30))
         yield Bank(
@@ -194,6 +198,7 @@ async def running_bank(
             ledger=client[f"ledger_{suffix}"],
             client=client,
             suffix=suffix,
+            app=app,
         )
 
 
