@@ -23,7 +23,7 @@ from tests.support.nodes import running_node, runs
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 NOBODY_ASKS = FourEyesSettings.model_validate({"four_eyes_actions": NO_ACTS})
 HALF_A_EURO_ALONE = FourEyesSettings(
-    four_eyes_actions=frozenset({GuardedAct.FUND}), four_eyes_fund_limits={"EUR": Decimal("0.50")}
+    four_eyes_actions=frozenset({GuardedAct.FUND}), four_eyes_limits={"EUR": Decimal("0.50")}
 )
 
 

@@ -55,8 +55,7 @@ async def running_node(
     """A node that has a role, until it hands over at the end."""
     listening = server(find_approval)
     port = await listening.start("127.0.0.1", 0, None)
-    own_id = new_id() if lease is None else lease._id
-    node = LedgerNode(lease or Lease(database, own_id), listening, run, own_id=own_id, token=token)
+    node = LedgerNode(lease or Lease(database, new_id()), listening, run, token=token)
     await node.start(f"127.0.0.1:{port}")
     try:
         yield node

@@ -167,6 +167,7 @@ class Relay:
         self._compared_with: Server | None = None
         self._agreement = _NOT_COMPARED
         self._comparison_is_needed = asyncio.Event()
+        self._comparison_failure: str | None = None
         self._feed = feed
         self._producer = producer
         self._encode = encode
@@ -219,7 +220,7 @@ class Relay:
                 await end_task(task)
         self._tasks, self._upkeep = [], []
         # What kept this process from publishing is no longer its concern.
-        self._topics_failure = None
+        self._topics_failure = self._comparison_failure = None
         for topic in self._topics.values():
             topic.failure = None
         self._agreement = _NOT_COMPARED
@@ -232,6 +233,7 @@ class Relay:
         """Return None while events go out, else what keeps them; the journal has them meanwhile."""
         reasons = [
             self._topics_failure,
+            self._comparison_failure,
             *(it.failure for it in self._topics.values()),
             self._agreement.notice,
         ]
@@ -331,6 +333,7 @@ class Relay:
             else:
                 _log.info("what was published is what the database holds")
         self._agreement = agreement
+        self._comparison_failure = None
         self._compared_with = server
         self.wake()
 
@@ -346,7 +349,9 @@ class Relay:
             try:
                 await self.compare_now()
             except (PyMongoError, TransientError) as error:
-                _log.warning("what was published is not compared yet", reason=str(error))
+                if self._comparison_failure != str(error):
+                    _log.warning("what was published is not compared yet", reason=str(error))
+                self._comparison_failure = str(error)
                 await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
             except Exception:  # noqa: BLE001 - the next attempt may succeed
                 _log.exception("what was published is not compared yet")

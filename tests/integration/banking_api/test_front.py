@@ -10,7 +10,9 @@ from daemons.banking_api.ledger import front as front_module
 from daemons.banking_api.ledger.batches import Batches
 from daemons.banking_api.ledger.front import FrontStream
 from daemons.banking_api.ledger.ledger import LedgerMovedError
+from daemons.banking_api.ledger.record import Outcome
 from daemons.banking_api.ledger.server import LedgerServer
+from daemons.banking_api.ledger.wire import pack
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.contracts.errors import BankError, ConflictError, OutcomeUnknownError, TransientError
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER
@@ -72,21 +74,19 @@ async def test_only_a_process_of_the_same_daemon_is_listened_to(line: Line, proc
 
 
 async def test_many_long_atomic_batches_go_by_one_stream_at_once(line: Line, process: LedgerProcess) -> None:
-    """Their rows, and later their answers, come together, which makes messages of many megabytes."""
-    a, b = await process.open(2, balance=10 * ATOMIC_LIMIT)
+    """Rows that are sent together make a message of more megabytes than gRPC takes unless it is told to."""
+    [a] = await process.open(1)
     stream = line.open()
-    with held_commits() as commits:
-        answers = []
-        for number in range(2):
-            keys = [f"{number}-{row}-{'x' * 80}" for row in range(ATOMIC_LIMIT)]
-            with stream.turn(OWNER, last_key=keys[-1], after=None) as turn:
-                answers += turn.enqueue([transfer(a, b, 1, key=key) for key in keys], atomic=True)
-                turn.begun()
-        await commits.reached.wait()
-        commits.release()
-        outcomes = await asyncio.gather(*answers)
-    assert {told(outcome) for outcome in outcomes} == {"completed"}
-    assert (await process.exact(a))[a].balance_minor == 8 * ATOMIC_LIMIT
+    answers: list[asyncio.Future[Outcome]] = []
+    for number in range(3):
+        keys = [f"{number}-{row}-{'x' * 240}" for row in range(ATOMIC_LIMIT)]
+        with stream.turn(OWNER, last_key=keys[-1], after=None) as turn:
+            answers += turn.enqueue([transfer("nowhere", a, 1, key=key) for key in keys], atomic=True)
+            turn.begun()
+    assert len(pack({"items": stream._items})) > 4 * 1024 * 1024
+    refusals = await asyncio.gather(*answers, return_exceptions=True)
+    assert {getattr(refusal, "code", None) for refusal in refusals} == {"account_not_found"}
+    assert await pay(stream, a, a, 1) == "same_account"
 
 
 async def test_a_row_that_a_front_could_not_send_leaves_its_batch_unsettled(

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from daemons.banking_api.ledger import lease as lease_module
-from daemons.banking_api.ledger.lease import Lease, living_lease
+from daemons.banking_api.ledger.lease import Lease
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Database, connect, transaction_options
 from tests.support.waiting import eventually
@@ -33,15 +33,15 @@ async def let_run_out(database: Database) -> None:
 
 async def test_one_holds_it_until_it_has_run_out(database: Database) -> None:
     one, other = leases(database)
-    assert await living_lease(database) is None
+    assert await one.holder() is None
     first = await one.take("127.0.0.1:1")
-    assert (first.id, first.address, first.took_over) == (one._id, "127.0.0.1:1", False)
+    assert (first.id, first.address, first.took_over) == (one.id, "127.0.0.1:1", False)
     assert await other.take("127.0.0.1:2") == first
-    assert await one.take("127.0.0.1:1") == first
+    assert (await one.take("127.0.0.1:1")).id == one.id
     await let_run_out(database)
-    assert await living_lease(database) is None
+    assert await one.holder() is None
     second = await other.take("127.0.0.1:2")
-    assert (second.id, second.address, second.took_over) == (other._id, "127.0.0.1:2", True)
+    assert (second.id, second.address, second.took_over) == (other.id, "127.0.0.1:2", True)
     assert await one.take("127.0.0.1:1") == second
 
 
@@ -50,20 +50,20 @@ async def test_it_runs_out_by_the_clock_of_the_database_and_is_renewed(
 ) -> None:
     one, other = leases(database)
     await one.take("127.0.0.1:1")
-    living = await living_lease(database)
+    living = await one.holder()
     assert living is not None
     hello = await database.command("hello")
-    left = (living.until - hello["localTime"]).total_seconds()
-    assert (living.holder, 0 < left <= lease_module.LEASE_SECONDS) == (one._id, True)
+    left = (living.until - hello["localTime"].replace(tzinfo=UTC)).total_seconds()
+    assert (living.id, 0 < left <= lease_module.LEASE_SECONDS) == (one.id, True)
     await one.take("127.0.0.1:1")
-    renewed = await living_lease(database)
+    renewed = await one.holder()
     assert renewed is not None
     assert renewed.until > living.until
     monkeypatch.setattr(lease_module, "LEASE_SECONDS", 0.0)
     await one.take("127.0.0.1:1")
 
     async def other_has_it() -> bool:
-        return (await other.take("127.0.0.1:2")).id == other._id
+        return (await other.take("127.0.0.1:2")).id == other.id
 
     await eventually(other_has_it)
 
@@ -73,10 +73,10 @@ async def test_what_is_given_back_is_taken_over_from_nobody(database: Database) 
     await one.take("127.0.0.1:1")
     # Only its holder gives it back.
     await other.release()
-    assert (await other.take("127.0.0.1:2")).id == one._id
+    assert (await other.take("127.0.0.1:2")).id == one.id
     await one.release()
     second = await other.take("127.0.0.1:2")
-    assert (second.id, second.took_over) == (other._id, False)
+    assert (second.id, second.took_over) == (other.id, False)
 
 
 async def open_transaction(client: Client, database: Database, id_: int) -> Any:

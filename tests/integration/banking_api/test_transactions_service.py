@@ -9,14 +9,14 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from daemons.banking_api.kinds.adjustment import Direction
+from daemons.banking_api.kinds.adjustment import Adjustment, Direction
+from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.batches import Batch, Turn
 from daemons.banking_api.ledger.ledger import BatchTurn
-from daemons.banking_api.ledger.record import Outcome, Record
+from daemons.banking_api.ledger.record import Act, Outcome, Record
 from daemons.banking_api.money import Money
 from daemons.banking_api.transactions.service import (
-    AdjustmentOrder,
     Settled,
     Transactions,
     TransferOrder,
@@ -32,7 +32,7 @@ from daemons.contracts.errors import (
 )
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import Approval
-from daemons.shared.audit.record import SHELL, Actor
+from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
 from tests.support.desk import HALF_A_EURO_ALONE, NOBODY_ASKS, NOW, Desk, running_desk
 from tests.support.ledgers import BANK, CURRENCY, OWNER, LedgerProcess, told
@@ -53,9 +53,31 @@ def order(sender: str, receiver: str, minor: int, *, reference: str | None = Non
     return TransferOrder(sender, receiver, eur(minor), reference)
 
 
-def credit(account: str, minor: int) -> AdjustmentOrder:
-    return AdjustmentOrder(
-        account_id=account, direction=Direction.CREDIT, money=eur(minor), reason="a test", corrects=None
+def funding(by: Actor, account: str, money: Money, key: str, *, reference: str | None = None) -> Funding:
+    assert by.user_id is not None
+    return Funding(
+        initiator=by.user_id,
+        idempotency_key=key,
+        act=Act(actor=by),
+        to_account=account,
+        amount_minor=money.minor,
+        currency=money.currency,
+        reference=reference,
+    )
+
+
+def credit(by: Actor, account: str, minor: int, key: str) -> Adjustment:
+    assert by.user_id is not None
+    return Adjustment(
+        initiator=by.user_id,
+        idempotency_key=key,
+        act=Act(actor=by),
+        account_id=account,
+        direction=Direction.CREDIT,
+        amount_minor=minor,
+        currency=CURRENCY,
+        reason="a test",
+        corrects=None,
     )
 
 
@@ -113,7 +135,7 @@ async def test_a_transfer_is_kept_as_it_was_ordered_and_told_again_under_its_key
     process: LedgerProcess, transactions: Transactions
 ) -> None:
     a, b = await process.open(2, balance=100)
-    paid = await transactions.transfer(ALICE, order(a, b, 30, reference="rent"), idempotency_key="one")
+    paid = await transactions.order(transfer_command(ALICE, order(a, b, 30, reference="rent"), "one"))
     assert not paid.replayed
     assert (paid.record.kind, paid.record.initiator) == ("transfer", OWNER)
     assert sides(paid.record) == (a, b, 30, CURRENCY, "rent")
@@ -121,10 +143,10 @@ async def test_a_transfer_is_kept_as_it_was_ordered_and_told_again_under_its_key
         (a, OWNER, -30),
         (b, OWNER, 30),
     ]
-    again = await transactions.transfer(ALICE, order(a, b, 30, reference="rent"), idempotency_key="one")
+    again = await transactions.order(transfer_command(ALICE, order(a, b, 30, reference="rent"), "one"))
     assert (again.record, again.replayed) == (paid.record, True)
     with pytest.raises(RejectedError) as reused:
-        await transactions.transfer(ALICE, order(a, b, 30), idempotency_key="one")
+        await transactions.order(transfer_command(ALICE, order(a, b, 30), "one"))
     assert (reused.value.code, reused.value.details) == ("idempotency_key_reused", {})
 
 
@@ -133,14 +155,14 @@ async def test_a_refusal_is_kept_and_told_again(process: LedgerProcess, transact
     details = []
     for replayed in (False, True):
         with pytest.raises(RejectedError) as refused:
-            await transactions.transfer(ALICE, order(a, b, 101), idempotency_key="poor")
+            await transactions.order(transfer_command(ALICE, order(a, b, 101), "poor"))
         assert (refused.value.code, refused.value.replayed) == ("insufficient_funds", replayed)
         details.append(refused.value.details)
     kept = await process.database["journal"].find_one({"status": "failed"})
     assert kept is not None
     assert details == [{"transaction_id": str(kept["_id"])}] * 2
     with pytest.raises(NotFoundError):
-        await transactions.transfer(BOB, order(a, b, 1), idempotency_key="theft")
+        await transactions.order(transfer_command(BOB, order(a, b, 1), "theft"))
 
 
 async def test_what_is_begun_is_decided_in_order_and_told_one_by_one(
@@ -229,7 +251,7 @@ async def test_a_slice_is_looked_at_behind_what_earlier_ones_would_have_done(
     process: LedgerProcess, transactions: Transactions
 ) -> None:
     a, b, c = await process.open(3, balance=100)
-    kept = await transactions.transfer(ALICE, order(a, b, 10), idempotency_key="known")
+    kept = await transactions.order(transfer_command(ALICE, order(a, b, 10), "known"))
     commands = [
         transfer_command(ALICE, order(a, b, 10), "known"),
         transfer_command(ALICE, order(a, b, 60), "new"),
@@ -266,7 +288,7 @@ async def test_a_funding_is_booked_once_by_who_does_it(
     [a] = await process.open(1)
 
     async def fund(money: Money, key: str) -> Settled:
-        return settled(await transactions.fund(OLGA, a, money, reference="cash", idempotency_key=key))
+        return settled(await transactions.book(OLGA, funding(OLGA, a, money, key, reference="cash")))
 
     with acts_logged("fund"):
         funded = await fund(eur(70), "one")
@@ -290,13 +312,11 @@ async def test_what_staff_may_not_fund_is_refused_before_anything_is_booked(
     [a] = await process.open(1)
     own = replace(OLGA, user_id=OWNER)
     with pytest.raises(ForbiddenError) as forbidden:
-        await transactions.fund(own, a, eur(1), reference=None, idempotency_key="k")
+        await transactions.book(own, funding(own, a, eur(1), "k"))
     assert forbidden.value.code == "own_account"
     with pytest.raises(NotFoundError) as missing:
-        await transactions.fund(OLGA, "1234567897", eur(1), reference=None, idempotency_key="k")
+        await transactions.book(OLGA, funding(OLGA, "1234567897", eur(1), "k"))
     assert (missing.value.code, "1234567897" in missing.value.message) == ("account_not_found", True)
-    with pytest.raises(ValueError, match="by somebody's hand only"):
-        await transactions.fund(SHELL, a, eur(1), reference=None, idempotency_key="k")
     assert await process.database["journal"].count_documents({"kind": "funding"}) == 0
 
 
@@ -304,15 +324,15 @@ async def test_a_key_is_new_until_something_is_posted_under_it_by_the_same_perso
     process: LedgerProcess, transactions: Transactions
 ) -> None:
     a, b = await process.open(2, balance=100)
-    await transactions.fund(OLGA, a, eur(1), reference=None, idempotency_key="one")
+    await transactions.book(OLGA, funding(OLGA, a, eur(1), "one"))
     with pytest.raises(RejectedError) as used:
-        await transactions.adjust(OLGA, credit(b, 5), idempotency_key="one")
+        await transactions.adjust(OLGA, credit(OLGA, b, 5, "one"))
     assert used.value.code == "idempotency_key_reused"
-    assert waiting(await transactions.adjust(OLGA, credit(b, 5), idempotency_key="two")).target_id == b
-    assert waiting(await transactions.adjust(OMAR, credit(b, 5), idempotency_key="one")).target_id == b
+    assert waiting(await transactions.adjust(OLGA, credit(OLGA, b, 5, "two"))).target_id == b
+    assert waiting(await transactions.adjust(OMAR, credit(OMAR, b, 5, "one"))).target_id == b
     # As long as it waits, the request is what the key stands for.
     with pytest.raises(RejectedError) as used:
-        await transactions.adjust(OLGA, credit(b, 6), idempotency_key="two")
+        await transactions.adjust(OLGA, credit(OLGA, b, 6, "two"))
     assert used.value.code == "idempotency_key_reused"
 
 
@@ -323,13 +343,13 @@ async def test_what_two_have_agreed_on_is_booked_for_who_asked_and_refused_alone
     [a] = await process.open(1)
 
     async def ask(key: str) -> Settled | Approval:
-        return await transactions.fund(OLGA, a, eur(70), reference="cash", idempotency_key=key)
+        return await transactions.book(OLGA, funding(OLGA, a, eur(70), key, reference="cash"))
 
     withdrawn, agreed = waiting(await ask("zero")), waiting(await ask("one"))
     await approvals.reject(OLGA, withdrawn.id, reason="a mistake")
     # The second person had read the request before it was taken back.
     with acts_logged(by=OMAR), pytest.raises(ConflictError) as decided:
-        await transactions._fund_approved(withdrawn, OMAR)
+        await transactions._carry_out(withdrawn, OMAR)
     assert decided.value.code == "approval_decided"
     assert await process.database["journal"].count_documents({"kind": "funding"}) == 0
     with acts_logged("fund", by=OMAR):
@@ -355,7 +375,7 @@ async def test_beyond_what_one_may_fund_alone_a_second_person_is_asked(
     [a] = await process.open(1)
 
     async def fund(actor: Actor, minor: int, key: str) -> Settled | Approval:
-        return await transactions.fund(actor, a, eur(minor), reference=None, idempotency_key=key)
+        return await transactions.book(actor, funding(actor, a, eur(minor), key))
 
     assert waiting(await fund(OLGA, 70, "one")).parameters["amount"] == "0.70"
     funded = settled(await fund(OLGA, 50, "two"))
