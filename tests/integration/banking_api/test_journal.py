@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.banking_api.ledger.documents import BSON_OPTIONS
 from daemons.banking_api.ledger.journal import SealedGroup
-from daemons.banking_api.ledger.seal import GENESIS, root_of
+from daemons.banking_api.ledger.seal import GENESIS, leaf_of, root_of
 from daemons.shared.mongo import run_transaction
 from tests.support.ledgers import LedgerProcess, transfer
 
@@ -43,7 +43,7 @@ async def test_each_seal_is_over_its_records_as_stored_and_over_the_seal_before(
         stored = {document["_id"]: document.raw async for document in raw.find({"_id": {"$in": ids}})}
         up_to += len(ids)
         assert (seal.number, seal.previous, seal.records) == (before.number + 1, before.hash, up_to)
-        assert seal.root == root_of([stored[id_] for id_ in ids])
+        assert seal.root == root_of([leaf_of(stored[id_]) for id_ in ids])
         assert await journal.has_seal(seal.number)
         assert await journal.records_up_to(seal.number) == up_to
         assert await journal.sealed_at(seal.number) == seal.at

@@ -54,8 +54,9 @@ async def test_every_act_tells_who_what_when_why_from_where_before_and_after(own
         "trace-7",
         "192.0.2.7",
     )
-    assert first["before"] == {"type": "checking", "status": "active", "status_reason": None}
-    assert first["after"] == {"type": "checking", "status": "frozen", "status_reason": "court order 7"}
+    terms = {"type": "checking", "name": None}
+    assert first["before"] == {**terms, "status": "active", "status_reason": None}
+    assert first["after"] == {**terms, "status": "frozen", "status_reason": "court order 7"}
     funded = found[1]
     assert funded["before"] == {"balance": "0.00"}
     assert funded["after"] == {
