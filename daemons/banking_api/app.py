@@ -46,7 +46,7 @@ from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
-from daemons.shared.audit.refusals import RefusalWitness
+from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
@@ -88,7 +88,7 @@ def build(settings: BankingSettings) -> web.Application:
         bank.user_api, audience=DAEMON, service_tokens=bank.service_tokens
     )
     app[AUDIT_KEY] = bank.audit
-    app[REFUSALS_KEY] = RefusalWitness(bank.audit, clock=utc_now)
+    app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=utc_now)
     app[APPROVALS_KEY] = bank.approvals
     app[transaction_routes.ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
     app[transaction_routes.DIRECTORY_KEY] = bank.directory

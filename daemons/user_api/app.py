@@ -1,17 +1,22 @@
-"""The composition root: makes every part of user_api and joins them."""
+"""The composition root: every part of user_api is made, started and stopped here."""
 
 from collections.abc import AsyncIterator
-from functools import partial
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+import daemons.user_api.api_keys.routes as api_key_routes
+import daemons.user_api.internal.routes as internal_routes
+import daemons.user_api.second_factor.routes as second_factor_routes
+import daemons.user_api.sessions.routes as session_routes
+import daemons.user_api.sign_in.routes as sign_in_routes
+import daemons.user_api.users.routes as user_routes
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.budget import RecordBudget
-from daemons.shared.audit.refusals import RefusalWitness
+from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import derive, session_signing_key
@@ -22,123 +27,176 @@ from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
-from daemons.user_api.api_keys import routes as api_keys
+from daemons.user_api.api_keys.service import ApiKeys, GoodKeys
 from daemons.user_api.api_keys.storage import MongoApiKeys
+from daemons.user_api.attempts.service import AttemptCounter
 from daemons.user_api.attempts.storage import MongoAttempts
-from daemons.user_api.internal import routes as internal
-from daemons.user_api.keys import PARTS_KEY
-from daemons.user_api.parts import Parts
-from daemons.user_api.schema import make_indexes
-from daemons.user_api.second_factor import routes as second_factor
+from daemons.user_api.internal.service import CallerVerification
+from daemons.user_api.schema import ensure_schema
 from daemons.user_api.second_factor.sealing import Sealer
+from daemons.user_api.second_factor.service import FactorProof, SecondFactors
 from daemons.user_api.second_factor.storage import MongoSecondFactors
-from daemons.user_api.sessions import routes as auth
-from daemons.user_api.sessions.access_changes import MongoAccessChanges
-from daemons.user_api.sessions.refresh_token_storage import MongoRefreshTokens
-from daemons.user_api.sessions.storage import MongoSessions
+from daemons.user_api.sessions.access import MongoAccessChanges
+from daemons.user_api.sessions.refresh import SessionRefresh
+from daemons.user_api.sessions.service import LivingSessions, SessionEnding, TokenIssuer
+from daemons.user_api.sessions.storage import MongoRefreshTokens, MongoSessions
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.sign_in.authenticator import OwnSessions
+from daemons.user_api.sign_in.service import PasswordChange, SignIn
 from daemons.user_api.sign_in.storage import MongoDevices
-from daemons.user_api.users import routes as users
+from daemons.user_api.unit_of_work import user_work
+from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
-from daemons.user_api.users.common_passwords import common_passwords
-from daemons.user_api.users.locks import lock_approved
+from daemons.user_api.users.passwords import PasswordConfirmation
 from daemons.user_api.users.requesters import Requesters
-from daemons.user_api.users.roles import give_approved_role
+from daemons.user_api.users.service import SignUp, Users
 from daemons.user_api.users.storage import MongoUsers
 
-NAME = "user_api"
+DAEMON = "user_api"
 
 
 def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Application:
-    """Make the application; it connects and makes its indexes when it starts, and closes all when it ends.
+    """Wire the daemon; nothing is connected before the application starts.
 
     Args:
         settings: What the environment says.
         clock: The time by which sessions and tokens are judged.
     """
-    secret = settings.secrets[0]
-    signing_key, *previous_keys = map(session_signing_key, settings.secrets)
-    client = connect(settings.mongo_uri, daemon=NAME)
-    database = client[settings.mongo_database]
-    audit = MongoAuditTrail(database, chain=NAME)
-    approval_store = MongoApprovals(database)
-    users_store = MongoUsers(client, database)
-    requesters = Requesters(users_store)
-    parts = Parts(
-        users=users_store,
-        sessions=MongoSessions(client, database),
-        refresh_tokens=MongoRefreshTokens(database),
-        refresh_keys=[derive(one, "refresh-tokens") for one in settings.secrets],
-        hasher=Argon2Hasher(workers=settings.hashing_workers, queue=settings.hashing_queue),
-        signer=SessionSigner(signing_key, previous=previous_keys),
-        common_passwords=common_passwords(),
-        limits=settings.session_limits,
-        audit=audit,
-        approvals=Approvals(
-            client,
-            approval_store,
-            audit,
+    bank = _Bank(settings, clock)
+    app = build_app(
+        DAEMON,
+        settings,
+        service_tokens=ServiceTokenVerifier(DAEMON, settings.calling_daemons),
+        probes={"mongodb": lambda: ping(bank.database)},
+        routes=[
+            user_routes.routes,
+            sign_in_routes.routes,
+            session_routes.routes,
+            second_factor_routes.routes,
+            api_key_routes.routes,
+            internal_routes.routes,
+            audit_routes("users"),
+            approval_routes(user_routes.APPROVALS_AREA, decide=Permission.MANAGE_USERS),
+        ],
+    )
+    app[AUDIT_KEY] = bank.audit
+    app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=clock)
+    app[APPROVALS_KEY] = bank.approvals
+    bank.provide_users(app)
+    bank.provide_access(app)
+    app.cleanup_ctx.append(bank.running)
+    return app
+
+
+class _Bank:
+    """The parts that are one for the process, and the order in which they start and stop."""
+
+    def __init__(self, settings: UserApiSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.client = connect(settings.mongo_uri, daemon=DAEMON)
+        self.database = self.client[settings.mongo_database]
+        self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.approval_store = MongoApprovals(self.database)
+        requesters = Requesters(self.database)
+        self.approvals = Approvals(
+            self.client,
+            self.approval_store,
+            self.audit,
             standings=requesters.standings,
             hold_requester=requesters.hold,
             clock=clock,
-        ),
-        four_eyes=settings,
-        attempts=MongoAttempts(database),
-        attempts_key=derive(secret, "sign-in-attempts"),
-        sign_in_limits=settings.sign_in_limits,
-        devices=MongoDevices(database),
-        refusals=RecordBudget(per_minute=settings.refusals_recorded_per_minute, clock=clock),
-        second_factors=MongoSecondFactors(client, database),
-        api_keys=MongoApiKeys(client, database),
-        access_changes=MongoAccessChanges(client, database),
-        second_factor_roles=settings.second_factor_roles,
-        sealer=Sealer([derive(one, "second-factors") for one in settings.secrets]),
-        clock=clock,
-    )
+        )
+        self.work = user_work(self.client, self.database, self.audit)
+        self.user_store = MongoUsers(self.database)
+        self.factor_store = MongoSecondFactors(self.database)
+        self.hasher = Argon2Hasher(workers=settings.hashing_workers, queue=settings.hashing_queue)
+        self.sealer = Sealer([derive(one, "second-factors") for one in settings.secrets])
+        self.attempts = AttemptCounter(
+            self.work,
+            MongoAttempts(self.database),
+            key=derive(settings.secrets[0], "sign-in-attempts"),
+            limits=settings.sign_in_limits,
+            budget=RecordBudget(per_minute=settings.refusals_recorded_per_minute, clock=clock),
+            clock=clock,
+        )
+        self.users = Users(self.work, self.user_store, self.hasher, clock=clock)
+        self.passwords = PasswordConfirmation(self.hasher, self.attempts)
+        self.proof = FactorProof(self.work, self.factor_store, self.sealer, self.attempts, clock=clock)
 
-    async def lifetime(_app: web.Application) -> AsyncIterator[None]:
-        try:
+    def provide_users(self, app: web.Application) -> None:
+        """Give the routes what they do with users and their second factors."""
+        work, clock = self.work, self.clock
+        app[user_routes.USERS_KEY] = self.users
+        app[user_routes.SIGN_UP_KEY] = SignUp(work, self.users, self.user_store, self.attempts, clock=clock)
+        app[user_routes.ADMINISTRATION_KEY] = Administration(
+            work, self.user_store, self.approvals, self.settings, clock=clock
+        )
+        app[sign_in_routes.PASSWORD_CHANGE_KEY] = PasswordChange(
+            work, self.users, self.hasher, self.passwords, clock=clock
+        )
+        app[second_factor_routes.SECOND_FACTORS_KEY] = SecondFactors(
+            work,
+            self.factor_store,
+            self.sealer,
+            users=self.users,
+            passwords=self.passwords,
+            proof=self.proof,
+            attempts=self.attempts,
+            clock=clock,
+        )
+
+    def provide_access(self, app: web.Application) -> None:
+        """Give the routes what they do with sessions and API keys, and the daemon its authenticator."""
+        settings, work, clock = self.settings, self.work, self.clock
+        signing_key, *previous_keys = map(session_signing_key, settings.secrets)
+        app[internal_routes.SIGNER_KEY] = signer = SessionSigner(signing_key, previous=previous_keys)
+        issuer = TokenIssuer(signer, settings.session_limits, clock=clock)
+        session_store, key_store = MongoSessions(self.database), MongoApiKeys(self.database)
+        app[session_routes.LIVING_KEY] = living = LivingSessions(
+            session_store,
+            settings.session_limits,
+            second_factor_roles=settings.second_factor_roles,
+            clock=clock,
+        )
+        app[session_routes.ENDING_KEY] = SessionEnding(work, clock=clock)
+        app[session_routes.REFRESH_KEY] = SessionRefresh(
+            work,
+            MongoRefreshTokens(self.database),
+            living,
+            issuer,
+            keys=[derive(one, "refresh-tokens") for one in settings.secrets],
+            clock=clock,
+        )
+        app[sign_in_routes.SIGN_IN_KEY] = SignIn(
+            work,
+            self.user_store,
+            MongoDevices(self.database),
+            hasher=self.hasher,
+            attempts=self.attempts,
+            proof=self.proof,
+            issuer=issuer,
+            limits=settings.session_limits,
+            clock=clock,
+        )
+        app[api_key_routes.API_KEYS_KEY] = ApiKeys(
+            work, key_store, self.users, self.passwords, self.proof, clock=clock
+        )
+        good_keys = GoodKeys(key_store, living, clock=clock)
+        app[internal_routes.VERIFICATION_KEY] = CallerVerification(
+            MongoAccessChanges(self.client, self.database), session_store, key_store, living, good_keys
+        )
+        verifier = verifier_from_jwks(DAEMON, signer.public_keys(), clock=clock)
+        app[AUTHENTICATOR_KEY] = OwnSessions(living, good_keys, verifier)
+
+    async def running(self, _app: web.Application) -> AsyncIterator[None]:
+        """Run the daemon while the application serves."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.client.close)
+            stack.callback(self.hasher.close)
             # A database that elects a primary just then, or comes up later, is waited for.
-            await wait_until_done(lambda: make_indexes(database))
-            await wait_until_done(audit.prepare)
-            await wait_until_done(approval_store.prepare)
-            await wait_until_done(lambda: parts.second_factors.reseal(parts.sealer))
+            await wait_until_done(lambda: ensure_schema(self.database))
+            await wait_until_done(self.audit.prepare)
+            await wait_until_done(self.approval_store.prepare)
+            await wait_until_done(lambda: self.factor_store.reseal(self.sealer))
             yield
-        finally:
-            parts.hasher.close()
-            await client.close()
-
-    staff_routes = [
-        audit_routes("users"),
-        approval_routes(users.APPROVALS_AREA, decide=Permission.MANAGE_USERS),
-    ]
-    app = build_app(
-        NAME,
-        settings,
-        service_tokens=ServiceTokenVerifier(NAME, settings.calling_daemons),
-        probes={"mongodb": partial(ping, database)},
-        routes=[
-            users.routes,
-            auth.routes,
-            second_factor.routes,
-            api_keys.routes,
-            internal.routes,
-            *staff_routes,
-        ],
-    )
-    parts.approvals.carry_out_by(
-        {
-            GuardedAct.CHANGE_ROLE: partial(give_approved_role, parts),
-            GuardedAct.LOCK_STAFF: partial(lock_approved, parts),
-            GuardedAct.UNLOCK_STAFF: partial(lock_approved, parts),
-        }
-    )
-    app[PARTS_KEY] = parts
-    app[AUDIT_KEY] = audit
-    app[REFUSALS_KEY] = RefusalWitness(audit, clock=clock)
-    app[APPROVALS_KEY] = parts.approvals
-    verifier = verifier_from_jwks(NAME, parts.signer.public_keys(), clock=clock)
-    app[AUTHENTICATOR_KEY] = OwnSessions(parts, verifier)
-    app.cleanup_ctx.append(lifetime)
-    return app

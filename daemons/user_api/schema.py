@@ -17,7 +17,7 @@ ACCESS_POSITION = "access_position"
 POSITION_ID = "access"
 
 
-async def make_indexes(database: Database) -> None:
+async def ensure_schema(database: Database) -> None:
     """Create the indexes and the counter of access changes; what is there already is left as it is.
 
     Raises:

@@ -5,11 +5,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
 from daemons.contracts.errors import BankError
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.record import SHELL
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
@@ -18,33 +21,30 @@ from daemons.shared.http.server import serve
 from daemons.shared.logs import configure_logs
 from daemons.shared.mongo import connect
 from daemons.shared.settings import load_settings
-from daemons.user_api.app import NAME, build
-from daemons.user_api.parts import Registry
-from daemons.user_api.schema import make_indexes
-from daemons.user_api.second_factor.reset import reset_second_factor as remove_lost_factor
-from daemons.user_api.second_factor.storage import MongoSecondFactors
+from daemons.user_api.app import DAEMON, build
+from daemons.user_api.schema import ensure_schema
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
+from daemons.user_api.unit_of_work import user_work
+from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
-from daemons.user_api.users.common_passwords import common_passwords
-from daemons.user_api.users.email import normalise_email
 from daemons.user_api.users.models import Registration, UserView
-from daemons.user_api.users.roles import change_role
-from daemons.user_api.users.service import register_user
+from daemons.user_api.users.requesters import Requesters
+from daemons.user_api.users.service import Users
 from daemons.user_api.users.storage import MongoUsers
-from daemons.user_api.users.user import User, user_not_found
+from daemons.user_api.users.user import User
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShellRegistry(Registry):
-    """What the verbs have."""
+class Shell(NamedTuple):
+    """What the verbs work with."""
 
-    second_factors: MongoSecondFactors
+    users: Users
+    administration: Administration
 
 
 def serve_until_stopped() -> int:
     """Serve HTTP until the process is stopped; wait for a database that does not answer yet."""
     settings = load_settings(UserApiSettings)
-    configure_logs(NAME, level=settings.log_level, form=settings.log_format)
+    configure_logs(DAEMON, level=settings.log_level, form=settings.log_format)
     serve(build(settings), settings)
     return 0
 
@@ -52,12 +52,11 @@ def serve_until_stopped() -> int:
 def create_user(options: argparse.Namespace) -> int:
     """Add a user of any role and print it as JSON."""
 
-    async def act(registry: Registry) -> User:
+    async def act(shell: Shell) -> User:
         password = sys.stdin.readline().rstrip("\r\n")
         fields = {"email": options.email, "display_name": options.display_name, "password": password}
         wanted = check_model(fields, Registration)
-        return await register_user(
-            registry,
+        return await shell.users.register(
             email=wanted.email,
             display_name=wanted.display_name,
             password=wanted.password,
@@ -70,12 +69,10 @@ def create_user(options: argparse.Namespace) -> int:
 def grant_role(options: argparse.Namespace) -> int:
     """Give an existing user a role, end their sessions and print the user as JSON."""
 
-    async def act(registry: Registry) -> User:
-        user = await registry.users.find_by_email(normalise_email(options.email))
-        if user is None:
-            raise user_not_found()
-        return await change_role(
-            registry, user.id, options.role, actor=SHELL, reason="granted from the server's shell"
+    async def act(shell: Shell) -> User:
+        user = await shell.users.find_by_email(options.email)
+        return await shell.administration.change_role(
+            user.id, options.role, actor=SHELL, reason="granted from the server's shell"
         )
 
     return _run(act)
@@ -84,25 +81,21 @@ def grant_role(options: argparse.Namespace) -> int:
 def reset_second_factor(options: argparse.Namespace) -> int:
     """Take the second factor off a user who has lost it, end their sessions and print the user as JSON."""
 
-    async def act(registry: ShellRegistry) -> User:
-        user = await registry.users.find_by_email(normalise_email(options.email))
-        if user is None:
-            raise user_not_found()
-        return await remove_lost_factor(
-            registry, registry.second_factors, user.id, actor=SHELL, reason=options.reason
-        )
+    async def act(shell: Shell) -> User:
+        user = await shell.users.find_by_email(options.email)
+        return await shell.administration.reset_second_factor(user.id, actor=SHELL, reason=options.reason)
 
     return _run(act)
 
 
-def _run(act: Callable[[ShellRegistry], Awaitable[User]]) -> int:
+def _run(act: Callable[[Shell], Awaitable[User]]) -> int:
     settings = load_settings(UserStoreSettings)
     # Standard output belongs to the answer.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     async def acted() -> User:
-        async with _registry(settings) as registry:
-            return await act(registry)
+        async with _shell(settings) as shell:
+            return await act(shell)
 
     try:
         user = asyncio.run(acted())
@@ -113,21 +106,26 @@ def _run(act: Callable[[ShellRegistry], Awaitable[User]]) -> int:
 
 
 @asynccontextmanager
-async def _registry(settings: UserStoreSettings) -> AsyncIterator[ShellRegistry]:
+async def _shell(settings: UserStoreSettings) -> AsyncIterator[Shell]:
     hasher = Argon2Hasher(workers=1, queue=1)
     try:
-        async with connect(settings.mongo_uri, daemon=NAME) as client:
+        async with connect(settings.mongo_uri, daemon=DAEMON) as client:
             database = client[settings.mongo_database]
-            await make_indexes(database)
-            audit = MongoAuditTrail(database, chain=NAME)
+            await ensure_schema(database)
+            audit = MongoAuditTrail(database, chain=DAEMON)
             await audit.prepare()
-            yield ShellRegistry(
-                second_factors=MongoSecondFactors(client, database),
-                audit=audit,
-                users=MongoUsers(client, database),
-                hasher=hasher,
-                common_passwords=common_passwords(),
+            work, store = user_work(client, database, audit), MongoUsers(database)
+            approvals = Approvals(
+                client,
+                MongoApprovals(database),
+                audit,
+                standings=Requesters(database).standings,
                 clock=utc_now,
+            )
+            yield Shell(
+                Users(work, store, hasher, clock=utc_now),
+                # The shell asks nobody's approval: the verbs call the acts themselves.
+                Administration(work, store, approvals, FourEyesSettings(), clock=utc_now),
             )
     finally:
         hasher.close()

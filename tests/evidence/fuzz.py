@@ -25,7 +25,7 @@ import structlog
 
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.routes import IdempotencyKey, Route
-from daemons.user_api.audit_entries import SecurityEvent
+from daemons.user_api.security_events import SecurityEvent
 from tests.evidence.bad_input import CLASSES, BadInput, Draft
 from tests.evidence.exercised import exercised
 from tests.evidence.expendable import Expendables

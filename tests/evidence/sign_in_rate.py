@@ -79,7 +79,7 @@ async def measure(mongo_uri: str, rounds: int, workers: int) -> tuple[Daemon, Da
         async def nothing(_entries: Sequence[AuditEntry], *, session: Session) -> None:
             """Stand in for the trail that is left out."""
 
-        vars(bare.api.parts.audit)["append"] = nothing
+        vars(bare.api.audit)["append"] = nothing
         for daemon in daemons:
             daemon.emails = [(await daemon.api.register())["email"] for _ in range(PEOPLE)]
             await daemon.round()
@@ -88,7 +88,7 @@ async def measure(mongo_uri: str, rounds: int, workers: int) -> tuple[Daemon, Da
         for number in range(rounds):
             for daemon in daemons if number % 2 else reversed(daemons):
                 await daemon.round()
-        holds = (await verify_trail(audited.api.parts.audit)).holds
+        holds = (await verify_trail(audited.api.audit)).holds
     return bare, audited, holds
 
 

@@ -21,8 +21,8 @@ from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
-from daemons.user_api.keys import PARTS_KEY
 from daemons.user_api.settings import UserApiSettings
+from daemons.user_api.users.routes import USERS_KEY
 from tests.support.daemon_keys import secret_settings
 
 CLOSED_PORT = "127.0.0.1:9"
@@ -178,7 +178,7 @@ async def running_bank(
         )
         users_app = user_app.build(user_settings)
         # What a hash costs is tried over user_api by itself (tests/service/user_api).
-        users_app[PARTS_KEY].hasher._argon2 = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        users_app[USERS_KEY]._hasher._argon2 = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         user_api = await _serve(stack, users_app)
         settings = BankingSettings(
             mongo_database=f"ledger_{suffix}",

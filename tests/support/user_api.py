@@ -16,14 +16,17 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import NO_ACTS
+from daemons.shared.approvals.routes import APPROVALS_KEY
 from daemons.shared.audit.record import SHELL
+from daemons.shared.audit.routes import AUDIT_KEY
 from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
-from daemons.shared.clock import utc_now
+from daemons.shared.clock import Clock, utc_now
+from daemons.shared.mongo import Database
 from daemons.user_api.app import build
-from daemons.user_api.keys import PARTS_KEY
-from daemons.user_api.parts import Parts
+from daemons.user_api.internal.routes import SIGNER_KEY
+from daemons.user_api.sessions.routes import REFRESH_KEY
 from daemons.user_api.settings import UserApiSettings
-from daemons.user_api.users.roles import change_role
+from daemons.user_api.users.routes import ADMINISTRATION_KEY, USERS_KEY
 from tests.support.daemon_keys import calls_of, secret_settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
@@ -81,11 +84,21 @@ class Person:
 
 
 class UserApi:
-    """The running daemon, from the outside; `parts` is for what only the server's shell can do."""
+    """The running daemon, from the outside; its services are for what only the server's shell can do."""
 
-    def __init__(self, http: httpx.AsyncClient, app: web.Application, settings: UserApiSettings) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, app: web.Application, settings: UserApiSettings, clock: Clock
+    ) -> None:
         self.http = http
-        self.parts: Parts = app[PARTS_KEY]
+        self.app = app
+        self.clock = clock
+        self.users = app[USERS_KEY]
+        self.administration = app[ADMINISTRATION_KEY]
+        self.approvals = app[APPROVALS_KEY]
+        self.audit = app[AUDIT_KEY]
+        self.signer = app[SIGNER_KEY]
+        self.refresh_tokens = app[REFRESH_KEY]._tokens
+        self.database: Database = self.audit.client[settings.mongo_database]
         self.settings = settings
         self.secret = settings.jwt_secret.get_secret_value()
         self.service_tokens = calls_of("banking_api")
@@ -137,7 +150,7 @@ class UserApi:
         """Register somebody, give them the role by the shell's way, and sign them in."""
         user = await self.register()
         if role is not Role.USER:
-            await change_role(self.parts, UUID(user["id"]), role, actor=SHELL, reason="test")
+            await self.administration.change_role(UUID(user["id"]), role, actor=SHELL, reason="test")
         return await self.sign_in(user["email"])
 
     def stored(self, *names: str) -> dict[str, list[dict[str, Any]]]:
@@ -201,8 +214,9 @@ async def running_user_api(
         **settings,
     }
     given = UserApiSettings(mongo_uri=mongo_uri, mongo_database=database_name, port=1, **settings)
-    app = build(given, clock=clock or MovableClock())
+    clock = clock or MovableClock()
+    app = build(given, clock=clock)
     async with TestServer(app) as server:
         base_url = str(server.make_url("/"))
         async with httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS) as http:
-            yield UserApi(http, app, given)
+            yield UserApi(http, app, given, clock)

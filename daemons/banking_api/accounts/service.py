@@ -126,7 +126,7 @@ class Accounts:
             ForbiddenError: `own_account`.
             ConflictError: it is not frozen.
         """
-        if not self._policy.needs_second_person(GuardedAct.UNFREEZE):
+        if not self._policy.needs_approval(GuardedAct.UNFREEZE):
             return await self._change(self._unfreezing(actor, account_id, reason, approval=None))
         account = await self._find(account_id)
         refused = self._unfreezing(actor, account_id, reason, approval=None).change(account)

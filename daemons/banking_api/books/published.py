@@ -23,11 +23,12 @@ from daemons.contracts.events import EventType
 from daemons.contracts.kafka_accounts import TOPICS
 from daemons.shared.audit.record import Actor
 from daemons.shared.audit.trail import MongoAuditTrail
+from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.clock import Clock
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.newest import ReadingRefusedError, read_newest
 from daemons.shared.kafka.records import IncomingRecord
-from daemons.shared.mongo import Client, Session, run_transaction
+from daemons.shared.mongo import Client
 
 LOOKED_AT = 100
 """Records of each partition. The newest of this bank is enough; others may share a Kafka for tests."""
@@ -62,8 +63,7 @@ class PublishedEvents:
     ) -> None:
         self._cluster = cluster
         self._origins = origins
-        self._client = client
-        self._audit = audit
+        self._work = UnitOfWork(client, audit, AuditedTransaction)
         self._bank_id = str(bank_id).encode()
         self._clock = clock
         self.unknown: Sequence[UnknownEvent] = ()
@@ -108,11 +108,10 @@ class PublishedEvents:
         now = self._clock()
         entry = entry_on_events("give_up_events", lost, by=by, reason=reason, at=now)
 
-        async def body(session: Session) -> None:
-            await self._origins.give_up(lost, at=now, session=session)
-            await self._audit.append([entry], session=session)
-
-        await run_transaction(self._client, body)
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                await self._origins.give_up(lost, at=now, session=tx.session)
+                tx.audit(entry)
         _log.warning("events were given up as lost", events=len(lost))
         return lost
 

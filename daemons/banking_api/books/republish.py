@@ -9,10 +9,11 @@ from daemons.banking_api.ledger.record import Record
 from daemons.contracts.digest import EventSetDigest
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail
+from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.clock import Clock
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
-from daemons.shared.mongo import Client, run_transaction
+from daemons.shared.mongo import Client
 
 
 class EventRepublisher:
@@ -28,11 +29,10 @@ class EventRepublisher:
         *,
         clock: Clock,
     ) -> None:
-        self._client = client
         self._journal = journal
         self._encode = encode
         self._producer = producer
-        self._audit = audit
+        self._work = UnitOfWork(client, audit, AuditedTransaction)
         self._clock = clock
 
     async def republish(self, by: Actor, ids: Sequence[UUID], *, reason: str) -> tuple[int, list[UUID]]:
@@ -50,7 +50,9 @@ class EventRepublisher:
         if not known:
             return 0, wanted
         entry = entry_on_events("republish_events", known, by=by, reason=reason, at=self._clock())
-        await run_transaction(self._client, self._audit.recording(entry))
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                tx.audit(entry)
         await self._producer.publish(await self._encode([records[id_] for id_ in known]))
         return len(known), [id_ for id_ in wanted if id_ not in records]
 

@@ -58,7 +58,7 @@ class ChangeKind(Kind):
             reason=data["reason"],
             before=_audited(data["before"]),
             after=_audited(data["after"]),
-            approval=act.approval.testimony() if act.approval else None,
+            approval=act.approval.audit_fields() if act.approval else None,
         )
 
 

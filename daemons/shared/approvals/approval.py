@@ -107,7 +107,7 @@ class Approval:
             return "who asked was locked or had another role since"
         return None
 
-    def check_second_person(self, user_id: UUID | None) -> None:
+    def check_other_person(self, user_id: UUID | None) -> None:
         """Go on only if it is somebody else who approves.
 
         Raises:
@@ -116,7 +116,7 @@ class Approval:
         if user_id is None or user_id == self.requester_id:
             raise ForbiddenError("own_request", "Nobody approves their own request; ask somebody else.")
 
-    def testimony(self) -> Fields:
+    def audit_fields(self) -> Fields:
         """Return the first person's part, as the audit record of the carried out act keeps it."""
         return {
             "id": str(self.id),

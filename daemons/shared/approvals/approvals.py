@@ -23,12 +23,13 @@ from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail, log_act
+from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.clock import Clock
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Client, Session, run_transaction
+from daemons.shared.mongo import Client, Session
 
 CarryOut = Callable[[Approval, Actor], Awaitable[None]]
-"""Does what was requested, in the second person's name.
+"""Does what was requested, in the approver's name.
 
 It must call `Approvals.mark_approved` in the transaction of the act, so that both happen or neither.
 """
@@ -49,9 +50,8 @@ class Approvals:
         hold_requester: HoldRequester | None = None,
         clock: Clock,
     ) -> None:
-        self._client = client
+        self._work = UnitOfWork(client, audit, AuditedTransaction)
         self._store = store
-        self._audit = audit
         self._standings = standings
         self._hold_requester = hold_requester
         self._clock = clock
@@ -94,13 +94,11 @@ class Approvals:
         )
         entry = self._entry(approval, by, "requested", reason=reason, at=now)
 
-        async def body(session: Session) -> None:
-            await self._store.insert(approval, session=session)
-            await self._audit.append([entry], session=session)
-
         try:
-            async with self._audit.turn():
-                await run_transaction(self._client, body)
+            async for attempt in self._work.attempts():
+                async with attempt as tx:
+                    await self._store.insert(approval, session=tx.session)
+                    tx.audit(entry)
         except DuplicateKeyError:
             if idempotency_key is None:
                 raise
@@ -148,7 +146,7 @@ class Approvals:
                 or the act is not possible any more.
         """
         approval = await self.fetch(approval_id)
-        approval.check_second_person(by.user_id)
+        approval.check_other_person(by.user_id)
         [judged] = await self.judge([approval])
         check_decidable(judged)
         await self._carry_out[approval.act](approval, by)
@@ -181,12 +179,10 @@ class Approvals:
         decision = Decision(by=by.person(), at=now, reason=reason, outcome=None)
         entry = self._entry(approval, by, "rejected", reason=reason, at=now)
 
-        async def body(session: Session) -> None:
-            await self._store.decide(approval.id, ApprovalStatus.REJECTED, decision, session=session)
-            await self._audit.append([entry], session=session)
-
-        async with self._audit.turn():
-            await run_transaction(self._client, body)
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                await self._store.decide(approval.id, ApprovalStatus.REJECTED, decision, session=tx.session)
+                tx.audit(entry)
         log_act(entry)
         return await self.fetch(approval_id)
 
@@ -214,5 +210,5 @@ class Approvals:
             reason=reason,
             before=None,
             after=approval.parameters,
-            approval=approval.testimony(),
+            approval=approval.audit_fields(),
         )

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import TransientError
 from daemons.shared.audit.record import AuditEntry, Fields, Head, chained, genesis
-from daemons.shared.mongo import TRANSACTION_TIMEOUT_SECONDS, Alongside, Client, Database, Document, Session
+from daemons.shared.mongo import TRANSACTION_TIMEOUT_SECONDS, Client, Database, Document, Session
 
 _HEAD = "head"
 _INDEXES = [
@@ -88,14 +88,6 @@ class MongoAuditTrail:
         finally:
             self._turn.release()
 
-    def recording(self, entry: AuditEntry) -> Alongside:
-        """Return what a transaction runs to record the entry with its own writes."""
-
-        async def write(session: Session) -> None:
-            await self.append([entry], session=session)
-
-        return write
-
     async def append(self, entries: Sequence[AuditEntry], *, session: Session) -> None:
         """Write the entries in the caller's transaction.
 
@@ -163,7 +155,7 @@ class MongoAuditTrail:
 
 
 def log_act(entry: AuditEntry) -> None:
-    """Log an act once it is committed; the log is shipped elsewhere, so it is a second witness."""
+    """Log an act once it is committed; the log is shipped elsewhere, so it is a second record."""
     _log.info(
         "administrative act",
         action=entry.action,

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from daemons.contracts.errors import ForbiddenError, UnauthenticatedError
 from daemons.contracts.permissions import ADMINISTRATIVE, Permission, is_granted
-from daemons.shared.audit.refusals import RefusalWitness
+from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.auth.api_keys import api_key_in
 from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
@@ -26,7 +26,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 AUTHENTICATOR_KEY = web.AppKey("authenticator", Authenticator)
 SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokenVerifier)
-REFUSALS_KEY = web.AppKey("refusals", RefusalWitness)
+REFUSALS_KEY = web.AppKey("refusals", RefusalRecorder)
 """Set by every daemon of ours; an application without an audit trail refuses unrecorded."""
 
 FORGERY_HEADER = "X-Requested-With"
@@ -168,7 +168,7 @@ def _guarded(route: Route, rates: RateLimits) -> Handler:
             return await route.handler(request)
         except ForbiddenError as error:
             if route.permission in ADMINISTRATIVE and REFUSALS_KEY in request.app:
-                await request.app[REFUSALS_KEY].tell(
+                await request.app[REFUSALS_KEY].record(
                     actor_of(request),
                     route=f"{route.method} {route.path}",
                     path=request.rel_url.raw_path,

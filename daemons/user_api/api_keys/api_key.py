@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from daemons.contracts.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission, Role, is_granted
+from daemons.contracts.wire import format_instant
 
 MAXIMUM_KEY_DAYS = 366
 MAXIMUM_KEYS = 20
@@ -33,6 +35,15 @@ class ApiKey:
     def last_use_is_stale(self, now: datetime) -> bool:
         """Tell whether the kept time of last use should be renewed."""
         return self.last_used_at is None or now >= self.last_used_at + USED_RESOLUTION
+
+    def audit_fields(self) -> dict[str, Any]:
+        """Return what the audit keeps of the key."""
+        return {
+            "key_id": str(self.id),
+            "name": self.name,
+            "scopes": sorted(scope.value for scope in self.scopes),
+            "expires_at": format_instant(self.expires_at),
+        }
 
 
 def check_scopes(scopes: Collection[Permission], role: Role) -> frozenset[Permission]:

@@ -6,15 +6,15 @@ from aiohttp import web
 
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import json_response, no_content
+from daemons.shared.http.origin import origin_of
 from daemons.shared.http.requests import caller_of, read_body, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.api_keys.api_key import api_key_not_found
-from daemons.user_api.api_keys.service import create_api_key, list_api_keys, revoke_api_key
-from daemons.user_api.keys import parts_of
-from daemons.user_api.sign_in.origin import origin_of
-from daemons.user_api.users.models import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey
+from daemons.user_api.api_keys.models import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey
+from daemons.user_api.api_keys.service import ApiKeys
 
 routes = Routes("API keys")
+API_KEYS_KEY = web.AppKey("api_keys", ApiKeys)
 
 
 @routes.add(
@@ -28,8 +28,7 @@ routes = Routes("API keys")
 async def create(request: web.Request) -> web.Response:
     """Create an API key for some of the caller's permissions; it is shown only once."""
     body = await read_body(request, ApiKeyRequest)
-    made = await create_api_key(
-        parts_of(request),
+    made = await request.app[API_KEYS_KEY].create(
         caller_of(request),
         password=body.password,
         code=body.totp,
@@ -44,7 +43,7 @@ async def create(request: web.Request) -> web.Response:
 @routes.add("GET", "/auth/tokens", permission=Permission.MANAGE_OWN_ACCESS, answer=ApiKeyList)
 async def show_all(request: web.Request) -> web.Response:
     """List the caller's API keys, newest first."""
-    keys = await list_api_keys(parts_of(request), user_id=caller_of(request).user_id)
+    keys = await request.app[API_KEYS_KEY].list_of(caller_of(request).user_id)
     return json_response(ApiKeyList(items=[ApiKeyView.of(key) for key in keys]))
 
 
@@ -52,5 +51,5 @@ async def show_all(request: web.Request) -> web.Response:
 async def revoke(request: web.Request) -> web.Response:
     """Revoke one of the caller's API keys."""
     key_id = read_uuid(request, "id", missing=api_key_not_found())
-    await revoke_api_key(parts_of(request), caller_of(request), key_id, origin=origin_of(request))
+    await request.app[API_KEYS_KEY].revoke(caller_of(request), key_id, origin=origin_of(request))
     return no_content()

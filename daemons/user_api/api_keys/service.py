@@ -1,110 +1,177 @@
-"""Making, listing and revoking API keys."""
+"""API keys: made, listed, revoked by their owners; verified on every request that brings one."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
 
+from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
-from daemons.contracts.wire import format_instant
 from daemons.shared.audit.record import Origin
 from daemons.shared.auth.api_keys import API_KEY_PREFIX, api_key_digest
 from daemons.shared.auth.callers import Caller
+from daemons.shared.clock import Clock
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Session
-from daemons.user_api.api_keys.api_key import ApiKey, api_key_not_found, check_scopes, too_many_api_keys
-from daemons.user_api.audit_entries import SecurityEvent, acting, event_of
-from daemons.user_api.parts import Parts
-from daemons.user_api.users.confirm_password import confirm_password, confirm_second_factor
-from daemons.user_api.users.look_up import find_user
+from daemons.user_api.api_keys.api_key import (
+    MAXIMUM_KEYS,
+    ApiKey,
+    api_key_not_found,
+    check_scopes,
+    too_many_api_keys,
+)
+from daemons.user_api.api_keys.storage import MongoApiKeys
+from daemons.user_api.second_factor.service import FactorProof
+from daemons.user_api.security_events import SecurityEvent, acting, event_of
+from daemons.user_api.sessions.service import LivingSessions
+from daemons.user_api.unit_of_work import UserWork
+from daemons.user_api.users.passwords import PasswordConfirmation
+from daemons.user_api.users.service import Users
+from daemons.user_api.users.user import User
 
 _log = structlog.get_logger()
 _KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class NewKey:
+class MadeKey:
     """A key with its text, which leaves the daemon this once."""
 
     key: ApiKey
     text: str = field(repr=False)
 
 
-async def create_api_key(
-    parts: Parts,
-    caller: Caller,
-    *,
-    password: str,
-    code: str | None,
-    name: str,
-    scopes: Collection[Permission],
-    lifetime: timedelta,
-    origin: Origin,
-) -> NewKey:
-    """Make a key for some of what the caller may do; password and second factor are asked again.
+class ApiKeys:
+    """What users do with their own keys."""
 
-    Raises:
-        InvalidRequestError: `invalid_request`, the caller's role does not hold a scope.
-        UnauthenticatedError: `invalid_credentials`; `totp_required`, `invalid_totp`.
-        ConflictError: `too_many_api_keys`.
-        TransientError: `rate_limited`, `overloaded` or `unavailable`.
-    """
-    user = await find_user(parts, caller.user_id)
-    bounds = check_scopes(scopes, user.role)
-    await confirm_password(parts, user, password, origin=origin)
-    if user.second_factor:
-        await confirm_second_factor(parts, user, code, origin=origin)
-    now = parts.clock()
-    key = ApiKey(
-        id=new_id(), user_id=user.id, name=name, scopes=bounds, created_at=now, expires_at=now + lifetime
-    )
-    text = API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
-    entry = event_of(parts, acting(caller, origin), SecurityEvent.CREATE_API_KEY, user.id, after=_state(key))
-    async with parts.audit.turn():
-        made = await parts.api_keys.insert(
-            key, api_key_digest(text), user=user, alongside=parts.audit.recording(entry)
+    def __init__(
+        self,
+        work: UserWork,
+        store: MongoApiKeys,
+        users: Users,
+        passwords: PasswordConfirmation,
+        proof: FactorProof,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._work = work
+        self._store = store
+        self._users = users
+        self._passwords = passwords
+        self._proof = proof
+        self._clock = clock
+
+    async def create(
+        self,
+        caller: Caller,
+        *,
+        password: str,
+        code: str | None,
+        name: str,
+        scopes: Collection[Permission],
+        lifetime: timedelta,
+        origin: Origin,
+    ) -> MadeKey:
+        """Make a key for some of what the caller may do; password and second factor are asked again.
+
+        Raises:
+            InvalidRequestError: `invalid_request`, the caller's role does not hold a scope.
+            UnauthenticatedError: `invalid_credentials`; `totp_required`, `invalid_totp`.
+            ConflictError: `too_many_api_keys`.
+            TransientError: `rate_limited`, `overloaded` or `unavailable`, or the user was changed just now.
+        """
+        user = await self._users.find(caller.user_id)
+        bounds = check_scopes(scopes, user.role)
+        await self._passwords.confirm(user, password, origin=origin)
+        if user.second_factor:
+            await self._proof.confirm(user, code, origin=origin)
+        now = self._clock()
+        key = ApiKey(
+            id=new_id(), user_id=user.id, name=name, scopes=bounds, created_at=now, expires_at=now + lifetime
         )
-    if not made:
-        raise too_many_api_keys()
-    _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))
-    return NewKey(key, text)
+        text = API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+        made, actor = SecurityEvent.CREATE_API_KEY, acting(caller, origin)
+        entry = event_of(now, actor, made, user.id, after=key.audit_fields())
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                # Two that are made at once conflict at the user, so that both are counted.
+                if not await tx.users.hold(user, key_made_at=now):
+                    raise TransientError(
+                        "unavailable", "The user was just changed; try again.", retry_after_seconds=1
+                    )
+                if await tx.api_keys.count_living(user.id, now) >= MAXIMUM_KEYS:
+                    raise too_many_api_keys()
+                await tx.api_keys.insert(key, api_key_digest(text))
+                tx.audit(entry)
+        _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))
+        return MadeKey(key, text)
+
+    async def list_of(self, user_id: UUID) -> list[ApiKey]:
+        """Return the user's keys that have not expired, newest first."""
+        now = self._clock()
+        return [key for key in await self._store.list_of(user_id) if key.lives(now)]
+
+    async def revoke(self, caller: Caller, key_id: UUID, *, origin: Origin) -> None:
+        """Revoke one of the caller's keys, at once for user_api and within seconds elsewhere.
+
+        Raises:
+            NotFoundError: `api_key_not_found`, also for a key of somebody else.
+            TransientError: `unavailable`.
+        """
+        actor, now = acting(caller, origin), self._clock()
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                key = await tx.api_keys.remove(key_id, user_id=caller.user_id)
+                if key is None:
+                    raise api_key_not_found()
+                await tx.access.changed(caller.user_id)
+                revoked, before = SecurityEvent.REVOKE_API_KEY, key.audit_fields()
+                tx.audit(event_of(now, actor, revoked, caller.user_id, before=before))
+        _log.info("API key revoked", user_id=str(caller.user_id), key_id=str(key_id))
 
 
-async def list_api_keys(parts: Parts, *, user_id: UUID) -> list[ApiKey]:
-    """Return the user's keys that have not expired, newest first."""
-    now = parts.clock()
-    return [key for key in await parts.api_keys.list_of(user_id) if key.lives(now)]
+class GoodKeys:
+    """Whether API keys are good: asked on every request here, and by the other daemons for many at a time."""
 
+    def __init__(self, store: MongoApiKeys, sessions: LivingSessions, *, clock: Clock) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._clock = clock
 
-async def revoke_api_key(parts: Parts, caller: Caller, key_id: UUID, *, origin: Origin) -> None:
-    """Revoke one of the caller's keys, at once for user_api and within seconds elsewhere.
+    async def verify(self, digest: str) -> Caller | None:
+        """Return the caller whom the key stands for, and keep that it was used; None if it is not good.
 
-    Raises:
-        NotFoundError: `api_key_not_found`, also for a key of somebody else.
-        TransientError: `unavailable`.
-    """
+        Raises:
+            TransientError: `unavailable`; unknown at the moment.
+        """
+        found = await self._store.find_with_user(digest)
+        good = await self.keep_good({digest: found} if found else {})
+        return self.caller(digest, *good[digest]) if good else None
 
-    async def alongside(key: ApiKey, session: Session) -> None:
-        entry = event_of(
-            parts, acting(caller, origin), SecurityEvent.REVOKE_API_KEY, caller.user_id, before=_state(key)
+    async def keep_good(self, found: Mapping[str, tuple[ApiKey, User]]) -> dict[str, tuple[ApiKey, User]]:
+        """Return those keys that are good, by their digests, and keep that they were used.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        now = self._clock()
+        good = {
+            digest: (key, user) for digest, (key, user) in found.items() if not user.locked and key.lives(now)
+        }
+        await self._store.renew_last_use((key for key, _ in good.values()), now)
+        return good
+
+    def caller(self, digest: str, key: ApiKey, user: User) -> Caller:
+        """Return the caller whom a good key stands for."""
+        bounds = self._sessions.scopes_of(user)
+        scopes = key.scopes | {Permission.SIGNED_IN}
+        return Caller(
+            user_id=user.id,
+            session_id=key.id,
+            role=user.role,
+            display_name=user.display_name,
+            scopes=scopes if bounds is None else scopes & bounds,
+            key_digest=digest,
         )
-        await parts.audit.append([entry], session=session)
-
-    async with parts.audit.turn():
-        revoked = await parts.api_keys.revoke(key_id, user_id=caller.user_id, alongside=alongside)
-    if not revoked:
-        raise api_key_not_found()
-    _log.info("API key revoked", user_id=str(caller.user_id), key_id=str(key_id))
-
-
-def _state(key: ApiKey) -> dict[str, Any]:
-    return {
-        "key_id": str(key.id),
-        "name": key.name,
-        "scopes": sorted(scope.value for scope in key.scopes),
-        "expires_at": format_instant(key.expires_at),
-    }

@@ -1,16 +1,13 @@
 """API keys in MongoDB, as digests only; a TTL index sweeps those that have expired."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
-from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
-from daemons.user_api.api_keys.api_key import MAXIMUM_KEYS, USED_RESOLUTION, ApiKey
-from daemons.user_api.faults import unavailable_on_fault
+from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
+from daemons.user_api.api_keys.api_key import USED_RESOLUTION, ApiKey
 from daemons.user_api.schema import API_KEYS, USERS
-from daemons.user_api.sessions.access_changes import MongoAccessChanges
 from daemons.user_api.users.storage import user_of
 from daemons.user_api.users.user import User
 
@@ -18,39 +15,25 @@ from daemons.user_api.users.user import User
 class MongoApiKeys:
     """The keys of all users."""
 
-    def __init__(self, client: Client, database: Database) -> None:
-        self._client = client
+    def __init__(self, database: Database, session: Session | None = None) -> None:
         self._keys = database[API_KEYS]
-        self._users = database[USERS]
-        self._changes = MongoAccessChanges(client, database)
+        self._session = session
 
-    async def insert(self, key: ApiKey, digest: str, *, user: User, alongside: Alongside) -> bool:
-        """Add a key, and what `alongside` writes, unless its user has as many as allowed.
+    async def count_living(self, user_id: UUID, now: datetime) -> int:
+        """Return how many of the user's keys have not expired."""
+        living = {"user_id": user_id, "expires_at": {"$gt": now}}
+        return await self._keys.count_documents(living, session=self._session)
 
-        Raises:
-            TransientError: the user was locked or changed since `user` was read.
-        """
+    async def insert(self, key: ApiKey, digest: str) -> None:
+        """Add a key."""
+        await self._keys.insert_one({**_to_document(key), "digest": digest}, session=self._session)
 
-        async def body(session: Session) -> bool:
-            # Writing to the user makes two that are made at once conflict, so that both are counted; and no
-            # key slips past a lock or a new password that ends the others.
-            touched = await self._users.update_one(
-                {"_id": key.user_id, "version": user.version, "locked": False},
-                {"$set": {"key_made_at": key.created_at}},
-                session=session,
-            )
-            if not touched.matched_count:
-                raise TransientError(
-                    "unavailable", "The user was just changed; try again.", retry_after_seconds=1
-                )
-            living = {"user_id": key.user_id, "expires_at": {"$gt": key.created_at}}
-            if await self._keys.count_documents(living, session=session) >= MAXIMUM_KEYS:
-                return False
-            await self._keys.insert_one({**_to_document(key), "digest": digest}, session=session)
-            await alongside(session)
-            return True
-
-        return await run_transaction(self._client, body)
+    async def remove(self, key_id: UUID, *, user_id: UUID) -> ApiKey | None:
+        """Remove and return a key if it is this user's."""
+        removed = await self._keys.find_one_and_delete(
+            {"_id": key_id, "user_id": user_id}, session=self._session
+        )
+        return None if removed is None else _key_of(removed)
 
     async def list_of(self, user_id: UUID) -> list[ApiKey]:
         """Return the user's keys, newest first."""
@@ -88,26 +71,6 @@ class MongoApiKeys:
                 {"_id": {"$in": stale}, "last_used_at": {"$not": {"$gt": now - USED_RESOLUTION}}},
                 {"$set": {"last_used_at": now}},
             )
-
-    async def revoke(
-        self, key_id: UUID, *, user_id: UUID, alongside: Callable[[ApiKey, Session], Awaitable[None]]
-    ) -> bool:
-        """Remove a key if it is this user's; tells whether there was one.
-
-        `alongside` gets the key, and writes what must be written with its removal.
-        """
-
-        async def body(session: Session) -> bool:
-            removed = await self._keys.find_one_and_delete(
-                {"_id": key_id, "user_id": user_id}, session=session
-            )
-            if removed is None:
-                return False
-            await self._changes.add(user_id, session=session)
-            await alongside(_key_of(removed), session)
-            return True
-
-        return await run_transaction(self._client, body)
 
 
 def _to_document(key: ApiKey) -> Document:

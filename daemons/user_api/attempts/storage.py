@@ -7,9 +7,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
-from daemons.shared.mongo import Database, Document
+from daemons.shared.mongo import Database, Document, unavailable_on_fault
 from daemons.user_api.attempts.backoff import FIRST_PAUSE, FORGOTTEN_AFTER, BackOff
-from daemons.user_api.faults import unavailable_on_fault
 from daemons.user_api.schema import ATTEMPTS
 
 # Not the present moment: another request may have read the clock a little earlier.

@@ -15,22 +15,30 @@ from daemons.contracts.internal import (
     VerifyCallers,
 )
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import WireModel
+from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.requests import read_body, read_uuid
 from daemons.shared.http.routes import Routes
-from daemons.user_api.internal.service import Verified, verify_callers
-from daemons.user_api.keys import parts_of
-from daemons.user_api.users.look_up import find_user, find_users
-from daemons.user_api.users.models import PublicKeys
+from daemons.user_api.internal.service import CallerVerification, Verified
+from daemons.user_api.users.routes import USERS_KEY
 from daemons.user_api.users.user import User, user_not_found
 
 routes = Routes("internal")
+SIGNER_KEY = web.AppKey("signer", SessionSigner)
+VERIFICATION_KEY = web.AppKey("caller_verification", CallerVerification)
+
+
+class PublicKeys(WireModel):
+    """The JSON Web Key Set (RFC 7517) that verifies session tokens."""
+
+    keys: list[dict[str, str]]
 
 
 @routes.add("GET", "/internal/keys", permission=Permission.SERVICE, answer=PublicKeys)
 async def show_keys(request: web.Request) -> web.Response:
     """Publish the keys that verify session tokens."""
-    return json_response(PublicKeys.model_validate(parts_of(request).signer.public_keys()))
+    return json_response(PublicKeys.model_validate(request.app[SIGNER_KEY].public_keys()))
 
 
 @routes.add(
@@ -43,8 +51,7 @@ async def show_keys(request: web.Request) -> web.Response:
 async def check_callers(request: web.Request) -> web.Response:
     """Return whose access has changed, and the users of sessions and API keys."""
     body = await read_body(request, VerifyCallers)
-    changes, verified = await verify_callers(
-        parts_of(request),
+    changes, verified = await request.app[VERIFICATION_KEY].verify(
         after=body.after,
         session_ids=[UUID(one) for one in body.session_ids],
         digests=body.key_digests,
@@ -60,7 +67,7 @@ async def check_callers(request: web.Request) -> web.Response:
 @routes.add("GET", "/internal/users/{id}", permission=Permission.SERVICE, answer=UserSummary)
 async def fetch_user_by_id(request: web.Request) -> web.Response:
     """Return a user to another daemon."""
-    user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
+    user = await request.app[USERS_KEY].find(read_uuid(request, "id", missing=user_not_found()))
     return json_response(_summary(user))
 
 
@@ -70,7 +77,7 @@ async def fetch_user_by_id(request: web.Request) -> web.Response:
 async def fetch_users(request: web.Request) -> web.Response:
     """Return several users to another daemon; unknown ids are missing from the answer."""
     body = await read_body(request, FetchUsers)
-    users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
+    users = await request.app[USERS_KEY].find_many([UUID(user_id) for user_id in body.ids])
     return json_response(FetchedUsers(users=[_summary(user) for user in users]))
 
 
@@ -84,7 +91,7 @@ async def fetch_users(request: web.Request) -> web.Response:
 async def fetch_standings(request: web.Request) -> web.Response:
     """Return the standing of requesters to another daemon; unknown ids are missing."""
     body = await read_body(request, FetchUsers)
-    users = await find_users(parts_of(request), [UUID(user_id) for user_id in body.ids])
+    users = await request.app[USERS_KEY].find_many([UUID(user_id) for user_id in body.ids])
     standings = [
         UserStanding(id=str(user.id), role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
         for user in users

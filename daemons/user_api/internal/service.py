@@ -6,10 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from daemons.shared.auth.callers import Caller
-from daemons.user_api.api_keys.verify import keep_good_keys, key_caller
-from daemons.user_api.parts import Parts
-from daemons.user_api.sessions.access_changes import AccessChanges
-from daemons.user_api.sessions.verify import keep_living_sessions, scopes_of
+from daemons.user_api.api_keys.service import GoodKeys
+from daemons.user_api.api_keys.storage import MongoApiKeys
+from daemons.user_api.sessions.access import AccessChanges, MongoAccessChanges
+from daemons.user_api.sessions.service import LivingSessions
+from daemons.user_api.sessions.storage import MongoSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +21,45 @@ class Verified:
     ends_at: datetime
 
 
-async def verify_callers(
-    parts: Parts, *, after: int | None, session_ids: Sequence[UUID], digests: Sequence[str]
-) -> tuple[AccessChanges, list[Verified]]:
-    """Return what has changed after a number, and those of the sessions and API keys that are good.
+class CallerVerification:
+    """Verifies callers of other daemons."""
 
-    The credentials are read after the changes: what ends in between is among the next changes.
+    def __init__(
+        self,
+        changes: MongoAccessChanges,
+        session_store: MongoSessions,
+        key_store: MongoApiKeys,
+        sessions: LivingSessions,
+        keys: GoodKeys,
+    ) -> None:
+        self._changes = changes
+        self._session_store = session_store
+        self._key_store = key_store
+        self._sessions = sessions
+        self._keys = keys
 
-    Raises:
-        TransientError: `unavailable`; it cannot be told right now.
-    """
-    async with parts.access_changes.since(after) as (changes, reading):
-        sessions = await parts.sessions.find_with_users(session_ids, reading=reading) if session_ids else []
-        keys = await parts.api_keys.find_with_users(digests, reading=reading) if digests else {}
-    verified = [
-        Verified(
-            Caller(
-                user_id=user.id,
-                session_id=session.id,
-                role=user.role,
-                display_name=user.display_name,
-                scopes=scopes_of(parts, user),
-            ),
-            session.ends_at(parts.limits),
-        )
-        for session, user in await keep_living_sessions(parts, sessions)
-    ]
-    good = await keep_good_keys(parts, keys)
-    verified += [
-        Verified(key_caller(parts, digest, key, user), key.expires_at) for digest, (key, user) in good.items()
-    ]
-    return changes, verified
+    async def verify(
+        self, *, after: int | None, session_ids: Sequence[UUID], digests: Sequence[str]
+    ) -> tuple[AccessChanges, list[Verified]]:
+        """Return what has changed after a number, and those of the sessions and API keys that are good.
+
+        The credentials are read after the changes: what ends in between is among the next changes.
+
+        Raises:
+            TransientError: `unavailable`; it cannot be told right now.
+        """
+        async with self._changes.since(after) as (changes, reading):
+            found = (
+                await self._session_store.find_with_users(session_ids, reading=reading) if session_ids else []
+            )
+            keys = await self._key_store.find_with_users(digests, reading=reading) if digests else {}
+        verified = [
+            Verified(self._sessions.caller(session, user), session.ends_at(self._sessions.limits))
+            for session, user in await self._sessions.keep_living(found)
+        ]
+        good = await self._keys.keep_good(keys)
+        verified += [
+            Verified(self._keys.caller(digest, key, user), key.expires_at)
+            for digest, (key, user) in good.items()
+        ]
+        return changes, verified

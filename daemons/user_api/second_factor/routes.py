@@ -4,24 +4,15 @@ from aiohttp import web
 
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import json_response, no_content
+from daemons.shared.http.origin import origin_of
 from daemons.shared.http.requests import caller_of, read_body
 from daemons.shared.http.routes import Routes
-from daemons.user_api.keys import parts_of
-from daemons.user_api.second_factor.service import (
-    begin_enrolment,
-    confirm_enrolment,
-    remove_second_factor,
-)
-from daemons.user_api.sign_in.origin import origin_of
-from daemons.user_api.users.models import (
-    Enrolment,
-    FactorCode,
-    FactorRemoval,
-    PasswordAgain,
-    RecoveryCodes,
-)
+from daemons.user_api.second_factor.models import Enrolment, FactorCode, FactorRemoval, RecoveryCodes
+from daemons.user_api.second_factor.service import SecondFactors
+from daemons.user_api.users.models import PasswordAgain
 
 routes = Routes("second factor")
+SECOND_FACTORS_KEY = web.AppKey("second_factors", SecondFactors)
 
 
 @routes.add(
@@ -35,8 +26,8 @@ routes = Routes("second factor")
 async def enrol(request: web.Request) -> web.Response:
     """Begin enrolment: returns the secret for the app, only once; it takes effect when confirmed."""
     body = await read_body(request, PasswordAgain)
-    begun = await begin_enrolment(
-        parts_of(request), caller_of(request), password=body.password, origin=origin_of(request)
+    begun = await request.app[SECOND_FACTORS_KEY].begin(
+        caller_of(request), password=body.password, origin=origin_of(request)
     )
     return json_response(Enrolment(secret=begun.secret, otpauth_uri=begun.uri), status=201)
 
@@ -51,8 +42,8 @@ async def enrol(request: web.Request) -> web.Response:
 async def confirm(request: web.Request) -> web.Response:
     """Activate the second factor; ends the other sessions and returns the recovery codes."""
     body = await read_body(request, FactorCode)
-    codes = await confirm_enrolment(
-        parts_of(request), caller_of(request), code=body.totp, origin=origin_of(request)
+    codes = await request.app[SECOND_FACTORS_KEY].confirm(
+        caller_of(request), code=body.totp, origin=origin_of(request)
     )
     return json_response(RecoveryCodes(recovery_codes=codes))
 
@@ -63,8 +54,7 @@ async def confirm(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """Remove the second factor; needs the password and a code, and ends the other sessions."""
     body = await read_body(request, FactorRemoval)
-    await remove_second_factor(
-        parts_of(request),
+    await request.app[SECOND_FACTORS_KEY].remove(
         caller_of(request),
         password=body.password,
         code=body.totp,

@@ -1,17 +1,18 @@
-"""Enrolling in a second factor, and giving it up."""
+"""Enrolling in a second factor, proving it, and giving it up."""
 
 import base64
 import secrets
 from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
 
 import pyotp
 import structlog
 
 from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
-from daemons.user_api.attempts.service import counted_attempt
-from daemons.user_api.audit_entries import SecurityEvent, acting, event_of
-from daemons.user_api.parts import Parts
+from daemons.shared.clock import Clock
+from daemons.user_api.attempts.service import AttemptCounter
 from daemons.user_api.second_factor.factor import (
     RECOVERY_CODES,
     SecondFactor,
@@ -21,116 +22,233 @@ from daemons.user_api.second_factor.factor import (
     recovery_digest,
     totp_already_active,
     totp_not_active,
+    totp_required,
 )
-from daemons.user_api.users.confirm_password import confirm_password, confirm_second_factor
-from daemons.user_api.users.look_up import find_user
+from daemons.user_api.second_factor.sealing import Sealer
+from daemons.user_api.second_factor.storage import MongoSecondFactors
+from daemons.user_api.security_events import SecurityEvent, acting, event_of
+from daemons.user_api.unit_of_work import UserTransaction, UserWork
+from daemons.user_api.users.passwords import PasswordConfirmation
+from daemons.user_api.users.service import Users
+from daemons.user_api.users.user import User
 
 _log = structlog.get_logger()
 _RECOVERY_CODE_BYTES = 10
 _GROUP = 4
 
 
+class Proof(StrEnum):
+    """What a second factor was proved by."""
+
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery_code"
+
+
+class FactorProof:
+    """Judges codes of second factors; each counts once."""
+
+    def __init__(
+        self,
+        work: UserWork,
+        store: MongoSecondFactors,
+        sealer: Sealer,
+        attempts: AttemptCounter,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._work = work
+        self._store = store
+        self._sealer = sealer
+        self._attempts = attempts
+        self._clock = clock
+
+    async def prove(self, user: User, code: str | None, *, origin: Origin) -> Proof:
+        """Return what the code is, a fresh one of the user's app or an unused recovery code; it is used up.
+
+        Raises:
+            UnauthenticatedError: `totp_required` without a code, `invalid_totp`.
+            TransientError: `unavailable`.
+        """
+        if code is None:
+            raise totp_required()
+        factor = await self._store.find(user.id)
+        proof = None if factor is None else await self._use_up(user, factor, code, origin)
+        if proof is None:
+            _log.warning("second factor refused", user_id=str(user.id), address=origin.address)
+            raise invalid_totp()
+        return proof
+
+    async def confirm(self, user: User, code: str | None, *, origin: Origin) -> None:
+        """Prove the factor before what a stolen session must not do; guesses count as at sign-in.
+
+        The password was confirmed just before, so that both together forget failures, as a sign-in does.
+
+        Raises:
+            UnauthenticatedError: `totp_required` without a code, `invalid_totp`.
+            TransientError: `rate_limited` or `unavailable`.
+        """
+        if code is None:
+            raise totp_required()
+        refusal, actor = SecurityEvent.CONFIRMATION_REFUSED, user.acting(origin)
+        async with self._attempts.counted(user.email, origin, refusal, actor=actor, forgets=True):
+            await self.prove(user, code, origin=origin)
+
+    async def _use_up(self, user: User, factor: SecondFactor, code: str, origin: Origin) -> Proof | None:
+        secret = self._sealer.open(factor.sealed_secret, factor.user_id)
+        step = matching_step(secret, code, self._clock()) if secret is not None else None
+        if step is not None:
+            return Proof.TOTP if await self._store.use_step(user.id, step) else None
+        digest = recovery_digest(code)
+        if digest not in factor.recovery_digests:
+            return None
+        actor, now = user.acting(origin), self._clock()
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                left = await tx.second_factors.use_recovery_code(user.id, digest)
+                if left is not None:
+                    used, before, after = SecurityEvent.USE_RECOVERY_CODE, left + 1, left
+                    tx.audit(
+                        event_of(
+                            now,
+                            actor,
+                            used,
+                            user.id,
+                            before={"recovery_codes": before},
+                            after={"recovery_codes": after},
+                        )
+                    )
+        if left is None:
+            return None
+        _log.warning("recovery code used", user_id=str(user.id), left=left)
+        return Proof.RECOVERY_CODE
+
+
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class NewEnrolment:
     """What the user's app needs; it leaves the daemon this once."""
 
     secret: str = field(repr=False)
     uri: str = field(repr=False)
 
 
-async def begin_enrolment(parts: Parts, caller: Caller, *, password: str, origin: Origin) -> Enrolment:
-    """Make a secret for the user's app; it counts when a code of it has confirmed it.
+class SecondFactors:
+    """What users do with their own second factor."""
 
-    Raises:
-        UnauthenticatedError: `invalid_credentials`, the password is wrong.
-        ConflictError: `totp_already_active`.
-        TransientError: `rate_limited`, `overloaded` or `unavailable`.
-    """
-    user = await find_user(parts, caller.user_id)
-    await confirm_password(parts, user, password, origin=origin)
-    secret = pyotp.random_base32()
-    factor = SecondFactor(user_id=user.id, sealed_secret=parts.sealer.seal(secret, user.id))
-    entry = event_of(parts, acting(caller, origin), SecurityEvent.BEGIN_SECOND_FACTOR, user.id)
-    async with parts.audit.turn():
-        begun = await parts.second_factors.begin(factor, alongside=parts.audit.recording(entry))
-    if not begun:
-        raise totp_already_active()
-    return Enrolment(secret, enrolment_uri(secret, user.email))
+    def __init__(
+        self,
+        work: UserWork,
+        store: MongoSecondFactors,
+        sealer: Sealer,
+        *,
+        users: Users,
+        passwords: PasswordConfirmation,
+        proof: FactorProof,
+        attempts: AttemptCounter,
+        clock: Clock,
+    ) -> None:
+        self._work = work
+        self._store = store
+        self._sealer = sealer
+        self._users = users
+        self._passwords = passwords
+        self._proof = proof
+        self._attempts = attempts
+        self._clock = clock
 
+    async def begin(self, caller: Caller, *, password: str, origin: Origin) -> NewEnrolment:
+        """Make a secret for the user's app; it counts when a code of it has confirmed it.
 
-async def confirm_enrolment(parts: Parts, caller: Caller, *, code: str, origin: Origin) -> list[str]:
-    """Make the second factor count, end the user's other sessions, and return the recovery codes.
+        Raises:
+            UnauthenticatedError: `invalid_credentials`, the password is wrong.
+            ConflictError: `totp_already_active`.
+            TransientError: `rate_limited`, `overloaded` or `unavailable`.
+        """
+        user = await self._users.find(caller.user_id)
+        await self._passwords.confirm(user, password, origin=origin)
+        secret = pyotp.random_base32()
+        factor = SecondFactor(user_id=user.id, sealed_secret=self._sealer.seal(secret, user.id))
+        begun = SecurityEvent.BEGIN_SECOND_FACTOR
+        entry = event_of(self._clock(), acting(caller, origin), begun, user.id)
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                await tx.second_factors.begin(factor)
+                tx.audit(entry)
+        return NewEnrolment(secret, enrolment_uri(secret, user.email))
 
-    Raises:
-        UnauthenticatedError: `invalid_totp`.
-        ConflictError: `totp_not_active`, nothing was begun; `totp_already_active`.
-        TransientError: `rate_limited` or `unavailable`.
-    """
-    user = await find_user(parts, caller.user_id)
-    factor = await parts.second_factors.find(user.id)
-    if factor is None:
-        raise totp_not_active()
-    if factor.confirmed:
-        raise totp_already_active()
-    refusal = SecurityEvent.CONFIRMATION_REFUSED
-    async with counted_attempt(parts, account=user.email, origin=origin, refusal=refusal, user=user):
-        secret = parts.sealer.open(factor.sealed_secret, user.id)
-        step = matching_step(secret, code, parts.clock()) if secret is not None else None
-        if step is None:
-            raise invalid_totp()
-    codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
-    entry = event_of(
-        parts,
-        acting(caller, origin),
-        SecurityEvent.CONFIRM_SECOND_FACTOR,
-        user.id,
-        before={"second_factor": False},
-        after={"second_factor": True, "recovery_codes": len(codes)},
-    )
-    async with parts.audit.turn():
-        confirmed = await parts.second_factors.confirm(
-            factor,
-            step=step,
-            recovery_digests=[recovery_digest(one) for one in codes],
-            kept_session=caller.session_id,
-            alongside=parts.audit.recording(entry),
+    async def confirm(self, caller: Caller, *, code: str, origin: Origin) -> list[str]:
+        """Make the second factor count, end the user's other sessions, and return the recovery codes.
+
+        Raises:
+            UnauthenticatedError: `invalid_totp`.
+            ConflictError: `totp_not_active`, nothing was begun; `totp_already_active`.
+            TransientError: `rate_limited` or `unavailable`.
+        """
+        user = await self._users.find(caller.user_id)
+        factor = await self._store.find(user.id)
+        if factor is None:
+            raise totp_not_active()
+        if factor.confirmed:
+            raise totp_already_active()
+        refusal, person = SecurityEvent.CONFIRMATION_REFUSED, user.acting(origin)
+        async with self._attempts.counted(user.email, origin, refusal, actor=person):
+            secret = self._sealer.open(factor.sealed_secret, user.id)
+            step = matching_step(secret, code, self._clock()) if secret is not None else None
+            if step is None:
+                raise invalid_totp()
+        codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
+        entry = event_of(
+            self._clock(),
+            acting(caller, origin),
+            SecurityEvent.CONFIRM_SECOND_FACTOR,
+            user.id,
+            before={"second_factor": False},
+            after={"second_factor": True, "recovery_codes": len(codes)},
         )
-    if not confirmed:
-        raise totp_already_active()
-    _log.info("second factor active", user_id=str(user.id))
-    return codes
+        digests = [recovery_digest(one) for one in codes]
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                if not await tx.second_factors.confirm(factor, step=step, recovery_digests=digests):
+                    raise totp_already_active()
+                await _mark(tx, user.id, has_factor=True, kept_session=caller.session_id)
+                tx.audit(entry)
+        _log.info("second factor active", user_id=str(user.id))
+        return codes
 
+    async def remove(self, caller: Caller, *, password: str, code: str, origin: Origin) -> None:
+        """Give the second factor up, with both factors at hand; ends the user's other sessions.
 
-async def remove_second_factor(
-    parts: Parts, caller: Caller, *, password: str, code: str, origin: Origin
-) -> None:
-    """Give the second factor up, with both factors at hand; ends the user's other sessions.
-
-    Raises:
-        UnauthenticatedError: `invalid_credentials` or `invalid_totp`.
-        ConflictError: `totp_not_active`.
-        TransientError: `rate_limited`, `overloaded` or `unavailable`.
-    """
-    user = await find_user(parts, caller.user_id)
-    if not user.second_factor:
-        raise totp_not_active()
-    await confirm_password(parts, user, password, origin=origin)
-    await confirm_second_factor(parts, user, code, origin=origin)
-    entry = event_of(
-        parts,
-        acting(caller, origin),
-        SecurityEvent.REMOVE_SECOND_FACTOR,
-        user.id,
-        before={"second_factor": True},
-        after={"second_factor": False},
-    )
-    async with parts.audit.turn():
-        removed = await parts.second_factors.remove(
-            user.id, kept_session=caller.session_id, alongside=parts.audit.recording(entry)
+        Raises:
+            UnauthenticatedError: `invalid_credentials` or `invalid_totp`.
+            ConflictError: `totp_not_active`.
+            TransientError: `rate_limited`, `overloaded` or `unavailable`.
+        """
+        user = await self._users.find(caller.user_id)
+        if not user.second_factor:
+            raise totp_not_active()
+        await self._passwords.confirm(user, password, origin=origin)
+        await self._proof.confirm(user, code, origin=origin)
+        entry = event_of(
+            self._clock(),
+            acting(caller, origin),
+            SecurityEvent.REMOVE_SECOND_FACTOR,
+            user.id,
+            before={"second_factor": True},
+            after={"second_factor": False},
         )
-    if not removed:
-        raise totp_not_active()
-    _log.warning("second factor removed", user_id=str(user.id))
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                if not await tx.second_factors.remove(user.id):
+                    raise totp_not_active()
+                await _mark(tx, user.id, has_factor=False, kept_session=caller.session_id)
+                tx.audit(entry)
+        _log.warning("second factor removed", user_id=str(user.id))
+
+
+async def _mark(tx: UserTransaction, user_id: UUID, *, has_factor: bool, kept_session: UUID) -> None:
+    """Keep with the user whether they have a factor, and end the access that was begun under the old rule."""
+    # The version makes a sign-in that was judged by the old rule fail, as after a new password.
+    await tx.users.renew_version(user_id, second_factor=has_factor)
+    await tx.access.end(user_id, kept_session=kept_session)
 
 
 def _recovery_code() -> str:

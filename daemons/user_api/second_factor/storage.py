@@ -1,17 +1,14 @@
 """Second factors in MongoDB: their secrets sealed, their recovery codes as digests."""
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
 from pymongo.errors import DuplicateKeyError
 
-from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
-from daemons.user_api.faults import unavailable_on_fault
-from daemons.user_api.schema import SECOND_FACTORS, USERS
-from daemons.user_api.second_factor.factor import SecondFactor
+from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
+from daemons.user_api.schema import SECOND_FACTORS
+from daemons.user_api.second_factor.factor import SecondFactor, totp_already_active
 from daemons.user_api.second_factor.sealing import Sealer
-from daemons.user_api.sessions.access import MongoAccess
 
 _log = structlog.get_logger()
 
@@ -19,32 +16,28 @@ _log = structlog.get_logger()
 class MongoSecondFactors:
     """The second factor of each user who has one, or has begun to enrol."""
 
-    def __init__(self, client: Client, database: Database) -> None:
-        self._client = client
+    def __init__(self, database: Database, session: Session | None = None) -> None:
         self._factors = database[SECOND_FACTORS]
-        self._users = database[USERS]
-        self._access = MongoAccess(client, database)
+        self._session = session
 
-    async def begin(self, factor: SecondFactor, *, alongside: Alongside) -> bool:
-        """Keep an unconfirmed factor in place of an earlier one; False if one is confirmed already."""
+    async def begin(self, factor: SecondFactor) -> None:
+        """Keep an unconfirmed factor in place of an earlier one.
+
+        Raises:
+            ConflictError: `totp_already_active`, one is confirmed already.
+        """
         document = {
             "sealed_secret": factor.sealed_secret,
             "confirmed": False,
             "last_step": 0,
             "recovery_digests": [],
         }
-
-        async def body(session: Session) -> None:
-            await self._factors.replace_one(
-                {"_id": factor.user_id, "confirmed": False}, document, upsert=True, session=session
-            )
-            await alongside(session)
-
         try:
-            await run_transaction(self._client, body)
+            await self._factors.replace_one(
+                {"_id": factor.user_id, "confirmed": False}, document, upsert=True, session=self._session
+            )
         except DuplicateKeyError:
-            return False
-        return True
+            raise totp_already_active() from None
 
     async def find(self, user_id: UUID) -> SecondFactor | None:
         """Return the user's factor, confirmed or not."""
@@ -60,47 +53,19 @@ class MongoSecondFactors:
             recovery_digests=tuple(document["recovery_digests"]),
         )
 
-    async def confirm(
-        self,
-        factor: SecondFactor,
-        *,
-        step: int,
-        recovery_digests: list[bytes],
-        kept_session: UUID,
-        alongside: Alongside,
-    ) -> bool:
-        """Make the factor count from now on, and end the access that was begun without it."""
+    async def confirm(self, factor: SecondFactor, *, step: int, recovery_digests: list[bytes]) -> bool:
+        """Make the factor count from now on; False if another one was begun, or this one confirmed."""
+        confirmed = await self._factors.update_one(
+            {"_id": factor.user_id, "confirmed": False, "sealed_secret": factor.sealed_secret},
+            {"$set": {"confirmed": True, "last_step": step, "recovery_digests": recovery_digests}},
+            session=self._session,
+        )
+        return confirmed.matched_count == 1
 
-        async def body(session: Session) -> bool:
-            confirmed = await self._factors.update_one(
-                {"_id": factor.user_id, "confirmed": False, "sealed_secret": factor.sealed_secret},
-                {"$set": {"confirmed": True, "last_step": step, "recovery_digests": recovery_digests}},
-                session=session,
-            )
-            if not confirmed.matched_count:
-                return False
-            await self._mark_user(factor.user_id, session, has_factor=True, kept_session=kept_session)
-            await alongside(session)
-            return True
-
-        return await run_transaction(self._client, body)
-
-    async def remove(self, user_id: UUID, *, kept_session: UUID | None, alongside: Alongside) -> bool:
-        """Remove the factor and end the user's other access; False if there was none."""
-
-        async def body(session: Session) -> bool:
-            removed = await self._factors.delete_one({"_id": user_id}, session=session)
-            if not removed.deleted_count:
-                return False
-            await self._mark_user(user_id, session, has_factor=False, kept_session=kept_session)
-            await alongside(session)
-            return True
-
-        return await run_transaction(self._client, body)
-
-    async def discard(self, user_id: UUID, session: Session) -> None:
-        """Remove the factor, confirmed or not, as part of a transaction."""
-        await self._factors.delete_one({"_id": user_id}, session=session)
+    async def remove(self, user_id: UUID) -> bool:
+        """Remove the factor, confirmed or not; False if there was none."""
+        removed = await self._factors.delete_one({"_id": user_id}, session=self._session)
+        return removed.deleted_count == 1
 
     async def use_step(self, user_id: UUID, step: int) -> bool:
         """Use a time step up, with all before it; False if that has been done."""
@@ -110,26 +75,14 @@ class MongoSecondFactors:
             )
         return used.matched_count == 1
 
-    async def use_recovery_code(
-        self, user_id: UUID, digest: bytes, *, alongside: Callable[[int, Session], Awaitable[None]]
-    ) -> bool:
-        """Use up a recovery code; False if it is unknown or was used.
-
-        `alongside` gets how many are left, and writes what must be written with that.
-        """
-
-        async def body(session: Session) -> bool:
-            before = await self._factors.find_one_and_update(
-                {"_id": user_id, "confirmed": True, "recovery_digests": digest},
-                {"$pull": {"recovery_digests": digest}},
-                session=session,
-            )
-            if before is None:
-                return False
-            await alongside(len(before["recovery_digests"]) - 1, session)
-            return True
-
-        return await run_transaction(self._client, body)
+    async def use_recovery_code(self, user_id: UUID, digest: bytes) -> int | None:
+        """Use up a recovery code and return how many are left; None if it is unknown or was used."""
+        before = await self._factors.find_one_and_update(
+            {"_id": user_id, "confirmed": True, "recovery_digests": digest},
+            {"$pull": {"recovery_digests": digest}},
+            session=self._session,
+        )
+        return None if before is None else len(before["recovery_digests"]) - 1
 
     async def reseal(self, sealer: Sealer) -> None:
         """Reseal secrets that were sealed under the previous secret."""
@@ -148,12 +101,3 @@ class MongoSecondFactors:
         await self._factors.update_one(
             {"_id": owner, "sealed_secret": sealed}, {"$set": {"sealed_secret": sealer.seal(secret, owner)}}
         )
-
-    async def _mark_user(
-        self, user_id: UUID, session: Session, *, has_factor: bool, kept_session: UUID | None
-    ) -> None:
-        # The version makes a sign-in that was judged by the old rule fail, as after a new password.
-        await self._users.update_one(
-            {"_id": user_id}, {"$set": {"second_factor": has_factor}, "$inc": {"version": 1}}, session=session
-        )
-        await self._access.end(user_id, kept_session=kept_session, session=session)

@@ -6,16 +6,17 @@ from datetime import datetime
 from aiohttp import web
 
 from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
-from daemons.user_api.sessions.tokens import SignIn
-from daemons.user_api.sign_in.storage import KNOWN_FOR
+from daemons.user_api.sessions.service import SessionTokens
+from daemons.user_api.sessions.session import DEVICE_KNOWN_FOR
 
 
-def set_session_cookies(response: web.Response, done: SignIn, now: datetime) -> None:
+def set_session_cookies(response: web.Response, done: SessionTokens) -> None:
     """Give the browser or the command line both tokens; each cookie lives as long as its token."""
+    now = done.issued_at
     _set(response, SESSION_COOKIE, done.token, now, done.token_expires_at)
     _set(response, REFRESH_COOKIE, done.refresh_token, now, done.session.expires_at)
     if done.device_token is not None:
-        _set(response, DEVICE_COOKIE, done.device_token, now, now + KNOWN_FOR)
+        _set(response, DEVICE_COOKIE, done.device_token, now, now + DEVICE_KNOWN_FOR)
 
 
 def clear_session_cookies(response: web.Response) -> None:

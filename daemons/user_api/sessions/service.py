@@ -1,80 +1,183 @@
-"""Going on with a session: a refresh token for a new access token and the next refresh token."""
+"""Sessions in use: verified on every request, listed, ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
 
 import structlog
 
-from daemons.contracts.errors import UnauthenticatedError
-from daemons.shared.audit.record import Origin, stranger
-from daemons.shared.auth.session_tokens import not_signed_in, session_ended
-from daemons.shared.mongo import Session as DatabaseSession
-from daemons.user_api.audit_entries import SecurityEvent, event_of, session_state
-from daemons.user_api.parts import Parts
-from daemons.user_api.sessions.refresh_token import digest_of, is_repetition, successor_of
-from daemons.user_api.sessions.session import Session
-from daemons.user_api.sessions.tokens import SignIn, issue_tokens
-from daemons.user_api.sessions.verify import verify_session
+from daemons.contracts.permissions import MUST_ENROL, Permission, Role
+from daemons.shared.audit.record import Origin
+from daemons.shared.auth.callers import Caller
+from daemons.shared.auth.session_tokens import SessionSigner
+from daemons.shared.clock import Clock
+from daemons.user_api.security_events import SecurityEvent, acting, event_of
+from daemons.user_api.sessions.access import NOTHING_ENDED
+from daemons.user_api.sessions.session import Session, SessionLimits, handle_of, session_not_found
+from daemons.user_api.sessions.storage import MongoSessions
+from daemons.user_api.unit_of_work import UserWork
 from daemons.user_api.users.user import User
 
 _log = structlog.get_logger()
 
 
-async def refresh_session(parts: Parts, token: str, *, origin: Origin) -> SignIn:
-    """Exchange the refresh token; presenting an old one ends the session, because two people hold it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTokens:
+    """A session with the tokens that stand for it; they go into the cookies and nowhere else."""
 
-    Raises:
-        UnauthenticatedError: `not_signed_in` for an unknown token, `session_ended`.
-        TransientError: `unavailable`.
-    """
-    kept = await parts.refresh_tokens.find(digest_of(token))
-    if kept is None:
-        raise not_signed_in()
-    found = await verify_session(parts, kept.session_id)
-    if found is None:
-        raise session_ended()
-    session, user = found
-    following = successor_of(token, parts.refresh_keys[0])
-    if not await parts.refresh_tokens.exchange(kept, digest_of(following), parts.clock()):
-        following = await _repeated(parts, token, session, user, origin)
-    _log.info(
-        "session refreshed",
-        user_id=str(user.id),
-        session=str(session.handle),
-        address=origin.address,
-        request_id=origin.request_id,
-    )
-    return issue_tokens(parts, user, session, refresh_token=following)
+    user: User
+    session: Session
+    issued_at: datetime
+    token: str = field(repr=False)
+    token_expires_at: datetime
+    refresh_token: str = field(repr=False)
+    device_token: str | None = field(default=None, repr=False)
+    """What the device shows at its next sign-in; given by a sign-in only."""
 
 
-async def _repeated(parts: Parts, token: str, session: Session, user: User, origin: Origin) -> str:
-    """Return the successor that the token was exchanged for a moment ago.
+class TokenIssuer:
+    """Signs the access tokens of living sessions."""
 
-    Raises:
-        UnauthenticatedError: `session_ended`, the token is an old one.
-    """
-    used = await parts.refresh_tokens.find(digest_of(token))
-    successor = await parts.refresh_tokens.find(used.successor) if used and used.successor else None
-    if used is None or not is_repetition(used, successor, parts.clock()):
-        raise await _reused(parts, session, user, origin)
-    # The exchange may have been made under the secret that has just been replaced.
-    for key in parts.refresh_keys:
-        following = successor_of(token, key)
-        if digest_of(following) == used.successor:
-            return following
-    raise await _reused(parts, session, user, origin)
+    def __init__(self, signer: SessionSigner, limits: SessionLimits, *, clock: Clock) -> None:
+        self._signer = signer
+        self._limits = limits
+        self._clock = clock
 
-
-async def _reused(parts: Parts, session: Session, user: User, origin: Origin) -> UnauthenticatedError:
-    async def alongside(ended: Session, transaction: DatabaseSession) -> None:
-        # Two people hold the token, and nobody can tell which of them this is.
-        entry = event_of(
-            parts,
-            stranger(origin),
-            SecurityEvent.REFRESH_TOKEN_REUSED,
-            user.id,
-            before=session_state(ended),
+    def issue(self, user: User, session: Session, *, refresh_token: str) -> SessionTokens:
+        """Sign an access token, no longer valid than the session, beside the given refresh token."""
+        now = self._clock()
+        expires_at = min(now + self._limits.access, session.expires_at)
+        token = self._signer.sign(
+            user_id=user.id, session_id=session.id, issued_at=now, expires_at=expires_at
         )
-        await parts.audit.append([entry], session=transaction)
+        return SessionTokens(
+            user=user,
+            session=session,
+            issued_at=now,
+            token=token,
+            token_expires_at=expires_at,
+            refresh_token=refresh_token,
+        )
 
-    async with parts.audit.turn():
-        await parts.sessions.end(session.handle, user_id=user.id, alongside=alongside)
-    _log.warning("refresh token reused", user_id=str(user.id), session=str(session.handle))
-    return session_ended()
+
+class LivingSessions:
+    """Whether sessions live: asked on every request here, and by the other daemons for many at a time."""
+
+    def __init__(
+        self,
+        store: MongoSessions,
+        limits: SessionLimits,
+        *,
+        second_factor_roles: frozenset[Role],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self.limits = limits
+        self._second_factor_roles = second_factor_roles
+        self._clock = clock
+
+    async def verify(self, session_id: UUID) -> tuple[Session, User] | None:
+        """Return the session and its user if it lives, and keep that it was used; None if it has ended.
+
+        Raises:
+            TransientError: `unavailable`; unknown at the moment.
+        """
+        found = await self._store.find_with_user(session_id)
+        living = await self.keep_living([found] if found else [])
+        return living[0] if living else None
+
+    async def keep_living(self, found: Sequence[tuple[Session, User]]) -> list[tuple[Session, User]]:
+        """Return those sessions that live, as they are now that they were used, and keep that.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        now = self._clock()
+        living = [
+            (session, user) for session, user in found if not user.locked and session.lives(now, self.limits)
+        ]
+        await self._store.renew_last_use((session for session, _ in living), now)
+        return [
+            (replace(session, last_seen_at=now) if session.last_use_is_stale(now) else session, user)
+            for session, user in living
+        ]
+
+    async def list_of(self, user_id: UUID) -> list[Session]:
+        """Return the user's living sessions, newest first."""
+        now = self._clock()
+        found = await self._store.list_of(user_id)
+        return [session for session in found if session.lives(now, self.limits)]
+
+    def caller(self, session: Session, user: User) -> Caller:
+        """Return the caller whom a living session stands for."""
+        return Caller(
+            user_id=user.id,
+            session_id=session.id,
+            role=user.role,
+            display_name=user.display_name,
+            scopes=self.scopes_of(user),
+        )
+
+    def scopes_of(self, user: User) -> frozenset[Permission] | None:
+        """Return what bounds the user's sessions: some roles may do little without a second factor."""
+        if user.role in self._second_factor_roles and not user.second_factor:
+            return MUST_ENROL
+        return None
+
+
+class SessionEnding:
+    """Ends sessions by their owner's hand, at once for user_api and within seconds elsewhere."""
+
+    def __init__(self, work: UserWork, *, clock: Clock) -> None:
+        self._work = work
+        self._clock = clock
+
+    async def end(self, caller: Caller, handle: UUID, *, origin: Origin) -> None:
+        """End one of the caller's sessions; one's own session is signed out of.
+
+        Raises:
+            NotFoundError: `session_not_found`, also for a session of somebody else.
+            TransientError: `unavailable`.
+        """
+        own = handle == handle_of(caller.session_id)
+        event = SecurityEvent.SIGN_OUT if own else SecurityEvent.END_SESSION
+        actor, now = acting(caller, origin), self._clock()
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                ended = await tx.sessions.remove(handle, user_id=caller.user_id)
+                if ended is None:
+                    raise session_not_found()
+                await tx.access.changed(caller.user_id)
+                tx.audit(event_of(now, actor, event, caller.user_id, before=ended.audit_fields()))
+        _log.info("session ended", user_id=str(caller.user_id), session=str(handle))
+
+    async def end_all(self, caller: Caller, *, kept: UUID | None, origin: Origin) -> None:
+        """End the caller's API keys and all their sessions but for the kept one.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        actor, now = acting(caller, origin), self._clock()
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                # Another version: neither a sign-in nor a new key at the same moment slips past.
+                await tx.users.renew_version(caller.user_id)
+                ended = await tx.access.end(caller.user_id, kept_session=kept)
+                if ended != NOTHING_ENDED:
+                    tx.audit(
+                        event_of(
+                            now,
+                            actor,
+                            SecurityEvent.END_ALL_SESSIONS,
+                            caller.user_id,
+                            before={"ended_sessions": ended.sessions, "ended_api_keys": ended.api_keys},
+                            after={"kept_session": None if kept is None else str(handle_of(kept))},
+                        )
+                    )
+        _log.info(
+            "all sessions ended",
+            user_id=str(caller.user_id),
+            ended_sessions=ended.sessions,
+            ended_api_keys=ended.api_keys,
+        )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 from daemons.contracts.errors import NotFoundError
@@ -9,6 +10,8 @@ from daemons.contracts.errors import NotFoundError
 _HANDLES = UUID("5a3f0a52-1d0c-4a57-9f43-0b8f7f6e2c11")
 SEEN_RESOLUTION = timedelta(minutes=1)
 """How exactly the last use is kept: one write a minute, not one per request."""
+DEVICE_KNOWN_FOR = timedelta(days=180)
+"""How long a device is known after its last sign-in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,10 @@ class Session:
     def last_use_is_stale(self, now: datetime) -> bool:
         """Tell whether the kept time of last use should be renewed."""
         return now >= self.last_seen_at + SEEN_RESOLUTION
+
+    def audit_fields(self) -> dict[str, Any]:
+        """Return what the audit keeps of the session."""
+        return {"session": str(self.handle), "device": self.device, "address": self.address}
 
 
 def handle_of(session_id: UUID) -> UUID:

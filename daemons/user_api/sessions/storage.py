@@ -1,18 +1,18 @@
-"""Sessions in MongoDB. One that is ended is removed; expired ones are swept by a TTL index."""
+"""Sessions and their refresh tokens in MongoDB, the tokens as digests only.
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+A session that is ended is removed; expired ones, and tokens whose session could not live, are swept by TTL
+indexes.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from daemons.shared.mongo import Alongside, Client, Database, Document, run_transaction
+from daemons.shared.mongo import Database, Document, unavailable_on_fault
 from daemons.shared.mongo import Session as DatabaseSession
-from daemons.user_api.faults import unavailable_on_fault
 from daemons.user_api.schema import REFRESH_TOKENS, SESSIONS, USERS
-from daemons.user_api.sessions.access import NOTHING_ENDED, Ended, MongoAccess
-from daemons.user_api.sessions.access_changes import MongoAccessChanges
 from daemons.user_api.sessions.refresh_token import RefreshToken
-from daemons.user_api.sessions.refresh_token_storage import to_document
 from daemons.user_api.sessions.session import SEEN_RESOLUTION, Session
 from daemons.user_api.users.storage import user_of
 from daemons.user_api.users.user import User
@@ -23,37 +23,22 @@ _LISTED = 200
 class MongoSessions:
     """The sessions of all users."""
 
-    def __init__(self, client: Client, database: Database) -> None:
-        self._client = client
-        self._users = database[USERS]
+    def __init__(self, database: Database, session: DatabaseSession | None = None) -> None:
         self._sessions = database[SESSIONS]
-        self._access = MongoAccess(client, database)
-        self._changes = MongoAccessChanges(client, database)
         self._refresh_tokens = database[REFRESH_TOKENS]
+        self._session = session
 
-    async def begin(
-        self, session: Session, *, user: User, refresh_token: RefreshToken, alongside: Alongside
-    ) -> bool:
-        """Add a session and its refresh token, unless the user was locked or changed since `user` was read.
+    async def insert(self, session: Session, refresh_token: RefreshToken) -> None:
+        """Add a session and its first refresh token."""
+        await self._sessions.insert_one(_to_document(session), session=self._session)
+        await self._refresh_tokens.insert_one(_token_document(refresh_token), session=self._session)
 
-        Writing to the user makes a change at the same moment conflict: no session slips past a lock or a
-        new password that ends the others. `alongside` writes what must be written with the session.
-        """
-
-        async def body(transaction: DatabaseSession) -> bool:
-            touched = await self._users.update_one(
-                {"_id": user.id, "version": user.version, "locked": False},
-                {"$set": {"signed_in_at": session.created_at}},
-                session=transaction,
-            )
-            if not touched.matched_count:
-                return False
-            await self._sessions.insert_one(_to_document(session), session=transaction)
-            await self._refresh_tokens.insert_one(to_document(refresh_token), session=transaction)
-            await alongside(transaction)
-            return True
-
-        return await run_transaction(self._client, body)
+    async def remove(self, handle: UUID, *, user_id: UUID) -> Session | None:
+        """Remove and return a session if it is this user's."""
+        removed = await self._sessions.find_one_and_delete(
+            {"handle": handle, "user_id": user_id}, session=self._session
+        )
+        return None if removed is None else _session_of(removed)
 
     async def find_with_user(self, session_id: UUID) -> tuple[Session, User] | None:
         """Return the session and its user as both are now."""
@@ -92,51 +77,33 @@ class MongoSessions:
                 {"$set": {"last_seen_at": now}},
             )
 
-    async def end(
-        self,
-        handle: UUID,
-        *,
-        user_id: UUID,
-        alongside: Callable[[Session, DatabaseSession], Awaitable[None]],
-    ) -> bool:
-        """End a session if it is this user's; tells whether there was one.
 
-        `alongside` gets the session that has ended, and writes what must be written with that.
+class MongoRefreshTokens:
+    """The refresh tokens of all sessions, used ones too: that is how a reuse is seen."""
+
+    def __init__(self, database: Database) -> None:
+        self._tokens = database[REFRESH_TOKENS]
+
+    async def find(self, digest: bytes) -> RefreshToken | None:
+        """Return the token of this digest."""
+        with unavailable_on_fault():
+            document = await self._tokens.find_one({"_id": digest})
+        return None if document is None else _token_of(document)
+
+    async def exchange(self, token: RefreshToken, successor: bytes, now: datetime) -> bool:
+        """Exchange the token for its successor; False if that has been done before.
+
+        The successor is written first: it is the same for every caller, so a crash in between, or two
+        requests at once, leave one line of tokens. The one write that marks the token used decides.
         """
-
-        async def body(transaction: DatabaseSession) -> bool:
-            ended = await self._sessions.find_one_and_delete(
-                {"handle": handle, "user_id": user_id}, session=transaction
+        with unavailable_on_fault():
+            await self._tokens.update_one(
+                {"_id": successor}, {"$setOnInsert": _unused(token, successor)}, upsert=True
             )
-            if ended is None:
-                return False
-            await self._changes.add(user_id, session=transaction)
-            await alongside(_session_of(ended), transaction)
-            return True
-
-        return await run_transaction(self._client, body)
-
-    async def end_all(
-        self,
-        *,
-        user_id: UUID,
-        kept: UUID | None,
-        alongside: Callable[[Ended, DatabaseSession], Awaitable[None]],
-    ) -> Ended:
-        """End the user's API keys and sessions but for the one that is kept; returns how many.
-
-        `alongside` gets those numbers, unless both are none, and writes what must be written with them.
-        """
-
-        async def body(transaction: DatabaseSession) -> Ended:
-            # Another version: neither a sign-in nor a new key at the same moment slips past.
-            await self._users.update_one({"_id": user_id}, {"$inc": {"version": 1}}, session=transaction)
-            ended = await self._access.end(user_id, kept_session=kept, session=transaction)
-            if ended != NOTHING_ENDED:
-                await alongside(ended, transaction)
-            return ended
-
-        return await run_transaction(self._client, body)
+            marked = await self._tokens.update_one(
+                {"_id": token.digest, "used_at": None}, {"$set": {"used_at": now, "successor": successor}}
+            )
+        return marked.matched_count == 1
 
 
 def _to_document(session: Session) -> Document:
@@ -155,4 +122,32 @@ def _session_of(document: Document) -> Session:
         expires_at=document["expires_at"],
         address=document["address"],
         device=document["device"],
+    )
+
+
+def _token_document(token: RefreshToken) -> Document:
+    return {
+        "_id": token.digest,
+        "session_id": token.session_id,
+        "expires_at": token.expires_at,
+        "used_at": token.used_at,
+        "successor": token.successor,
+    }
+
+
+def _unused(token: RefreshToken, digest: bytes) -> Document:
+    document = _token_document(
+        RefreshToken(digest=digest, session_id=token.session_id, expires_at=token.expires_at)
+    )
+    del document["_id"]
+    return document
+
+
+def _token_of(document: Document) -> RefreshToken:
+    return RefreshToken(
+        digest=document["_id"],
+        session_id=document["session_id"],
+        expires_at=document["expires_at"],
+        used_at=document["used_at"],
+        successor=document["successor"],
     )

@@ -5,16 +5,16 @@ from uuid import UUID
 from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.session_tokens import SessionVerifier, not_signed_in, session_ended
-from daemons.user_api.api_keys.verify import verify_api_key
-from daemons.user_api.parts import Parts
-from daemons.user_api.sessions.verify import scopes_of, verify_session
+from daemons.user_api.api_keys.service import GoodKeys
+from daemons.user_api.sessions.service import LivingSessions
 
 
 class OwnSessions:
-    """The authenticator of user_api itself: signature by its own key, life by its own store."""
+    """The authenticator of user_api itself."""
 
-    def __init__(self, parts: Parts, verifier: SessionVerifier) -> None:
-        self._parts = parts
+    def __init__(self, sessions: LivingSessions, keys: GoodKeys, verifier: SessionVerifier) -> None:
+        self._sessions = sessions
+        self._keys = keys
         self._verifier = verifier
 
     async def authenticate(self, token: str) -> Caller:
@@ -33,20 +33,13 @@ class OwnSessions:
         return await self._caller(caller.session_id, caller.user_id)
 
     async def _key_caller(self, digest: str) -> Caller:
-        caller = await verify_api_key(self._parts, digest)
+        caller = await self._keys.verify(digest)
         if caller is None:
             raise not_signed_in()
         return caller
 
     async def _caller(self, session_id: UUID, user_id: UUID) -> Caller:
-        found = await verify_session(self._parts, session_id)
+        found = await self._sessions.verify(session_id)
         if found is None or found[1].id != user_id:
             raise session_ended()
-        session, user = found
-        return Caller(
-            user_id=user.id,
-            session_id=session.id,
-            role=user.role,
-            display_name=user.display_name,
-            scopes=scopes_of(self._parts, user),
-        )
+        return self._sessions.caller(*found)

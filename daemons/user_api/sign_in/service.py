@@ -1,4 +1,4 @@
-"""Signing in: from a password to a session and its tokens."""
+"""Signing in: from a password to a session and its tokens; and changing the password."""
 
 import secrets
 from dataclasses import replace
@@ -6,111 +6,207 @@ from uuid import UUID
 
 import structlog
 
-from daemons.contracts.errors import (
-    ForbiddenError,
-    InvalidRequestError,
-    TransientError,
-)
+from daemons.contracts.errors import ForbiddenError, InvalidRequestError, TransientError
 from daemons.shared.audit.record import Origin
+from daemons.shared.auth.callers import Caller
+from daemons.shared.clock import Clock
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Session as DatabaseSession
-from daemons.user_api.attempts.service import counted_attempt
-from daemons.user_api.audit_entries import SecurityEvent, event_of, person, session_state
-from daemons.user_api.parts import Parts
-from daemons.user_api.second_factor.prove import Proof, prove_second_factor
+from daemons.user_api.attempts.service import AttemptCounter
+from daemons.user_api.second_factor.service import FactorProof, Proof
+from daemons.user_api.security_events import SecurityEvent, acting, event_of
 from daemons.user_api.sessions.refresh_token import RefreshToken, digest_of
-from daemons.user_api.sessions.session import Session
-from daemons.user_api.sessions.tokens import SignIn, issue_tokens
-from daemons.user_api.users.confirm_password import invalid_credentials
+from daemons.user_api.sessions.service import SessionTokens, TokenIssuer
+from daemons.user_api.sessions.session import Session, SessionLimits
+from daemons.user_api.sign_in.storage import MongoDevices
+from daemons.user_api.unit_of_work import UserWork
+from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.email import normalise_email
 from daemons.user_api.users.password import normalise_password
+from daemons.user_api.users.passwords import PasswordConfirmation, hash_new_password, invalid_credentials
+from daemons.user_api.users.service import Users
+from daemons.user_api.users.storage import MongoUsers
 from daemons.user_api.users.user import User
 
 _log = structlog.get_logger()
 _TOKEN_BYTES = 32
 
 
-async def sign_in(
-    parts: Parts,
-    *,
-    email: str,
-    password: str,
-    totp: str | None = None,
-    origin: Origin,
-    device: str,
-    device_token: str | None = None,
-) -> SignIn:
-    """Begin a new session after checking the password.
+class SignIn:
+    """Begins sessions."""
 
-    A device that this user has signed in from before, told by its token, has a back-off of its own: others'
-    guesses at the account, or from the same address, do not hold it back (docs/adr/0005).
+    def __init__(
+        self,
+        work: UserWork,
+        users: MongoUsers,
+        devices: MongoDevices,
+        *,
+        hasher: Argon2Hasher,
+        attempts: AttemptCounter,
+        proof: FactorProof,
+        issuer: TokenIssuer,
+        limits: SessionLimits,
+        clock: Clock,
+    ) -> None:
+        self._work = work
+        self._users = users
+        self._devices = devices
+        self._hasher = hasher
+        self._attempts = attempts
+        self._proof = proof
+        self._issuer = issuer
+        self._limits = limits
+        self._clock = clock
 
-    An unknown address and a wrong password cost the same work and end in the same error; that a user is
-    locked is told only to those who know the password.
+    async def sign_in(
+        self,
+        *,
+        email: str,
+        password: str,
+        totp: str | None = None,
+        origin: Origin,
+        device: str,
+        device_token: str | None = None,
+    ) -> SessionTokens:
+        """Begin a new session after checking the password.
 
-    Raises:
-        UnauthenticatedError: `invalid_credentials`; with the right password `totp_required`, `invalid_totp`.
-        ForbiddenError: `user_locked`.
-        TransientError: `rate_limited`, `overloaded`, `unavailable`, or the user was changed just now.
-    """
-    account = _account_of(email)
-    refusal = SecurityEvent.SIGN_IN_REFUSED
-    proof: Proof | None = None
-    known = await _known_device(parts, account, device_token)
-    async with counted_attempt(
-        parts, account=account, origin=origin, refusal=refusal, forgets=True, device=known
-    ) as guess:
-        guess.user = user = await parts.users.find_by_email(account)
-        if not await parts.hasher.verify(normalise_password(password), user.password_hash if user else None):
-            _refused("invalid_credentials", user, origin.address)
-            raise invalid_credentials()
-        if user is None or user.locked:
-            _refused("user_locked", user, origin.address)
-            raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
-        if user.second_factor:
-            proof = await prove_second_factor(parts, user, totp, origin=origin)
-    session = _new_session(parts, user.id, address=origin.address, device=device)
-    refresh_token = secrets.token_urlsafe(_TOKEN_BYTES)
-    first = RefreshToken(
-        digest=digest_of(refresh_token), session_id=session.id, expires_at=session.expires_at
-    )
-    entry = event_of(
-        parts,
-        person(user, origin),
-        SecurityEvent.SIGN_IN,
-        user.id,
-        after={
-            **session_state(session),
-            "second_factor": None if proof is None else proof.value,
-            "known_device": known is not None,
-            "failures_before": guess.account.failures - 1,
-            "held_back_before": guess.account.held_back,
-        },
-    )
-    if device_token is None or known is None:
-        device_token = secrets.token_urlsafe(_TOKEN_BYTES)
-    device_digest = digest_of(device_token)
+        A device that this user has signed in from before, known by its token, has a back-off of its own:
+        others' guesses at the account, or from the same address, do not hold it back (docs/adr/0005).
 
-    async def alongside(transaction: DatabaseSession) -> None:
-        await parts.devices.remember(device_digest, user.id, session.created_at, session=transaction)
-        await parts.audit.append([entry], session=transaction)
+        An unknown address and a wrong password cost the same work and end in the same error; that a user is
+        locked is shown only to those who know the password.
 
-    async with parts.audit.turn():
-        begun = await parts.sessions.begin(session, user=user, refresh_token=first, alongside=alongside)
-    if not begun:
-        raise TransientError("unavailable", "The user was just changed; try again.", retry_after_seconds=1)
-    _log.info("signed in", user_id=str(user.id), session=str(session.handle), address=origin.address)
-    return replace(issue_tokens(parts, user, session, refresh_token=refresh_token), device_token=device_token)
+        Raises:
+            UnauthenticatedError: `invalid_credentials`; with the right password `totp_required`,
+                `invalid_totp`.
+            ForbiddenError: `user_locked`.
+            TransientError: `rate_limited`, `overloaded`, `unavailable`, or the user was changed just now.
+        """
+        account = _account_of(email)
+        proof: Proof | None = None
+        known = await self._known_device(account, device_token)
+        async with self._attempts.counted(
+            account, origin, SecurityEvent.SIGN_IN_REFUSED, forgets=True, device=known
+        ) as guess:
+            user = await self._users.find_by_email(account)
+            guess.user_id = user.id if user else None
+            password_hash = user.password_hash if user else None
+            if not await self._hasher.verify(normalise_password(password), password_hash):
+                _refused("invalid_credentials", user, origin.address)
+                raise invalid_credentials()
+            if user is None or user.locked:
+                _refused("user_locked", user, origin.address)
+                raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
+            if user.second_factor:
+                proof = await self._proof.prove(user, totp, origin=origin)
+        session = self._new_session(user.id, address=origin.address, device=device)
+        refresh_token = secrets.token_urlsafe(_TOKEN_BYTES)
+        first = RefreshToken(
+            digest=digest_of(refresh_token), session_id=session.id, expires_at=session.expires_at
+        )
+        entry = event_of(
+            self._clock(),
+            user.acting(origin),
+            SecurityEvent.SIGN_IN,
+            user.id,
+            after={
+                **session.audit_fields(),
+                "second_factor": None if proof is None else proof.value,
+                "known_device": known is not None,
+                "failures_before": guess.account.failures - 1,
+                "held_back_before": guess.account.held_back,
+            },
+        )
+        if device_token is None or known is None:
+            device_token = secrets.token_urlsafe(_TOKEN_BYTES)
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                if not await tx.users.hold(user, signed_in_at=session.created_at):
+                    raise TransientError(
+                        "unavailable", "The user was just changed; try again.", retry_after_seconds=1
+                    )
+                await tx.sessions.insert(session, first)
+                await tx.devices.remember(digest_of(device_token), user.id, session.created_at)
+                tx.audit(entry)
+        _log.info("signed in", user_id=str(user.id), session=str(session.handle), address=origin.address)
+        tokens = self._issuer.issue(user, session, refresh_token=refresh_token)
+        return replace(tokens, device_token=device_token)
+
+    async def _known_device(self, account: str, token: str | None) -> bytes | None:
+        """Return the digest of the token if the account's user has signed in from that device."""
+        if token is None:
+            return None
+        user, digest = await self._users.find_by_email(account), digest_of(token)
+        if user is None or not await self._devices.is_of(digest, user.id, self._clock()):
+            return None
+        return digest
+
+    def _new_session(self, user_id: UUID, *, address: str, device: str) -> Session:
+        now = self._clock()
+        return Session(
+            id=new_id(),
+            user_id=user_id,
+            created_at=now,
+            last_seen_at=now,
+            expires_at=now + self._limits.lifetime,
+            address=address,
+            device=device,
+        )
 
 
-async def _known_device(parts: Parts, account: str, token: str | None) -> bytes | None:
-    """Return the digest of the token if the account's user has signed in from that device."""
-    if token is None:
-        return None
-    user, digest = await parts.users.find_by_email(account), digest_of(token)
-    if user is None or not await parts.devices.is_of(digest, user.id, parts.clock()):
-        return None
-    return digest
+class PasswordChange:
+    """Puts a new password in place of the current one."""
+
+    def __init__(
+        self,
+        work: UserWork,
+        users: Users,
+        hasher: Argon2Hasher,
+        passwords: PasswordConfirmation,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._work = work
+        self._users = users
+        self._hasher = hasher
+        self._passwords = passwords
+        self._clock = clock
+
+    async def change(
+        self, caller: Caller, *, current: str, new: str, end_other_sessions: bool, origin: Origin
+    ) -> None:
+        """Change the caller's password; API keys end, the session that asks goes on, others end if so wished.
+
+        Raises:
+            UnauthenticatedError: `invalid_credentials`, the current password is wrong.
+            InvalidRequestError: `weak_password`.
+            TransientError: `rate_limited`, `overloaded` or `unavailable`.
+        """
+        user = await self._users.find(caller.user_id)
+        await self._passwords.confirm(user, current, origin=origin)
+        new_hash = await hash_new_password(
+            self._hasher, new, field="new_password", email=user.email, display_name=user.display_name
+        )
+        entry = event_of(
+            self._clock(),
+            acting(caller, origin),
+            SecurityEvent.CHANGE_PASSWORD,
+            user.id,
+            after={"ends_other_sessions": end_other_sessions},
+        )
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                present = await tx.users.get(user.id)
+                # The verified password is no longer the current one: somebody else changed it meanwhile.
+                if present.password_hash != user.password_hash:
+                    raise invalid_credentials()
+                await tx.users.save(replace(present, password_hash=new_hash))
+                ended = await tx.access.end(
+                    user.id, kept_session=caller.session_id, keep_sessions=not end_other_sessions
+                )
+                # Somebody who knew the old password may have signed in with it.
+                await tx.devices.forget_all(user.id)
+                tx.audit(entry)
+        _log.info("password changed", user_id=str(user.id), ended_sessions=ended.sessions)
 
 
 def _account_of(email: str) -> str:
@@ -119,19 +215,6 @@ def _account_of(email: str) -> str:
     except InvalidRequestError:
         # A malformed address is looked up, counted and answered like any unknown one.
         return email
-
-
-def _new_session(parts: Parts, user_id: UUID, *, address: str, device: str) -> Session:
-    now = parts.clock()
-    return Session(
-        id=new_id(),
-        user_id=user_id,
-        created_at=now,
-        last_seen_at=now,
-        expires_at=now + parts.limits.lifetime,
-        address=address,
-        device=device,
-    )
 
 
 def _refused(reason: str, user: User | None, address: str) -> None:

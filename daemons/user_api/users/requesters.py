@@ -1,19 +1,20 @@
-"""Those who ask for what a second person approves: how they stand now, and when it is carried out."""
+"""Those who ask for what another person approves: how they stand now, and when it is carried out."""
 
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from daemons.contracts.permissions import GRANTS
 from daemons.shared.approvals.approval import Approval, Standing, approval_withdrawn
-from daemons.shared.mongo import Session
+from daemons.shared.mongo import Database, Session
 from daemons.user_api.users.storage import MongoUsers
 
 
 class Requesters:
     """Reads users as approvals need them."""
 
-    def __init__(self, users: MongoUsers) -> None:
-        self._users = users
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._users = MongoUsers(database)
 
     async def standings(self, user_ids: Collection[UUID]) -> Mapping[UUID, Standing]:
         """Return these users' standing; former users are missing."""
@@ -29,8 +30,6 @@ class Requesters:
             ConflictError: `approval_withdrawn`.
         """
         roles = [role for role, granted in GRANTS.items() if approval.act.permission in granted]
-        held = await self._users.hold_standing(
-            approval.requester_id, roles, since=approval.requested_at, session=session
-        )
-        if not held:
+        users = MongoUsers(self._database, session)
+        if not await users.hold_standing(approval.requester_id, roles, since=approval.requested_at):
             raise approval_withdrawn("who asked was locked or given another role just now")

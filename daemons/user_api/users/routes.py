@@ -10,9 +10,7 @@ from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of, origin_of
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
-from daemons.user_api.keys import parts_of
-from daemons.user_api.users.locks import lock_user, unlock_user
-from daemons.user_api.users.look_up import find_user, list_users
+from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.models import (
     LockChange,
     Registration,
@@ -21,11 +19,13 @@ from daemons.user_api.users.models import (
     UserQuery,
     UserView,
 )
-from daemons.user_api.users.roles import give_role
-from daemons.user_api.users.service import sign_up
+from daemons.user_api.users.service import SignUp, Users
 from daemons.user_api.users.user import User, user_not_found
 
 routes = Routes("users")
+USERS_KEY = web.AppKey("users", Users)
+SIGN_UP_KEY = web.AppKey("sign_up", SignUp)
+ADMINISTRATION_KEY = web.AppKey("administration", Administration)
 APPROVALS_AREA = "users"
 
 
@@ -33,8 +33,7 @@ APPROVALS_AREA = "users"
 async def register(request: web.Request) -> web.Response:
     """Register as a user; the answer does not reveal whether the address was free."""
     body = await read_body(request, Registration)
-    user = await sign_up(
-        parts_of(request),
+    user = await request.app[SIGN_UP_KEY].sign_up(
         email=body.email,
         display_name=body.display_name,
         password=body.password,
@@ -46,7 +45,7 @@ async def register(request: web.Request) -> web.Response:
 @routes.add("GET", "/users/me", permission=Permission.SIGNED_IN, answer=UserView)
 async def show_me(request: web.Request) -> web.Response:
     """Show the signed-in user."""
-    user = await find_user(parts_of(request), caller_of(request).user_id)
+    user = await request.app[USERS_KEY].find(caller_of(request).user_id)
     return json_response(UserView.of(user))
 
 
@@ -54,7 +53,7 @@ async def show_me(request: web.Request) -> web.Response:
 async def show_users(request: web.Request) -> web.Response:
     """List users, newest first."""
     query = read_query(request, UserQuery)
-    page = await list_users(parts_of(request), limit=query.limit, cursor=query.cursor, email=query.email)
+    page = await request.app[USERS_KEY].page(limit=query.limit, cursor=query.cursor, email=query.email)
     items = [UserView.of(user) for user in page.users]
     return json_response(UserList(items=items, next_cursor=page.next_cursor))
 
@@ -62,7 +61,7 @@ async def show_users(request: web.Request) -> web.Response:
 @routes.add("GET", "/users/{id}", permission=Permission.READ_USERS, answer=UserView)
 async def show_user(request: web.Request) -> web.Response:
     """Show a user."""
-    user = await find_user(parts_of(request), read_uuid(request, "id", missing=user_not_found()))
+    user = await request.app[USERS_KEY].find(read_uuid(request, "id", missing=user_not_found()))
     return json_response(UserView.of(user))
 
 
@@ -75,10 +74,12 @@ async def show_user(request: web.Request) -> web.Response:
     other_answers={ACCEPTED: ApprovalView},
 )
 async def set_role(request: web.Request) -> web.Response:
-    """Give a user another role and end their sessions and API keys; it may wait for a second person."""
+    """Give a user another role and end their sessions and API keys; it may wait for approval."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, RoleChange)
-    done = await give_role(parts_of(request), user_id, body.role, actor=actor_of(request), reason=body.reason)
+    done = await request.app[ADMINISTRATION_KEY].give_role(
+        user_id, body.role, actor=actor_of(request), reason=body.reason
+    )
     return await _done_or_waiting(request, done)
 
 
@@ -91,10 +92,10 @@ async def set_role(request: web.Request) -> web.Response:
     other_answers={ACCEPTED: ApprovalView},
 )
 async def lock(request: web.Request) -> web.Response:
-    """Lock a user out and end their sessions and API keys; for staff it may wait for a second person."""
+    """Lock a user out and end their sessions and API keys; for staff it may wait for approval."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
-    done = await lock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
+    done = await request.app[ADMINISTRATION_KEY].lock(user_id, actor=actor_of(request), reason=body.reason)
     return await _done_or_waiting(request, done)
 
 
@@ -107,10 +108,10 @@ async def lock(request: web.Request) -> web.Response:
     other_answers={ACCEPTED: ApprovalView},
 )
 async def unlock(request: web.Request) -> web.Response:
-    """Let a locked user sign in again; for staff it may wait for a second person."""
+    """Let a locked user sign in again; for staff it may wait for approval."""
     user_id = read_uuid(request, "id", missing=user_not_found())
     body = await read_body(request, LockChange)
-    done = await unlock_user(parts_of(request), user_id, actor=actor_of(request), reason=body.reason)
+    done = await request.app[ADMINISTRATION_KEY].unlock(user_id, actor=actor_of(request), reason=body.reason)
     return await _done_or_waiting(request, done)
 
 

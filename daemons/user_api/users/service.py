@@ -1,94 +1,208 @@
-"""Adding a user."""
+"""Adding users and finding them: one, several, page by page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
+from daemons.contracts.errors import ConflictError
 from daemons.contracts.permissions import Role
-from daemons.shared.audit.record import Origin, stranger
+from daemons.shared.audit.record import SHELL, AuditEntry, Origin, stranger
+from daemons.shared.clock import Clock
+from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Session
-from daemons.user_api.attempts.service import counted_sign_up
-from daemons.user_api.audit_entries import SecurityEvent, creation_of, event_of, state_of
-from daemons.user_api.parts import Parts, Registry
+from daemons.user_api.attempts.service import AttemptCounter
+from daemons.user_api.security_events import USER, SecurityEvent, event_of
+from daemons.user_api.unit_of_work import UserWork
+from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.email import normalise_email
-from daemons.user_api.users.password import check_new_password, normalise_password
-from daemons.user_api.users.user import User, check_strangers_name
+from daemons.user_api.users.passwords import hash_new_password
+from daemons.user_api.users.storage import MongoUsers
+from daemons.user_api.users.user import User, check_strangers_name, user_not_found
 
 _log = structlog.get_logger()
 
 
-async def register_user(
-    registry: Registry, *, email: str, display_name: str, password: str, role: Role = Role.USER
-) -> User:
-    """Add a user who signs in with this address and password.
+@dataclass(frozen=True, slots=True)
+class UserPage:
+    """A part of a list and the cursor of the next one, None at the end."""
 
-    For the server's own shell: it alone gives a role, names staff as it likes, and is told that an address
-    is taken. Strangers may call `sign_up`.
-
-    Raises:
-        InvalidRequestError: `invalid_request` for a malformed address, `weak_password`.
-        ConflictError: `email_taken`.
-        TransientError: `overloaded` or `unavailable`.
-    """
-    user = await _prepare(registry, email, display_name, password, role)
-    async with registry.audit.turn():
-        await registry.users.insert(user, alongside=registry.audit.recording(creation_of(user)))
-    _log.info("user registered", user_id=str(user.id), role=role.value)
-    return user
+    users: list[User]
+    next_cursor: str | None
 
 
-async def sign_up(registry: Parts, *, email: str, display_name: str, password: str, origin: Origin) -> User:
-    """Add a user if the address is free; the answer is the same, and costs the same, if it is not.
+class Users:
+    """Finds users, and registers whom the server's own shell adds."""
 
-    For a taken address the returned user exists nowhere: the one who has the address keeps their password.
+    def __init__(self, work: UserWork, store: MongoUsers, hasher: Argon2Hasher, *, clock: Clock) -> None:
+        self._work = work
+        self._store = store
+        self._hasher = hasher
+        self._clock = clock
 
-    Raises:
-        InvalidRequestError: `invalid_request` for what is no address and for a name in which a user would
-            pose as the bank, `weak_password`.
-        TransientError: `rate_limited`, `overloaded` or `unavailable`.
-    """
-    async with counted_sign_up(registry, origin):
-        return await _sign_up(
-            registry, email=email, display_name=display_name, password=password, origin=origin
+    async def register(self, *, email: str, display_name: str, password: str, role: Role = Role.USER) -> User:
+        """Add a user who signs in with this address and password.
+
+        For the server's own shell: it alone gives a role, names staff as it likes, and learns that an
+        address is taken. Strangers may call `SignUp.sign_up`.
+
+        Raises:
+            InvalidRequestError: `invalid_request` for a malformed address, `weak_password`.
+            ConflictError: `email_taken`.
+            TransientError: `overloaded` or `unavailable`.
+        """
+        user = await self.prepare(email=email, display_name=display_name, password=password, role=role)
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                await tx.users.insert(user)
+                tx.audit(creation_of(user))
+        _log.info("user registered", user_id=str(user.id), role=role.value)
+        return user
+
+    async def prepare(self, *, email: str, display_name: str, password: str, role: Role) -> User:
+        """Return a user who is not stored yet.
+
+        Raises:
+            InvalidRequestError: `invalid_request` for a malformed address, `weak_password`.
+            TransientError: `overloaded`.
+        """
+        address = normalise_email(email)
+        password_hash = await hash_new_password(
+            self._hasher, password, field="password", email=address, display_name=display_name
+        )
+        return User(
+            id=new_id(),
+            email=address,
+            display_name=display_name,
+            role=role,
+            locked=False,
+            created_at=self._clock(),
+            password_hash=password_hash,
         )
 
+    async def find(self, user_id: UUID) -> User:
+        """Return the user.
 
-async def _sign_up(
-    registry: Registry, *, email: str, display_name: str, password: str, origin: Origin
-) -> User:
-    name = check_strangers_name(display_name)
-    user = await _prepare(registry, email, name, password, Role.USER)
+        Raises:
+            NotFoundError: `user_not_found`.
+            TransientError: `unavailable`.
+        """
+        user = await self._store.find(user_id)
+        if user is None:
+            raise user_not_found()
+        return user
 
-    async def record(present: User | None, session: Session) -> None:
-        # One record either way: neither the answer nor its time tells which.
-        if present is None:
-            event, target, after = SecurityEvent.REGISTER, user.id, state_of(user)
-        else:
-            event, target, after = SecurityEvent.REGISTER_REFUSED, present.id, state_of(present)
-        reason = None if present is None else "email_taken"
-        entry = event_of(registry, stranger(origin), event, target, reason=reason, after=after)
-        await registry.audit.append([entry], session=session)
+    async def find_by_email(self, email: str) -> User:
+        """Return the user who signs in with this address.
 
-    async with registry.audit.turn():
-        registered = await registry.users.sign_up(user, alongside=record)
-    if registered:
-        _log.info("user registered", user_id=str(user.id), role=user.role.value)
-    else:
-        _log.warning("registration of a taken address")
-    return user
+        Raises:
+            InvalidRequestError: `invalid_request` for a malformed address.
+            NotFoundError: `user_not_found`.
+        """
+        user = await self._store.find_by_email(normalise_email(email))
+        if user is None:
+            raise user_not_found()
+        return user
+
+    async def find_many(self, user_ids: Sequence[UUID]) -> list[User]:
+        """Return those of the users who exist, in no order."""
+        return await self._store.find_many(user_ids)
+
+    async def page(self, *, limit: int, cursor: str | None, email: str | None) -> UserPage:
+        """Return users, newest first; with an address, only the one who signs in with it.
+
+        Raises:
+            InvalidRequestError: `invalid_cursor`, or `invalid_request` for a malformed address.
+            TransientError: `unavailable`.
+        """
+        # One more than asked tells whether another page follows.
+        found = await self._store.page(
+            email=None if email is None else normalise_email(email),
+            before=decode_id_cursor(cursor),
+            limit=limit + 1,
+        )
+        page = found[:limit]
+        return UserPage(page, encode_cursor(page[-1].id.bytes) if len(found) > limit else None)
 
 
-async def _prepare(registry: Registry, email: str, display_name: str, password: str, role: Role) -> User:
-    address = normalise_email(email)
-    secret = normalise_password(password)
-    check_new_password(
-        secret, field="password", email=address, display_name=display_name, common=registry.common_passwords
-    )
-    return User(
-        id=new_id(),
-        email=address,
-        display_name=display_name,
-        role=role,
-        locked=False,
-        created_at=registry.clock(),
-        password_hash=await registry.hasher.hash(secret),
+class SignUp:
+    """Registers strangers; neither the answer nor its time tells whether an address was free."""
+
+    def __init__(
+        self, work: UserWork, users: Users, store: MongoUsers, attempts: AttemptCounter, *, clock: Clock
+    ) -> None:
+        self._work = work
+        self._users = users
+        self._store = store
+        self._attempts = attempts
+        self._clock = clock
+
+    async def sign_up(self, *, email: str, display_name: str, password: str, origin: Origin) -> User:
+        """Add a user if the address is free; the answer is the same, and costs the same, if it is not.
+
+        For a taken address the returned user exists nowhere: the one who has the address keeps their
+        password.
+
+        Raises:
+            InvalidRequestError: `invalid_request` for what is no address and for a name in which a user would
+                pose as the bank, `weak_password`.
+            TransientError: `rate_limited`, `overloaded` or `unavailable`.
+        """
+        async with self._attempts.counted_sign_up(origin):
+            name = check_strangers_name(display_name)
+            user = await self._users.prepare(
+                email=email, display_name=name, password=password, role=Role.USER
+            )
+            # Either way reads once and writes one document beside its record.
+            present = await self._store.find_by_email(user.email)
+            if present is None and await self._add(user, origin):
+                _log.info("user registered", user_id=str(user.id), role=user.role.value)
+                return user
+            # Somebody may have been quicker.
+            present = present or await self._store.find_by_email(user.email)
+            await self._refuse(user, present, origin)
+            _log.warning("registration of a taken address")
+            return user
+
+    async def _add(self, user: User, origin: Origin) -> bool:
+        entry = event_of(
+            self._clock(), stranger(origin), SecurityEvent.REGISTER, user.id, after=user.audit_fields()
+        )
+        try:
+            async for attempt in self._work.attempts():
+                async with attempt as tx:
+                    await tx.users.insert(user)
+                    tx.audit(entry)
+        except ConflictError:
+            return False
+        return True
+
+    async def _refuse(self, user: User, present: User | None, origin: Origin) -> None:
+        known = present or user
+        entry = event_of(
+            self._clock(),
+            stranger(origin),
+            SecurityEvent.REGISTER_REFUSED,
+            known.id,
+            reason="email_taken",
+            after=known.audit_fields(),
+        )
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                await tx.users.refuse(user, present)
+                tx.audit(entry)
+
+
+def creation_of(user: User) -> AuditEntry:
+    """Return the audit entry of a user whom the server's shell creates, with any role."""
+    return AuditEntry(
+        at=user.created_at,
+        actor=SHELL,
+        action="create_user",
+        target_kind=USER,
+        target_id=str(user.id),
+        reason=None,
+        before=None,
+        after=user.audit_fields(),
     )

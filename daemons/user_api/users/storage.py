@@ -1,93 +1,52 @@
 """Users in MongoDB."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from pymongo.errors import DuplicateKeyError
 
-from daemons.contracts.errors import ConflictError
 from daemons.contracts.permissions import Role
-from daemons.shared.mongo import Alongside, Client, Database, Document, Session, run_transaction
-from daemons.user_api.faults import unavailable_on_fault
+from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.schema import REGISTRATIONS, USERS
-from daemons.user_api.sessions.access import NOTHING_ENDED, Ended, MongoAccess
 from daemons.user_api.users.user import User, email_taken, user_not_found
 
 _REFUSED_KEPT = timedelta(days=30)
 
-AlongsideChange = Callable[[User, User, Session], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class UserChange:
-    """A user before and after a change, and what of their access it ended."""
-
-    before: User
-    after: User
-    ended: Ended = NOTHING_ENDED
-
 
 class MongoUsers:
-    """All users. Changes that end access end it in the same transaction."""
+    """All users; what changes one ends their access in the same transaction (`MongoAccess.end`)."""
 
-    def __init__(self, client: Client, database: Database) -> None:
-        self._client = client
+    def __init__(self, database: Database, session: Session | None = None) -> None:
         self._users = database[USERS]
-        self._access = MongoAccess(client, database)
         self._refused = database[REGISTRATIONS]
+        self._session = session
 
-    async def insert(self, user: User, *, alongside: Alongside) -> None:
-        """Add a user, and in the same transaction what `alongside` writes.
+    async def insert(self, user: User) -> None:
+        """Add a user.
 
         Raises:
             ConflictError: `email_taken`.
         """
-
-        async def body(session: Session) -> None:
-            await self._users.insert_one(_to_document(user), session=session)
-            await alongside(session)
-
         try:
-            await run_transaction(self._client, body)
+            await self._users.insert_one(_to_document(user), session=self._session)
         except DuplicateKeyError:
             raise email_taken() from None
 
-    async def sign_up(
-        self, user: User, *, alongside: Callable[[User | None, Session], Awaitable[None]]
-    ) -> bool:
-        """Add a user unless the address is taken; both ways read once and write one document.
+    async def refuse(self, user: User, present: User | None) -> None:
+        """Keep for a while that somebody tried to register under the address of a present user.
 
-        The refused one is kept for a while: it is what a user can be told who asks who tried their address.
-        `alongside` gets who has the address already, if somebody does, and writes what must be written with
-        either.
+        It is what a user can be told who asks who tried their address.
         """
-
-        async def add(session: Session) -> None:
-            await alongside(None, session)
-
-        present = await self.find_by_email(user.email)
-        if present is None:
-            try:
-                await self.insert(user, alongside=add)
-            except ConflictError:
-                present = await self.find_by_email(user.email)
-            else:
-                return True
         refused: Document = {
             "_id": user.id,
             "user_id": present.id if present else None,
             "at": user.created_at,
             "expires_at": user.created_at + _REFUSED_KEPT,
         }
-
-        async def body(session: Session) -> None:
-            await self._refused.insert_one(refused, session=session)
-            await alongside(present, session)
-
-        await run_transaction(self._client, body)
-        return False
+        await self._refused.insert_one(refused, session=self._session)
 
     async def find(self, user_id: UUID) -> User | None:
         """Return the user of this id."""
@@ -114,48 +73,44 @@ class MongoUsers:
             documents = await self._users.find(query).sort("_id", -1).limit(limit).to_list()
         return [user_of(document) for document in documents]
 
-    async def change(
-        self,
-        user_id: UUID,
-        decide: Callable[[User], User],
-        *,
-        end_sessions: bool = True,
-        kept_session: UUID | None = None,
-        alongside: AlongsideChange | None = None,
-    ) -> UserChange:
-        """Apply a change of the domain to the present user and end their access, in one transaction.
-
-        Their API keys end with every change; their sessions may be kept. A decision that changes nothing
-        writes nothing and ends nothing. `alongside` gets the user before
-        and after, and writes what must be written with the change or not at all. It may run several times.
+    async def get(self, user_id: UUID) -> User:
+        """Return the user of this id, within a transaction.
 
         Raises:
             NotFoundError: `user_not_found`.
-            BankError: what `decide` raises; nothing is written.
         """
+        document = await self._users.find_one({"_id": user_id}, session=self._session)
+        if document is None:
+            raise user_not_found()
+        return user_of(document)
 
-        async def body(session: Session) -> UserChange:
-            document = await self._users.find_one({"_id": user_id}, session=session)
-            if document is None:
-                raise user_not_found()
-            before = user_of(document)
-            after = decide(before)
-            if alongside is not None:
-                await alongside(before, after, session)
-            if after == before:
-                return UserChange(before, after)
-            after = replace(after, version=before.version + 1)
-            await self._users.update_one({"_id": user_id}, {"$set": _to_document(after)}, session=session)
-            ended = await self._access.end(
-                user_id, kept_session=kept_session, keep_sessions=not end_sessions, session=session
-            )
-            return UserChange(before, after, ended)
+    async def save(self, user: User) -> User:
+        """Replace the user, as the next version: what was judged by the last one is refused then."""
+        saved = replace(user, version=user.version + 1)
+        await self._users.update_one({"_id": user.id}, {"$set": _to_document(saved)}, session=self._session)
+        return saved
 
-        return await run_transaction(self._client, body)
+    async def renew_version(self, user_id: UUID, **fields: Any) -> None:
+        """Count a change that concerns sign-in, so that what was judged before it is refused."""
+        changed: Document = {"$inc": {"version": 1}}
+        if fields:
+            changed["$set"] = fields
+        await self._users.update_one({"_id": user_id}, changed, session=self._session)
 
-    async def hold_standing(
-        self, user_id: UUID, roles: Collection[Role], *, since: datetime, session: Session
-    ) -> bool:
+    async def hold(self, user: User, **times: datetime) -> bool:
+        """Tell whether the user is neither locked nor changed since they were read, and keep these times.
+
+        Writing to the user makes a change at the same moment conflict: no session and no key slips past a
+        lock or a new password that ends the others.
+        """
+        held = await self._users.update_one(
+            {"_id": user.id, "version": user.version, "locked": False},
+            {"$set": times},
+            session=self._session,
+        )
+        return held.matched_count == 1
+
+    async def hold_standing(self, user_id: UUID, roles: Collection[Role], *, since: datetime) -> bool:
         """Tell whether a user holds one of the roles, is not locked and was not, since then.
 
         Writing to the user makes a lock or another role at the same moment conflict.
@@ -168,7 +123,7 @@ class MongoUsers:
                 "$or": [{"rights_lost_at": None}, {"rights_lost_at": {"$lt": since}}],
             },
             {"$currentDate": {"request_carried_out_at": True}},
-            session=session,
+            session=self._session,
         )
         return held.matched_count == 1
 

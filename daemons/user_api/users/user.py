@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from daemons.contracts.errors import (
@@ -12,6 +13,7 @@ from daemons.contracts.errors import (
     RejectedError,
 )
 from daemons.contracts.permissions import GRANTS, Role
+from daemons.shared.audit.record import Actor, Origin
 from daemons.user_api.users.confusables import poses_as_bank
 
 
@@ -35,6 +37,21 @@ class User:
     def is_staff(self) -> bool:
         """Whether the role gives any power over others."""
         return self.role is not Role.USER
+
+    def audit_fields(self) -> dict[str, Any]:
+        """Return what the audit keeps of the user."""
+        fields: dict[str, Any] = {"role": self.role.value, "locked": self.locked}
+        return {**fields, "second_factor": True} if self.second_factor else fields
+
+    def acting(self, origin: Origin) -> Actor:
+        """Return the user as the one who acts."""
+        return Actor(
+            user_id=self.id,
+            display_name=self.display_name,
+            role=self.role.value,
+            address=origin.address,
+            request_id=origin.request_id,
+        )
 
 
 def check_strangers_name(name: str) -> str:

@@ -22,6 +22,10 @@ from daemons.contracts.errors import Category
 from daemons.contracts.events import EventType
 from daemons.notifier.event_log import models as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
+from daemons.user_api.api_keys import models as api_keys
+from daemons.user_api.second_factor import models as second_factor
+from daemons.user_api.sessions import models as sessions
+from daemons.user_api.sign_in import models as sign_in
 from daemons.user_api.users import models as users
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, USER, Bank, Request
@@ -39,13 +43,13 @@ def check(model: type[BaseModel], document: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "model"),
     [
-        ("GET", "/auth/session", None, users.SignedIn),
-        ("GET", "/auth/sessions", None, users.SessionList),
+        ("GET", "/auth/session", None, sessions.SignedIn),
+        ("GET", "/auth/sessions", None, sessions.SessionList),
         ("GET", "/users/me", None, users.UserView),
-        ("POST", "/auth/totp", {"password": "x" * 9}, users.Enrolment),
-        ("POST", "/auth/totp/confirm", {"totp": "123456"}, users.RecoveryCodes),
-        ("GET", "/auth/tokens", None, users.ApiKeyList),
-        ("POST", "/auth/tokens", {}, users.NewApiKey),
+        ("POST", "/auth/totp", {"password": "x" * 9}, second_factor.Enrolment),
+        ("POST", "/auth/totp/confirm", {"totp": "123456"}, second_factor.RecoveryCodes),
+        ("GET", "/auth/tokens", None, api_keys.ApiKeyList),
+        ("POST", "/auth/tokens", {}, api_keys.NewApiKey),
         ("POST", "/users", {"email": "a@b.c", "display_name": "A", "password": "x" * 9}, users.UserView),
         ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, accounts.AccountView),
         ("GET", "/accounts", None, accounts.AccountPage),
@@ -153,10 +157,10 @@ def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> N
 
 def test_logging_in_and_registering_are_taken(cli: Cli, bank: Bank) -> None:
     assert cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n").status == 0
-    check(users.Credentials, bank.sent("/auth/login")[0].body)
+    check(sign_in.Credentials, bank.sent("/auth/login")[0].body)
     bank.totp = "123456"
     cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n123456\n")
-    check(users.Credentials, bank.sent("/auth/login")[-1].body)
+    check(sign_in.Credentials, bank.sent("/auth/login")[-1].body)
     cli("register", "--email", "a@b.c", "--name", "A", "--password-stdin", stdin="correct horse\n")
     check(users.Registration, bank.sent("/users")[0].body)
 
@@ -166,12 +170,12 @@ def test_the_second_factor_and_keys_are_taken(ann: Cli, bank: Bank) -> None:
     assert ann("auth", "totp", "enroll", *password, stdin=both).status == 0
     check(users.PasswordAgain, bank.sent("/auth/totp")[0].body)
     assert ann("auth", "totp", "confirm", "--code-stdin", stdin="123456\n").status == 0
-    check(users.FactorCode, bank.sent("/auth/totp/confirm")[0].body)
+    check(second_factor.FactorCode, bank.sent("/auth/totp/confirm")[0].body)
     assert ann("auth", "totp", "disable", *password, stdin=both).status == 0
-    check(users.FactorRemoval, bank.sent("/auth/totp/remove")[0].body)
+    check(second_factor.FactorRemoval, bank.sent("/auth/totp/remove")[0].body)
     scopes = ("--scope", "use_own_accounts", "--scope", "read_events")
     assert ann("auth", "token", "create", "--name", "ci", *scopes, *password, stdin=both).status == 0
-    check(users.ApiKeyRequest, bank.sent("/auth/tokens")[0].body)
+    check(api_keys.ApiKeyRequest, bank.sent("/auth/tokens")[0].body)
 
 
 def test_every_category_has_an_exit_status() -> None:

@@ -10,6 +10,7 @@ import pytest
 from daemons.contracts.errors import TransientError, UnauthenticatedError
 from daemons.contracts.permissions import Permission, Role
 from daemons.shared.auth.remote_sessions import ASKED_EVERY_SECONDS, RemoteSessions
+from daemons.user_api.schema import ACCESS_CHANGES, ACCESS_POSITION
 from tests.faults.proxy import Mode, running_proxy
 from tests.support.bank import PASSWORD as BANK_PASSWORD
 from tests.support.bank import Bank
@@ -185,10 +186,9 @@ async def test_where_changes_are_missing_nothing_known_counts(
         assert await refusal(sessions, person) is None
         assert await refusal(sessions, other) is None
         await log_out(api, person)
-        changes = api.parts.access_changes
-        await changes._changes.delete_many({})
+        await api.database[ACCESS_CHANGES].delete_many({})
         if position is not None:
-            await changes._position.update_one({}, {"$set": {"position": position}})
+            await api.database[ACCESS_POSITION].update_one({}, {"$set": {"position": position}})
         monotonic.now += BELIEVED_SECONDS
         assert await refusal(sessions, person) == "session_ended"
         before = line.questions

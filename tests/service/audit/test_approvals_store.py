@@ -12,13 +12,12 @@ from structlog.testing import capture_logs
 
 from daemons.contracts.errors import BankError, ConflictError
 from daemons.contracts.permissions import Role
-from daemons.shared.approvals import testimony as testimonies
 from daemons.shared.approvals.approval import Approval, ApprovalStatus, Standing, approval_withdrawn
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.record import SHELL, Actor
-from daemons.shared.audit.refusals import RefusalWitness
+from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.trail import AuditFilter, MongoAuditTrail
 from daemons.shared.mongo import Client, Session, connect, run_transaction
 
@@ -212,7 +211,7 @@ async def test_it_is_rejected_once_with_a_record(desk: Desk) -> None:
     assert (rejected.decision.reason, rejected.decision.outcome) == ("not yet", None)
     [record, _] = await desk.trail()
     assert record == recorded(
-        OMAR, "fund.rejected", "2026-11-23T13:00:00.000Z", reason="not yet", approval=asked.testimony()
+        OMAR, "fund.rejected", "2026-11-23T13:00:00.000Z", reason="not yet", approval=asked.audit_fields()
     )
     for again in (desk.approvals.approve(OMAR, asked.id), desk.approvals.reject(OMAR, asked.id, reason="x")):
         with pytest.raises(ConflictError) as late:
@@ -313,56 +312,11 @@ async def test_requests_have_indexes_one_of_which_lets_a_key_be_used_once(
     assert (list(once["key"]), once["unique"]) == ([("requester_id", 1), ("idempotency_key", 1)], True)
 
 
-@pytest.mark.parametrize("approved", [True, False])
-async def test_an_act_writes_its_record_and_that_it_was_approved_together(
-    desk: Desk, *, approved: bool
-) -> None:
-    asked = await desk.ask()
-    testimony = testimonies.Testimony[str](
-        audit=desk.audit,
-        actor=OMAR,
-        action="fund",
-        target_kind="account",
-        target_id="4000000006",
-        state=lambda thing: {"is": thing},
-        reason="payroll",
-        at=NOW + HOUR,
-        is_private=lambda thing: thing == "Omar's own",
-        approvals=desk.approvals if approved else None,
-        approval=asked if approved else None,
-    )
-
-    async def act(before: str, after: str) -> None:
-        await run_transaction(desk.client, lambda session: testimony.write(before, after, session))
-
-    with capture_logs() as logs:
-        testimony.log()
-    assert logs == []
-    await act("frozen", "active")
-    with capture_logs() as logs:
-        testimony.log()
-    assert [line["action"] for line in logs] == ["fund"]
-    record, _ = await desk.trail()
-    first = asked.testimony() if approved else None
-    expected = recorded(OMAR, "fund", "2026-11-23T13:00:00.000Z", approval=first)
-    assert record == {**expected, "before": {"is": "frozen"}, "after": {"is": "active"}}
-    status = (await desk.approvals.fetch(asked.id)).stored_status
-    assert status is (ApprovalStatus.APPROVED if approved else ApprovalStatus.PENDING)
-    if approved:
-        with pytest.raises(ConflictError):
-            await act("frozen", "active")
-    else:
-        # What changes nothing, and what an owner does with what is their own, has no record.
-        await act("active", "active")
-        await act("Omar's own", "active")
-    assert len(await desk.trail()) == 2
-
-
 async def test_who_is_refused_is_recorded_once_a_minute_for_each_route_and_fault(desk: Desk) -> None:
-    witness = RefusalWitness(desk.audit, clock=lambda: desk.now)
+    refusals = RefusalRecorder(desk.audit, clock=lambda: desk.now)
 
     async def refuse(code: str = "forbidden", path: str = "/accounts/1/freeze", by: Actor = OLGA) -> None:
-        await witness.tell(by, route="PATCH /accounts/{id}/freeze", path=path, code=code)
+        await refusals.record(by, route="PATCH /accounts/{id}/freeze", path=path, code=code)
 
     await refuse(path="/" + "x" * 200)
     await refuse()

@@ -15,8 +15,6 @@ from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import LIFETIME, Standing
 from daemons.shared.audit.record import SHELL
 from daemons.shared.clock import utc_now
-from daemons.user_api.users.roles import change_role
-from daemons.user_api.users.user import locked
 from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
 from tests.support.user_api import MovableClock, UserApi, running_user_api
 from tests.support.user_api import Person as UserPerson
@@ -471,10 +469,10 @@ async def test_an_admins_requests_die_with_the_role(careful_users: tuple[UserApi
     api, _ = careful_users
     ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.USER)]
     asked = await ada.call("PATCH", f"/users/{person.id}/role", {"role": "admin", "reason": "x"})
-    await change_role(api.parts, UUID(ada.id), Role.OPERATOR, actor=SHELL, reason="left")
+    await api.administration.change_role(UUID(ada.id), Role.OPERATOR, actor=SHELL, reason="left")
     late = await decide(abe, asked)
     assert (late.status_code, late.json()["code"]) == (409, "approval_withdrawn")
-    await change_role(api.parts, UUID(ada.id), Role.ADMIN, actor=SHELL, reason="is back")
+    await api.administration.change_role(UUID(ada.id), Role.ADMIN, actor=SHELL, reason="is back")
     late = await decide(abe, asked)
     assert (late.status_code, late.json()["code"]) == (409, "approval_withdrawn")
     shown = (await abe.call("GET", asked.headers["Location"])).json()
@@ -483,13 +481,14 @@ async def test_an_admins_requests_die_with_the_role(careful_users: tuple[UserApi
 
 
 async def demote(api: UserApi, user_id: UUID) -> None:
-    await change_role(api.parts, user_id, Role.USER, actor=SHELL, reason="at this very moment")
+    await api.administration.change_role(user_id, Role.USER, actor=SHELL, reason="at this very moment")
 
 
 async def lock_user(api: UserApi, user_id: UUID) -> None:
     # By a clock that is behind: the lock itself counts, not only its time.
     earlier = utc_now() - timedelta(days=1)
-    await api.parts.users.change(user_id, lambda user: locked(user, actor_id=None, at=earlier))
+    changed = {"locked": True, "rights_lost_at": earlier}
+    await api.database["users"].update_one({"_id": user_id}, {"$set": changed, "$inc": {"version": 1}})
 
 
 @pytest.mark.parametrize("lose_the_right", [demote, lock_user])
@@ -501,7 +500,7 @@ async def test_a_requester_who_is_locked_while_it_is_approved_is_noticed_in_the_
     api, _ = careful_users
     ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.USER)]
     asked = await ada.call("PATCH", f"/users/{person.id}/role", {"role": "admin", "reason": "x"})
-    approvals = api.parts.approvals
+    approvals = api.approvals
     looked_up = approvals._standings
 
     async def then_without(user_ids: Collection[UUID]) -> Mapping[UUID, Standing]:

@@ -11,7 +11,7 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
-from daemons.user_api.audit_entries import SecurityEvent
+from daemons.user_api.security_events import SecurityEvent
 from tests.support.user_api import PASSWORD, StandingClock, UserApi, new_email, running_user_api
 from tests.support.user_audit import login, proof, trail
 
@@ -247,7 +247,7 @@ async def test_refusals_at_staff_routes_are_told_once_a_minute_for_each_caller_a
 async def test_what_cannot_be_recorded_does_not_happen(user_api: UserApi) -> None:
     person = await user_api.person()
     kept = ("users", "sessions", "refresh_tokens", "second_factors", "api_keys", "refused_registrations")
-    await user_api.parts.audit._heads.delete_many({})
+    await user_api.audit._heads.delete_many({})
     before = user_api.stored(*kept)
     fields = {"email": new_email(), "display_name": "Late", "password": PASSWORD}
     key = {"password": PASSWORD, "name": "ci", "scopes": ["use_own_accounts"]}

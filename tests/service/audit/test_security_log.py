@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.second_factor.reset import reset_second_factor
 from tests.support.user_api import PASSWORD, Person, StandingClock, UserApi, running_user_api
 from tests.support.user_audit import trail
 
@@ -259,8 +258,8 @@ async def test_the_second_factor(standing: tuple[UserApi, StandingClock]) -> Non
 
     user = api.stored("users")["users"][0]
     with logged() as lines:
-        changed = await reset_second_factor(
-            api.parts, api.parts.second_factors, user["_id"], actor=SHELL, reason="lost the phone"
+        changed = await api.administration.reset_second_factor(
+            user["_id"], actor=SHELL, reason="lost the phone"
         )
     assert (changed.id, changed.second_factor) == (user["_id"], False)
     [line] = lines

@@ -130,14 +130,14 @@ async def test_nothing_is_appended_before_the_trail_is_prepared_or_after_its_hea
 
 async def test_a_transaction_that_is_undone_leaves_no_record(trail: MongoAuditTrail) -> None:
     async def undone(session: Any) -> None:
-        await trail.recording(FROZEN)(session)
+        await trail.append([FROZEN], session=session)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await run_transaction(trail.client, undone)
     assert await seqs(trail) == []
     assert await trail.head() == genesis("banking_api")
-    await run_transaction(trail.client, trail.recording(FROZEN))
+    await append(trail, FROZEN)
     assert await seqs(trail) == [1]
 
 

@@ -6,8 +6,7 @@ from uuid import UUID, uuid4
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import Role
-from daemons.user_api.audit_entries import SecurityEvent
-from daemons.user_api.users.service import register_user
+from daemons.user_api.security_events import SecurityEvent
 from tests.support.user_api import PASSWORD, Person, UserApi, new_email
 
 
@@ -62,10 +61,10 @@ async def test_what_changes_nothing_or_is_refused_is_not_told(user_api: UserApi)
 
 async def test_users_made_from_the_shell_are_told_with_their_role(user_api: UserApi) -> None:
     admin = await user_api.person(Role.ADMIN)
-    made = await register_user(
-        user_api.parts, email=new_email(), display_name="Olga", password=PASSWORD, role=Role.OPERATOR
+    made = await user_api.users.register(
+        email=new_email(), display_name="Olga", password=PASSWORD, role=Role.OPERATOR
     )
-    other = await register_user(user_api.parts, email=new_email(), display_name="Ulf", password=PASSWORD)
+    other = await user_api.users.register(email=new_email(), display_name="Ulf", password=PASSWORD)
     last, newest, *_ = await records(admin)
     assert (last["target"]["id"], last["after"]["role"]) == (str(other.id), "user")
     assert (newest["action"], UUID(newest["target"]["id"])) == ("create_user", made.id)
@@ -74,7 +73,7 @@ async def test_users_made_from_the_shell_are_told_with_their_role(user_api: User
 
 async def test_an_act_without_its_record_does_not_happen(user_api: UserApi) -> None:
     admin, person = await user_api.person(Role.ADMIN), await user_api.person()
-    await user_api.parts.audit._heads.delete_many({})
+    await user_api.audit._heads.delete_many({})
     answer = await admin.call("PATCH", f"/users/{person.id}/lock", {"reason": "x"})
     assert answer.status_code == 500
     assert (await person.call("GET", "/users/me")).status_code == 200

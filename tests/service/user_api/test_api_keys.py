@@ -13,8 +13,6 @@ from pyotp import TOTP
 from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Role
-from daemons.user_api.api_keys import service as manage_api_keys
-from daemons.user_api.parts import Parts
 from daemons.user_api.users.user import User
 from tests.support.user_api import (
     PASSWORD,
@@ -153,7 +151,7 @@ async def test_a_key_never_does_more_than_its_user_now(user_api: UserApi) -> Non
     token = (await make(person, "read_users"))["token"]
     assert (await call(user_api, token, "GET", "/users?limit=1")).status_code == 200
     # By hand, for a change of role ends the key: what it may do rests on the present role all the same.
-    await user_api.parts.users._users.update_one({"_id": UUID(person.id)}, {"$set": {"role": "user"}})
+    await user_api.database["users"].update_one({"_id": UUID(person.id)}, {"$set": {"role": "user"}})
     assert code_of(await call(user_api, token, "GET", "/users?limit=1")) == (403, "forbidden")
 
 
@@ -224,7 +222,7 @@ async def test_the_end_of_keys_is_on_the_record(lone_user_api: UserApi) -> None:
 async def test_the_key_of_a_user_who_is_gone_is_none(user_api: UserApi) -> None:
     person = await user_api.person()
     token = (await make(person, "use_own_accounts"))["token"]
-    await user_api.parts.users._users.delete_one({"_id": UUID(person.id)})
+    await user_api.database["users"].delete_one({"_id": UUID(person.id)})
     assert code_of(await call(user_api, token, "GET", "/users/me")) == (401, "not_signed_in")
 
 
@@ -234,7 +232,7 @@ async def test_neither_session_nor_key_of_a_locked_user_counts_even_if_it_is_sti
     person = await user_api.person()
     token = (await make(person, "use_own_accounts"))["token"]
     # By hand, for a lock removes both.
-    await user_api.parts.users._users.update_one({"_id": UUID(person.id)}, {"$set": {"locked": True}})
+    await user_api.database["users"].update_one({"_id": UUID(person.id)}, {"$set": {"locked": True}})
     assert code_of(await call(user_api, token, "GET", "/users/me")) == (401, "not_signed_in")
     assert code_of(await person.call("GET", "/users/me")) == (401, "session_ended")
     assert code_of(await user_api.refresh(person.refresh_token)) == (401, "session_ended")
@@ -246,10 +244,12 @@ async def test_no_key_slips_past_what_ends_the_others(
 ) -> None:
     """The user was read and the password is checked, and before the key is written all access is ended."""
     person = await user_api.person()
-    find_user = manage_api_keys.find_user
+    users = user_api.users
+    find = users.find
 
-    async def then_ended(parts: Parts, user_id: UUID) -> User:
-        found = await find_user(parts, user_id)
+    async def then_ended(user_id: UUID) -> User:
+        monkeypatch.undo()
+        found = await find(user_id)
         if end is None:
             # There is nothing to end: what a moment ago was no key is none to be made either.
             await person.call("DELETE", "/auth/sessions?keep_current=true")
@@ -257,7 +257,7 @@ async def test_no_key_slips_past_what_ends_the_others(
             assert (await end(person, end_other_sessions=True)).status_code == 204
         return found
 
-    monkeypatch.setattr(manage_api_keys, "find_user", then_ended)
+    monkeypatch.setattr(users, "find", then_ended)
     body = {"password": PASSWORD, "name": "x", "scopes": ["use_own_accounts"]}
     answer = await person.call("POST", "/auth/tokens", body)
     assert code_of(answer) == (503, "unavailable")
@@ -276,7 +276,7 @@ async def test_making_one_needs_a_fresh_code_of_the_second_factor(standing: User
     person = await standing.person()
     begun = await person.call("POST", "/auth/totp", {"password": PASSWORD})
     app = TOTP(begun.json()["secret"])
-    now = standing.parts.clock()
+    now = standing.clock()
     confirmed = await person.call("POST", "/auth/totp/confirm", {"totp": app.at(now, counter_offset=-1)})
     assert confirmed.status_code == 200
     body = {"password": PASSWORD, "name": "x", "scopes": ["use_own_accounts"]}

@@ -13,14 +13,12 @@ from daemons.contracts.permissions import Permission, Role
 from daemons.shared.approvals.approval import Approval, Standing
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.audit.record import SHELL, AuditEntry
-from daemons.shared.auth.session_tokens import verifier_from_jwks
 from daemons.shared.clock import utc_now
+from daemons.shared.http.routes import AUTHENTICATOR_KEY
 from daemons.shared.mongo import run_transaction
-from daemons.user_api.audit_entries import creation_of
-from daemons.user_api.sign_in.authenticator import OwnSessions
 from daemons.user_api.users.requesters import Requesters
-from daemons.user_api.users.roles import change_role
-from daemons.user_api.users.user import User, locked
+from daemons.user_api.users.service import creation_of
+from daemons.user_api.users.user import User
 from tests.support.user_api import PASSWORD, StandingClock, UserApi, running_user_api
 from tests.support.user_audit import trail
 
@@ -70,7 +68,7 @@ async def test_the_record_of_an_approved_act_names_both_and_what_changed(
 
 async def test_how_those_who_asked_stand_is_read_and_held_in_the_act(lone_user_api: UserApi) -> None:
     api = lone_user_api
-    requesters = Requesters(api.parts.users)
+    requesters = Requesters(api.database)
     admin, operator = await api.person(Role.ADMIN), await api.person(Role.OPERATOR)
     ids = [UUID(one.id) for one in (admin, operator)]
     lost = {one["_id"]: one.get("rights_lost_at") for one in api.stored("users")["users"]}
@@ -97,7 +95,7 @@ async def test_how_those_who_asked_stand_is_read_and_held_in_the_act(lone_user_a
     async def held(approval: Approval) -> bool:
         refusals: list[tuple[str, str]] = []
         try:
-            await run_transaction(api.parts.audit.client, lambda session: requesters.hold(approval, session))
+            await run_transaction(api.audit.client, lambda session: requesters.hold(approval, session))
         except ConflictError as refused:
             refusals = [(refused.code, refused.message.rpartition(" ")[0])]
         told = "This request counts no longer: who asked was locked or given another role just"
@@ -109,19 +107,19 @@ async def test_how_those_who_asked_stand_is_read_and_held_in_the_act(lone_user_a
     assert await held(request(GuardedAct.FUND, ids[1]))
     assert not await held(request(GuardedAct.CHANGE_ROLE, ids[1]))
     assert not await held(request(GuardedAct.FUND, uuid4()))
-    await api.parts.users.change(ids[0], lambda user: locked(user, actor_id=None, at=now))
+    changed = {"locked": True, "rights_lost_at": now}
+    await api.database["users"].update_one({"_id": ids[0]}, {"$set": changed})
     assert not await held(request(GuardedAct.CHANGE_ROLE, ids[0]))
     # Lost since it was asked, and given back.
-    await change_role(api.parts, ids[1], Role.USER, actor=SHELL, reason="x")
-    await change_role(api.parts, ids[1], Role.OPERATOR, actor=SHELL, reason="x")
+    await api.administration.change_role(ids[1], Role.USER, actor=SHELL, reason="x")
+    await api.administration.change_role(ids[1], Role.OPERATOR, actor=SHELL, reason="x")
     assert not await held(request(GuardedAct.FUND, ids[1]))
     later = replace(request(GuardedAct.FUND, ids[1]), requested_at=utc_now() + timedelta(seconds=1))
     assert await held(later)
 
 
 async def test_a_caller_is_renewed_as_long_as_session_or_key_lives(user_api: UserApi) -> None:
-    parts = user_api.parts
-    own = OwnSessions(parts, verifier_from_jwks("user_api", parts.signer.public_keys(), clock=parts.clock))
+    own = user_api.app[AUTHENTICATOR_KEY]
     person = await user_api.person(Role.SUPPORT)
     caller = await own.authenticate(person.token)
     assert (caller.user_id, caller.session_id) == (UUID(person.id), UUID(person.session_id))

@@ -9,8 +9,6 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.users.locks import lock_user
-from daemons.user_api.users.roles import change_role
 from tests.support.user_api import PASSWORD, Person, UserApi, running_user_api
 
 FIRST, SECOND = "eleven loud herons", "twelve tired storks"
@@ -20,7 +18,7 @@ def before_it_is_written(
     api: UserApi, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[Any]]
 ) -> None:
     """Let something else happen when all is read and judged, just before the next transaction begins."""
-    audit = api.parts.audit
+    audit = api.audit
     turn = audit.turn
 
     @asynccontextmanager
@@ -42,10 +40,10 @@ async def change_password(person: Person, new: str) -> Any:
 async def test_a_sign_in_of_a_user_who_was_just_changed_begins_no_session(
     user_api: UserApi, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    person, parts = await user_api.person(), user_api.parts
+    person, administration = await user_api.person(), user_api.administration
     act: dict[str, Callable[[], Awaitable[Any]]] = {
-        "lock": lambda: lock_user(parts, UUID(person.id), actor=SHELL, reason="race"),
-        "role": lambda: change_role(parts, UUID(person.id), Role.SUPPORT, actor=SHELL, reason="race"),
+        "lock": lambda: administration.lock(UUID(person.id), actor=SHELL, reason="race"),
+        "role": lambda: administration.change_role(UUID(person.id), Role.SUPPORT, actor=SHELL, reason="race"),
         "password": lambda: change_password(person, FIRST),
     }
     before_it_is_written(user_api, monkeypatch, act[what])
@@ -72,7 +70,7 @@ async def test_a_session_that_ends_while_it_is_refreshed_stays_ended(
     user_api: UserApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await user_api.person()
-    tokens = user_api.parts.refresh_tokens
+    tokens = user_api.refresh_tokens
     exchange = tokens.exchange
 
     async def then(*given: Any) -> bool:
@@ -95,7 +93,7 @@ async def test_one_who_has_just_become_staff_is_not_locked_by_one_person(
         before_it_is_written(
             api,
             monkeypatch,
-            lambda: change_role(api.parts, UUID(person.id), Role.SUPPORT, actor=SHELL, reason="race"),
+            lambda: api.administration.change_role(UUID(person.id), Role.SUPPORT, actor=SHELL, reason="race"),
         )
         answer = await admin.call("PATCH", f"/users/{person.id}/lock", {"reason": "x"})
         assert (answer.status_code, answer.json()["act"]) == (202, "lock_staff")

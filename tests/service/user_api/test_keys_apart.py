@@ -17,6 +17,7 @@ from bankctl.local.service_keys import make_key, public_key_of
 from daemons.contracts.permissions import Role
 from daemons.shared.auth.keys import derive, key_id, read_private_key
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
+from daemons.user_api.second_factor.routes import SECOND_FACTORS_KEY
 from daemons.user_api.second_factor.sealing import Sealer
 from tests.support.compose_kafka import service_environment
 from tests.support.daemon_keys import calls_of
@@ -71,7 +72,7 @@ async def mints_a_session(api: UserApi, environment: Mapping[str, str], admin: P
     """Try to forge a token of the administrator's session, under each key and each name of a key."""
     claims: dict[str, Any] = jwt.decode(admin.token, options={"verify_signature": False})
     for key in signing_keys(environment):
-        for kid in (api.parts.signer.key_id, key_id(key.public_key())):
+        for kid in (api.signer.key_id, key_id(key.public_key())):
             token = jwt.encode(claims, key, algorithm="EdDSA", headers={"typ": "session+jwt", "kid": kid})
             if (await api.call("GET", "/users?limit=1", token=token)).status_code == 200:
                 return True
@@ -81,7 +82,7 @@ async def mints_a_session(api: UserApi, environment: Mapping[str, str], admin: P
 def opens_a_second_factor(api: UserApi, environment: Mapping[str, str]) -> bool:
     """Try to open what user_api has sealed."""
     owner: UUID = uuid4()
-    sealed = api.parts.sealer.seal("the secret of an app", owner)
+    sealed = api.app[SECOND_FACTORS_KEY]._sealer.seal("the secret of an app", owner)
     keys = [derive(text, purpose) for text in environment.values() for purpose in PURPOSES]
     return any(Sealer([key]).open(sealed, owner) is not None for key in keys)
 

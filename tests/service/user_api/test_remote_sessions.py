@@ -82,7 +82,7 @@ async def test_a_burst_of_one_users_requests_outlives_who_hangs_up(user_api: Use
 async def test_a_token_of_somebody_elses_session_is_refused(user_api: UserApi, other: Asking) -> None:
     person, victim = await user_api.person(), await user_api.person()
     now = other.clock()
-    token = user_api.parts.signer.sign(
+    token = user_api.signer.sign(
         user_id=UUID(person.id),
         session_id=UUID(victim.session_id),
         issued_at=now,

@@ -6,8 +6,6 @@ from structlog.testing import capture_logs
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.users.locks import lock_user
-from daemons.user_api.users.roles import change_role
 from tests.support.user_api import UserApi, new_email
 
 NOBODYS_ID = "6f7b8c1e-94f6-4a60-9a4e-2f1f0d1f3f55"
@@ -168,8 +166,10 @@ async def test_no_answer_ever_holds_a_password_hash(user_api: UserApi) -> None:
 async def test_a_lock_or_role_that_fails_ends_no_session(user_api: UserApi) -> None:
     person = await user_api.person()
     for act in (
-        change_role(user_api.parts, uuid4(), Role.ADMIN, actor=SHELL, reason="x"),
-        lock_user(user_api.parts, UUID(person.id), actor=replace(SHELL, user_id=UUID(person.id)), reason="x"),
+        user_api.administration.change_role(uuid4(), Role.ADMIN, actor=SHELL, reason="x"),
+        user_api.administration.lock(
+            UUID(person.id), actor=replace(SHELL, user_id=UUID(person.id)), reason="x"
+        ),
     ):
         with pytest.raises(Exception, match=r"no such user|lock yourself"):
             await act

@@ -14,7 +14,6 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
-from daemons.user_api.second_factor.reset import reset_second_factor
 from tests.support.user_api import (
     PASSWORD,
     SECRET,
@@ -38,7 +37,7 @@ class Enrolled:
     recovery_codes: list[str]
 
     def code(self, steps: int = 0) -> str:
-        now = self.person.api.parts.clock() + timedelta(seconds=30 * steps)
+        now = self.person.api.clock() + timedelta(seconds=30 * steps)
         return pyotp.TOTP(self.secret).at(now)
 
     async def sign_in(self, totp: str | None = None, password: str = PASSWORD) -> httpx.Response:
@@ -221,8 +220,8 @@ async def test_a_session_begun_before_the_promotion_is_worth_no_more(
 
 async def test_a_lost_factor_is_reset_from_the_shell_and_the_audit_is_told(lone_user_api: UserApi) -> None:
     enrolled = await enrol(await lone_user_api.person())
-    parts, user_id = lone_user_api.parts, UUID(enrolled.person.id)
-    await reset_second_factor(parts, parts.second_factors, user_id, actor=SHELL, reason="phone lost")
+    user_id = UUID(enrolled.person.id)
+    await lone_user_api.administration.reset_second_factor(user_id, actor=SHELL, reason="phone lost")
     assert (await enrolled.person.call("GET", "/auth/session")).status_code == 401
     record = lone_user_api.stored("audit")["audit"][-1]
     person = await lone_user_api.sign_in(enrolled.person.email)

@@ -158,7 +158,7 @@ async def test_an_unknown_user_costs_the_same_hash_as_a_wrong_password(
     user_api: UserApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await user_api.register()
-    hasher = user_api.parts.hasher
+    hasher = user_api.users._hasher
     costs: list[argon2.Parameters] = []
     verify = hasher._verify
 

@@ -113,7 +113,7 @@ async def test_other_keys_and_algorithms_are_refused(user_api: UserApi) -> None:
     header, claims = parts_of(person)
     public = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     hmac_header = {name: value for name, value in header.items() if name != "alg"}
-    jwk = {"jwk": user_api.parts.signer.public_keys()["keys"][0]}
+    jwk = {"jwk": user_api.signer.public_keys()["keys"][0]}
     forged = {
         "unsigned": jwt.encode(claims, None, algorithm="none", headers=hmac_header),
         "public key as a secret": jwt.encode(claims, public, algorithm="HS256", headers=hmac_header),
@@ -140,7 +140,7 @@ async def test_an_expired_token_and_one_of_another_user_are_refused(user_api: Us
     person, other = await user_api.person(), await user_api.person()
     now, hour = utc_now(), timedelta(hours=1)
     session_id = UUID(person.session_id)
-    sign = user_api.parts.signer.sign
+    sign = user_api.signer.sign
     old = sign(
         user_id=UUID(person.id), session_id=session_id, issued_at=now - 2 * hour, expires_at=now - hour
     )

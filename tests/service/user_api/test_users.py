@@ -2,7 +2,6 @@ import asyncio
 
 import pytest
 
-from daemons.user_api.users.service import register_user
 from tests.support.user_api import PASSWORD, UserApi, new_email
 
 
@@ -125,8 +124,8 @@ async def test_nobody_registers_as_the_bank_but_its_shell_names_staff(
     assert says in fault["message"]
     assert lone_user_api.stored()["users"] == []
 
-    staff = await register_user(
-        lone_user_api.parts, email=new_email(), display_name="Olga (operator)", password=PASSWORD
+    staff = await lone_user_api.users.register(
+        email=new_email(), display_name="Olga (operator)", password=PASSWORD
     )
     assert staff.display_name == "Olga (operator)"
 

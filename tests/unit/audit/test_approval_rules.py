@@ -101,15 +101,15 @@ def test_what_there_is_not_or_is_no_longer_the_same_has_a_stable_code() -> None:
 
 
 def test_the_second_person_is_somebody_else_who_is_known() -> None:
-    REQUEST.check_second_person(OMAR)
+    REQUEST.check_other_person(OMAR)
     for nobody_else in (OLGA, None):
         with pytest.raises(ForbiddenError) as refused:
-            REQUEST.check_second_person(nobody_else)
+            REQUEST.check_other_person(nobody_else)
         assert refused.value.code == "own_request"
 
 
 def test_the_record_of_the_act_names_the_first_person() -> None:
-    assert REQUEST.testimony() == {
+    assert REQUEST.audit_fields() == {
         "id": "01a2070b-61e3-72e0-ba0b-315389500000",
         "requested_by": OLGA_PERSON,
         "requested_at": "2026-11-23T05:34:42.000Z",

@@ -27,7 +27,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def guarded(policy: FourEyesSettings) -> set[str]:
-    return {act.value for act in GuardedAct if policy.needs_second_person(act)}
+    return {act.value for act in GuardedAct if policy.needs_approval(act)}
 
 
 @pytest.mark.parametrize("actions", [None, "", " "])
