@@ -1,7 +1,7 @@
-"""The composition root of the notifier: what it is made of, and in which order that starts and stops."""
+"""The composition root: every part of the notifier is made, started and stopped here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -9,41 +9,38 @@ import httpx
 import structlog
 from aiohttp import web
 
+import daemons.notifier.dead_letters.routes as dead_letter_routes
+import daemons.notifier.event_log.routes as event_routes
+import daemons.notifier.notifications.routes as notification_routes
+import daemons.notifier.streams.routes as stream_routes
 from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
 from daemons.notifier.consumption.recorder import EventRecorder
-from daemons.notifier.dead_letters import routes as dead_letters
-from daemons.notifier.dead_letters.service import DeadLetterReplayer
+from daemons.notifier.dead_letters.service import DeadLetters
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
-from daemons.notifier.event_log import routes as events
+from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.reader import MongoEventReader
-from daemons.notifier.event_log.storage import MongoEventLog
-from daemons.notifier.keys import (
-    LETTERS_KEY,
-    LIMIT_KEY,
-    PROVER_KEY,
-    READER_KEY,
-    REPLAYER_KEY,
-    STREAMS_KEY,
-)
-from daemons.notifier.notifications import routes as notifications
-from daemons.notifier.schema import prepare_schema
+from daemons.notifier.event_log.service import EventLog
+from daemons.notifier.event_log.storage import LogEnd
+from daemons.notifier.notifications.service import Notifications
+from daemons.notifier.notifications.storage import MongoNotifications
+from daemons.notifier.schema import ensure_schema
 from daemons.notifier.settings import NotifierSettings
 from daemons.notifier.streams.follower import EventFollower
 from daemons.notifier.streams.streams import EventStreams
-from daemons.shared.audit.refusals import RefusalWitness
+from daemons.notifier.unit_of_work import notifier_work
+from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
-from daemons.shared.http.health import Probe
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
-from daemons.shared.mongo import Database, connect, ping
+from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
 from daemons.shared.tasks import end_task
 
@@ -52,75 +49,91 @@ _USER_API_TIMEOUT = httpx.Timeout(3.0, connect=1.0)
 _log = structlog.get_logger()
 
 
-def build_notifier(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Application:
-    """Make the application; nothing connects before it runs.
+def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Application:
+    """Wire the daemon; nothing is connected before the application starts.
 
     Args:
         settings: What the environment says.
         clock: The time of administrative acts and refusals.
     """
-    service_tokens = settings.service_tokens(DAEMON)
-    probes: dict[str, Probe] = {}
+    bank = _Bank(settings, clock)
     app = build_app(
         DAEMON,
         settings,
-        probes=probes,
-        routes=[events.routes, notifications.routes, dead_letters.routes, audit_routes("events")],
+        probes={"mongo": lambda: ping(bank.database), "kafka": bank.probe_consumer},
+        routes=[
+            stream_routes.routes,
+            event_routes.routes,
+            notification_routes.routes,
+            dead_letter_routes.routes,
+            audit_routes("events"),
+        ],
     )
-
-    async def parts(app: web.Application) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            client = connect(settings.mongo_uri, daemon=DAEMON)
-            stack.push_async_callback(client.close)
-            database = client[settings.mongo_database]
-            users = await stack.enter_async_context(
-                httpx.AsyncClient(base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT)
-            )
-            reader = MongoEventReader(database)
-            follower = EventFollower(reader)
-            sessions = RemoteSessions(users, audience=DAEMON, service_tokens=service_tokens)
-            app[AUTHENTICATOR_KEY] = sessions
-            app[READER_KEY] = reader
-            app[PROVER_KEY] = EventProver(reader)
-            app[STREAMS_KEY] = EventStreams(follower, sessions, limits=settings.stream_limits)
-            follower.start()
-            stack.push_async_callback(follower.close)
-            letters, limit = MongoDeadLetters(database), settings.limit_of_dead_letters
-            recorder = EventRecorder(MongoEventLog(database), letters, limit=limit, on_recorded=follower.wake)
-            app[LETTERS_KEY] = letters
-            app[LIMIT_KEY] = limit
-            audit = MongoAuditTrail(database, chain=DAEMON)
-            app[AUDIT_KEY] = audit
-            app[REFUSALS_KEY] = RefusalWitness(audit, clock=clock)
-            app[REPLAYER_KEY] = DeadLetterReplayer(recorder, letters, audit, clock=clock)
-            consumer = EventConsumer(
-                settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=recorder.record_events
-            )
-            # The consumer comes last, so that it stops first: its effect needs all the rest.
-            stack.push_async_callback(consumer.close)
-            probes["mongo"] = lambda: ping(database)
-            probes["kafka"] = lambda: _probe_consumer(consumer, settings.kafka)
-            await stack.enter_async_context(
-                _held(_start_consumer(database, audit, settings.kafka, consumer.start))
-            )
-            yield
-
-    async def end_streams(app: web.Application) -> None:
-        app[STREAMS_KEY].close()
-
-    app.cleanup_ctx.append(parts)
-    app.on_shutdown.append(end_streams)
+    app[AUTHENTICATOR_KEY] = bank.sessions
+    app[AUDIT_KEY] = bank.audit
+    app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=clock)
+    app[stream_routes.STREAMS_KEY] = EventStreams(
+        bank.follower, bank.sessions, limits=settings.stream_limits
+    )
+    app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
+    app[event_routes.PROVER_KEY] = EventProver(bank.reader, bank.notifications)
+    app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)
+    app[dead_letter_routes.DEAD_LETTERS_KEY] = bank.dead_letters
+    app.cleanup_ctx.append(bank.running)
+    app.on_shutdown.append(_end_streams)
     return app
 
 
-async def _start_consumer(
-    database: Database, audit: MongoAuditTrail, cluster: KafkaCluster, start: Callable[[], None]
-) -> None:
-    """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
-    await wait_until_done(lambda: prepare_schema(database))
-    await wait_until_done(audit.prepare)
-    await wait_until_done(lambda: _ensure_topics(cluster))
-    start()
+async def _end_streams(app: web.Application) -> None:
+    app[stream_routes.STREAMS_KEY].close()
+
+
+class _Bank:
+    """The parts that are one for the process, and the order in which they start and stop."""
+
+    def __init__(self, settings: NotifierSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.client = connect(settings.mongo_uri, daemon=DAEMON)
+        self.database = self.client[settings.mongo_database]
+        self.user_api = httpx.AsyncClient(base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT)
+        self.sessions = RemoteSessions(
+            self.user_api, audience=DAEMON, service_tokens=settings.service_tokens(DAEMON)
+        )
+        self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.reader = MongoEventReader(self.database)
+        self.notifications = MongoNotifications(self.database)
+        self.follower = EventFollower(self.reader)
+        end, limit = LogEnd(), settings.limit_of_dead_letters
+        work = notifier_work(self.database, self.audit, end)
+        event_log = EventLog(end, on_recorded=self.follower.wake)
+        self.recorder = EventRecorder(work, event_log, limit=limit)
+        self.dead_letters = DeadLetters(work, event_log, MongoDeadLetters(self.database), limit, clock=clock)
+        self.consumer = EventConsumer(
+            settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=self.recorder.record_events
+        )
+
+    async def running(self, _app: web.Application) -> AsyncIterator[None]:
+        """Run the daemon while the application serves."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.client.close)
+            await stack.enter_async_context(self.user_api)
+            self.follower.start()
+            stack.push_async_callback(self.follower.close)
+            # The consumer comes last, so that it stops first: its effect needs all the rest.
+            stack.push_async_callback(self.consumer.close)
+            await stack.enter_async_context(_held(self._start_consumer()))
+            yield
+
+    async def probe_consumer(self) -> str | None:
+        """Return what keeps this process from consuming."""
+        return await probe_kafka(self.settings.kafka) or await self.consumer.probe()
+
+    async def _start_consumer(self) -> None:
+        """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
+        await wait_until_done(lambda: ensure_schema(self.database))
+        await wait_until_done(self.audit.prepare)
+        await wait_until_done(lambda: _ensure_topics(self.settings.kafka))
+        self.consumer.start()
 
 
 async def _ensure_topics(cluster: KafkaCluster) -> None:
@@ -129,10 +142,6 @@ async def _ensure_topics(cluster: KafkaCluster) -> None:
     if reason is not None:
         raise TransientError("unavailable", reason)
     await ensure_topics(cluster, TOPICS)
-
-
-async def _probe_consumer(consumer: EventConsumer, cluster: KafkaCluster) -> str | None:
-    return await probe_kafka(cluster) or await consumer.probe()
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
-"""An event, as it came and as it was recorded."""
+"""An event, as it came and as it was recorded, and which events a reader asks for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,14 @@ from daemons.contracts.events import (
     TransactionCompleted,
     TransactionFailed,
 )
-from daemons.notifier.severity import Severity
+
+
+class Severity(StrEnum):
+    """`warning` is an alert: somebody should look."""
+
+    INFO = "info"
+    WARNING = "warning"
+
 
 EventData = TransactionCompleted | TransactionFailed | AccountFundedPayload | AccountAdjusted | AccountChanged
 
@@ -60,3 +68,22 @@ class RecordedEvent:
     severity: Severity
     account_ids: Sequence[str]
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Events of any of these types (none given: of all) that speak of this account (none given: of any)."""
+
+    types: frozenset[EventType] = frozenset()
+    account_id: str | None = None
+
+    @property
+    def takes_all(self) -> bool:
+        """Tell whether nothing is filtered out."""
+        return not self.types and self.account_id is None
+
+    def matches(self, event: RecordedEvent) -> bool:
+        """Tell whether the event was asked for."""
+        if self.types and event.type not in self.types:
+            return False
+        return self.account_id is None or self.account_id in event.account_ids

@@ -32,7 +32,7 @@ _DEAD_LETTERS = [
 ]
 
 
-async def prepare_schema(database: Database) -> None:
+async def ensure_schema(database: Database) -> None:
     """Make the indexes that are missing.
 
     Raises:

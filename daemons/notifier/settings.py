@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
-from daemons.notifier.streams.limits import StreamLimits
+from daemons.notifier.streams.streams import StreamLimits
 from daemons.shared.settings import PeerSettings
 
 

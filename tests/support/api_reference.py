@@ -84,7 +84,7 @@ def applications() -> dict[str, web.Application]:
     return {
         "user_api": user_api.build(UserApiSettings(**common, **settings["user_api"])),
         "banking_api": banking_api.build(BankingSettings(**peer, **settings["banking_api"])),
-        "notifier": notifier.build_notifier(NotifierSettings(**peer, **settings["notifier"])),
+        "notifier": notifier.build(NotifierSettings(**peer, **settings["notifier"])),
     }
 
 

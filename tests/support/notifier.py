@@ -18,13 +18,14 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
-from daemons.notifier.app import DAEMON, build_notifier
+from daemons.notifier.app import DAEMON, build
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
-from daemons.notifier.dead_letters.storage import MongoDeadLetters
-from daemons.notifier.event_log.storage import MongoEventLog
-from daemons.notifier.schema import prepare_schema
+from daemons.notifier.event_log.service import EventLog
+from daemons.notifier.event_log.storage import LogEnd
+from daemons.notifier.schema import ensure_schema
 from daemons.notifier.settings import NotifierSettings
+from daemons.notifier.unit_of_work import notifier_work
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import read_public_keys, session_signing_key
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
@@ -150,7 +151,7 @@ async def notifier_database(mongo_uri: str, database_name: str) -> AsyncIterator
     """An empty database with the notifier's schema and the head of its trail, so that it can act at once."""
     client = connect(mongo_uri, daemon="tests")
     database = client[database_name]
-    await prepare_schema(database)
+    await ensure_schema(database)
     await MongoAuditTrail(database, chain=DAEMON).prepare()
     yield database
     await client.drop_database(database_name)
@@ -167,11 +168,11 @@ def recorder_on(
     database: Database, *, letters: int = 100, on_recorded: Callable[[], None] = lambda: None
 ) -> EventRecorder:
     """A recorder that sets so many dead letters aside within an hour."""
+    end = LogEnd()
     return EventRecorder(
-        MongoEventLog(database),
-        MongoDeadLetters(database),
+        notifier_work(database, MongoAuditTrail(database, chain=DAEMON), end),
+        EventLog(end, on_recorded=on_recorded),
         limit=DeadLetterLimit(letters, timedelta(hours=1)),
-        on_recorded=on_recorded,
     )
 
 
@@ -203,7 +204,7 @@ async def running_here(
     **settings: Any,
 ) -> AsyncIterator[Notifier]:
     played, users_url = users
-    app = build_notifier(
+    app = build(
         NotifierSettings(
             mongo_uri=mongo_uri,
             mongo_database=database,

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestServer
 
-from daemons.notifier.app import build_notifier
+from daemons.notifier import app as notifier_app
 from daemons.notifier.settings import NotifierSettings
 from daemons.shared.mongo import Database
 from tests.support.bank import CLOSED_PORT, Bank, running_bank, secret_of
@@ -56,7 +56,7 @@ async def running_whole_bank(
                 mongo_uri, kafka_broker=CLOSED_PORT, banking={**limits, **(banking or {})}, users=limits
             )
         )
-        notifier = build_notifier(
+        notifier = notifier_app.build(
             NotifierSettings(
                 mongo_uri=mongo_uri,
                 mongo_database=f"notifier_{bank.suffix}",

@@ -1,6 +1,6 @@
 """Dead letters: records that are not valid events, how many may be set aside, and their outcomes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -44,6 +44,12 @@ class DeadLetter:
         return self.record.topic, self.record.partition, self.record.offset
 
     @property
+    def summary(self) -> str:
+        """Which record it is and what is wrong with it; nothing of its content."""
+        topic, partition, offset = self.place
+        return f"{topic}, partition {partition}, offset {offset}: {self.reason}"
+
+    @property
     def identity(self) -> Identity:
         """What the letter is known by when its record comes again."""
         digest = sha256()
@@ -81,6 +87,14 @@ class KeptLetter:
     status: LetterStatus
     received_at: datetime
     last_replay: Replay | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The outcome of a batch's letters: set aside now, or held back by the limit."""
+
+    fresh: Sequence[DeadLetter] = ()
+    held: Sequence[DeadLetter] = ()
 
 
 @dataclass(frozen=True, slots=True)

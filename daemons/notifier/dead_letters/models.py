@@ -12,7 +12,7 @@ from daemons.notifier.dead_letters.dead_letter import (
     ReplayResult,
 )
 from daemons.notifier.dead_letters.service import Replayed
-from daemons.notifier.event_log.queries import TypeName
+from daemons.notifier.event_log.models import TypeName
 from daemons.shared.audit.views import PersonView
 from daemons.shared.http.pages import PageQuery
 

@@ -15,15 +15,14 @@ from daemons.notifier.dead_letters.models import (
     ReplayReport,
     Resumption,
 )
-from daemons.notifier.dead_letters.service import dead_letter_not_found
-from daemons.notifier.keys import LETTERS_KEY, LIMIT_KEY, REPLAYER_KEY
+from daemons.notifier.dead_letters.service import DeadLetters, dead_letter_not_found
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of
-from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.http.requests import read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 
 routes = Routes("dead letters")
+DEAD_LETTERS_KEY = web.AppKey("dead_letters", DeadLetters)
 _READ, _REPLAY = Permission.READ_DEAD_LETTERS, Permission.REPLAY_DEAD_LETTERS
 
 
@@ -31,20 +30,18 @@ _READ, _REPLAY = Permission.READ_DEAD_LETTERS, Permission.REPLAY_DEAD_LETTERS
 async def list_dead_letters(request: web.Request) -> web.Response:
     """List records that could not be decoded, newest first, and the state of the intake."""
     query = read_query(request, DeadLetterQuery)
-    letters = request.app[LETTERS_KEY]
-    # One more than asked tells whether another page follows.
-    found = await letters.page(
+    letters = request.app[DEAD_LETTERS_KEY]
+    page, cursor = await letters.page(
         topic=query.topic,
         status=LetterStatus(query.status) if query.status else None,
-        before=decode_id_cursor(query.cursor),
-        limit=query.limit + 1,
+        limit=query.limit,
+        cursor=query.cursor,
     )
-    shown = found[: query.limit]
     return json_response(
         DeadLetterPage(
-            items=[DeadLetterView.summary_of(letter) for letter in shown],
-            next_cursor=encode_cursor(shown[-1].id.bytes) if len(found) > query.limit else None,
-            intake=IntakeView.of(await letters.intake(), request.app[LIMIT_KEY]),
+            items=[DeadLetterView.summary_of(letter) for letter in page],
+            next_cursor=cursor,
+            intake=IntakeView.of(await letters.intake(), letters.limit),
         )
     )
 
@@ -52,16 +49,14 @@ async def list_dead_letters(request: web.Request) -> web.Response:
 @routes.add("GET", "/dead-letters/{id}", permission=_READ, answer=DeadLetterView)
 async def show_dead_letter(request: web.Request) -> web.Response:
     """Show a record that could not be decoded, as received, and its outcome."""
-    letter = await request.app[LETTERS_KEY].find(_letter_id(request))
-    if letter is None:
-        raise dead_letter_not_found()
+    letter = await request.app[DEAD_LETTERS_KEY].fetch(_letter_id(request))
     return json_response(DeadLetterView.of(letter))
 
 
 @routes.add("POST", "/dead-letters/{id}/replay", permission=_REPLAY, answer=DeadLetterView)
 async def replay_dead_letter(request: web.Request) -> web.Response:
     """Decode a letter again: an event takes effect once; an unreadable one keeps the reason."""
-    letter = await request.app[REPLAYER_KEY].replay(actor_of(request), _letter_id(request))
+    letter = await request.app[DEAD_LETTERS_KEY].replay(actor_of(request), _letter_id(request))
     return json_response(DeadLetterView.of(letter))
 
 
@@ -69,7 +64,7 @@ async def replay_dead_letter(request: web.Request) -> web.Response:
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Replay the next open letters, of all topics or of one; `after` continues an earlier answer."""
     order = await read_body(request, ReplayOrder)
-    done = await request.app[REPLAYER_KEY].replay_open(
+    done = await request.app[DEAD_LETTERS_KEY].replay_open(
         actor_of(request),
         topic=order.topic,
         after=UUID(order.after) if order.after else None,
@@ -81,8 +76,8 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
 async def resume_dead_letters(request: web.Request) -> web.Response:
     """Let a consumer that the limit has stopped set records aside again, with a new count."""
     body = await read_body(request, Resumption)
-    intake = await request.app[REPLAYER_KEY].reopen_intake(actor_of(request), reason=body.reason)
-    return json_response(IntakeView.of(intake, request.app[LIMIT_KEY]))
+    intake = await request.app[DEAD_LETTERS_KEY].reopen_intake(actor_of(request), reason=body.reason)
+    return json_response(IntakeView.of(intake, request.app[DEAD_LETTERS_KEY].limit))
 
 
 def _letter_id(request: web.Request) -> UUID:

@@ -1,4 +1,4 @@
-"""Replaying dead letters: decoded and recorded once more, by the same code that records what Kafka brings."""
+"""Dead letters shown, and replayed: decoded and recorded once more, as what Kafka brings is."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,24 @@ import structlog
 from prometheus_client import Counter as Metric
 
 from daemons.contracts.errors import NotFoundError, TransientError
-from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.audit_entries import ReplayTarget, replay_entry, resumption_entry
-from daemons.notifier.dead_letters.dead_letter import Intake, KeptLetter, LetterStatus, Replay, ReplayResult
+from daemons.notifier.dead_letters.dead_letter import (
+    DeadLetterLimit,
+    Intake,
+    KeptLetter,
+    LetterStatus,
+    Replay,
+    ReplayResult,
+)
 from daemons.notifier.dead_letters.storage import MongoDeadLetters, ReplayedMeanwhileError
 from daemons.notifier.event import Event
 from daemons.notifier.event_log.decoding import UndecodableError, decode
-from daemons.notifier.event_log.storage import Entry
-from daemons.shared.audit.record import Actor, AuditEntry
-from daemons.shared.audit.trail import MongoAuditTrail, log_act
+from daemons.notifier.event_log.service import EventLog, entries_of, safe_to_repeat
+from daemons.notifier.unit_of_work import NotifierWork
+from daemons.shared.audit.record import Actor
+from daemons.shared.audit.trail import log_act
 from daemons.shared.clock import Clock, utc_now
-from daemons.shared.mongo import Session
+from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 
 LETTERS_AT_ONCE = 200
 _ATTEMPTS = 5
@@ -35,24 +42,56 @@ class Replayed:
     last: UUID | None
 
 
-class DeadLetterReplayer:
-    """Replays letters for operators, and lets the consumer set more aside again.
+class DeadLetters:
+    """Shows letters, replays them for operators, and lets the consumer set more aside again.
 
     Each request that does something has one record in the audit trail, in the transaction of what it does.
     """
 
     def __init__(
         self,
-        recorder: EventRecorder,
-        letters: MongoDeadLetters,
-        audit: MongoAuditTrail,
+        work: NotifierWork,
+        event_log: EventLog,
+        store: MongoDeadLetters,
+        limit: DeadLetterLimit,
         *,
         clock: Clock = utc_now,
     ) -> None:
-        self._recorder = recorder
-        self._letters = letters
-        self._audit = audit
+        self.limit = limit
+        self._work = work
+        self._event_log = event_log
+        self._store = store
         self._clock = clock
+
+    async def page(
+        self, *, topic: str | None, status: LetterStatus | None, limit: int, cursor: str | None
+    ) -> tuple[list[KeptLetter], str | None]:
+        """Return letters, newest first, and the cursor of the next page, None at the end.
+
+        Raises:
+            InvalidRequestError: `invalid_cursor`.
+        """
+        # One more than asked tells whether another page follows.
+        found = await self._store.page(
+            topic=topic, status=status, before=decode_id_cursor(cursor), limit=limit + 1
+        )
+        shown = found[:limit]
+        return shown, encode_cursor(shown[-1].id.bytes) if len(found) > limit else None
+
+    async def intake(self) -> Intake:
+        """Return how many were set aside lately, and whether more may be."""
+        return await self._store.intake()
+
+    async def fetch(self, letter_id: UUID) -> KeptLetter:
+        """Return a letter.
+
+        Raises:
+            NotFoundError: `dead_letter_not_found`.
+        """
+        found = await self._store.find(letter_id)
+        if found is None:
+            raise dead_letter_not_found()
+        return found
 
     async def replay(self, by: Actor, letter_id: UUID) -> KeptLetter:
         """Replay one letter and return it with its outcome; a replayed one is left unchanged.
@@ -62,14 +101,14 @@ class DeadLetterReplayer:
             TransientError: it may not have been done; doing it again is safe.
         """
         for _ in range(_ATTEMPTS):
-            letter = await self._fetch(letter_id)
+            letter = await self.fetch(letter_id)
             if letter.status is LetterStatus.REPLAYED:
                 return letter
             try:
                 await self._replay(by, [letter], ReplayTarget.letter(letter_id))
             except ReplayedMeanwhileError:
                 continue
-            return await self._fetch(letter_id)
+            return await self.fetch(letter_id)
         raise _contended()
 
     async def replay_open(self, by: Actor, *, topic: str | None, after: UUID | None) -> Replayed:
@@ -79,7 +118,7 @@ class DeadLetterReplayer:
             TransientError: it may not have been done; doing it again is safe.
         """
         for _ in range(_ATTEMPTS):
-            letters = await self._letters.next_open(topic=topic, after=after, limit=LETTERS_AT_ONCE)
+            letters = await self._store.next_open(topic=topic, after=after, limit=LETTERS_AT_ONCE)
             try:
                 replays = await self._replay(by, letters, ReplayTarget.all_of(topic)) if letters else {}
             except ReplayedMeanwhileError:
@@ -96,18 +135,13 @@ class DeadLetterReplayer:
             OutcomeUnknownError: it may have been done; doing it again is safe.
         """
         now = self._clock()
-
-        async def record(before: Intake, after: Intake, session: Session) -> AuditEntry:
-            entry = resumption_entry(by, before, after, reason=reason, at=now)
-            await self._audit.append([entry], session=session)
-            return entry
-
-        async with self._audit.turn():
-            intake, entry = await self._letters.reopen(
-                by=by.person(), at=now, reason=reason, alongside=record
-            )
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                before, after = await tx.dead_letters.reopen(by=by.person(), at=now, reason=reason)
+                entry = resumption_entry(by, before, after, reason=reason, at=now)
+                tx.audit(entry)
         log_act(entry)
-        return intake
+        return after
 
     async def _replay(
         self, by: Actor, letters: Sequence[KeptLetter], target: ReplayTarget
@@ -123,31 +157,27 @@ class DeadLetterReplayer:
                 replays[letter.id] = Replay(
                     by=person, at=now, result=ReplayResult.UNDECODABLE, reason=str(error)
                 )
-
-        async def settle(written: Sequence[Entry], session: Session) -> None:
-            fresh = {event.id for event, _ in written}
-            for letter_id, event in events.items():
-                new = event.id in fresh
-                # Of two letters with one event the first has recorded it.
-                fresh.discard(event.id)
-                result = ReplayResult.RECORDED if new else ReplayResult.ALREADY_RECORDED
-                replays[letter_id] = Replay(by=person, at=now, result=result, event_id=event.id)
-            await self._letters.settle(replays, session=session)
-            await self._audit.append([replay_entry(by, target, replays, at=now)], session=session)
-
-        async with self._audit.turn():
-            await self._recorder.record(list(events.values()), now=now, alongside=settle)
-        log_act(replay_entry(by, target, replays, at=now))
+        entries = entries_of(list(events.values()), now=now)
+        with safe_to_repeat():
+            async for attempt in self._work.attempts(duplicates=1):
+                async with attempt as tx:
+                    appended = await self._event_log.append(tx, entries)
+                    fresh = {event.id for event, _ in appended.entries}
+                    for letter_id, event in events.items():
+                        new = event.id in fresh
+                        # Of two letters with one event the first has recorded it.
+                        fresh.discard(event.id)
+                        result = ReplayResult.RECORDED if new else ReplayResult.ALREADY_RECORDED
+                        replays[letter_id] = Replay(by=person, at=now, result=result, event_id=event.id)
+                    await tx.dead_letters.settle(replays)
+                    entry = replay_entry(by, target, replays, at=now)
+                    tx.audit(entry)
+        self._event_log.committed(appended, entries, now=now)
+        log_act(entry)
         for letter_id, replay in replays.items():
             _replayed.labels(replay.result.value).inc()
             _log.info("dead letter replayed", dead_letter_id=str(letter_id), result=replay.result.value)
         return replays
-
-    async def _fetch(self, letter_id: UUID) -> KeptLetter:
-        found = await self._letters.find(letter_id)
-        if found is None:
-            raise dead_letter_not_found()
-        return found
 
 
 def dead_letter_not_found() -> NotFoundError:

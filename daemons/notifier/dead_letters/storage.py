@@ -1,139 +1,99 @@
 """Dead letters in MongoDB, and the one document that says whether more may be set aside."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
-import pymongo
 from pymongo import ASCENDING, DESCENDING, UpdateOne
-from pymongo.errors import PyMongoError
 
 from daemons.notifier.dead_letters.dead_letter import (
     DeadLetter,
     DeadLetterLimit,
     Identity,
     Intake,
+    Kept,
     KeptLetter,
     LetterStatus,
     Replay,
     ReplayResult,
 )
-from daemons.notifier.documents import (
-    dead_letter_document,
-    dead_letter_from,
-    intake_document,
-    intake_from,
-    replay_document,
-)
+from daemons.notifier.reading import reading
 from daemons.notifier.schema import INTAKE
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Database, Document, Session, run_transaction, unavailable
-
-WrittenT = TypeVar("WrittenT")
-_READ_TIMEOUT_SECONDS = 5
+from daemons.shared.kafka.records import IncomingRecord
+from daemons.shared.mongo import Database, Document, Session
 
 
 class ReplayedMeanwhileError(Exception):
     """Somebody else replayed one of the letters first; nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The outcome of a batch's letters: set aside now, or held back by the limit."""
-
-    fresh: Sequence[DeadLetter] = ()
-    held: Sequence[DeadLetter] = ()
-
-
 class MongoDeadLetters:
     """Letters, each once by its record's place and content; none is ever removed."""
 
-    def __init__(self, database: Database) -> None:
-        self._client = database.client
+    def __init__(self, database: Database, session: Session | None = None) -> None:
         self._letters = database["dead_letters"]
         self._intake = database["intake"]
+        self._session = session
 
-    async def keep(
-        self, letters: Sequence[DeadLetter], *, limit: DeadLetterLimit, now: datetime, session: Session
-    ) -> Kept:
-        """Set aside, in the caller's transaction, those not kept yet, as far as the limit goes.
+    async def keep(self, letters: Sequence[DeadLetter], *, limit: DeadLetterLimit, now: datetime) -> Kept:
+        """Set aside those not kept yet, as far as the limit goes.
 
         All processes write the intake's document, so they count together.
         """
         wanted = {letter.identity: letter for letter in letters}
-        known = await self._known(wanted, session)
+        known = await self._known(wanted)
         fresh = [letter for identity, letter in wanted.items() if identity not in known]
         if not fresh:
             return Kept()
-        before = await self._read_intake(session)
+        before = await self.intake()
         intake, admitted = before.admit(len(fresh), limit=limit, now=now)
         kept = Kept(fresh[:admitted], fresh[admitted:])
         if kept.held and before.closed_at is None:
-            intake = replace(intake, closed_by=told_of(kept.held[0]))
+            intake = replace(intake, closed_by=kept.held[0].summary)
         if intake != before:
             await self._intake.replace_one(
-                {"_id": INTAKE}, intake_document(intake), upsert=True, session=session
+                {"_id": INTAKE}, _intake_document(intake), upsert=True, session=self._session
             )
         if kept.fresh:
             await self._letters.insert_many(
-                [dead_letter_document(new_id(), letter, received_at=now) for letter in kept.fresh],
-                session=session,
+                [_letter_document(new_id(), letter, received_at=now) for letter in kept.fresh],
+                session=self._session,
             )
         return kept
 
-    async def _known(self, wanted: Collection[Identity], session: Session) -> set[Identity]:
+    async def _known(self, wanted: Collection[Identity]) -> set[Identity]:
         offsets: dict[tuple[str, int], list[int]] = {}
         for topic, partition, offset, _ in wanted:
             offsets.setdefault((topic, partition), []).append(offset)
         known: set[Identity] = set()
         for (topic, partition), asked in offsets.items():
             query = {"topic": topic, "partition": partition, "offset": {"$in": asked}}
-            found = self._letters.find(query, {"offset": 1, "digest": 1}, session=session)
+            found = self._letters.find(query, {"offset": 1, "digest": 1}, session=self._session)
             known |= {(topic, partition, document["offset"], document["digest"]) async for document in found}
         return known
 
-    async def _read_intake(self, session: Session | None) -> Intake:
-        document = await self._intake.find_one({"_id": INTAKE}, session=session)
-        return intake_from(document) if document else Intake()
-
     async def intake(self) -> Intake:
         """Return how many were set aside lately, and whether more may be."""
-        return await self._read_intake(None)
+        document = await self._intake.find_one({"_id": INTAKE}, session=self._session)
+        if document is None:
+            return Intake()
+        return Intake(**{name: value for name, value in document.items() if name != "_id"})
 
-    async def reopen(
-        self,
-        *,
-        by: Document,
-        at: datetime,
-        reason: str,
-        alongside: Callable[[Intake, Intake, Session], Awaitable[WrittenT]],
-    ) -> tuple[Intake, WrittenT]:
-        """Let letters be set aside again, counted from nothing.
-
-        `alongside` gets the intake before and after, and writes what must be written with that; what it
-        returns comes beside the intake.
-
-        Raises:
-            TransientError: it was not done and may be tried again.
-            OutcomeUnknownError: it may have been done.
-        """
+    async def reopen(self, *, by: Document, at: datetime, reason: str) -> tuple[Intake, Intake]:
+        """Let letters be set aside again, counted from nothing; returns the intake before and after."""
+        before = await self.intake()
         after = Intake(reopened={"by": by, "at": at, "reason": reason})
-
-        async def body(session: Session) -> tuple[Intake, WrittenT]:
-            before = await self._read_intake(session)
-            await self._intake.replace_one(
-                {"_id": INTAKE}, intake_document(after), upsert=True, session=session
-            )
-            return after, await alongside(before, after, session)
-
-        return await run_transaction(self._client, body)
+        await self._intake.replace_one(
+            {"_id": INTAKE}, _intake_document(after), upsert=True, session=self._session
+        )
+        return before, after
 
     async def find(self, letter_id: UUID) -> KeptLetter | None:
         """Return a letter."""
         document = await self._letters.find_one({"_id": letter_id})
-        return dead_letter_from(document) if document else None
+        return _letter_of(document) if document else None
 
     async def page(
         self, *, topic: str | None, status: LetterStatus | None, before: UUID | None, limit: int
@@ -152,29 +112,20 @@ class MongoDeadLetters:
         return await self._read(query, ASCENDING, limit)
 
     async def _read(self, query: Document, direction: int, limit: int) -> list[KeptLetter]:
-        try:
-            with pymongo.timeout(_READ_TIMEOUT_SECONDS):
-                found = self._letters.find(query).sort("_id", direction).limit(limit)
-                return [dead_letter_from(document) async for document in found]
-        except PyMongoError as error:
-            raise unavailable(error) from error
+        with reading():
+            found = self._letters.find(query).sort("_id", direction).limit(limit)
+            return [_letter_of(document) async for document in found]
 
-    async def settle(self, replays: Mapping[UUID, Replay], *, session: Session) -> None:
+    async def settle(self, replays: Mapping[UUID, Replay]) -> None:
         """Write the outcome of each replay, in the transaction of its effect.
 
         Raises:
             ReplayedMeanwhileError: one of the letters is not open any more; the transaction must not go on.
         """
         writes = [_settling(letter_id, replay) for letter_id, replay in replays.items()]
-        written = await self._letters.bulk_write(writes, ordered=False, session=session)
+        written = await self._letters.bulk_write(writes, ordered=False, session=self._session)
         if written.matched_count != len(writes):
             raise ReplayedMeanwhileError
-
-
-def told_of(letter: DeadLetter) -> str:
-    """Say which record it is and what is wrong with it; nothing of its content."""
-    topic, partition, offset = letter.place
-    return f"{topic}, partition {partition}, offset {offset}: {letter.reason}"
 
 
 def _query(topic: str | None, status: LetterStatus | None) -> Document:
@@ -187,9 +138,57 @@ def _query(topic: str | None, status: LetterStatus | None) -> Document:
 
 
 def _settling(letter_id: UUID, replay: Replay) -> UpdateOne:
-    changed: Document = {"last_replay": replay_document(replay)}
+    changed: Document = {"last_replay": _replay_document(replay)}
     if replay.result is ReplayResult.UNDECODABLE:
         changed["reason"] = replay.reason
     else:
         changed["status"] = LetterStatus.REPLAYED.value
     return UpdateOne({"_id": letter_id, "status": LetterStatus.OPEN.value}, {"$set": changed})
+
+
+def _letter_document(letter_id: UUID, letter: DeadLetter, *, received_at: datetime) -> Document:
+    """Write a new letter whole, so that it can be replayed. Header names are anything, so values."""
+    record = letter.record
+    return {
+        "_id": letter_id,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        # Of the record as it came: what is stored of it may be mended before it is replayed.
+        "digest": letter.identity[-1],
+        "key": record.key,
+        "value": record.value,
+        "headers": [{"name": name, "value": value} for name, value in record.headers.items()],
+        "reason": letter.reason,
+        "received_at": received_at,
+        "status": LetterStatus.OPEN.value,
+        "last_replay": None,
+    }
+
+
+def _letter_of(document: Document) -> KeptLetter:
+    """Read a letter."""
+    record = IncomingRecord(
+        topic=document["topic"],
+        partition=document["partition"],
+        offset=document["offset"],
+        key=document["key"],
+        value=document["value"],
+        headers={header["name"]: header["value"] for header in document["headers"]},
+    )
+    replay = document["last_replay"]
+    return KeptLetter(
+        id=document["_id"],
+        letter=DeadLetter(record, document["reason"]),
+        status=LetterStatus(document["status"]),
+        received_at=document["received_at"],
+        last_replay=Replay(**{**replay, "result": ReplayResult(replay["result"])}) if replay else None,
+    )
+
+
+def _replay_document(replay: Replay) -> Document:
+    return {**asdict(replay), "result": replay.result.value}
+
+
+def _intake_document(intake: Intake) -> Document:
+    return asdict(intake)

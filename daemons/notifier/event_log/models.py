@@ -1,14 +1,82 @@
-"""What the notifier answers."""
+"""What the routes of events take and answer."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from daemons.contracts.events import EventType
 from daemons.contracts.wire import Instant, UuidText, WireModel
-from daemons.notifier.event import RecordedEvent
-from daemons.notifier.notifications.notification import Notification
+from daemons.notifier.event import RecordedEvent, Selection
+from daemons.notifier.event_log.history import LAST_POSITION
+from daemons.notifier.notifications.models import SeverityText
 from daemons.shared.http.lines import ProgressView
+from daemons.shared.http.pages import FROM_DIGITS, PageQuery
 
-SeverityText = Literal["info", "warning"]
+_TYPE_NAMES = [event_type.value for event_type in EventType]
+
+
+def _known_types(text: str) -> str:
+    unknown = sorted(set(text.split(",")) - set(_TYPE_NAMES))
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not a type of event; there are {', '.join(_TYPE_NAMES)}")
+    return text
+
+
+TypeNames = Annotated[
+    str,
+    Field(
+        max_length=200,
+        json_schema_extra={"pattern": f"^({'|'.join(_TYPE_NAMES)})(,({'|'.join(_TYPE_NAMES)}))*$"},
+    ),
+    AfterValidator(_known_types),
+]
+"""Types of events, separated by commas."""
+
+
+def _known_type(text: str) -> str:
+    if text not in _TYPE_NAMES:
+        raise ValueError(f"is not a type of event; there are {', '.join(_TYPE_NAMES)}")
+    return text
+
+
+TypeName = Annotated[
+    str, Field(max_length=50, json_schema_extra={"enum": _TYPE_NAMES}), AfterValidator(_known_type)
+]
+"""One type of event, by its name, which is its topic's."""
+
+AccountNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{10}$")]
+Position = Annotated[int, Field(ge=0, le=LAST_POSITION), FROM_DIGITS]
+
+
+class EventIds(WireModel):
+    """Ids of events that are to be looked for."""
+
+    ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+
+
+class SelectionQuery(WireModel):
+    """`?type=A,B&account=`: which events."""
+
+    type: TypeNames | None = None
+    account: AccountNumber | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The events asked for."""
+        names = self.type.split(",") if self.type else []
+        return Selection(frozenset(EventType(name) for name in names), self.account)
+
+
+class StreamQuery(SelectionQuery):
+    """`?after=`: stream from behind this position; the header Last-Event-ID says the same and goes first."""
+
+    after: Position | None = None
+
+
+class HistoryQuery(PageQuery, SelectionQuery):
+    """Pages of recorded events, newest first or oldest first."""
+
+    order: Literal["asc", "desc"] = "desc"
 
 
 class EventView(WireModel):
@@ -29,26 +97,6 @@ class EventPage(WireModel):
     """Some events and where the next page begins."""
 
     items: list[EventView]
-    next_cursor: str | None
-
-
-class NotificationView(WireModel):
-    """The notification of an event."""
-
-    id: UuidText
-    event_id: UuidText
-    event_type: EventType
-    channel: str
-    severity: SeverityText
-    text: str
-    account_ids: list[str]
-    created_at: Instant
-
-
-class NotificationPage(WireModel):
-    """Some notifications and where the next page begins."""
-
-    items: list[NotificationView]
     next_cursor: str | None
 
 
@@ -92,18 +140,4 @@ def view_event(event: RecordedEvent) -> EventView:
         data=event.data,
         severity=event.severity.value,
         received_at=event.received_at,
-    )
-
-
-def view_notification(notification: Notification) -> NotificationView:
-    """Show a notification."""
-    return NotificationView(
-        id=str(notification.id),
-        event_id=str(notification.event_id),
-        event_type=notification.event_type,
-        channel=notification.channel,
-        severity=notification.severity.value,
-        text=notification.text,
-        account_ids=list(notification.account_ids),
-        created_at=notification.created_at,
     )

@@ -7,6 +7,7 @@ from uuid import UUID
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.events import JOURNAL_EVENT_TYPES
 from daemons.notifier.event_log.reader import MongoEventReader
+from daemons.notifier.notifications.storage import MongoNotifications
 from daemons.shared.progress import Progress
 
 _IDS_BETWEEN_PAUSES = 250
@@ -15,8 +16,9 @@ _IDS_BETWEEN_PAUSES = 250
 class EventProver:
     """Reads all ids of journal events in one pass; one proof at a time, for it reads the whole log."""
 
-    def __init__(self, reader: MongoEventReader) -> None:
+    def __init__(self, reader: MongoEventReader, notifications: MongoNotifications) -> None:
         self._reader = reader
+        self._notifications = notifications
         self._one_at_a_time = asyncio.Lock()
 
     async def prove_events(self, progress: Progress) -> tuple[EventSetDigest, EventSetDigest]:
@@ -31,7 +33,7 @@ class EventProver:
             progress.enter("events", total=total)
             recorded = await _digest(self._reader.event_ids(JOURNAL_EVENT_TYPES), progress)
             progress.enter("notifications", total=total)
-            notified = await _digest(self._reader.notified_event_ids(JOURNAL_EVENT_TYPES), progress)
+            notified = await _digest(self._notifications.event_ids(JOURNAL_EVENT_TYPES), progress)
         return recorded, notified
 
 

@@ -1,87 +1,131 @@
-"""The log of events: appended to in one order (docs/adr/0006), together with what each event has effected."""
+"""The log of events: appended to in one order (docs/adr/0006), together with each event's notification."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+from pymongo import DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
-from daemons.contracts.errors import OutcomeUnknownError, TransientError
-from daemons.notifier.documents import event_document, notification_document
-from daemons.notifier.event import Event
-from daemons.notifier.event_log.reader import newest_position
+from daemons.contracts.events import EventType
+from daemons.notifier.event import Event, RecordedEvent, Severity
 from daemons.notifier.notifications.notification import Notification
-from daemons.shared.mongo import Database, Session, insert_all, run_transaction
+from daemons.shared.mongo import Database, Document, Session, insert_all
 
 Entry = tuple[Event, Notification]
-Alongside = Callable[[Sequence[Entry], Session], Awaitable[None]]
-"""Receives the new entries, and writes what must be written together with them; may run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The entries that are new to the log, the first of them at position `begin`."""
+
+    begin: int
+    entries: Sequence[Entry]
+
+    @property
+    def notifications(self) -> list[tuple[int, Notification]]:
+        """The new entries' notifications with their positions."""
+        return [(self.begin + index, told) for index, (_, told) in enumerate(self.entries)]
+
+
+class LogEnd:
+    """Where this process takes the log to end. A wrong guess is refused: positions are unique."""
+
+    def __init__(self) -> None:
+        self.position: int | None = None
+        """The position behind the last event that this process wrote."""
+        self.is_alone = False
+        """Nobody else had written in between, so the end need not be looked for."""
+        self.is_doubted = False
+        """Events or positions were refused as taken: both are looked for at the next attempt."""
+
+    def refused(self) -> None:
+        """Another process has written, or some of the events have come before, which is rare."""
+        self.is_alone, self.is_doubted = False, True
+
+    def committed(self, appended: Appended) -> None:
+        """Know the end that was just written."""
+        self.is_doubted = False
+        if appended.entries:
+            self.is_alone = self.position in (None, appended.begin)
+            self.position = appended.begin + len(appended.entries)
 
 
 class MongoEventLog:
-    """Writes events and notifications; each once, however often and by whomever."""
+    """Writes events, each once, however often and by whatever process."""
 
-    def __init__(self, database: Database) -> None:
-        self._client = database.client
+    def __init__(self, database: Database, session: Session, end: LogEnd) -> None:
         self._events = database["events"]
-        self._notifications = database["notifications"]
-        self._end: int | None = None
-        """The position behind the last event that this process wrote."""
-        self._alone = False
-        """Nobody else had written in between, so the end need not be looked for: a wrong guess is refused."""
+        self._session = session
+        self._end = end
 
-    async def append(self, entries: Sequence[Entry], *, alongside: Alongside | None = None) -> list[Entry]:
-        """Write the entries whose events are not recorded yet, in one transaction, and return those.
+    async def append(self, entries: Sequence[Entry]) -> Appended:
+        """Write the events that are not recorded yet at the end of the log, and return those.
 
         Raises:
-            TransientError: it may not have been done; doing it again is safe.
+            DuplicateKeyError: some are recorded already, or the log ends elsewhere; the next attempt looks.
         """
-        if not entries and alongside is None:
-            return []
-
-        async def body(look: bool, session: Session) -> tuple[int, list[Entry]]:
-            fresh = await self._fresh(entries, session if look else None)
-            begin = await self._write(fresh, session) if fresh else 0
-            if alongside is not None:
-                await alongside(fresh, session)
-            return begin, fresh
-
+        fresh = await self._fresh(entries)
+        if not fresh:
+            return Appended(0, [])
+        known_end = self._end.position if self._end.is_alone else None
+        begin = known_end or await newest_position(self._events, self._session) + 1
+        documents = [
+            _to_document(event, told, position=begin + index) for index, (event, told) in enumerate(fresh)
+        ]
         try:
-            try:
-                begin, written = await run_transaction(self._client, partial(body, False))
-            except DuplicateKeyError:
-                # Another process has written, or some have come before, which is rare: only now are these
-                # looked for.
-                self._alone = False
-                begin, written = await run_transaction(self._client, partial(body, True))
-        except (OutcomeUnknownError, DuplicateKeyError) as error:
-            raise TransientError(
-                "unavailable", "The events may not have been recorded; try again."
-            ) from error
-        if written:
-            self._alone = self._end in (None, begin)
-            self._end = begin + len(written)
-        return written
+            await insert_all(self._events, documents, session=self._session)
+        except DuplicateKeyError:
+            self._end.refused()
+            raise
+        return Appended(begin, fresh)
 
-    async def _fresh(self, entries: Sequence[Entry], session: Session | None) -> list[Entry]:
-        """The entries, each event once; with a session, without those whose events it finds recorded."""
+    async def _fresh(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries, each event once; in doubt without those whose events are recorded."""
         fresh: dict[UUID, Entry] = {}
         for entry in entries:
             fresh.setdefault(entry[0].id, entry)
-        known = await self._known([*fresh], session) if session is not None else set()
+        known = await self._known([*fresh], self._session) if self._end.is_doubted and fresh else set()
         return [entry for event_id, entry in fresh.items() if event_id not in known]
 
     async def _known(self, ids: list[UUID], session: Session) -> set[UUID]:
         found = self._events.find({"id": {"$in": ids}}, {"_id": 0, "id": 1}, session=session)
         return {document["id"] async for document in found}
 
-    async def _write(self, entries: Sequence[Entry], session: Session) -> int:
-        """Write the entries at the end of the log, and return the first one's position."""
-        known_end = self._end if self._alone else None
-        begin = known_end or await newest_position(self._events, session) + 1
-        placed = [(begin + index, *entry) for index, entry in enumerate(entries)]
-        events = [event_document(event, told, position=position) for position, event, told in placed]
-        notifications = [notification_document(told, position=position) for position, _, told in placed]
-        await insert_all(self._events, events, session=session)
-        await insert_all(self._notifications, notifications, session=session)
-        return begin
+
+async def newest_position(events: AsyncCollection[Document], session: Session | None = None) -> int:
+    """Return the position of the newest event, as the session sees it; 0 when there is none."""
+    newest = await events.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)], session=session)
+    return int(newest["_id"]) if newest else 0
+
+
+def _to_document(event: Event, notification: Notification, *, position: int) -> Document:
+    return {
+        "_id": position,
+        "id": event.id,
+        "type": event.type.value,
+        "source": event.source,
+        "key": event.key,
+        "time": event.time,
+        "data": event.document,
+        "severity": notification.severity.value,
+        "account_ids": list(event.account_ids),
+        "received_at": notification.created_at,
+    }
+
+
+def event_of(document: Document) -> RecordedEvent:
+    """Return the event that a document keeps."""
+    return RecordedEvent(
+        position=document["_id"],
+        id=document["id"],
+        type=EventType(document["type"]),
+        source=document["source"],
+        key=document["key"],
+        time=document["time"],
+        data=document["data"],
+        severity=Severity(document["severity"]),
+        account_ids=document["account_ids"],
+        received_at=document["received_at"],
+    )

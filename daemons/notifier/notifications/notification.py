@@ -15,8 +15,7 @@ from daemons.contracts.events import (
     UserReference,
 )
 from daemons.contracts.wire import MoneyView
-from daemons.notifier.event import Event, EventData
-from daemons.notifier.severity import Severity
+from daemons.notifier.event import Event, EventData, Severity
 
 LOG_CHANNEL = "log"
 OPERATIONS = "operations"

@@ -1,6 +1,7 @@
 """Following the log: one query for all streams of a process finds new events of every process."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,14 +9,14 @@ from dataclasses import dataclass
 import structlog
 
 from daemons.contracts.errors import TransientError
-from daemons.notifier.event import RecordedEvent
+from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.reader import MongoEventReader
-from daemons.notifier.event_log.selection import Selection
-from daemons.notifier.streams.subscription import Subscription
 from daemons.shared.tasks import end_task
 
 POLL_SECONDS = 0.25
 """How late an event that another process recorded may reach a stream of this one."""
+LIMIT_EVENTS = 2_000
+"""How many events wait for one reader before it is said to lag; they are shared, not copied."""
 _EVENTS_AT_ONCE = 500
 _BACKOFF_SECONDS = 1.0
 _EVERYTHING = Selection()
@@ -28,6 +29,42 @@ class Lagging:
 
     position: int
     last_position: int
+
+
+class Subscription:
+    """The selected events after position `begins_after`, as long as the reader keeps up."""
+
+    def __init__(self, selection: Selection, *, begins_after: int) -> None:
+        self.begins_after = begins_after
+        self.lags = False
+        self._selection = selection
+        self._waiting: deque[Sequence[RecordedEvent]] = deque()
+        self._waiting_events = 0
+        self._news = asyncio.Event()
+
+    def offer(self, events: Sequence[RecordedEvent]) -> None:
+        """Add what the follower found; beyond the limit all of it is dropped and the reader notified."""
+        if not self._selection.takes_all:
+            events = [event for event in events if self._selection.matches(event)]
+        if not events or self.lags:
+            return
+        self._waiting.append(events)
+        self._waiting_events += len(events)
+        if self._waiting_events > LIMIT_EVENTS:
+            self.lags = True
+            self._waiting.clear()
+        self._news.set()
+
+    async def next(self) -> Sequence[RecordedEvent]:
+        """Wait for events and return some, in order; nothing once the reader lags."""
+        while not self._waiting and not self.lags:
+            self._news.clear()
+            await self._news.wait()
+        if self.lags:
+            return ()
+        events = self._waiting.popleft()
+        self._waiting_events -= len(events)
+        return events
 
 
 class EventFollower:

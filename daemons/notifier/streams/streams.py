@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 
 from daemons.contracts.errors import TransientError, UnauthenticatedError
 from daemons.contracts.permissions import Permission
-from daemons.notifier.event_log.selection import Selection
+from daemons.notifier.event import Selection
 from daemons.notifier.streams.follower import EventFollower, Lagging
 from daemons.notifier.streams.frames import (
     event_frame,
@@ -24,7 +24,6 @@ from daemons.notifier.streams.frames import (
     reconnect_frame,
     session_ended_frame,
 )
-from daemons.notifier.streams.limits import StreamLimits
 from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.http.boundary import REQUEST_ID_HEADER
 from daemons.shared.http.requests import caller_of, request_id_of
@@ -40,6 +39,14 @@ _UNANSWERED_CHECKS = 5
 
 _open_streams = Gauge("bankctl_notifier_open_streams", "Event streams open in this process")
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """The streams of one process, and among them those of one caller."""
+
+    in_all: int
+    per_caller: int
 
 
 class TooManyStreamsError(TransientError):

@@ -12,14 +12,13 @@ from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
 from daemons.contracts.permissions import Role
 from daemons.notifier.consumption.recorder import EventRecorder
-from daemons.notifier.dead_letters.dead_letter import Intake
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import IncomingRecord, OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
-from daemons.shared.mongo import Database, Session, connect
+from daemons.shared.mongo import Database, connect
 from tests.support.events import ids_of, incoming, transfers
 from tests.support.notifier import (
     NO_BROKER,
@@ -71,10 +70,7 @@ async def test_past_the_limit_nothing_is_set_aside_until_somebody_has_looked(
     with pytest.raises(TransientError):
         await recorder_on(notifier_database, letters=3).record_events(batch)
 
-    async def nothing_else(_before: Intake, _after: Intake, _session: Session) -> None:
-        return
-
-    await letters.reopen(by={"display_name": "Olga"}, at=utc_now(), reason="seen", alongside=nothing_else)
+    await letters.reopen(by={"display_name": "Olga"}, at=utc_now(), reason="seen")
     await recorder.record_events(batch)
     assert await _count(notifier_database, "dead_letters") == 5
     assert (await letters.intake()).kept == 2

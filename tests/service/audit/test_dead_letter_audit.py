@@ -1,7 +1,7 @@
 """Replays, resumptions and refusals stand in the notifier's trail, in the transaction of the act itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -13,12 +13,11 @@ from structlog.testing import capture_logs
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Role
 from daemons.notifier.consumption.recorder import EventRecorder
-from daemons.notifier.dead_letters import storage as mongo_dead_letters
-from daemons.notifier.event_log import storage as mongo_event_log
+from daemons.shared.audit.record import AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from daemons.shared.kafka.records import IncomingRecord
-from daemons.shared.mongo import Client, Database, Session, run_transaction
+from daemons.shared.mongo import Database, Session
 from tests.support.events import incoming
 from tests.support.notifier import NO_BROKER, Notifier, PlayedUserApi, recorder_on, running_here
 
@@ -193,15 +192,16 @@ async def test_what_fails_after_both_are_written_undoes_both(
     [one, *_] = await letter_ids(operator)
     before = await stored(notifier_database)
 
-    async def fail_before_the_commit(client: Client, body: Callable[[Session], Awaitable[Any]]) -> Any:
-        async def write_and_fail(session: Session) -> None:
-            await body(session)
-            raise TransientError("unavailable", "Planted.")
+    append = MongoAuditTrail.append
 
-        return await run_transaction(client, write_and_fail)
+    async def write_and_fail(
+        self: MongoAuditTrail, entries: Sequence[AuditEntry], *, session: Session
+    ) -> None:
+        await append(self, entries, session=session)
+        raise TransientError("unavailable", "Planted.")
 
-    for module in (mongo_event_log, mongo_dead_letters):
-        monkeypatch.setattr(module, "run_transaction", fail_before_the_commit)
+    # The last that is written before the commit.
+    monkeypatch.setattr(MongoAuditTrail, "append", write_and_fail)
     for path, body in (
         (f"/dead-letters/{one}/replay", None),
         ("/dead-letters/replay", {}),

@@ -10,7 +10,7 @@ import pytest
 from daemons.contracts.permissions import Role
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.streams import streams as event_streams
-from daemons.notifier.streams.subscription import LIMIT_EVENTS
+from daemons.notifier.streams.follower import LIMIT_EVENTS
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database
 from tests.support.events import BOS_ACCOUNT, changed, completed, consumed, failed, incoming, publishable

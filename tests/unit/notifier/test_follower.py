@@ -10,13 +10,9 @@ from structlog.testing import capture_logs
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events import EventType
-from daemons.notifier.event import RecordedEvent
-from daemons.notifier.event_log.selection import Selection
-from daemons.notifier.severity import Severity
+from daemons.notifier.event import RecordedEvent, Selection, Severity
 from daemons.notifier.streams import follower as follow_events
-from daemons.notifier.streams import subscription
-from daemons.notifier.streams.follower import EventFollower, Lagging
-from daemons.notifier.streams.subscription import Subscription
+from daemons.notifier.streams.follower import EventFollower, Lagging, Subscription
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from tests.support.waiting import eventually, patience
@@ -247,7 +243,7 @@ class TestFollowing:
     async def test_a_reader_that_lags_is_told_and_misses_nothing(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(subscription, "LIMIT_EVENTS", 100)
+        monkeypatch.setattr(follow_events, "LIMIT_EVENTS", 100)
         log = Log(2)
         async with following(log) as follower, reading(follower, 1) as reader:
             assert await reader.take(1) == [2]
@@ -323,7 +319,7 @@ class TestSubscriptions:
         assert await asyncio.wait_for(waiting, 20) == mixed[1:]
 
     async def test_only_so_many_events_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(subscription, "LIMIT_EVENTS", 4)
+        monkeypatch.setattr(follow_events, "LIMIT_EVENTS", 4)
         share = Subscription(ALL, begins_after=0)
         share.offer([event(1), event(2), event(3)])
         share.offer([event(4)])
@@ -340,7 +336,7 @@ class TestSubscriptions:
         assert len(share._waiting) == 0, "nothing is kept for a reader that reads for itself"
 
     async def test_a_reader_that_waits_learns_that_it_lags(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(subscription, "LIMIT_EVENTS", 1)
+        monkeypatch.setattr(follow_events, "LIMIT_EVENTS", 1)
         share = Subscription(ALL, begins_after=0)
         waiting = asyncio.create_task(share.next())
         await asyncio.sleep(0)

@@ -4,9 +4,9 @@ import pytest
 
 from daemons.contracts.events import EventType
 from daemons.contracts.wire import WireModel
+from daemons.notifier.event import Severity
 from daemons.notifier.event_log.decoding import decode
 from daemons.notifier.notifications.notification import Notification, notification_of, severity_of, text_of
-from daemons.notifier.severity import Severity
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from tests.support.events import BO, adjusted, changed, completed, consumed, failed, funded, publishable

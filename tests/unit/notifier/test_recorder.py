@@ -1,31 +1,29 @@
 """The effect of a batch: what is recorded, told and set aside, and when the consumer stands still."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from pymongo.errors import DuplicateKeyError
 from structlog.testing import capture_logs
 
-from daemons.contracts.errors import TransientError
+from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.notifier.consumption.recorder import EventRecorder
-from daemons.notifier.dead_letters.dead_letter import DeadLetter, DeadLetterLimit
-from daemons.notifier.dead_letters.storage import Kept
+from daemons.notifier.dead_letters.dead_letter import DeadLetter, DeadLetterLimit, Kept
 from daemons.notifier.event_log.decoding import decode
-from daemons.notifier.event_log.storage import Alongside, Entry
-from daemons.notifier.notifications.notification import notification_of
+from daemons.notifier.event_log.service import EventLog, entries_of
+from daemons.notifier.event_log.storage import Appended, Entry, LogEnd
+from daemons.notifier.notifications.notification import Notification, notification_of
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.records import IncomingRecord
-from daemons.shared.mongo import Session
 from tests.support.events import completed, consumed, failed, incoming, publishable
 
 NOW = utc_now()
 LIMIT = DeadLetterLimit(3, timedelta(hours=1))
-SESSION = cast("Session", object())
 
 
 class Database:
@@ -33,27 +31,46 @@ class Database:
 
     def __init__(self) -> None:
         self.written: list[Entry] = []
-        self.appended: list[list[UUID]] = []
+        self.pending: list[Entry] = []
+        self.notified: list[tuple[int, Notification]] = []
         self.kept: list[tuple[list[DeadLetter], DeadLetterLimit, datetime]] = []
         self.admitted = 9
-        self.with_letters: list[bool] = []
 
-    async def append(self, entries: Sequence[Entry], *, alongside: Alongside | None = None) -> list[Entry]:
-        self.appended.append([event.id for event, _ in entries])
-        self.with_letters.append(alongside is not None)
+    async def append(self, entries: Sequence[Entry]) -> Appended:
         known = {event.id for event, _ in self.written}
-        fresh = [entry for entry in entries if entry[0].id not in known]
-        self.written += fresh
-        if alongside is not None:
-            await alongside(fresh, SESSION)
-        return fresh
+        self.pending = [entry for entry in entries if entry[0].id not in known]
+        return Appended(len(self.written) + 1, self.pending)
 
-    async def keep(
-        self, letters: Sequence[DeadLetter], *, limit: DeadLetterLimit, now: datetime, session: Session
-    ) -> Kept:
-        assert session is SESSION
+    async def insert(self, placed: Sequence[tuple[int, Notification]]) -> None:
+        self.notified += placed
+
+    async def keep(self, letters: Sequence[DeadLetter], *, limit: DeadLetterLimit, now: datetime) -> Kept:
         self.kept.append((list(letters), limit, now))
         return Kept(letters[: self.admitted], letters[self.admitted :])
+
+
+class Work:
+    """Plays attempts at transactions; before each one so many are undone, after which `meanwhile` happens."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = self.events = self.notifications = self.dead_letters = database
+        self.undone = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.begun: list[dict[str, Any]] = []
+
+    async def attempts(self, **options: Any) -> AsyncIterator[AbstractAsyncContextManager["Work"]]:
+        self.begun.append(options)
+        for _ in range(self.undone):
+            yield self._attempt(committed=False)
+            self.meanwhile()
+        yield self._attempt(committed=True)
+
+    @asynccontextmanager
+    async def _attempt(self, *, committed: bool) -> AsyncIterator["Work"]:
+        self.database.pending, self.database.notified = [], []
+        yield self
+        if committed:
+            self.database.written = [*self.database.written, *self.database.pending]
 
 
 class Recording:
@@ -62,8 +79,12 @@ class Recording:
     def __init__(self) -> None:
         self.database = Database()
         self.woken = 0
-        played: Any = self.database
-        self.recorder = EventRecorder(played, played, limit=LIMIT, on_recorded=self._wake, clock=lambda: NOW)
+        self.work = Work(self.database)
+        self.end = LogEnd()
+        played: Any = self.work
+        self.recorder = EventRecorder(
+            played, EventLog(self.end, on_recorded=self._wake), limit=LIMIT, clock=lambda: NOW
+        )
 
     def _wake(self) -> None:
         self.woken += 1
@@ -102,7 +123,12 @@ async def test_events_are_recorded_in_order_with_what_people_are_told(recording:
     for event, notification in recording.database.written:
         assert notification == notification_of(event, notification_id=notification.id, created_at=NOW)
     assert len({notification.id for _, notification in recording.database.written}) == 3
-    assert (recording.woken, recording.database.with_letters) == (1, [False])
+    told = [notification for _, notification in recording.database.written]
+    assert recording.database.notified == list(enumerate(told, 1))
+    assert recording.woken == 1
+    # It waits for no turn at the audit trail, and events that have come before begin one more attempt.
+    assert recording.work.begun == [{"recorded": False, "duplicates": 1}]
+    assert (recording.end.position, recording.end.is_alone) == (4, True)
 
 
 async def test_what_comes_again_has_no_further_effect_and_is_counted(recording: Recording) -> None:
@@ -214,35 +240,45 @@ class TestDeadLetters:
             "the limit of dead letters is reached, the consumer stands still"
         ]
 
-    async def test_only_what_the_last_try_kept_counts(self, recording: Recording) -> None:
+    async def test_only_what_the_last_attempt_kept_counts(self, recording: Recording) -> None:
         """A transaction may run again."""
-        database, counted = recording.database, "bankctl_notifier_dead_letters_total"
-        append = database.append
+        counted = "bankctl_notifier_dead_letters_total"
 
-        async def append_twice(
-            entries: Sequence[Entry], *, alongside: Alongside | None = None
-        ) -> list[Entry]:
-            assert alongside is not None
-            await alongside([], SESSION)
-            database.admitted = 0
-            return await append(entries, alongside=alongside)
+        def close() -> None:
+            recording.database.admitted = 0
 
-        database.append = append_twice  # type: ignore[method-assign]
+        recording.work.undone, recording.work.meanwhile = 1, close
         before = value_of(counted, topic="TransactionCompleted")
         await recording.held(poison(5))
+        assert len(recording.database.kept) == 2
         assert value_of(counted, topic="TransactionCompleted") == before
 
 
-async def test_events_that_are_given_decoded_are_recorded_as_well(recording: Recording) -> None:
-    """As a dead letter is that somebody replays."""
-    event = decode(incoming(1)[0])
-    seen: list[Sequence[Entry]] = []
+@pytest.mark.parametrize("fault", [DuplicateKeyError("planted"), OutcomeUnknownError("outcome_unknown", "?")])
+async def test_what_may_not_have_been_recorded_may_be_given_again(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def fail(_entries: Sequence[Entry]) -> Appended:
+        raise fault
 
-    async def alongside(written: Sequence[Entry], session: Session) -> None:
-        assert session is SESSION
-        seen.append(written)
+    monkeypatch.setattr(recording.database, "append", fail)
+    with pytest.raises(TransientError, match="may not have been recorded") as raised:
+        await recording.recorder.record_events(incoming(1))
+    assert raised.value.code == "unavailable"
+    assert recording.woken == 0
 
-    await recording.recorder.record([event], now=NOW, alongside=alongside)
-    await recording.recorder.record([replace(event, key="other")], now=NOW, alongside=alongside)
-    assert [[one.key for one, _ in written] for written in seen] == [[event.key], []]
-    assert recording.woken == 1
+
+def test_the_end_of_the_log_is_known_while_nobody_else_writes() -> None:
+    end, event = LogEnd(), decode(incoming(1)[0])
+    entries = entries_of([event], now=NOW)
+    end.committed(Appended(5, entries))
+    assert (end.position, end.is_alone, end.is_doubted) == (6, True, False)
+    end.committed(Appended(6, entries))
+    assert (end.position, end.is_alone) == (7, True)
+    end.refused()
+    assert (end.is_alone, end.is_doubted) == (False, True)
+    # Somebody else has written in between.
+    end.committed(Appended(9, entries))
+    assert (end.position, end.is_alone, end.is_doubted) == (10, False, False)
+    end.committed(Appended(0, []))
+    assert (end.position, end.is_alone) == (10, False)

@@ -19,14 +19,13 @@ from structlog.testing import capture_logs
 from daemons.contracts.errors import TransientError, UnauthenticatedError
 from daemons.contracts.events import EventType
 from daemons.contracts.permissions import Role
-from daemons.notifier.event import RecordedEvent
-from daemons.notifier.event_log.selection import Selection
+from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.streams import streams as event_streams
 from daemons.notifier.streams.follower import Lagging
 from daemons.notifier.streams.frames import event_frame
-from daemons.notifier.streams.limits import StreamLimits
 from daemons.notifier.streams.streams import (
     EventStreams,
+    StreamLimits,
     TooManyStreamsError,
     TooManyStreamsOfOneCallerError,
 )

@@ -1,0 +1,65 @@
+"""The stream of events."""
+
+from aiohttp import web
+
+from daemons.contracts.errors import FieldError, InvalidRequestError
+from daemons.contracts.permissions import Permission
+from daemons.notifier.event_log.history import LAST_POSITION
+from daemons.notifier.event_log.models import EventView, StreamQuery
+from daemons.notifier.event_log.routes import HISTORY_KEY
+from daemons.notifier.streams.streams import EventStreams
+from daemons.shared.http.requests import caller_of, read_query
+from daemons.shared.http.routes import Routes
+
+routes = Routes("events")
+STREAMS_KEY = web.AppKey("streams", EventStreams)
+LAST_EVENT_ID_HEADER = "Last-Event-ID"
+_LONGEST_POSITION = len(str(LAST_POSITION))
+
+
+@routes.add(
+    "GET",
+    "/events",
+    permission=Permission.READ_EVENTS,
+    query=StreamQuery,
+    answer=EventView,
+    media_type="text/event-stream",
+)
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """Follow events as they are recorded; resume with the header Last-Event-ID or with `after`."""
+    query = read_query(request, StreamQuery)
+    streams = request.app[STREAMS_KEY]
+    with streams.slot(caller_of(request)):
+        position = await _first_position(request, query)
+        return await streams.serve(request, position, query.selection)
+
+
+async def _first_position(request: web.Request, query: StreamQuery) -> int:
+    """Return the position after which the stream begins: the one named, else the newest event's.
+
+    Raises:
+        InvalidRequestError: the position is malformed or has not been given out.
+    """
+    named = request.headers.get(LAST_EVENT_ID_HEADER)
+    last = await request.app[HISTORY_KEY].last_position()
+    if named is None:
+        position, field = query.after, "after"
+    else:
+        position, field = _read_last_event_id(named), LAST_EVENT_ID_HEADER
+    if position is None:
+        return last
+    if position > last:
+        raise _invalid(field, f"is beyond the newest event, {last}")
+    return position
+
+
+def _read_last_event_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_POSITION):
+        raise _invalid(LAST_EVENT_ID_HEADER, "is not a position")
+    return int(text)
+
+
+def _invalid(field: str, fault: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        "invalid_request", f"The request is malformed: {field}: {fault}.", errors=[FieldError(field, fault)]
+    )
