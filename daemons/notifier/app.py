@@ -72,9 +72,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app[AUTHENTICATOR_KEY] = bank.sessions
     app[AUDIT_KEY] = bank.audit
     app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=clock)
-    app[stream_routes.STREAMS_KEY] = EventStreams(
-        bank.follower, bank.sessions, limits=settings.stream_limits
-    )
+    app[stream_routes.STREAMS_KEY] = EventStreams(bank.follower, bank.sessions, limits=settings.stream_limits)
     app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
     app[event_routes.PROVER_KEY] = EventProver(bank.reader, bank.notifications)
     app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)

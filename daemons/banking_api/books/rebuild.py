@@ -18,6 +18,7 @@ from daemons.banking_api.ledger.seal import Head
 from daemons.contracts.errors import ConflictError
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail
+from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.clock import Clock
 from daemons.shared.mongo import Client, Database, Document, Session, run_transaction
 from daemons.shared.progress import Progress
@@ -44,7 +45,7 @@ class AccountRebuilder:
         self._accounts = database["accounts"]
         self._records = database["journal"]
         self._journal = Journal(database)
-        self._audit = audit
+        self._work = UnitOfWork(client, audit, AuditedTransaction)
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
 
@@ -62,7 +63,9 @@ class AccountRebuilder:
             removed = await self._remove_unknown(fold, progress)
             rebuilt = Rebuilt(len(fold.changes), changed, removed)
             entry = _entry(rebuilt, by=by, reason=reason, clock=self._clock)
-            await run_transaction(self._client, self._audit.recording(entry))
+            async for attempt in self._work.attempts():
+                async with attempt as tx:
+                    tx.audit(entry)
             return rebuilt
 
     async def _read_changes(self, fold: "_Fold", progress: Progress) -> None:

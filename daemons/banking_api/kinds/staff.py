@@ -103,7 +103,7 @@ class StaffKind(MoneyKind):
             reason=record.data["reference"],
             before=before,
             after=after,
-            approval=act.approval.testimony() if act.approval else None,
+            approval=act.approval.audit_fields() if act.approval else None,
         )
 
 

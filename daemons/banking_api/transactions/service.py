@@ -177,7 +177,7 @@ class Transactions:
             RejectedError: a rule refuses, or the key was used for another request.
         """
         await self._check_not_own(command, actor)
-        if not command.always_by_two and not self._policy.needs_second_person(command.guard):
+        if not command.always_by_two and not self._policy.needs_approval(command.guard):
             return await self._book(command)
         key = command.idempotency_key
         if await self._approvals.find_by_key(command.initiator, key) is None:

@@ -84,12 +84,12 @@ class FourEyesSettings(BaseModel):
         _read_limits(LIMITS)
     )
 
-    def needs_second_person(self, act: GuardedAct) -> bool:
+    def needs_approval(self, act: GuardedAct) -> bool:
         """Tell whether the policy puts this act behind a second person; see `alone_limit`."""
         return act in ALWAYS_GUARDED or act in self.four_eyes_actions
 
     def alone_limit(self, act: GuardedAct, currency: str) -> Decimal | None:
         """Return how much one person may do alone of an act within a day; None for any amount."""
-        if not self.needs_second_person(act):
+        if not self.needs_approval(act):
             return None
         return self.four_eyes_limits.get(currency, Decimal(0)) if act in COUNTED else Decimal(0)
