@@ -7,7 +7,7 @@ from uuid import UUID
 
 from daemons.banking_api.accounts.number import account_number
 from daemons.banking_api.acts import log_outcome
-from daemons.banking_api.kinds.change import ChangeOfAccount, account_not_found
+from daemons.banking_api.kinds.change import ChangeOfAccount, account_after, account_not_found
 from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.describe import ChangeType, Rename
 from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
@@ -90,7 +90,9 @@ class Accounts:
         outcome = await self._ledger.submit(command)
         if outcome.key_reused:
             raise key_reused()
-        return Opened(await self._find(outcome.record.data["account"]), outcome.replayed)
+        if outcome.replayed:
+            return Opened(await self._find(outcome.record.data["account"]), replayed=True)
+        return Opened(account_after(outcome.record), replayed=False)
 
     async def fetch(self, caller: Caller, account_id: str) -> Account:
         """Return an account that the caller may read.
@@ -200,7 +202,7 @@ class Accounts:
     async def _change(self, command: ChangeOfAccount) -> Account:
         outcome = await self._ledger.submit(command)
         log_outcome(command, outcome)
-        return await self._find(command.account_id)
+        return account_after(outcome.record)
 
     async def _find(self, account_id: str, *, owner: UUID | None = None) -> Account:
         account = await self._reader.find(account_id, owner=owner)

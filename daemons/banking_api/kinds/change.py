@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from daemons.banking_api.kinds.kind import TARGET, Event, Kind, Users
-from daemons.banking_api.ledger.account import Account, AccountStatus, Terms
+from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
 from daemons.banking_api.ledger.record import Accounts, Act, Data, Move, Record, Ruling
 from daemons.contracts.errors import BankError, ConflictError, ForbiddenError, NotFoundError
 from daemons.contracts.events import EventType
@@ -111,14 +111,32 @@ class ChangeOfAccount(ChangeKind):
 
 
 def told_terms(terms: Terms) -> dict[str, Any]:
-    """Return what events and the audit tell of an account's terms."""
+    """Return what a record keeps of an account's terms: events, audit and answers tell it."""
     return {
         "type": None if terms.type is None else terms.type.value,
         "status": terms.status.value,
         "status_reason": terms.status_reason,
         "currency": terms.currency,
         "name": terms.name,
+        "opened_at": terms.opened_at,
     }
+
+
+def account_after(record: Record) -> Account:
+    """Return the account as a completed change has left it: what was done is told without another read."""
+    after, account_id = record.data["after"], record.data["account"]
+    entry = record.entry_of(account_id)
+    assert entry is not None  # noqa: S101 - a change that is refused is not kept
+    terms = Terms(
+        owner=entry.owner,
+        type=AccountType(after["type"]),
+        status=AccountStatus(after["status"]),
+        currency=after["currency"],
+        name=after["name"],
+        status_reason=after["status_reason"],
+        opened_at=after["opened_at"],
+    )
+    return Account(account_id, terms, entry.balance_after_minor, entry.sequence)
 
 
 def account_not_found(account_id: str) -> NotFoundError:

@@ -48,14 +48,7 @@ class Opening(ChangeKind):
         number = self._free(accounts)
         if number is None:
             return TransientError("unavailable", "No free account number was found; try again.")
-        terms = Terms(
-            owner=self.initiator,
-            type=self.type,
-            status=AccountStatus.ACTIVE,
-            currency=self.currency,
-            name=self.name,
-            opened_at=self.opened_at,
-        )
+        terms = self._terms()
         # Its opening has the number 0.
         new = Account(number, terms, 0, -1)
         return [Move(new, change=_plain(terms)), Move(opened)]
@@ -65,8 +58,18 @@ class Opening(ChangeKind):
 
     def data(self, accounts: Accounts) -> Data:
         """The number that it got, and what it is."""
-        terms = Terms(self.initiator, self.type, AccountStatus.ACTIVE, self.currency)
-        return {"account": self._free(accounts), "reason": None, "before": None, "after": told_terms(terms)}
+        after = told_terms(self._terms())
+        return {"account": self._free(accounts), "reason": None, "before": None, "after": after}
+
+    def _terms(self) -> Terms:
+        return Terms(
+            owner=self.initiator,
+            type=self.type,
+            status=AccountStatus.ACTIVE,
+            currency=self.currency,
+            name=self.name,
+            opened_at=self.opened_at,
+        )
 
 
 def _plain(terms: Terms) -> dict[str, object]:

@@ -261,6 +261,7 @@ class Pipeline:
             return
         commands = [waiting.command for waiting in members]
         if all(command.idempotency_id in stored for command in commands):
+            self._forget_what_is_known()
             self._answer(
                 members, [outcome_of(command, stored[command.idempotency_id]) for command in commands]
             )

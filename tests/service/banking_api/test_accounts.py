@@ -7,10 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 from daemons.banking_api.kinds.table import KINDS
+from daemons.banking_api.ledger.account import Account
 from daemons.banking_api.ledger.documents import record_from
-from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
+from daemons.banking_api.ledger.readers import AccountReader
+from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
 from tests.support.waiting import eventually
 
 UNKNOWN = "1000000009"
@@ -208,3 +211,25 @@ async def test_every_change_of_an_account_is_told_once(bank: Bank) -> None:
     changes = ["opened", "frozen", "unfrozen", "type_changed", "closed"]
     # By its number a consumer finds each among the account's payments, whatever came first.
     assert [(data["change"], data["sequence"]) for data in told] == list(zip(changes, range(5), strict=True))
+
+
+async def test_a_change_that_was_done_is_told_although_nothing_can_be_read_afterwards(
+    mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was answered 'nothing was changed' when the account could not be read again."""
+    async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT) as bank:
+        alice, _, operator, sender, _ = await people(bank)
+        before = (await alice.get(f"/accounts/{sender}")).json()
+
+        async def unreadable(*_: object) -> list[Account]:
+            raise AutoReconnect("by the test")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(AccountReader, "_read", unreadable)
+            frozen = await operator.patch(f"/accounts/{sender}/freeze", {"reason": "fraud check"})
+            opened = await alice.post("/accounts", {"type": "savings", "currency": "EUR", "name": "rent"})
+        assert frozen.status_code == 200, frozen.text
+        assert frozen.json() == {**before, "status": "frozen", "status_reason": "fraud check"}
+        assert frozen.json() == (await alice.get(f"/accounts/{sender}")).json()
+        assert opened.status_code == 201, opened.text
+        assert opened.json() == (await alice.get(f"/accounts/{opened.json()['id']}")).json()
