@@ -42,10 +42,7 @@ def test_what_shares_costly_servers_is_run_by_one_worker() -> None:
         return {group(f"tests/{file}::test_something") for file in files}
 
     assert len(of("e2e/test_kills.py", "e2e/test_people.py")) == 1
-    assert (
-        len(of("integration/banking_api/test_publishing.py", "integration/notifier/test_dead_letters.py"))
-        == 1
-    )
+    assert len(of("integration/banking_api/test_relay.py", "integration/notifier/test_dead_letters.py")) == 1
     assert len(of("guards/test_rates.py", "guards/test_callers.py", "e2e/test_kills.py")) == 3
     assert group("tests/guards/test_rates.py::test_a") == group("tests/guards/test_rates.py::test_b[1]")
     assert group("tests/faults/test_planted_bugs.py::test[a]") != group(

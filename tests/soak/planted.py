@@ -42,7 +42,7 @@ def _in(module: str, test: str) -> Catch:
 
 
 def _ledgers(test: str) -> Catch:
-    return _in("test_shared_ledger", test)
+    return _in("test_pipeline_contended", test)
 
 
 _AWAITS = f"{_FAULTS}/test_crash_points.py::test_crashes_at_every_point_lose_nothing"
@@ -67,10 +67,11 @@ CATCHES = {
         "test_a_process_that_was_killed_leaves_numbers_behind_and_the_next_finds_them"
     ),
     "refusals told without a look for the key": _in(
-        "test_unknown_commits", "test_what_would_be_refused_now_is_found_by_its_key_where_it_was_done_before"
+        "test_pipeline_unknown_commits",
+        "test_what_would_be_refused_now_is_found_by_its_key_where_it_was_done_before",
     ),
     "freeze takes no number": _in(
-        "test_takeover", "test_a_freeze_stops_payments_that_are_under_way_through_any_process"
+        "test_node_takeover", "test_a_freeze_stops_payments_that_are_under_way_through_any_process"
     ),
     "terms written later": _ledgers(
         "test_a_process_that_was_killed_leaves_terms_behind_and_the_next_finds_them"
@@ -79,29 +80,31 @@ CATCHES = {
     "kept before the commit": _FAILING,
     "decided on what is kept": _FAILING,
     "committed before those before": _in(
-        "test_groups_in_order", "test_what_rests_on_an_undone_group_is_undone"
+        "test_pipeline_order", "test_what_rests_on_an_undone_group_is_undone"
     ),
     "batches follow whatever was before": Catch(
         f"{_BATCHES}/test_batches_in_succession.py::"
         "test_nothing_is_paid_behind_a_batch_that_fails_when_it_is_written"
     ),
     "atomic batches row by row": _in(
-        "test_atomic_groups", "test_nothing_is_posted_on_what_others_have_changed"
+        "test_pipeline_atomic", "test_nothing_is_posted_on_what_others_have_changed"
     ),
     "replay ignores the fingerprint": _MACHINE,
     "sent again as another command": _in(
-        "test_takeover", "test_a_command_whose_answer_was_lost_is_sent_again_as_the_same_command"
+        "test_node_takeover", "test_a_command_whose_answer_was_lost_is_sent_again_as_the_same_command"
     ),
     "second sending tells of both": _in(
-        "test_takeover",
+        "test_node_takeover",
         "test_what_was_done_is_not_told_as_not_done_because_the_second_sending_was_not",
     ),
-    "lost lease not noticed": _in("test_takeover", "test_a_ledger_that_has_lost_its_lease_becomes_a_front"),
+    "lost lease not noticed": _in(
+        "test_node_takeover", "test_a_ledger_that_has_lost_its_lease_becomes_a_front"
+    ),
     "lease of another released": _in(
-        "test_takeover", "test_a_ledger_that_stops_after_it_has_lost_its_lease_leaves_it_to_the_other"
+        "test_node_takeover", "test_a_ledger_that_stops_after_it_has_lost_its_lease_leaves_it_to_the_other"
     ),
     "position before the confirmation": _AT_BANKING_API,
-    "gaps passed over": _in("test_feed", "test_a_commit_that_was_not_answered_is_not_passed_over"),
+    "gaps passed over": _in("test_relay_feed", "test_a_commit_that_was_not_answered_is_not_passed_over"),
     "no deduplication": _AT_NOTIFIER,
     "told before committed": _MACHINE,
 }

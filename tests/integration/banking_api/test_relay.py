@@ -359,23 +359,6 @@ async def test_where_two_take_themselves_for_the_ledger_each_event_comes_in_the_
         assert came == [event_id for event_id in wanted if event_id in set(came)]
 
 
-async def test_what_another_process_has_sealed_in_between_is_not_passed_over(
-    process: LedgerProcess, mongo_uri: str, database_name: str
-) -> None:
-    a, b = await process.open(2, balance=100)
-    feed = Feed(process.journal, lambda _: "any")
-    process.pipeline._committed = feed.add
-    async with ledger_process(mongo_uri, database_name) as other:
-        for by in (process, process, other, process, other, other, process):
-            assert await by.pay(a, b, 1) == "completed"
-    numbers, number = [], 0
-    while groups := await feed.after(number):
-        numbers += [group.number for group in groups]
-        number = numbers[-1]
-    head = await process.journal.head()
-    assert numbers == list(range(1, head.number + 1))
-
-
 async def test_a_relay_that_is_behind_takes_no_position_back(
     process: LedgerProcess, kafka_broker: str, mongo_uri: str, database_name: str
 ) -> None:
