@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bankctl.errors import CliError
 from bankctl.installation import how_to_install
@@ -69,9 +70,21 @@ def test_streams_may_last(adapted: dict[str, Any]) -> None:
 
 
 def test_idle_connections_to_a_daemon_end_before_the_daemon_ends_them(adapted: dict[str, Any]) -> None:
-    kept = re.findall(r'"keep_alive": {"idle_timeout": (\d+)}', json.dumps(adapted))
+    kept = re.findall(r'"keep_alive": {"idle_timeout": (\d+),', json.dumps(adapted))
     assert kept
     assert max(map(int, kept)) / 10**9 < DaemonSettings.model_fields["idle_seconds"].default
+
+
+def test_as_many_connections_to_a_daemon_are_kept_as_requests_are_under_way(adapted: dict[str, Any]) -> None:
+    text = json.dumps(adapted)
+    kept = re.findall(r'"max_idle_conns_per_host": (\d+)', text)
+    assert set(kept) == {"512"}
+    assert len(kept) == text.count('"handler": "reverse_proxy"')
+
+
+def test_production_collects_garbage_as_seldom_as_the_local_gateway() -> None:
+    compose = yaml.safe_load((PRODUCTION.parents[1] / "compose.yaml").read_text(encoding="utf-8"))
+    assert compose["services"]["caddy"]["environment"]["GOGC"] == _environment()["GOGC"]
 
 
 def test_the_limit_of_a_body_is_the_largest_of_the_daemons(adapted: dict[str, Any]) -> None:
