@@ -172,3 +172,18 @@ def test_a_long_succession_is_not_kept(error: BankError | None) -> None:
 def batches_alive() -> int:
     gc.collect()
     return sum(isinstance(found, Batch) for found in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"), [(TRANSIENT, False), (RejectedError("insufficient_funds", "no"), True)]
+)
+def test_a_row_that_could_not_wait_to_be_decided_stops_the_next_batch_unless_a_rule_refused_it(
+    error: BankError, *, begins: bool
+) -> None:
+    succession = Batches()
+    with succession.turn(ALICE, last_key="one", after=None) as first:
+        first.note(error)
+        first.begun()
+    with succession.turn(ALICE, last_key="two", after="one") as second:
+        assert second.has_come is begins
+        assert second.batch.must_not_begin is not begins

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
 from daemons.banking_api.ledger.order import CommitOrder, Place, UndoneError
+from daemons.banking_api.ledger.seal import Head
 
 SHARED = "1"
 
@@ -242,3 +243,23 @@ async def pause(pauses: Iterator[int]) -> None:
     """Let the others go on for as many steps as come next."""
     for _ in range(next(pauses, 0)):
         await asyncio.sleep(0)
+
+
+def test_the_chain_goes_on_where_those_before_are_about_to_end_it() -> None:
+    order = CommitOrder()
+    first, second, third = order.join(), order.join(), order.join()
+    assert third.uncommitted_head() is None
+    end, later = Head(7, b"seven", 20), Head(8, b"eight", 21)
+    first.begin()
+    first.decide({}, end)
+    second.begin()
+    # It keeps nothing, so the chain ends where the first ends it.
+    second.decide({}, None)
+    assert (first.uncommitted_head(), second.uncommitted_head(), third.uncommitted_head()) == (None, end, end)
+    second.begin()
+    second.decide({}, later)
+    assert third.uncommitted_head() == later
+    second.begin()
+    assert third.uncommitted_head() == end
+    first.commit()
+    assert third.uncommitted_head() is None
