@@ -15,10 +15,11 @@ from daemons.banking_api.kinds.kind import customers_account
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Entry, Terms, untouched
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
-from daemons.banking_api.ledger.record import Accounts, Command, Move, Outcome, RecordStatus, Ruling
+from daemons.banking_api.ledger.record import Accounts, Act, Command, Move, Outcome, RecordStatus, Ruling
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.preview import preview_command
 from daemons.contracts.errors import NotFoundError
+from daemons.shared.audit.record import Actor
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -396,3 +397,10 @@ def test_a_copy_of_an_account_lags_as_the_account_does() -> None:
     lagging = replace(account(), is_exact=False)
     assert lagging.copy() == lagging
     assert account().copy() == account()
+
+
+def test_the_audit_is_told_of_new_acts_only() -> None:
+    actor = Actor(user_id=BOB, display_name="Bob", role="operator", address="127.0.0.1", request_id="r")
+    alone, act = command(key="1"), replace(command(key="2"), act=Act(actor=actor))
+    decision = decide([alone, act, act], [account(), account("B", owner=BOB)])
+    assert decision.acts == [(act, decision.records[1])]
