@@ -1,1 +1,1 @@
-"""Accounts and transactions: the ledger, the engine that commits to it, and its outbox."""
+"""Accounts and transactions: what callers ask for, the kinds of commands, and the ledger."""

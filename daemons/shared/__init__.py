@@ -1,1 +1,1 @@
-"""Plumbing of all daemons, without banking words: HTTP, sign-in checks, MongoDB, Kafka, outbox, logs."""
+"""Plumbing of all daemons, without banking words: HTTP, sign-in checks, MongoDB, Kafka, logs."""
