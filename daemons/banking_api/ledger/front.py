@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -108,6 +108,8 @@ class FrontStream:
             if self._has_moved:
                 await asyncio.wait([self._running], timeout=_DRAIN_SECONDS)
             await end_task(self._running)
+        # Also of a stream that was never opened nothing is awaited any longer.
+        self._end()
         await self._channel.close()
 
     def enqueue(
@@ -171,18 +173,25 @@ class FrontStream:
         method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(
             f"/{SERVICE}/{METHOD}"
         )
-        call = method(self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False)
         try:
-            async for data in call:
-                items = unpack(data)["items"]
-                self._expected = len(items)
-                for item in items:
-                    self._hear(item)
+            call = method(self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False)
+            try:
+                await self._listen(call)
+            finally:
+                call.cancel()
         except grpc.aio.AioRpcError as error:
             _log.info("the ledger hung up", reason=error.code().name, detail=error.details())
+        except Exception:  # noqa: BLE001 - another stream is opened, and what waits is sent again
+            _log.exception("the stream to the ledger broke")
         finally:
-            call.cancel()
             self._end()
+
+    async def _listen(self, call: AsyncIterable[bytes]) -> None:
+        async for data in call:
+            items = unpack(data)["items"]
+            self._expected = len(items)
+            for item in items:
+                self._hear(item)
 
     async def _messages(self) -> AsyncIterator[bytes]:
         while True:
@@ -211,6 +220,8 @@ class FrontStream:
 
     def _hear_turn(self, item: Document) -> None:
         coming = self._coming.pop(item["come"])
+        if coming.done():
+            return
         if "moved" in item:
             coming.set_exception(before_not_settled())
         elif "refused" in item:
@@ -234,6 +245,8 @@ class FrontStream:
             waiting.set_result(answer)
 
     def _end(self) -> None:
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._moved()
         for answer, of_batch in self._waiting.values():

@@ -9,16 +9,17 @@ from uuid import UUID
 import grpc
 import grpc.aio
 import structlog
+from pymongo.errors import PyMongoError
 
 from daemons.banking_api.ledger.batches import Batch, Batches, Turn
 from daemons.banking_api.ledger.ledger import LedgerMovedError
-from daemons.banking_api.ledger.pipeline import Pipeline
+from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
 from daemons.banking_api.ledger.record import Act, Command, Outcome
 from daemons.banking_api.ledger.tls import StreamTls
 from daemons.banking_api.ledger.wire import act_of, answer_document, command_from, error_from, pack, unpack
 from daemons.contracts.errors import BankError, UnauthenticatedError
 from daemons.shared.approvals.approval import Approval
-from daemons.shared.mongo import Document
+from daemons.shared.mongo import Document, unavailable
 
 SERVICE = "bankctl.Ledger"
 METHOD = "Commands"
@@ -27,8 +28,19 @@ MOVED: Document = {"moved": True}
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 3000),
+    ("grpc.keepalive_timeout_ms", 4000),
+    ("grpc.http2.ping_timeout_ms", 4000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # That is how the server lets the other end ask so often.
+    ("grpc.http2.max_ping_strikes", 0),
 )
-"""Both ends know each other, and what may wait at once is limited by their number."""
+"""Both ends know each other, and what may wait at once is limited by their number.
+
+Each asks whether the other is still there: one whose network is gone says nothing, and to wait for it would
+take a quarter of an hour. They know sooner than a lone command loses its patience (`node.PATIENCE_SECONDS`).
+"""
 _FLUSH_SECONDS = 2.0
 FindApproval = Callable[[UUID], Awaitable[Approval]]
 Verify = Callable[[str | None], str]
@@ -123,8 +135,12 @@ class LedgerServer:
     async def _take(
         self, item: Document, stream: "_Stream", turns: dict[int, tuple[ExitStack, Turn]]
     ) -> None:
-        pipeline = self._pipeline
-        if pipeline is None:
+        pipeline, of = self._pipeline, item.get("come") or item.get("turn")
+        if "begun" in item or "note" in item or "close" in item:
+            # Also once another process is the ledger: batches wait here to hear of this one.
+            _hear_of_turn(item, turns)
+        elif pipeline is None or (of and of not in turns):
+            # This process is not the ledger, or was not yet when the batch was opened.
             _say_moved(item, stream)
         elif "open" in item:
             opened = ExitStack()
@@ -133,12 +149,6 @@ class LedgerServer:
         elif "come" in item:
             coming = self._come(item["come"], turns[item["come"]][1], stream)
             stream.track(asyncio.create_task(coming, name="ledger-turn"))
-        elif "begun" in item:
-            turns[item["begun"]][1].begun()
-        elif "note" in item:
-            turns[item["note"]][1].note(error_from(item["error"]))
-        elif "close" in item:
-            turns.pop(item["close"])[0].close()
         else:
             batch = turns[item["turn"]][1].batch if item["turn"] else None
             await self._enqueue(pipeline, item, batch, stream)
@@ -147,11 +157,12 @@ class LedgerServer:
         self, pipeline: Pipeline, item: Document, batch: Batch | None, stream: "_Stream"
     ) -> None:
         try:
-            commands = [await self._command(document) for document in item["commands"]]
+            commands = await self._commands_of(item)
             if item["atomic"]:
                 answers = pipeline.enqueue_atomic(commands, batch)
             else:
-                answers = [pipeline.enqueue(command, batch) for command in commands]
+                [command] = commands
+                answers = [pipeline.enqueue(command, batch)]
         except BankError as error:
             if batch is not None:
                 batch.note(error)
@@ -160,6 +171,22 @@ class LedgerServer:
             return
         for number, answer in zip(item["numbers"], answers, strict=True):
             stream.expect(number, answer)
+
+    async def _commands_of(self, item: Document) -> list[Command]:
+        """Return the commands of an item; one at fault is nobody else's, and ends no stream.
+
+        Raises:
+            BankError: they cannot be carried out; nothing was done.
+        """
+        try:
+            return [await self._command(document) for document in item["commands"]]
+        except PyMongoError as error:
+            raise unavailable(error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            _log.exception("command of another version of banking_api")
+            raise BankError(
+                "internal", "The ledger does not understand this request; nothing was changed."
+            ) from error
 
     async def _come(self, number: int, turn: Turn, stream: "_Stream") -> None:
         try:
@@ -176,6 +203,20 @@ class LedgerServer:
         actor, approval_id = act
         approval = None if approval_id is None else await self._find_approval(approval_id)
         return command_from(document, self._kinds, Act(actor=actor, approval=approval))
+
+
+def _hear_of_turn(item: Document, turns: dict[int, tuple[ExitStack, Turn]]) -> None:
+    number = item.get("begun") or item.get("note") or item["close"]
+    if number not in turns:
+        return
+    opened, turn = turns[number]
+    if "begun" in item:
+        turn.begun()
+    elif "note" in item:
+        turn.note(error_from(item["error"]))
+    else:
+        del turns[number]
+        opened.close()
 
 
 def _say_moved(item: Document, stream: "_Stream") -> None:
@@ -222,6 +263,7 @@ class _Stream:
                 self.say({"n": number, **MOVED})
             else:
                 _log.error("command without an outcome", exc_info=error)
+                self.answer(number, outcome_unknown())
 
         answer.add_done_callback(settled)
 
@@ -239,11 +281,9 @@ class _Stream:
             await asyncio.wait(self._open)
 
     async def messages(self) -> AsyncIterator[bytes]:
-        while True:
+        while self._items or not self._ended:
             await self._wake.wait()
             self._wake.clear()
             items, self._items = self._items, []
             if items:
                 yield pack({"items": items})
-            elif self._ended:
-                return
