@@ -21,10 +21,15 @@ def other_currency(account: Account, currency: str) -> Failure | None:
     return Failure("currency_mismatch", f"Account {account.id} is kept in {kept_in}, not {currency}.")
 
 
-def beyond_balance(payer: Account, payee: Account, amount_minor: int) -> Failure | None:
-    """Refuse what the payer does not hold, and what is beyond any balance. The bank's own go below zero."""
+def beyond_balance(
+    payer: Account, payee: Account, amount_minor: int, *, may_overdraw: bool = False
+) -> Failure | None:
+    """Refuse what the payer does not hold, and what is beyond any balance.
+
+    The bank's own accounts go below zero, and customers' if the kind says so.
+    """
     held = payer.balance_minor
-    if held < amount_minor and payer.terms.type is not None:
+    if held < amount_minor and payer.terms.type is not None and not may_overdraw:
         has = format_minor(held, payer.terms.currency)
         return Failure("insufficient_funds", f"Account {payer.id} holds {has} {payer.terms.currency}.")
     if payee.balance_minor > LARGEST_MINOR - amount_minor or held < amount_minor - LARGEST_MINOR:

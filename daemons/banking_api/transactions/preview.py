@@ -106,7 +106,9 @@ def preview_slice(
         ConflictError: the accounts no longer hold what the earlier slices spend.
     """
     held = {id_: account.balance_minor for id_, account in accounts.items() if account.terms.owner == owner}
-    _carry(carried, accounts, held)
+    # An account may be below zero already; earlier rows take none there.
+    lowest = {id_: min(0, balance) for id_, balance in held.items()}
+    _carry(carried, accounts, lowest)
     decision = decide_group(commands, accounts=accounts, stored=stored, now=now)
     rows = [
         _row(command, answer, owner, accounts, is_stored=command.idempotency_id in stored)
@@ -142,11 +144,11 @@ def _row(
     )
 
 
-def _carry(carried: Mapping[str, str], accounts: dict[str, Account], held: Mapping[str, int]) -> None:
+def _carry(carried: Mapping[str, str], accounts: dict[str, Account], lowest: Mapping[str, int]) -> None:
     """Change the owner's accounts to what the slices before leave of them."""
     total: dict[str, int] = defaultdict(int)
     for id_, text in carried.items():
-        if id_ not in held:
+        if id_ not in lowest:
             raise _wrong(id_, "is no account of yours")
         account = accounts[id_]
         change = parse_signed(text, account.terms.currency, field=_field(id_))
@@ -161,7 +163,7 @@ def _carry(carried: Mapping[str, str], accounts: dict[str, Account], held: Mappi
                 f"{format_minor(change, currency)} {currency}.",
                 errors=[FieldError("carried", "must not add money in any currency")],
             )
-    if any(not 0 <= accounts[id_].balance_minor <= LARGEST_MINOR for id_ in carried):
+    if any(not lowest[id_] <= accounts[id_].balance_minor <= LARGEST_MINOR for id_ in carried):
         raise ConflictError(
             "preview_out_of_date",
             "Your accounts have changed since the earlier rows were looked at; begin at the first row again.",

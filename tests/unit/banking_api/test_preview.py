@@ -126,6 +126,15 @@ def test_earlier_rows_may_have_spent_all_and_filled_an_account_to_the_brim() -> 
     assert row.balance_after_minor == LARGEST_MINOR - 1
 
 
+def test_rows_may_bring_money_to_an_account_below_zero_and_take_none_from_it() -> None:
+    held = accounts() | {"B": replace(accounts()["B"], balance_minor=-50)}
+    [row] = preview([command("A", "X", 1, key="1")], {"A": "-0.30", "B": "0.30"}, held=held).rows
+    assert row.balance_after_minor == 69
+    with pytest.raises(ConflictError) as refused:
+        preview([command("A", "X", 1, key="1")], {"B": "-0.01"}, held=held)
+    assert refused.value.code == "preview_out_of_date"
+
+
 def test_what_the_accounts_no_longer_hold_is_out_of_date() -> None:
     with pytest.raises(ConflictError) as refused:
         preview([command("B", "X", 1, key="1")], {"A": "-1.01", "B": "1.01"})
