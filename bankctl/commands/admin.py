@@ -11,6 +11,7 @@ from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals, audit, dead_letters, republish
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
+from bankctl.commands.reverse import reverse
 from bankctl.commands.transfer import TRANSACTION_COLUMNS
 from bankctl.commands.withdraw import withdraw_at_counter
 from bankctl.errors import CliError, ExitStatus, usage_error
@@ -36,6 +37,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(republish.app, name="events")
 app.command("withdraw")(withdraw_at_counter)
+app.command()(reverse)
 
 Reason = Annotated[str, typer.Option("--reason", help="The reason; recorded in the audit trail.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id or e-mail address.")]

@@ -32,6 +32,7 @@ class Permission(StrEnum):
     MANAGE_ANY_ACCOUNT = "manage_any_account"
     FUND_ACCOUNTS = "fund_accounts"
     WITHDRAW_AT_COUNTER = "withdraw_at_counter"
+    REVERSE_TRANSACTIONS = "reverse_transactions"
     ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
     REPUBLISH_EVENTS = "republish_events"
@@ -57,6 +58,7 @@ _OPERATOR = _SUPPORT | {
     Permission.MANAGE_ANY_ACCOUNT,
     Permission.FUND_ACCOUNTS,
     Permission.WITHDRAW_AT_COUNTER,
+    Permission.REVERSE_TRANSACTIONS,
     Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
     Permission.REPUBLISH_EVENTS,

@@ -120,6 +120,7 @@ def test_routes_that_move_money_need_an_idempotency_key() -> None:
     assert needing == {
         "/transactions/transfer",
         "/transactions/withdraw",
+        "/transactions/{id}/reverse",
         "/accounts/{id}/fund",
         "/accounts/{id}/withdraw",
         "/accounts/{id}/adjust",

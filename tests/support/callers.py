@@ -244,6 +244,7 @@ def _bodies(account: str, second: str, victim: Person) -> dict[tuple[str, str], 
         ("PATCH", "/accounts/{id}/close"): {},
         ("POST", "/accounts/{id}/fund"): {"amount": "1.00", "currency": "EUR"},
         ("POST", "/accounts/{id}/withdraw"): {"amount": "1.00", "currency": "EUR"},
+        ("POST", "/transactions/{id}/reverse"): reason(),
         ("POST", "/accounts/{id}/adjust"): {
             "direction": "credit",
             "amount": "1.00",

@@ -97,6 +97,7 @@ MAY_CALL = {
     "POST /accounts/{id}/fund": OPERATOR,
     "POST /accounts/{id}/withdraw": OPERATOR,
     "POST /accounts/{id}/adjust": OPERATOR,
+    "POST /transactions/{id}/reverse": OPERATOR,
     "POST /approvals/ledger/{id}/approve": OPERATOR,
     "POST /approvals/ledger/{id}/reject": OPERATOR,
     "POST /dead-letters/{id}/replay": OPERATOR,

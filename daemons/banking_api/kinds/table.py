@@ -10,6 +10,7 @@ from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.kind import Kind, MoneyKind
 from daemons.banking_api.kinds.opening import Opening
+from daemons.banking_api.kinds.reversal import Reversal, ReversalDetails
 from daemons.banking_api.kinds.staff import StaffKind
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.kinds.withdrawal import Withdrawal, WithdrawalDetails
@@ -21,6 +22,7 @@ class KindName(StrEnum):
     TRANSFER = "transfer"
     FUNDING = "funding"
     WITHDRAWAL = "withdrawal"
+    REVERSAL = "reversal"
     ADJUSTMENT = "adjustment"
     OPENING = "opening"
     RENAME = "rename"
@@ -38,6 +40,8 @@ def _kind(name: KindName) -> type[Kind]:  # noqa: C901, PLR0911 - one for each
             return Funding
         case KindName.WITHDRAWAL:
             return Withdrawal
+        case KindName.REVERSAL:
+            return Reversal
         case KindName.ADJUSTMENT:
             return Adjustment
         case KindName.OPENING:
@@ -66,5 +70,5 @@ STAFF_KINDS = {kind.guard: kind for kind in KINDS.values() if issubclass(kind, S
 """By the act of the policy, those that a second person may have to approve."""
 
 
-class KindDetails(AdjustmentDetails, WithdrawalDetails):
+class KindDetails(AdjustmentDetails, WithdrawalDetails, ReversalDetails):
     """What only some kinds have, as a transaction's view shows it; null for all others."""

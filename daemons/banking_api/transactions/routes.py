@@ -6,6 +6,7 @@ from aiohttp import web
 
 from daemons.banking_api.kinds.adjustment import AdjustAccount, Adjustment, Direction
 from daemons.banking_api.kinds.funding import FundAccount, Funding
+from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.withdrawal import Withdraw, Withdrawal, WithdrawAtCounter
 from daemons.banking_api.ledger.record import Act, RecordStatus
 from daemons.banking_api.money import parse_money
@@ -302,6 +303,31 @@ async def adjust_account(request: web.Request) -> web.Response:
         corrects=UUID(body.corrects) if body.corrects else None,
     )
     return await booked_response(request, await request.app[TRANSACTIONS_KEY].adjust(actor, command))
+
+
+@routes.add(
+    "POST",
+    "/transactions/{id}/reverse",
+    permission=Permission.REVERSE_TRANSACTIONS,
+    body=ReverseTransaction,
+    answer=TransactionView,
+    status=201,
+    other_answers=_WAITING,
+    idempotency_key=IdempotencyKey.REQUIRED,
+)
+async def reverse_transaction(request: web.Request) -> web.Response:
+    """Take a transfer or a withdrawal back, whole or in part; it may wait for a second person."""
+    body, actor, caller = await read_body(request, ReverseTransaction), actor_of(request), caller_of(request)
+    transaction_id = read_uuid(request, "id", missing=transaction_not_found())
+    found = await request.app[STATEMENTS_KEY].transaction(caller, transaction_id)
+    command = Reversal.of(
+        found.record,
+        body,
+        initiator=caller.user_id,
+        idempotency_key=idempotency_key_of(request),
+        act=Act(actor=actor),
+    )
+    return await booked_response(request, await request.app[TRANSACTIONS_KEY].book(actor, command))
 
 
 async def booked_response(request: web.Request, done: Settled | Approval) -> web.Response:

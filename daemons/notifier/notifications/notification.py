@@ -61,9 +61,9 @@ def notification_of(event: Event, *, notification_id: UUID, created_at: datetime
 
 
 def severity_of(data: EventData) -> Severity:
-    """A refused transaction and a frozen account are alerts; the rest is news."""
+    """A refused transaction, a reversal and a frozen account are alerts; the rest is news."""
     match data:
-        case TransactionFailed() | AccountChanged(change="frozen"):
+        case TransactionFailed() | TransactionCompleted(kind="reversal") | AccountChanged(change="frozen"):
             return Severity.WARNING
         case _:
             return Severity.INFO

@@ -25,6 +25,7 @@ class GuardedAct(StrEnum):
     UNLOCK_STAFF = "unlock_staff"
     ADJUST = "adjust"
     WITHDRAW = "withdraw"
+    REVERSE = "reverse"
 
     @property
     def permission(self) -> Permission:
@@ -40,6 +41,7 @@ _PERMISSIONS = {
     GuardedAct.UNLOCK_STAFF: Permission.MANAGE_USERS,
     GuardedAct.ADJUST: Permission.ADJUST_ACCOUNTS,
     GuardedAct.WITHDRAW: Permission.WITHDRAW_AT_COUNTER,
+    GuardedAct.REVERSE: Permission.REVERSE_TRANSACTIONS,
 }
 ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST})
 """What nobody does alone, whatever the settings say (docs/adr/0016)."""

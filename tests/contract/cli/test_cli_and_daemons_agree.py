@@ -16,6 +16,7 @@ from daemons.banking_api.accounts import models as accounts
 from daemons.banking_api.books import models as books
 from daemons.banking_api.kinds.adjustment import AdjustAccount
 from daemons.banking_api.kinds.funding import FundAccount
+from daemons.banking_api.kinds.reversal import ReverseTransaction
 from daemons.banking_api.kinds.withdrawal import Withdraw, WithdrawAtCounter
 from daemons.banking_api.transactions import models as banking
 from daemons.contracts.errors import Category
@@ -138,6 +139,14 @@ def test_the_daemons_take_what_the_command_line_sends(
     (request,) = bank.sent(path)
     assert request.headers["Content-Type"] == "application/json"
     check(model, request.body)
+
+
+def test_a_reversal_is_taken_and_what_it_looks_up_is_answered_so(ann: Cli, bank: Bank) -> None:
+    paid = ann("transfer", ANN, BOB, "5", "-o", "json").json["id"]
+    assert ann("admin", "reverse", paid, "--amount", "1", "--reason", "r").status == 0
+    [request] = bank.sent(f"/transactions/{paid}/reverse")
+    check(ReverseTransaction, request.body)
+    check(banking.TransactionInFull, ann("transactions", "show", paid, "-o", "json").json)
 
 
 def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from daemons.banking_api.money import whole_minor
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
 
-EVERY_ACT = {"unfreeze", "fund", "change_role", "lock_staff", "unlock_staff", "adjust", "withdraw"}
+EVERY_ACT = {"unfreeze", "fund", "change_role", "lock_staff", "unlock_staff", "adjust", "withdraw", "reverse"}
 PEER = {
     "PORT": "1",
     "MONGO_URI": "mongodb://127.0.0.1:1",

@@ -136,10 +136,17 @@ class Writer:
 
 
 def stored_of(record: Record) -> StoredRecord:
-    failed = record.failure is not None
-    entries, leaf = list(record.entries), leaf_of(record.id.bytes)
+    failed, data = record.failure is not None, record.data
     return StoredRecord(
-        record.id, record.kind == "transfer", not failed, failed, entries, record.attempt, leaf
+        record.id,
+        record.kind == "transfer",
+        not failed,
+        failed,
+        list(record.entries),
+        record.attempt,
+        leaf_of(record.id.bytes),
+        overdraws=data.get("overdraws", False),
+        at_most=data.get("at_most"),
     )
 
 
@@ -461,3 +468,73 @@ async def test_true_books_hold_in_any_order_and_one_wrong_balance_does_not(data:
         wrong = data.draw(st.sampled_from(entries))
         changed = wrong._replace(balance_after_minor=wrong.balance_after_minor + 1)
         assert await problems(with_entry(books, wrong.account_id, wrong.sequence, changed)) != []
+
+
+TALLY = "tally:of:00000000-0000-0000-0000-000000000001"
+
+
+def taken_back(writer: Writer, minor: int, *, at_most: int, overdraws: bool = False) -> None:
+    """What B got goes back to A, and is counted."""
+    number = len(writer.records)
+    entries = (writer._entry("B", -minor), writer._entry("A", minor), writer._entry(TALLY, minor))
+    made = transaction(number, "B", "A", minor, entries)
+    writer.records.append(made._replace(data={**made.data, "at_most": at_most, "overdraws": overdraws}))
+
+
+def counted_books(*, overdraws: bool = True) -> Writer:
+    """A pays B 30, B has 5 left of it, and 30 are taken back in two parts."""
+    writer = Writer()
+    writer.states[TALLY] = (0, 0)
+    writer.move(BANK, "A", 100)
+    writer.move("A", "B", 30)
+    writer.move("B", "C", 25)
+    taken_back(writer, 5, at_most=30)
+    taken_back(writer, 25, at_most=30, overdraws=overdraws)
+    return writer
+
+
+def of_customers(books: Books) -> Books:
+    """Tallies are written down nowhere."""
+    return Books([one for one in books.written if one.id != TALLY], books.records)
+
+
+async def test_what_was_taken_back_by_force_holds() -> None:
+    writer = counted_books()
+    assert await problems(of_customers(writer.books())) == []
+    # Money may come in, and leave again once there is some.
+    writer.move("A", "B", 30)
+    writer.move("B", "C", 5)
+    assert await problems(of_customers(writer.books())) == []
+    # What else is taken away is found, even when there is money again.
+    writer.move("B", "C", 1)
+    writer.move("A", "B", 20)
+    assert await problems(of_customers(writer.books())) == ["B: balance -1 is below zero"]
+
+
+async def test_what_is_taken_below_zero_without_force_is_found() -> None:
+    found = await problems(of_customers(counted_books(overdraws=False).books()))
+    assert found == ["B: balance -25 is below zero"]
+
+
+async def test_more_taken_back_than_was_paid_is_found() -> None:
+    writer = counted_books()
+    taken_back(writer, 1, at_most=30, overdraws=True)
+    assert await problems(of_customers(writer.books())) == [f"{UUID(int=5)}: {TALLY} exceeds 30"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            entry(TALLY, 25, 29, 2),
+            [
+                "balance 29, its entries sum to 30",
+                "a balance after one of its entries is not the sum up to it",
+            ],
+        ),
+        (entry(TALLY, 25, 30, 3), ["its sequence 3 has gaps over 2 entries"]),
+    ],
+)
+async def test_a_count_is_followed_as_an_account_is(changed: Entry, told: list[str]) -> None:
+    books = with_entry(of_customers(counted_books().books()), TALLY, 2, changed)
+    assert await problems(books) == [f"{TALLY}: {one}" for one in told]

@@ -207,7 +207,11 @@ class Bank:
             wanted = request.path.removeprefix("/transactions/")
             found = [kept for _, _, kept in self.settled.values() if kept["id"] == wanted]
             if found:
-                return 200, found[0], {}
+                taken_back = {"amount": "0.00", "currency": "EUR"}
+                return 200, {**found[0], "taken_back": taken_back, "follow_ups": []}, {}
+        if request.path.endswith("/reverse"):
+            original = request.path.split("/")[2]
+            return 201, self._transaction({**request.body, "reverses": original}, "completed", None), {}
         raise ProblemError(404, "route_not_found", "not_found", "no such route")
 
     def _user(self) -> dict[str, Any]:
@@ -336,6 +340,7 @@ class Bank:
             "description": None,
             "corrects": None,
             "beneficiary": body.get("beneficiary"),
+            "reverses": body.get("reverses"),
             "failure": failure,
             "initiated_by": USER,
             "created_at": NOW,

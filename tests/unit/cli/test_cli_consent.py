@@ -15,6 +15,7 @@ MOVING_MONEY = [
     ("withdraw", "5", "--to", "DE89370400440532013000", "--name", "Zoe", "--from", ANN),
     ("admin", "fund", ANN, "5"),
     ("admin", "withdraw", ANN, "5"),
+    ("admin", "reverse", REQUEST, "--reason", "mistake"),
     ("admin", "adjust", ANN, "5", "--credit", "--reason", "fee charged twice"),
 ]
 ASKED_ABOUT = [

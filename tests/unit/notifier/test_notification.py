@@ -42,6 +42,14 @@ _ID = new_id()
             Severity.WARNING,
             "Adjustment of 12.34 EUR from Ann Berg (0000000017) to the bank was refused: No money.",
         ),
+        (
+            completed(_ID, kind="reversal", description="Reversal of transaction X"),
+            Severity.WARNING,
+            (
+                "Reversal of transaction X: 12.34 EUR moved from Ann Berg (0000000017) to account 0000000024 "
+                '("rent")'
+            ),
+        ),
         # Kinds that the notifier knows nothing of.
         (
             completed(_ID, receiver="settlement:EUR", kind="cash_out", description="At the counter"),

@@ -15,7 +15,7 @@ READING = {
 }
 OPERATING = {
     *("freeze_accounts", "manage_any_account", "approve_acts"),
-    *("fund_accounts", "withdraw_at_counter", "adjust_accounts"),
+    *("fund_accounts", "withdraw_at_counter", "reverse_transactions", "adjust_accounts"),
     *("replay_dead_letters", "republish_events", "rebuild_accounts"),
 }
 MAY = {
