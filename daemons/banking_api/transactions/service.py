@@ -177,10 +177,11 @@ class Transactions:
             RejectedError: a rule refuses, or the key was used for another request.
         """
         await self._check_not_own(command, actor)
-        if not command.always_by_two and not self._policy.needs_approval(command.guard):
-            return await self._book(command)
         key = command.idempotency_key
+        # A key that stands for a request stands for nothing else, whether or not this takes a second person.
         if await self._approvals.find_by_key(command.initiator, key) is None:
+            if not command.always_by_two and not self._policy.needs_approval(command.guard):
+                return await self._book(command)
             if isinstance(command, CountedKind):
                 try:
                     return await self._book(self._counted(command))
