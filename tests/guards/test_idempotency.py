@@ -25,6 +25,7 @@ TRANSFER = ("banking_api", "POST", "/transactions/transfer")
 FUND = ("banking_api", "POST", "/accounts/{id}/fund")
 WITHDRAW = ("banking_api", "POST", "/transactions/withdraw")
 PAY_OUT = ("banking_api", "POST", "/accounts/{id}/withdraw")
+REVERSE = ("banking_api", "POST", "/transactions/{id}/reverse")
 ADJUST = ("banking_api", "POST", "/accounts/{id}/adjust")
 OPEN = ("banking_api", "POST", "/accounts")
 
@@ -62,6 +63,9 @@ TRIES = {
         money("1.00", from_account="sender", beneficiary={**ELSEWHERE, "name": "Zoe Long"}),
     ),
     "paying out": Try(PAY_OUT, money("1.00"), 201, money("1.00", reference="other")),
+    "a reversal": Try(
+        REVERSE, {"amount": "0.10", "reason": "r"}, 201, {"amount": "0.10", "reason": "another"}
+    ),
     "an adjustment": Try(
         ADJUST,
         money("1.00", direction="credit", reason="r"),
@@ -89,7 +93,9 @@ class Stage:
         filled = {name: self.accounts.get(str(value), value) for name, value in body.items()}
         headers = [*person.headers.items(), ("X-Requested-With", "tests")]
         headers += [("Idempotency-Key", key) for key in keys]
-        url = self.whole.origins[daemon] + path.replace("{id}", self.accounts["sender"])
+        url = self.whole.origins[daemon] + path.replace(
+            "{id}", self.accounts["paid" if route == REVERSE else "sender"]
+        )
         return await self.whole.bank.http.request(method, url, json=filled, headers=headers)
 
 
@@ -99,7 +105,8 @@ async def stage(mongo_uri: str) -> AsyncIterator[Stage]:
         alice, operator = await whole.bank.person(), await whole.bank.person("Olga", "operator")
         sender, receiver = await alice.open_account(), await alice.open_account()
         assert (await operator.fund(sender, "100.00")).status_code == 201
-        yield Stage(whole, alice, operator, {"sender": sender, "receiver": receiver})
+        paid = (await alice.transfer(sender, receiver, "50.00")).json()["id"]
+        yield Stage(whole, alice, operator, {"sender": sender, "receiver": receiver, "paid": paid})
 
 
 def without_request_id(answer: httpx.Response) -> dict[str, Any]:
@@ -133,7 +140,7 @@ async def test_another_body_under_a_known_key_is_refused(stage: Stage, name: str
 
 
 # Keys are scoped to the person, and it is the operator's that these need.
-BOOKED = ("funding", "funding that waits", "an adjustment")
+BOOKED = ("funding", "funding that waits", "paying out", "a reversal", "an adjustment")
 
 
 @pytest.mark.parametrize(("first", "second"), list(permutations(BOOKED, 2)))
