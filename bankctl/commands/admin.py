@@ -25,7 +25,7 @@ from bankctl.render.progress import phases
 from bankctl.transferring import begin_transfer, tell_done
 
 app = typer.Typer(
-    help="""For operators: freeze, fund, look after users, prove the ledger.
+    help="""For operators: freeze, fund, take back, look after users, prove the ledger.
 
 Examples:
   bankctl admin freeze 4000000006 --reason "card stolen"
@@ -196,7 +196,8 @@ def adjust(
       bankctl admin adjust 4000000006 100.00 --debit --reason "booked twice" --corrects TRANSACTION
 
     It always waits for a second person (`bankctl admin approvals`) and exits 0. A frozen account can be
-    corrected; no account can go below zero. Repeating it with the same --idempotency-key shows its outcome.
+    corrected; a debit takes no account below zero. Repeating it with the same --idempotency-key shows its
+    outcome.
     """
     if credit is None:
         raise usage_error("give --credit or --debit", hint="`bankctl admin adjust --help`")

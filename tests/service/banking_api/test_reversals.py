@@ -123,7 +123,24 @@ async def test_a_key_reverses_once_and_stands_for_one_request(case: Case) -> Non
     assert await case.balances() == ("70.00", "30.00")
 
 
-async def test_what_cannot_be_reversed(bank: Bank, case: Case) -> None:
+async def test_nobody_reverses_what_concerns_an_account_of_their_own(bank: Bank, case: Case) -> None:
+    own = await case.olga.open_account()
+    to_olga = (await case.alice.transfer(case.alices, own, "10.00")).json()["id"]
+    from_olga = (await case.olga.transfer(own, case.bobs, "5.00")).json()["id"]
+    omar = await bank.person("Omar", "operator")
+    for transaction in (to_olga, from_olga):
+        refused = await case.reverse(transaction, amount="1.00")
+        assert (refused.status_code, refused.json()["code"]) == (403, "own_account")
+        # Nor does she approve what somebody else asks for.
+        body = {"amount": "1.00", "reason": "x", "force": True}
+        asked = await omar.post(f"/transactions/{transaction}/reverse", body, key=str(uuid4()))
+        assert asked.status_code == 202
+        refused = await case.olga.call("POST", f"{asked.headers['Location']}/approve")
+        assert (refused.status_code, refused.json()["code"]) == (403, "own_account")
+    assert await case.olga.balance(own) == "5.00"
+
+
+async def test_what_cannot_be_reversed(case: Case) -> None:
     back = (await case.reverse(amount="1.00")).json()["id"]
     funded = (await case.olga.fund(case.alices, "1.00")).json()["id"]
     failed = (await case.alice.transfer(case.alices, case.bobs, "1000.00")).json()["details"][
@@ -150,12 +167,6 @@ async def test_what_cannot_be_reversed(bank: Bank, case: Case) -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     keyless = await case.olga.post(f"/transactions/{case.paid}/reverse", body)
     assert (keyless.status_code, keyless.json()["code"]) == (400, "idempotency_key_missing")
-    own = await case.olga.open_account()
-    to_olga = (await case.alice.transfer(case.alices, own, "1.00")).json()["id"]
-    assert (await case.reverse(to_olga)).json()["code"] == "own_account"
-    omar = await bank.person("Omar", "operator")
-    answer = await omar.post(f"/transactions/{to_olga}/reverse", body, key=str(uuid4()))
-    assert answer.status_code == 201
     assert await case.books_hold()
 
 
