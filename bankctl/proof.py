@@ -109,14 +109,14 @@ def _book_checks(ledger: Mapping[str, Any]) -> list[Check]:
 
 
 def _checks(ledger: Mapping[str, Any], events: Mapping[str, Any]) -> list[Check]:
-    booked, received, told = ledger["events"], events["transactions"], events["notifications"]
+    booked, received, notified = ledger["events"], events["transactions"], events["notifications"]
     return [
         *_book_checks(ledger),
         Check(
             "outbox", ledger["outbox_pending"] == 0, f"{ledger['outbox_pending']} events not yet published"
         ),
         _agreement("events received", booked, received),
-        _agreement("notifications", booked, told),
+        _agreement("notifications", booked, notified),
     ]
 
 

@@ -60,7 +60,7 @@ def follow(
 ) -> Iterator[dict[str, Any]]:
     """Yield events as they happen.
 
-    `on_lost` is told when the line was lost and is being taken up again, `on_lagging` by how many events this
+    `on_lost` is called when the line was lost and is taken up again, `on_lagging` by how many events this
     reader is behind the bank; those come all the same.
 
     Raises:

@@ -236,7 +236,7 @@ def _not_trusted(
         seems = _OUT_OF_DATE[code]
         if skew is not None and abs(skew) > LARGEST_SKEW_SECONDS:
             return CliError(
-                f"this machine's clock is wrong: it is {told_skew(skew)} the bank's, so the certificate of "
+                f"this machine's clock is wrong: it is {skew_text(skew)} the bank's, so the certificate of "
                 f"{profile.url} seems to be {seems}; nothing was sent",
                 exit_status=ExitStatus.UNREACHABLE,
                 hint="set this machine's clock (`timedatectl set-ntp true`)",
@@ -265,13 +265,13 @@ def clock_skew(date: str | None) -> float | None:
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
 
     try:
-        told = parsedate_to_datetime(date)
+        stated = parsedate_to_datetime(date)
     except ValueError:
         return None
-    return time.time() - told.timestamp()
+    return time.time() - stated.timestamp()
 
 
-def told_skew(seconds: float) -> str:
+def skew_text(seconds: float) -> str:
     """The difference of two clocks as people say it: `3 days ahead of`."""
     size, side = abs(seconds), "ahead of" if seconds > 0 else "behind"
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):

@@ -29,17 +29,17 @@ def fetch_with_progress(
         CliError: the bank refused it or could not do it, or the line was cut before the result: what came
             until then says nothing.
     """
-    told: list[bool] = []
+    seen: list[bool] = []
 
     def tell(phase: str, done: int, total: int) -> None:
-        told.append(True)
+        seen.append(True)
         on_progress(phase, done, total)
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _fetch(http, path, tell, body)
         except CliError as error:
-            if told or attempt == ATTEMPTS or error.exit_status is not ExitStatus.UNREACHABLE:
+            if seen or attempt == ATTEMPTS or error.exit_status is not ExitStatus.UNREACHABLE:
                 raise
         time.sleep(_PAUSE_SECONDS * attempt)
     raise AssertionError("the last attempt returns or raises")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bankctl import __version__, invocation, paths
 from bankctl.client.bank import API_KEY_VARIABLE, BankClient, api_key_for
-from bankctl.client.failures import LARGEST_SKEW_SECONDS, clock_skew, told_skew
+from bankctl.client.failures import LARGEST_SKEW_SECONDS, clock_skew, skew_text
 from bankctl.config import Profile, config_file, load_profile
 from bankctl.errors import CliError, ExitStatus
 from bankctl.pending import list_pending
@@ -183,7 +183,7 @@ def _skew(date: str | None) -> Finding:
     return Finding(
         "clock",
         "FAILED",
-        f"{told_skew(seconds)} the bank's",
+        f"{skew_text(seconds)} the bank's",
         "set this machine's clock (timedatectl set-ntp true)",
     )
 

@@ -91,10 +91,10 @@ def tail(
         # A line that is lost before the first event must be taken up where it began.
         position = 0 if since_start else bank.events.latest_position() if after is None else after
         following = Following(types_wanted, number, position, wait)
-        told = follow(bank.events, following, on_lost=_say_lost, on_lagging=_say_lagging)
+        news = follow(bank.events, following, on_lost=_say_lost, on_lagging=_say_lagging)
         messages.note(f"following events after position {position}; Ctrl-C ends it")
         with end_with_reader():
-            for event in islice(told, count):
+            for event in islice(news, count):
                 if as_json:
                     emit_event(event)
                 else:

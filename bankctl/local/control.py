@@ -14,9 +14,9 @@ import psutil
 from bankctl.errors import CliError, ExitStatus
 from bankctl.local.follow import last_lines
 from bankctl.local.identity import PART_MARK, STACK_MARK, SUPERVISOR, Identity, marked
-from bankctl.local.keeper import starting_line
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health
+from bankctl.local.process_runner import starting_line
 from bankctl.local.progress import Progress
 from bankctl.local.shutdown import Victim, stop
 from bankctl.local.state import StackState
@@ -129,9 +129,9 @@ def failure(layout: Layout, part: str, message: str) -> CliError:
     # What an earlier run wrote does not explain this one.
     starts = [index for index, line in enumerate(lines) if line == starting_line(part)]
     lines = lines[starts[-1] + 1 :] if starts else lines
-    told = "\n".join(f"  {line}" for line in lines) or "  (it is empty)"
+    shown = "\n".join(f"  {line}" for line in lines) or "  (it is empty)"
     return CliError(
-        f"{message}\nThe last lines of {layout.log(part)}:\n{told}",
+        f"{message}\nThe last lines of {layout.log(part)}:\n{shown}",
         exit_status=ExitStatus.UNEXPECTED,
         hint=f"fix what these lines report, then: {command(layout, 'up')}",
         code="part_not_healthy",

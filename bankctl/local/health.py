@@ -41,8 +41,8 @@ async def examine(part: Part) -> Examined:
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         return Examined(f"port {part.port}: {str(error) or type(error).__name__}")
     if status == part.ready_status:
-        return Examined(notice=_told(body, "notices"))
-    reasons = _told(body, "reasons")
+        return Examined(notice=_reasons_in(body, "notices"))
+    reasons = _reasons_in(body, "reasons")
     return Examined(f"{part.ready_url} answers {status}" + (f": {reasons}" if reasons else ""))
 
 
@@ -72,12 +72,12 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         return
 
 
-def _told(body: bytes, name: str) -> str | None:
+def _reasons_in(body: bytes, name: str) -> str | None:
     """What a daemon's answer says under a name, in one line."""
     try:
-        told = json.loads(body)[name]
+        given = json.loads(body)[name]
     except (ValueError, KeyError, TypeError):
         return None
-    if isinstance(told, dict):
-        told = [f"{of}: {reason}" for of, reason in told.items()]
-    return "; ".join(str(reason) for reason in told)[:300]
+    if isinstance(given, dict):
+        given = [f"{of}: {reason}" for of, reason in given.items()]
+    return "; ".join(str(reason) for reason in given)[:300]

@@ -48,8 +48,8 @@ class Settings:
 
     def password(self, server: str, account: str) -> str:
         """The password of an account at one of the stack's own servers."""
-        told = f"{server}/{account}".encode()
-        return hmac.new(self.jwt_secret.encode(), told, hashlib.sha256).hexdigest()
+        named = f"{server}/{account}".encode()
+        return hmac.new(self.jwt_secret.encode(), named, hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:
         return f"Settings(id={self.id!r}, ports={self.ports!r})"

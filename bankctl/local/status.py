@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from bankctl.local.follow import last_lines
 from bankctl.local.gateway import gateway_url
 from bankctl.local.health import Examined, examine
-from bankctl.local.keeper import starting_line
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part, PartState
 from bankctl.local.plan import INSTEAD_OF, plan
+from bankctl.local.process_runner import starting_line
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent, StackState
 

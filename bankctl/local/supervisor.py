@@ -18,10 +18,10 @@ from bankctl.errors import CliError
 from bankctl.files import write_private
 from bankctl.local import settings as stack_settings
 from bankctl.local.identity import SUPERVISOR, Identity, marked
-from bankctl.local.keeper import Keeper
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part
 from bankctl.local.plan import plan
+from bankctl.local.process_runner import ProcessRunner
 from bankctl.local.settings import Settings
 from bankctl.local.shutdown import Victim, stop
 from bankctl.local.state import Intent, StackState
@@ -39,9 +39,9 @@ class Supervisor:
         self._settings = settings
         # Each part occupies one thread that waits for its end, and at times one for a step.
         self._threads = ThreadPoolExecutor(max_workers=2 * len(parts) + 2)
-        self._keepers = {part.name: Keeper(part, layout, self._threads, self._save) for part in parts}
+        self._runners = {part.name: ProcessRunner(part, layout, self._threads, self._save) for part in parts}
         self._state = StackState(
-            Identity.of(os.getpid()), {name: k.state for name, k in self._keepers.items()}
+            Identity.of(os.getpid()), {name: k.state for name, k in self._runners.items()}
         )
         self._state_file = _OwnFile(layout.state)
         self._intent_file = _OwnFile(layout.intent)
@@ -60,8 +60,8 @@ class Supervisor:
         self._recovered = True
         self._save()
         keeping = [
-            asyncio.create_task(keeper.keep([self._keepers[name] for name in keeper.part.after]))
-            for keeper in self._keepers.values()
+            asyncio.create_task(runner.keep([self._runners[name] for name in runner.part.after]))
+            for runner in self._runners.values()
         ]
         ends = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._watch_files())]
         await asyncio.wait([*ends, *keeping], return_when=asyncio.FIRST_COMPLETED)
@@ -85,8 +85,8 @@ class Supervisor:
             await asyncio.sleep(_FILES_SECONDS)
 
     def _retry(self) -> None:
-        for keeper in self._keepers.values():
-            keeper.retry_now()
+        for runner in self._runners.values():
+            runner.retry_now()
         self._save()
 
     def _recover(self) -> None:
@@ -94,13 +94,13 @@ class Supervisor:
         adopted, taken_over = set(), set()
         before = StackState.load(self._layout)
         for found in marked(self._layout.mark):
-            keeper = self._keepers.get(found.part)
-            if keeper is None or keeper.identity is not None or not found.leads:
+            runner = self._runners.get(found.part)
+            if runner is None or runner.identity is not None or not found.leads:
                 continue
-            if found.fingerprint == keeper.state.fingerprint:
+            if found.fingerprint == runner.state.fingerprint:
                 if found.part in before.parts:
-                    keeper.state.restarts = before.parts[found.part].restarts
-                keeper.adopt(found.identity)
+                    runner.state.restarts = before.parts[found.part].restarts
+                runner.adopt(found.identity)
                 adopted.add(found.identity.pid)
                 taken_over.add(found.part)
                 _say(f"took over {found.part} (pid {found.identity.pid})")
@@ -117,23 +117,23 @@ class Supervisor:
         stop(strays)
 
     def _stop(self) -> None:
-        for keeper in self._keepers.values():
-            keeper.state.health, keeper.state.detail = Health.STOPPING, None
+        for runner in self._runners.values():
+            runner.state.health, runner.state.detail = Health.STOPPING, None
         self._save()
         stop(
-            Victim(keeper.part.name, keeper.identity, keeper.part.stop_rank, keeper.part.stop_seconds)
-            for keeper in self._keepers.values()
-            if keeper.identity
+            Victim(runner.part.name, runner.identity, runner.part.stop_rank, runner.part.stop_seconds)
+            for runner in self._runners.values()
+            if runner.identity
         )
         stop(
             Victim(found.part, found.identity, rank=9)
             for found in marked(self._layout.mark)
             if found.part != SUPERVISOR
         )
-        for keeper in self._keepers.values():
-            keeper.state.health = Health.STOPPED
-            keeper.state.pid = keeper.state.created = None
-            keeper.state.since = time.time()
+        for runner in self._runners.values():
+            runner.state.health = Health.STOPPED
+            runner.state.pid = runner.state.created = None
+            runner.state.since = time.time()
         self._state.supervisor = None
         self._save()
 

@@ -29,7 +29,7 @@ from bankctl.transfers.results import (
     run_lock,
 )
 from bankctl.transfers.row_keys import RowKeys
-from bankctl.transfers.survey import Survey, told_times
+from bankctl.transfers.survey import Survey, times_text
 from bankctl.transfers.unpaid_rows import UnpaidRows, plain_name
 
 _LONGEST_RUN_NAME = 200
@@ -278,11 +278,11 @@ class _Payment:
             )
         if survey.to_pay.broken:
             broken = [order for order in self._payments.orders() if order.faults]
-            told = "\n".join(
+            faults = "\n".join(
                 f"  line {order.line}: {'; '.join(order.faults)}" for order in broken[:_LONGEST_TABLE]
             )
             raise CliError(
-                f"{len(broken)} of {survey.rows} rows are broken, so none is paid: --atomic\n{told}",
+                f"{len(broken)} of {survey.rows} rows are broken, so none is paid: --atomic\n{faults}",
                 exit_status=ExitStatus.REJECTED,
                 hint="correct them, or pay the others without --atomic",
                 code="rows_not_paid",
@@ -310,7 +310,7 @@ class _Payment:
             return
         name = self._results.identity.name
         known = (
-            f"{len(times)} of the first {looked_at} rows were paid {told_times(times)} in run {name}, of "
+            f"{len(times)} of the first {looked_at} rows were paid {times_text(times)} in run {name}, of "
             "which this machine has no record"
         )
         if prompts.will_ask():
@@ -329,7 +329,7 @@ class _Payment:
         looked_at, times = self._paid_at_the_bank(by_content=True)
         if times:
             raise CliError(
-                f"{len(times)} of the first {looked_at} rows were paid {told_times(times)} without "
+                f"{len(times)} of the first {looked_at} rows were paid {times_text(times)} without "
                 "--key-column, and would be paid again with it. Nothing was paid now",
                 exit_status=ExitStatus.CONFLICT,
                 hint="continue without --key-column, or start another run with --run NAME",
@@ -412,7 +412,7 @@ def _time_of_replays(bank: BankClient, summary: Summary) -> str:
         found = bank.transactions.show(summary.replayed_transaction)
     except CliError:
         return "before"
-    return told_times([str(found["created_at"])])
+    return times_text([str(found["created_at"])])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from bankctl.transfers.orders import Order
 from bankctl.transfers.results import Result, ResultsFile, Summary
 from bankctl.transfers.row_keys import RowKeys, attempt_key, content_of
 from bankctl.transfers.sending import Answers, BatchSender, SentBatch
-from bankctl.transfers.survey import request_of, told_times
+from bankctl.transfers.survey import request_of, times_text
 
 ROWS_PER_BATCH = 500
 BATCHES_AT_ONCE = 3
@@ -218,7 +218,7 @@ def _paid_otherwise(order: Order, record: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a row whose key column says that it was paid, with another content."""
     settled_at = record["settled_at"]
     detail = (
-        f"{order.key} was paid {told_times([settled_at] if settled_at else [])} with {record['amount']} "
+        f"{order.key} was paid {times_text([settled_at] if settled_at else [])} with {record['amount']} "
         f"{record['currency']} from {record['from']} to {record['to']}, which is not what the row says now"
     )
     return _record(order, _REFUSED, problem={"code": "paid_otherwise", "detail": detail})

@@ -118,7 +118,7 @@ class Rehearsing:
                     # The bank keeps that attempt; paying would make the next one.
                     again.append(Attempt(attempt.order, attempt.row, attempt.number + 1))
                 else:
-                    self._rehearsal.add(_told(attempt.order, answer))
+                    self._rehearsal.add(_previewed(attempt.order, answer))
             attempts = again
 
     def _ask(self, attempts: Sequence[Attempt]) -> Iterator[Mapping[str, Any]]:
@@ -140,7 +140,7 @@ def _of_accounts(carried: Mapping[str, str], attempts: Sequence[Attempt]) -> dic
     return {account: change for account, change in carried.items() if account in named}
 
 
-def _told(order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
+def _previewed(order: Order, answer: Mapping[str, Any]) -> dict[str, Any]:
     outcome = NOT_PAID
     if answer["outcome"] == "completed":
         outcome = PAID_BEFORE if answer["replayed"] else WOULD_BE_PAID

@@ -104,9 +104,9 @@ class Survey:
     def paid_before(self) -> str:
         """Tell how many rows were paid, and when."""
         if self.paid == 1 == self.rows:
-            return f"its one row was paid {told_times(sorted(self._times))}"
+            return f"its one row was paid {times_text(sorted(self._times))}"
         were = "was" if self.paid == 1 else "were"
-        return f"{self.paid} of these {self.rows} rows {were} paid {told_times(sorted(self._times))}"
+        return f"{self.paid} of these {self.rows} rows {were} paid {times_text(sorted(self._times))}"
 
     def _doubt(self, order: Order, record: Mapping[str, Any]) -> None:
         content = content_of(order.request)
@@ -130,7 +130,7 @@ class Survey:
             self._doubts[content].pop()
 
 
-def told_times(times: list[str]) -> str:
+def times_text(times: list[str]) -> str:
     """Tell when something happened, in the person's own time: `at 18:26`, with the day if it is not today."""
     if not times:
         return "before"

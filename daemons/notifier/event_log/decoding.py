@@ -92,11 +92,11 @@ def _data_of(record: IncomingRecord, event_type: EventType) -> EventData:
         return cast("EventData", DATA_MODELS[event_type].model_validate_json(record.value))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        told = [
+        reasons = [
             f"{'.'.join(map(str, fault['loc'])) or 'value'}: {_words(fault)}"
             for fault in faults[:_FAULTS_TOLD]
         ]
-        raise UndecodableError(f"the data does not fit {event_type.value}: {'; '.join(told)}") from None
+        raise UndecodableError(f"the data does not fit {event_type.value}: {'; '.join(reasons)}") from None
 
 
 def _words(fault: ErrorDetails) -> str:

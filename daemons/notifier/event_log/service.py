@@ -1,4 +1,4 @@
-"""The effect of decoded events, each once: they are recorded and people are told."""
+"""The effect of decoded events, each once: they are recorded and people are notified."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +56,7 @@ class EventLog:
 
 
 def entries_of(events: Sequence[Event], *, now: datetime) -> list[Entry]:
-    """Return each event with what people are told of it."""
+    """Return each event with its notification."""
     return [(event, notification_of(event, notification_id=new_id(), created_at=now)) for event in events]
 
 

@@ -26,7 +26,7 @@ class Appended:
     @property
     def notifications(self) -> list[tuple[int, Notification]]:
         """The new entries' notifications with their positions."""
-        return [(self.begin + index, told) for index, (_, told) in enumerate(self.entries)]
+        return [(self.begin + index, notification) for index, (_, notification) in enumerate(self.entries)]
 
 
 class LogEnd:
@@ -72,7 +72,8 @@ class MongoEventLog:
         known_end = self._end.position if self._end.is_alone else None
         begin = known_end or await newest_position(self._events, self._session) + 1
         documents = [
-            _to_document(event, told, position=begin + index) for index, (event, told) in enumerate(fresh)
+            _to_document(event, notification, position=begin + index)
+            for index, (event, notification) in enumerate(fresh)
         ]
         try:
             await insert_all(self._events, documents, session=self._session)

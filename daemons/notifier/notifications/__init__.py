@@ -1,1 +1,1 @@
-"""What people are told of an event."""
+"""Notifications: one sentence for people about an event."""

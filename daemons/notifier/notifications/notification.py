@@ -1,4 +1,4 @@
-"""What people are told of an event: how urgent it is, and one sentence."""
+"""The notification of an event: how urgent it is, and one sentence for people."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,8 +74,8 @@ def text_of(data: EventData) -> str:
     match data:
         case TransactionCompleted():
             moved = f"{_money(data.amount)} moved from {_party(data.sender)} to {_party(data.receiver)}"
-            told = f"{data.description}: {moved}" if data.description else moved
-            return f"{told}{_quoted(data.reference)}"
+            text = f"{data.description}: {moved}" if data.description else moved
+            return f"{text}{_quoted(data.reference)}"
         case TransactionFailed():
             what = data.description or data.kind.capitalize().replace("_", " ")
             sides = f"from {_party(data.sender)} to {_party(data.receiver)}"
@@ -90,8 +90,8 @@ def text_of(data: EventData) -> str:
             return f"{adjusted}{of}, asked for by {_user(data.initiated_by)}: {data.reason}"
         case AccountChanged():
             changed = _CHANGES.get(data.change, f"was made a {data.type} account")
-            told = f"Account {data.account_id} of {_user(data.owner)} {changed} by {_user(data.initiated_by)}"
-            return f"{told}: {data.reason}" if data.reason else told
+            text = f"Account {data.account_id} of {_user(data.owner)} {changed} by {_user(data.initiated_by)}"
+            return f"{text}: {data.reason}" if data.reason else text
 
 
 def _money(amount: MoneyView) -> str:

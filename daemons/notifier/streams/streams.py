@@ -134,11 +134,11 @@ class EventStreams:
         try:
             await _write(response, opening_frame(beginning.position))
             async with aclosing(self._follower.follow(beginning.position, beginning.selection)) as news:
-                async for told in news:
-                    if isinstance(told, Lagging):
-                        frames = lagging_frame(told)
+                async for found in news:
+                    if isinstance(found, Lagging):
+                        frames = lagging_frame(found)
                     else:
-                        frames = b"".join(map(event_frame, told))
+                        frames = b"".join(map(event_frame, found))
                     await _write(response, frames)
         except TransientError:
             return reconnect_frame()

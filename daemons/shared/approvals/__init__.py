@@ -1,1 +1,1 @@
-"""Acts that wait for a second person: requested by one, approved or rejected by another (docs/adr/0010)."""
+"""Acts that wait for approval: requested by one, approved or rejected by another (docs/adr/0010)."""

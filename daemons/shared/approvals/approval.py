@@ -1,4 +1,4 @@
-"""Requests for a second person's approval."""
+"""Requests for another person's approval."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass

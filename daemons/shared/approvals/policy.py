@@ -1,4 +1,4 @@
-"""Which acts wait for a second person, and what one person may book alone: one policy, from the settings.
+"""Which acts wait for approval, and what one person may book alone: one policy, from the settings.
 
 docs/adr/0010 argues it.
 """
@@ -16,7 +16,7 @@ from daemons.contracts.permissions import Permission
 
 
 class GuardedAct(StrEnum):
-    """The acts that wait for a second person."""
+    """The acts that wait for approval."""
 
     UNFREEZE = "unfreeze"
     FUND = "fund"
@@ -87,7 +87,7 @@ class FourEyesSettings(BaseModel):
     )
 
     def needs_approval(self, act: GuardedAct) -> bool:
-        """Tell whether the policy puts this act behind a second person; see `alone_limit`."""
+        """Tell whether the policy makes this act wait for approval; see `alone_limit`."""
         return act in ALWAYS_GUARDED or act in self.four_eyes_actions
 
     def alone_limit(self, act: GuardedAct, currency: str) -> Decimal | None:

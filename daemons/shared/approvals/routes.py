@@ -25,7 +25,7 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
 
     @routes.add("GET", path, permission=read, query=ApprovalQuery, answer=ApprovalPage)
     async def list_approvals(request: web.Request) -> web.Response:
-        """List requests for a second person's approval, newest first."""
+        """List requests for approval, newest first."""
         query = read_query(request, ApprovalQuery)
         # One more than asked tells whether another page follows.
         wanted = ApprovalStatus(query.status) if query.status else None
@@ -41,7 +41,7 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
 
     @routes.add("GET", f"{path}/{{id}}", permission=read, answer=ApprovalView)
     async def show_approval(request: web.Request) -> web.Response:
-        """Show a request for a second person's approval."""
+        """Show a request for approval."""
         approval = await request.app[APPROVALS_KEY].fetch(_approval_id(request))
         return json_response(await _view(request, approval))
 
@@ -63,7 +63,7 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
 
 
 async def waiting_response(request: web.Request, approval: Approval, *, area: str) -> web.Response:
-    """Answer that the act waits for a second person, and where it waits."""
+    """Answer that the act waits for approval, and where."""
     location = f"/approvals/{area}/{approval.id}"
     return json_response(
         await _view(request, approval),

@@ -11,7 +11,7 @@ StatusName = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
 
 
 class ApprovalView(WireModel):
-    """An act that waits for a second person, or did."""
+    """An act that waits for approval, or did."""
 
     id: UuidText
     act: str

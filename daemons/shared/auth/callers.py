@@ -35,7 +35,7 @@ class Authenticator(Protocol):
 
         Raises:
             UnauthenticatedError: the token is not ours, has expired, or its session has ended.
-            TransientError: it cannot be told right now.
+            TransientError: it is unknown at the moment.
         """
         ...
 
@@ -44,7 +44,7 @@ class Authenticator(Protocol):
 
         Raises:
             UnauthenticatedError: there is no such key, or it has expired or been revoked.
-            TransientError: it cannot be told right now.
+            TransientError: it is unknown at the moment.
         """
         ...
 
@@ -53,6 +53,6 @@ class Authenticator(Protocol):
 
         Raises:
             UnauthenticatedError: the session has ended.
-            TransientError: it cannot be told right now.
+            TransientError: it is unknown at the moment.
         """
         ...

@@ -24,10 +24,10 @@ async def readyz(request: web.Request) -> web.Response:
     """Answer 200 when every dependency answers, else 503 with each reason; notices come with either."""
     probes, tellers = request.app[PROBES_KEY], request.app[NOTICES_KEY]
     reasons, notices = await _reasons(probes), await _reasons(tellers)
-    told = {"notices": notices} if notices else {}
+    shown = {"notices": notices} if notices else {}
     if reasons:
-        return web.json_response({"status": "not ready", "reasons": reasons, **told}, status=503)
-    return web.json_response({"status": "ready", **told})
+        return web.json_response({"status": "not ready", "reasons": reasons, **shown}, status=503)
+    return web.json_response({"status": "ready", **shown})
 
 
 async def metrics(_request: web.Request) -> web.Response:

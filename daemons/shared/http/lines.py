@@ -67,8 +67,8 @@ async def _stream(
     # Whoever has gone away gets no answer, and the work need not go on.
     with suppress(ConnectionError, TimeoutError):
         while not running.done():
-            told = ProgressView(phase=progress.phase, done=progress.done, total=progress.total)
-            await _write(response, {"progress": told.model_dump()})
+            view = ProgressView(phase=progress.phase, done=progress.done, total=progress.total)
+            await _write(response, {"progress": view.model_dump()})
             await asyncio.wait({running}, timeout=_SECONDS_BETWEEN_LINES)
         await _write(response, _last_line(request, running))
         await response.write_eof()

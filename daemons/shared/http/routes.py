@@ -79,7 +79,7 @@ ROUTES_KEY = web.AppKey("routes", list[Route])
 class Routes:
     """The routes of one tag of a daemon.
 
-    Routes that several daemons have are told apart by their area, which their operations' names end with.
+    Routes that several daemons have are distinguished by their area, which their operations' names end with.
     """
 
     def __init__(self, tag: str, *, area: str | None = None) -> None:

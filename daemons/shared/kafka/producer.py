@@ -177,8 +177,8 @@ class Delivery:
 
     def sentence(self) -> str:
         """What keeps the topics whose records were not confirmed."""
-        told = [f"{topic}: {error.name()}" for topic, error in sorted(self.failures.items())]
-        told += [
+        reasons = [f"{topic}: {error.name()}" for topic, error in sorted(self.failures.items())]
+        reasons += [
             f"{topic}: {count} not confirmed yet" for topic, count in sorted(self._missing.items()) if count
         ]
-        return f"Kafka did not take the events: {'; '.join(told)}."
+        return f"Kafka did not take the events: {'; '.join(reasons)}."

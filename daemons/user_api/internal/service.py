@@ -46,7 +46,7 @@ class CallerVerification:
         The credentials are read after the changes: what ends in between is among the next changes.
 
         Raises:
-            TransientError: `unavailable`; it cannot be told right now.
+            TransientError: `unavailable`; unknown at the moment.
         """
         async with self._changes.since(after) as (changes, reading):
             found = (

@@ -18,7 +18,7 @@ from daemons.shared.clock import utc_now
 from daemons.shared.mongo import Client, Database, Document, Session, unavailable_on_fault
 from daemons.user_api.schema import ACCESS_CHANGES, ACCESS_POSITION, API_KEYS, POSITION_ID, SESSIONS
 
-MOST_TOLD = 1_000
+MOST_CHANGES = 1_000
 _KEPT = timedelta(hours=1)
 _READ_TIMEOUT_MS = 2_000
 
@@ -108,7 +108,7 @@ class MongoAccessChanges:
                 yield AccessChanges(position, await self._between(after, position, session)), session
 
     async def _between(self, after: int | None, position: int, session: Session) -> frozenset[UUID] | None:
-        if after is None or not 0 <= position - after <= MOST_TOLD:
+        if after is None or not 0 <= position - after <= MOST_CHANGES:
             return None
         if position == after:
             return frozenset()

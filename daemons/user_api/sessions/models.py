@@ -76,6 +76,6 @@ class SignedIn(WireModel):
 
     @classmethod
     def of(cls, user: User, session: Session, *, must_enrol: bool) -> "SignedIn":
-        """Show who is signed in; staff who must have a second factor first are told so."""
+        """Show who is signed in; staff who must have a second factor first see that."""
         state = FactorState.REQUIRED if must_enrol else FactorState.of(user)
         return cls(user=UserView.of(user), session=SessionView.of(session, current=True), second_factor=state)

@@ -38,7 +38,7 @@ class MongoUsers:
     async def refuse(self, user: User, present: User | None) -> None:
         """Keep for a while that somebody tried to register under the address of a present user.
 
-        It is what a user can be told who asks who tried their address.
+        A user who asks who has tried their address can be answered from it.
         """
         refused: Document = {
             "_id": user.id,

@@ -23,7 +23,7 @@ from bankctl.client.failures import (
     not_json,
     outcome_unknown,
     refused,
-    told_skew,
+    skew_text,
 )
 from bankctl.client.http import Answer, Transport
 from bankctl.config import Profile, load_profile, upsert_profile
@@ -562,7 +562,7 @@ class TestClocks:
             172_799.0: "48 hours ahead of",
             172_800.0: "2 days ahead of",
         }
-        assert {seconds: told_skew(seconds) for seconds in told} == told
+        assert {seconds: skew_text(seconds) for seconds in told} == told
 
     def test_it_is_that_of_the_answers_date(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(failures, "time", SimpleNamespace(time=lambda: 1_000_000_060.0))

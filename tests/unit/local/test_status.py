@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bankctl.local.identity import Identity
-from bankctl.local.keeper import Keeper
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part
+from bankctl.local.process_runner import ProcessRunner
 from bankctl.local.settings import DEFAULT_PORTS, Settings
 from bankctl.local.state import Intent, StackState
 from bankctl.local.status import look
@@ -28,14 +28,14 @@ def layout(tmp_path: Path) -> Layout:
 async def test_status_names_a_full_disk_as_what_ends_a_part(layout: Layout) -> None:
     part = Part(name="mongod", port=1, command=[sys.executable, "-c", WRITES_TO_A_FULL_DISK])
     with ThreadPoolExecutor(4) as threads:
-        keeper = Keeper(part, layout, threads, lambda: None)
-        keeping = asyncio.create_task(keeper.keep([]))
+        runner = ProcessRunner(part, layout, threads, lambda: None)
+        keeping = asyncio.create_task(runner.keep([]))
         async with asyncio.timeout(30):
-            while keeper.state.health is not Health.RESTARTING:  # noqa: ASYNC110 - another process sets no event
+            while runner.state.health is not Health.RESTARTING:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.01)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-    state = StackState(Identity.of(os.getpid()), {"mongod": keeper.state})
+    state = StackState(Identity.of(os.getpid()), {"mongod": runner.state})
     settings = Settings(id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32, service_keys={})
 
     found = look(layout, settings, Intent(("mongod",), tools={"mongod": "mongod"}), state)

@@ -1,3 +1,5 @@
+"""Users: roles, locks, and who may give and take them."""
+
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -5,14 +7,11 @@ from uuid import uuid4
 import pytest
 
 from daemons.contracts.errors import RejectedError
-from daemons.contracts.permissions import Permission, Role
-from daemons.user_api.api_keys.api_key import ApiKey
-from daemons.user_api.sessions.session import Session, SessionLimits
-from daemons.user_api.users.user import User, locked, unlocked, with_role
+from daemons.contracts.permissions import Role
+from daemons.user_api.users.user import User, email_taken, locked, unlocked, user_not_found, with_role
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-LIMITS = SessionLimits(lifetime=timedelta(hours=12), idle=60 * MINUTE, access=10 * MINUTE)
 ADMIN = User(
     id=uuid4(),
     email="ann@example.com",
@@ -22,15 +21,6 @@ ADMIN = User(
     created_at=NOW,
     password_hash="$argon2id$secret",
 )
-SESSION = Session(
-    id=uuid4(),
-    user_id=ADMIN.id,
-    created_at=NOW,
-    last_seen_at=NOW,
-    expires_at=NOW + LIMITS.lifetime,
-    address="127.0.0.1",
-    device="test",
-)
 
 
 def test_an_admin_is_demoted_and_locked_by_another_only() -> None:
@@ -38,10 +28,10 @@ def test_an_admin_is_demoted_and_locked_by_another_only() -> None:
     assert with_role(ADMIN, Role.USER, actor_id=other, at=NOW).role is Role.USER
     assert with_role(ADMIN, Role.USER, actor_id=None, at=NOW).role is Role.USER
     assert locked(ADMIN, actor_id=other, at=NOW).locked
-    told = r"^You cannot (change your own role|lock yourself out); another admin can\.$"
-    with pytest.raises(RejectedError, match=told) as role_refused:
+    refused = r"^You cannot (change your own role|lock yourself out); another admin can\.$"
+    with pytest.raises(RejectedError, match=refused) as role_refused:
         with_role(ADMIN, Role.USER, actor_id=ADMIN.id, at=NOW)
-    with pytest.raises(RejectedError, match=told) as lock_refused:
+    with pytest.raises(RejectedError, match=refused) as lock_refused:
         locked(ADMIN, actor_id=ADMIN.id, at=NOW)
     assert {role_refused.value.code, lock_refused.value.code} == {"self_lockout"}
 
@@ -70,33 +60,9 @@ def test_a_user_is_shown_without_the_password_hash() -> None:
     assert "secret" not in repr(ADMIN)
 
 
-def test_a_sessions_public_name_is_its_own_and_not_its_id() -> None:
-    other = replace(SESSION, id=uuid4())
-    assert SESSION.handle == replace(SESSION, device="another").handle
-    assert len({SESSION.handle, other.handle, SESSION.id, other.id}) == 4
-
-
-def test_a_session_lives_within_both_limits() -> None:
-    assert SESSION.lives(NOW + 59 * MINUTE, LIMITS)
-    assert not SESSION.lives(NOW + 60 * MINUTE, LIMITS)
-    used = replace(SESSION, last_seen_at=NOW + 719 * MINUTE)
-    assert used.lives(SESSION.expires_at - timedelta(milliseconds=1), LIMITS)
-    assert not used.lives(SESSION.expires_at, LIMITS)
-
-
-def test_the_last_use_is_renewed_once_a_minute() -> None:
-    assert not SESSION.last_use_is_stale(NOW + timedelta(seconds=59))
-    assert SESSION.last_use_is_stale(NOW + MINUTE)
-
-
-def test_a_key_has_ended_at_the_very_moment_it_was_said_to() -> None:
-    key = ApiKey(
-        id=uuid4(),
-        user_id=ADMIN.id,
-        name="ci",
-        scopes=frozenset({Permission.USE_OWN_ACCOUNTS}),
-        created_at=NOW,
-        expires_at=NOW + timedelta(days=1),
-    )
-    assert key.lives(key.expires_at - timedelta(microseconds=1))
-    assert not key.lives(key.expires_at)
+def test_what_is_missing_or_not_possible_has_a_stable_code_and_says_so() -> None:
+    errors = (user_not_found(), email_taken())
+    assert [(error.category.value, error.code, error.message) for error in errors] == [
+        ("not_found", "user_not_found", "There is no such user."),
+        ("conflict", "email_taken", "Another user signs in with this email address."),
+    ]

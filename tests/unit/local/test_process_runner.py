@@ -11,9 +11,9 @@ import pytest
 from bankctl.local import ports
 from bankctl.local.follow import last_lines
 from bankctl.local.identity import Identity
-from bankctl.local.keeper import Keeper, pause_seconds
 from bankctl.local.layout import Layout
 from bankctl.local.part import Health, Part, Step
+from bankctl.local.process_runner import ProcessRunner, pause_seconds
 from bankctl.local.shutdown import Victim, stop
 
 STANDIN = str(Path(__file__).with_name("standin.py"))
@@ -33,21 +33,21 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-async def keep(layout: Layout) -> AsyncIterator[Callable[[Part], Keeper]]:
-    kept: list[tuple[Keeper, asyncio.Task[None]]] = []
+async def keep(layout: Layout) -> AsyncIterator[Callable[[Part], ProcessRunner]]:
+    kept: list[tuple[ProcessRunner, asyncio.Task[None]]] = []
     with ThreadPoolExecutor(8) as threads:
 
-        def start(part: Part) -> Keeper:
-            keeper = Keeper(part, layout, threads, lambda: None)
-            kept.append((keeper, asyncio.create_task(keeper.keep([]))))
-            return keeper
+        def start(part: Part) -> ProcessRunner:
+            runner = ProcessRunner(part, layout, threads, lambda: None)
+            kept.append((runner, asyncio.create_task(runner.keep([]))))
+            return runner
 
         yield start
-        for keeper, task in kept:
+        for runner, task in kept:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            if keeper.identity:
-                await asyncio.to_thread(stop, [Victim(keeper.part.name, keeper.identity)])
+            if runner.identity:
+                await asyncio.to_thread(stop, [Victim(runner.part.name, runner.identity)])
 
 
 def standin(behaviour: str, number: int, **more: object) -> Part:
@@ -61,38 +61,38 @@ def standin(behaviour: str, number: int, **more: object) -> Part:
     )
 
 
-async def test_a_part_that_is_killed_is_started_again(keep: Callable[[Part], Keeper]) -> None:
-    keeper = keep(standin("serve", *ports.pick(1)))
-    await until(lambda: keeper.state.health is Health.HEALTHY)
-    first = keeper.state.pid
+async def test_a_part_that_is_killed_is_started_again(keep: Callable[[Part], ProcessRunner]) -> None:
+    runner = keep(standin("serve", *ports.pick(1)))
+    await until(lambda: runner.state.health is Health.HEALTHY)
+    first = runner.state.pid
     assert first is not None
 
     os.kill(first, signal.SIGKILL)
-    await until(lambda: keeper.state.health is Health.HEALTHY and keeper.state.pid != first)
+    await until(lambda: runner.state.health is Health.HEALTHY and runner.state.pid != first)
 
-    assert keeper.state.restarts == 1
+    assert runner.state.restarts == 1
 
 
 async def test_a_part_that_refuses_its_settings_is_not_started_for_ever(
-    keep: Callable[[Part], Keeper], layout: Layout
+    keep: Callable[[Part], ProcessRunner], layout: Layout
 ) -> None:
-    keeper = keep(standin("exit", 2))
-    await until(lambda: keeper.state.health is Health.FAILED)
+    runner = keep(standin("exit", 2))
+    await until(lambda: runner.state.health is Health.FAILED)
 
-    assert keeper.state.restarts == 0
-    assert "status 2" in (keeper.state.detail or "")
+    assert runner.state.restarts == 0
+    assert "status 2" in (runner.state.detail or "")
     assert last_lines(layout.log("standin"), 1) == ["no such setting: COLOUR"]
 
-    keeper.retry_now()
-    await until(lambda: keeper.state.restarts == 1 and keeper.state.health is Health.FAILED)
+    runner.retry_now()
+    await until(lambda: runner.state.restarts == 1 and runner.state.health is Health.FAILED)
 
 
-async def test_a_crash_loop_backs_off_and_is_counted(keep: Callable[[Part], Keeper]) -> None:
-    keeper = keep(standin("exit", 1))
+async def test_a_crash_loop_backs_off_and_is_counted(keep: Callable[[Part], ProcessRunner]) -> None:
+    runner = keep(standin("exit", 1))
 
-    await until(lambda: keeper.state.failures >= 3)
+    await until(lambda: runner.state.failures >= 3)
 
-    assert keeper.state.health in {Health.RESTARTING, Health.STARTING}
+    assert runner.state.health in {Health.RESTARTING, Health.STARTING}
 
 
 def test_pauses_grow_and_are_bounded() -> None:
@@ -104,30 +104,32 @@ def test_pauses_grow_and_are_bounded() -> None:
 
 
 async def test_what_must_come_once_comes_once_and_into_an_empty_folder(
-    keep: Callable[[Part], Keeper], tmp_path: Path
+    keep: Callable[[Part], ProcessRunner], tmp_path: Path
 ) -> None:
     folder, marker = tmp_path / "data", tmp_path / "formatted"
     folder.mkdir()
     (folder / "half").write_text("left by a step that was killed")
     script = f"import pathlib; pathlib.Path({str(folder)!r}).mkdir()"
     once = Step([sys.executable, "-c", script], folder=folder, marker=marker)
-    keeper = keep(standin("serve", *ports.pick(1), once=once))
-    await until(lambda: keeper.state.health is Health.HEALTHY)
+    runner = keep(standin("serve", *ports.pick(1), once=once))
+    await until(lambda: runner.state.health is Health.HEALTHY)
     assert marker.exists()
     assert list(folder.iterdir()) == []
 
     (folder / "data").write_text("precious")
-    first = keeper.state.pid
+    first = runner.state.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    await until(lambda: keeper.state.health is Health.HEALTHY and keeper.state.pid != first)
+    await until(lambda: runner.state.health is Health.HEALTHY and runner.state.pid != first)
     assert (folder / "data").read_text() == "precious"
 
 
-async def test_a_part_that_ignores_the_request_to_end_is_killed(keep: Callable[[Part], Keeper]) -> None:
-    keeper = keep(standin("stay", *ports.pick(1)))
-    await until(lambda: keeper.state.health is Health.HEALTHY)
-    identity = keeper.identity
+async def test_a_part_that_ignores_the_request_to_end_is_killed(
+    keep: Callable[[Part], ProcessRunner],
+) -> None:
+    runner = keep(standin("stay", *ports.pick(1)))
+    await until(lambda: runner.state.health is Health.HEALTHY)
+    identity = runner.identity
     assert identity is not None
 
     assert await asyncio.to_thread(stop, [Victim("standin", identity, seconds=0.2)]) == []

@@ -45,11 +45,11 @@ def pause_seconds(failures: int) -> float:
 
 def fingerprint(part: Part) -> str:
     """Tells whether a running process was started as it would be now; a digest, since it covers secrets."""
-    told = json.dumps([list(part.command), sorted(part.environment.items())])
-    return hashlib.sha256(told.encode()).hexdigest()
+    described = json.dumps([list(part.command), sorted(part.environment.items())])
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
-class Keeper:
+class ProcessRunner:
     """The one who keeps a part running, from the first start to the stop."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Keeper:
             self.state.health, self.state.detail = Health.WAITING, None
             self._retry.set()
 
-    async def keep(self, needs: Sequence["Keeper"]) -> None:
+    async def keep(self, needs: Sequence["ProcessRunner"]) -> None:
         """Keep the part running until cancelled; a part whose settings are refused waits for `retry_now`."""
         while True:
             if self.identity is None:
@@ -94,13 +94,13 @@ class Keeper:
             was_healthy = self.state.health in {Health.HEALTHY, Health.UNHEALTHY}
             self.state.failures = 0 if steady else self.state.failures + 1
             self.state.pid = self.state.created = None
-            told = _ending(status)
+            ending = _ending(status)
             if status == self.part.bad_settings_status and not was_healthy:
-                self._become(Health.FAILED, f"{told}: it refuses its settings")
+                self._become(Health.FAILED, f"{ending}: it refuses its settings")
                 await self._retry.wait()
             else:
                 pause = pause_seconds(self.state.failures - 1 if self.state.failures else 0)
-                self._become(Health.RESTARTING, f"{told}; starts again in {pause:.1f} s")
+                self._become(Health.RESTARTING, f"{ending}; starts again in {pause:.1f} s")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._retry.wait(), pause)
             self._retry.clear()
@@ -138,7 +138,7 @@ class Keeper:
         if once is None:
             return 0
         shutil.rmtree(once.folder, ignore_errors=True)
-        status = await self._step(once.command, name="prepare", told=once.environment)
+        status = await self._step(once.command, name="prepare", variables=once.environment)
         if status == 0:
             once.marker.touch()
         return status
@@ -153,7 +153,7 @@ class Keeper:
                 if not confirmed:
                     confirmed = (
                         await self._step(
-                            self.part.confirm or (), name="confirm", told=self.part.confirm_environment
+                            self.part.confirm or (), name="confirm", variables=self.part.confirm_environment
                         )
                         == 0
                     )
@@ -167,9 +167,9 @@ class Keeper:
             await asyncio.sleep(_HEALTHY_PROBE_SECONDS if healthy else _STARTING_PROBE_SECONDS)
 
     async def _step(
-        self, command: Sequence[str], *, name: str, told: Mapping[str, str] = MappingProxyType({})
+        self, command: Sequence[str], *, name: str, variables: Mapping[str, str] = MappingProxyType({})
     ) -> int | None:
-        popen = self._spawn(command, f"{self.part.name}:{name}", told)
+        popen = self._spawn(command, f"{self.part.name}:{name}", variables)
         try:
             wait = asyncio.get_running_loop().run_in_executor(self._threads, popen.wait)
             return await asyncio.wait_for(asyncio.shield(wait), _STEP_SECONDS)
@@ -181,13 +181,13 @@ class Keeper:
                 popen.kill()
 
     def _spawn(
-        self, command: Sequence[str], mark: str, told: Mapping[str, str] = MappingProxyType({})
+        self, command: Sequence[str], mark: str, variables: Mapping[str, str] = MappingProxyType({})
     ) -> subprocess.Popen[bytes]:
         # What else stands in this environment, such as a person's tokens, does not concern the parts.
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment |= {
             **self.part.environment,
-            **told,
+            **variables,
             STACK_MARK: self._layout.mark,
             PART_MARK: mark,
             FINGERPRINT_MARK: self.state.fingerprint or "",
