@@ -308,7 +308,7 @@ def test_the_audit_tells_what_staff_changed_on_an_account_but_not_what_its_owner
         reason="fraud check",
         before=told,
         after={**told, "status": "frozen", "status_reason": "fraud check"},
-        approval=APPROVAL.testimony(),
+        approval=APPROVAL.audit_fields(),
     )
     without = audited(freeze(), account())
     assert without is not None
