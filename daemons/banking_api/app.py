@@ -247,8 +247,6 @@ async def running_ledger(
         warming_up = asyncio.create_task(cache.warm_up(), name="ledger-warm-up")
         stack.push_async_callback(end_task, warming_up)
         stack.push_async_callback(pipeline.close)
-        warming_up = asyncio.create_task(cache.warm_up(), name="account-cache")
-        stack.push_async_callback(end_task, warming_up)
         yield pipeline
 
 
