@@ -40,9 +40,7 @@ class Node:
         self.address = ""
         self.pipelines: list[Pipeline] = []
         self.server = LedgerServer(KINDS, verify=lambda _: "banking_api", find_approval=self._no_approval)
-        self.ledger = LedgerNode(
-            Lease(database, self.id), self.server, self._run, own_id=self.id, token=lambda: "a token"
-        )
+        self.ledger = LedgerNode(Lease(database, self.id), self.server, self._run, token=lambda: "a token")
 
     @asynccontextmanager
     async def _run(self, fenced: Callable[[], None]) -> AsyncIterator[Pipeline]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -118,7 +119,7 @@ async def test_every_transaction_is_told_with_names(telling_bank: Bank, kafka_br
         [(topic, _, data)] = listener.came[failed]
         assert topic == "TransactionFailed"
         assert data["failure"]["code"] == "insufficient_funds"  # type: ignore[index]
-        for [(topic, _, data)] in listener.came.values():
+        for topic, _, data in chain.from_iterable(listener.came.values()):
             DATA_MODELS[EventType(topic)].model_validate_json(json.dumps(data))
 
 

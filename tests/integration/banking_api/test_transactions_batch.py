@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from daemons.banking_api.accounts.number import account_number
+from daemons.banking_api.kinds.table import KindDetails
 from daemons.banking_api.ledger.batches import Batches, Turn
 from daemons.banking_api.ledger.pipeline import outcome_unknown
 from daemons.banking_api.ledger.record import Outcome
@@ -98,7 +99,9 @@ async def test_each_row_is_told_in_full_what_became_of_it(
             "from_account": a,
             "to_account": b,
             "reference": "rent",
-            "corrects": None,
+            "description": None,
+            # What only other kinds have.
+            **dict.fromkeys(KindDetails.model_fields),
             "failure": None,
             "initiated_by": str(OWNER),
             "created_at": format_instant(kept[30]["at"]),
