@@ -63,7 +63,9 @@ class AccountCache:
         if search:
             found = await self._exact(search, session)
             for id_ in lagging & found.keys():
-                kept[id_] = found[id_].copy()
+                # What was kept or forgotten while the database answered is newer.
+                if id_ in kept and kept[id_].sequence <= found[id_].sequence:
+                    kept[id_] = found[id_].copy()
             accounts |= found
         return accounts
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -47,6 +48,8 @@ Comparison = Callable[[Callable[[], Awaitable[object]]], Awaitable[Agreement]]
 Raises TransientError when it cannot now.
 """
 
+Sealed = tuple[Seal, list[UUID]]
+"""A seal and the ids of its records."""
 EVENTS_AT_ONCE = 2_000
 AT_HAND = 10_000
 """Records kept in memory after their commit, about 10 MB; what is further behind is read from the journal."""
@@ -126,7 +129,7 @@ class Feed:
         if at_hand and at_hand[0].number <= number + 1:
             skip = number + 1 - at_hand[0].number
             return list(at_hand)[skip : skip + _SEALS_AT_ONCE] if skip < len(at_hand) else []
-        sealed = await self._journal.seals_after(number, limit=_SEALS_AT_ONCE)
+        sealed = _some(await self._journal.seals_after(number, limit=_SEALS_AT_ONCE))
         ids = [id_ for _, of_group in sealed for id_ in of_group]
         records = await self._journal.by_id(ids) if ids else {}
         return [self._group(seal.number, [records[id_] for id_ in of_group]) for seal, of_group in sealed]
@@ -381,6 +384,19 @@ class Relay:
             update: Document = {"$max": {f"seals.{name}": number for name, number in now.items()}}
             await self._positions.update_one({"_id": _POSITIONS}, update, upsert=True)
             self._kept = now
+
+
+def _some(sealed: Sequence[Sealed]) -> Sequence[Sealed]:
+    """Return as many of the seals, at least one, as hold the records that go out at once.
+
+    Each may hold thousands; what is read and does not go out is read again the next time.
+    """
+    count = 0
+    for place, (_, ids) in enumerate(sealed, 1):
+        count += len(ids)
+        if count >= EVENTS_AT_ONCE:
+            return sealed[:place]
+    return sealed
 
 
 async def read_positions(database: Database) -> dict[str, int]:

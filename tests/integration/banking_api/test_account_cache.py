@@ -1,7 +1,7 @@
 """What the ledger's process keeps of accounts: what it reads, knows and writes down."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 from pymongo.asynchronous.collection import AsyncCollection
@@ -13,6 +13,7 @@ from daemons.banking_api.app import running_ledger
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.seal import Seal
+from daemons.shared.mongo import Session, transaction_options
 from tests.support.ledgers import LedgerProcess, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
@@ -141,3 +142,27 @@ async def test_what_a_refusal_rests_on_is_read_exactly_if_it_may_lag(
         # It has taken their newest numbers.
         assert await late.pay(a, b, 1) == "insufficient_funds"
         assert read == []
+
+
+async def test_what_was_read_exactly_does_not_replace_what_was_committed_meanwhile(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+    process.cache.forget_all()
+    await process.cache.warm_up()
+    newest = process.journal.newest
+
+    async def after_a_commit(ids: Collection[str], *, session: Session | None) -> dict[str, tuple[int, int]]:
+        monkeypatch.undo()
+        assert await process.fund(a, 100) == "completed"
+        return await newest(ids, session=session)
+
+    monkeypatch.setattr(process.journal, "newest", after_a_commit)
+    async with (
+        process.database.client.start_session() as session,
+        await session.start_transaction(**transaction_options()),
+    ):
+        # A group that is going to be undone, because one before it is decided anew and committed.
+        found = await process.cache.read({a}, {}, {a}, session)
+    assert found[a].balance_minor == 100
+    assert await process.pay(a, b, 150) == "completed"

@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from daemons.banking_api.books.events import topic_of
+from daemons.banking_api.ledger import relay
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import Feed
 from daemons.banking_api.ledger.seal import Seal
 from tests.support.commits import unanswered_commits
-from tests.support.ledgers import LedgerProcess, ledger_process
+from tests.support.ledgers import LedgerProcess, ledger_process, transfer
 
 
 @pytest_asyncio.fixture
@@ -57,3 +59,18 @@ async def test_what_is_at_hand_is_told_from_where_it_is_wanted(process: LedgerPr
     assert everything == list(range(1, len(everything) + 1))
     assert await numbers(fed, everything[-2]) == [everything[-1]]
     assert await numbers(fed, everything[-1]) == []
+
+
+async def test_no_more_is_read_than_goes_out_at_once(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await process.open(2, balance=100)
+    feed = Feed(process.journal, topic_of)
+    for _ in range(3):
+        await process.post([transfer(a, b, 1) for _ in range(4)])
+    [*_, last] = await numbers(feed, 0)
+    monkeypatch.setattr(relay, "EVENTS_AT_ONCE", 5)
+    assert await numbers(feed, last - 3) == [last - 2, last - 1]
+    assert await numbers(feed, last - 1) == [last]
+    monkeypatch.setattr(relay, "EVENTS_AT_ONCE", 3)
+    assert await numbers(feed, last - 3) == [last - 2]
