@@ -45,7 +45,7 @@ async def kill_daemon(stage: Stage) -> None:
 
 
 async def pause_daemon(stage: Stage) -> None:
-    victim = stage.bank.daemons[stage.dice.choice(("banking_api", "notifier", "notifier2"))]
+    victim = stage.bank.daemons[stage.dice.choice(("banking_api", "banking_api2", "notifier", "notifier2"))]
     victim.pause()
     await stage.go_on()
     victim.resume()

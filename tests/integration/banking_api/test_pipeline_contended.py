@@ -258,6 +258,20 @@ async def test_after_a_takeover_a_group_is_written_at_the_second_attempt(
     assert attempts == [19, 19]
 
 
+async def test_a_number_that_a_killed_process_has_taken_is_not_given_again(
+    mongo_uri: str, database_name: str
+) -> None:
+    async with ledger_process(mongo_uri, database_name) as killed:
+        [a] = await killed.open(1, balance=100)
+    async with ledger_process(mongo_uri, database_name) as next_one:
+        # As written down it has no entry yet.
+        assert await next_one.fund(a, 1) == "completed"
+        found = (await next_one.exact(a))[a]
+        assert (found.balance_minor, found.sequence) == (101, 2)
+        proof = await next_one.prove()
+        assert proof.holds, proof.mismatches
+
+
 async def test_a_process_that_stops_writes_down_what_it_knows(mongo_uri: str, database_name: str) -> None:
     async with ledger_process(mongo_uri, database_name) as process:
         a, b = await process.open(2, balance=100)

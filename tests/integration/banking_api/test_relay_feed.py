@@ -11,7 +11,7 @@ from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import Feed
 from daemons.banking_api.ledger.seal import Seal
 from tests.support.commits import unanswered_commits
-from tests.support.ledgers import LedgerProcess, ledger_process, transfer
+from tests.support.ledgers import LedgerProcess, ledger_process, transfer, undone
 
 
 @pytest_asyncio.fixture
@@ -74,3 +74,13 @@ async def test_no_more_is_read_than_goes_out_at_once(
     assert await numbers(feed, last - 1) == [last]
     monkeypatch.setattr(relay, "EVENTS_AT_ONCE", 3)
     assert await numbers(feed, last - 3) == [last - 2]
+
+
+async def test_a_group_that_was_undone_leaves_no_seal_behind(process: LedgerProcess) -> None:
+    a, b = await process.open(2, balance=100)
+    with undone(process):
+        await process.post([transfer(a, b, 1)])
+    assert await process.pay(a, b, 2) == "completed"
+    groups = await Feed(process.journal, topic_of).after(0)
+    last = [record.data["amount"] for records in groups[-1].by_topic.values() for record in records]
+    assert (last, [group.number for group in groups]) == ([2], list(range(1, len(groups) + 1)))
