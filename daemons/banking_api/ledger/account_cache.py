@@ -152,6 +152,8 @@ class AccountCache:
                 "u": {"$set": {"balance": account.balance_minor, "sequence": account.sequence}},
             }
             for account in accounts
+            # What exists without being opened has no document.
+            if untouched(account.id) is None
         )
         try:
             while some := list(islice(updates, _WRITTEN_AT_ONCE)):
