@@ -127,6 +127,7 @@ def terms(**changed: Any) -> dict[str, Any]:
         "status_reason": None,
         "currency": "EUR",
         "name": "rainy days",
+        "opened_at": NOW,
     }
     return {**told, **changed}
 
@@ -173,7 +174,7 @@ def test_an_opening_keeps_all_the_terms_of_the_first_number_that_is_free() -> No
     taken = account()
     made = kept(opening(), taken)
     number = "1000000018"
-    assert made.data == {"account": number, "reason": None, "before": None, "after": terms(name=None)}
+    assert made.data == {"account": number, "reason": None, "before": None, "after": terms()}
     opened, counted = made.entries
     assert (opened.account_id, opened.amount_minor, opened.sequence) == (number, 0, 0)
     assert opened.change == {
