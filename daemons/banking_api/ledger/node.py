@@ -63,6 +63,7 @@ class LedgerNode:
         self._stream: FrontStream | None = None
         self._stream_address = ""
         self._hanging_up: set[asyncio.Task[None]] = set()
+        self._stepping_down: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -81,8 +82,10 @@ class LedgerNode:
         """Settle what waits, and hand over."""
         if self._task is not None:
             await end_task(self._task)
+        await self._until_stepped_down()
         self._server.move()
-        await self._step_down()
+        self._step_down()
+        await self._until_stepped_down()
         try:
             # Fronts may find the next ledger while they hear the last answers of this one.
             await self._lease.release()
@@ -167,21 +170,14 @@ class LedgerNode:
         holder = await self._lease.take(self._address)
         if holder.id == self._lease.id:
             if self._local is None:
-                if holder.took_over:
-                    await self._end_what_was_left_open()
-                self._leave_stream()
-                self._local = await self._running.enter_async_context(self._run_ledger(self._changed.set))
-                self._batches = Batches()
-                self._server.serve(self._local, self._batches)
-                _is_ledger.set(1)
-                _log.info("this process is the ledger now")
+                await self._become_ledger(took_over=holder.took_over)
             return
         if self._local is not None:
             _log.warning("another process is the ledger now", address=holder.address)
             self._server.move()
             self._local.move()
-            await self._step_down()
-            await self._server.hang_up()
+            # What waits here is settled meanwhile: that may take longer than new commands have patience.
+            self._step_down()
         if self._stream is None or not self._stream.takes_commands or self._stream_address != holder.address:
             self._leave_stream()
             self._stream = FrontStream(
@@ -197,11 +193,38 @@ class LedgerNode:
             # The server gives it up by itself some time.
             _log.warning("what was left open is not ended", reason=str(error))
 
-    async def _step_down(self) -> None:
+    async def _become_ledger(self, *, took_over: bool) -> None:
+        await self._until_stepped_down(patience_seconds=RENEW_SECONDS)
+        if self._stepping_down is not None:
+            # The lease is renewed before the next look.
+            return
+        if took_over:
+            await self._end_what_was_left_open()
+        self._leave_stream()
+        self._local = await self._running.enter_async_context(self._run_ledger(self._changed.set))
+        self._batches = Batches()
+        self._server.serve(self._local, self._batches)
+        _is_ledger.set(1)
+        _log.info("this process is the ledger now")
+
+    def _step_down(self) -> None:
+        """Begin to settle and stop what this process is the ledger with, in a task that nothing cancels."""
         self._local = None
         _is_ledger.set(0)
         running, self._running = self._running, AsyncExitStack()
-        await running.aclose()
+        self._stepping_down = asyncio.create_task(self._end(running), name="ledger-step-down")
+
+    async def _end(self, running: AsyncExitStack) -> None:
+        try:
+            await running.aclose()
+        except Exception:  # noqa: BLE001 - streams are to be ended all the same
+            _log.exception("the ledger did not stop as it should")
+        self._stepping_down = None
+        await self._server.hang_up()
+
+    async def _until_stepped_down(self, patience_seconds: float | None = None) -> None:
+        if self._stepping_down is not None:
+            await asyncio.wait({self._stepping_down}, timeout=patience_seconds)
 
     def _leave_stream(self) -> None:
         """Hang up in a task of its own: what an old ledger still answers is waited for."""
