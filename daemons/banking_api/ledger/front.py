@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -174,7 +174,9 @@ class FrontStream:
             f"/{SERVICE}/{METHOD}"
         )
         try:
-            call = method(self._messages(), metadata=((TOKEN, self._token()),), wait_for_ready=False)
+            call = method(
+                _Messages(self._next_message), metadata=((TOKEN, self._token()),), wait_for_ready=False
+            )
             try:
                 await self._listen(call)
             finally:
@@ -193,14 +195,13 @@ class FrontStream:
             for item in items:
                 self._hear(item)
 
-    async def _messages(self) -> AsyncIterator[bytes]:
-        while True:
-            await self._wake.wait()
-            if len(self._items) < self._expected:
-                await self._gather()
-            self._wake.clear()
-            items, self._items = self._items, []
-            yield pack({"items": items})
+    async def _next_message(self) -> bytes:
+        await self._wake.wait()
+        if len(self._items) < self._expected:
+            await self._gather()
+        self._wake.clear()
+        items, self._items = self._items, []
+        return pack({"items": items})
 
     async def _gather(self) -> None:
         """Wait for what is about to come; a lone client's command is sent at once."""
@@ -258,6 +259,23 @@ class FrontStream:
                 _fail(coming, before_not_settled())
         self._waiting.clear()
         self._coming.clear()
+
+
+class _Messages:
+    """What is sent, for as long as the stream is open.
+
+    No generator: the library drops it while it waits for the next message, and a generator that is collected
+    then complains that it is already running.
+    """
+
+    def __init__(self, next_message: Callable[[], Awaitable[bytes]]) -> None:
+        self._next_message = next_message
+
+    def __aiter__(self) -> "_Messages":
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await self._next_message()
 
 
 def _fail(waiting: asyncio.Future[Any], error: Exception) -> None:

@@ -104,8 +104,15 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, path: str, *, params: Mapping[str, Any], headers: Mapping[str, str], idle_seconds: float
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
+        idle_seconds: float,
+        body: object,
     ) -> Iterator[Any]:
+        assert body is None
         self.asked.append((path, params, headers["Accept"], idle_seconds))
         answer = self.answers.pop(0)
         if isinstance(answer, CliError):
