@@ -28,16 +28,16 @@ Examples:
 
 # name: (module, attribute, what it is for)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "register": ("bankctl.commands.session", "register", "Register as a user of the bank."),
-    "login": ("bankctl.commands.session", "login", "Log in and keep the session."),
-    "logout": ("bankctl.commands.session", "logout", "End the session."),
-    "whoami": ("bankctl.commands.session", "whoami", "Show who is logged in, where and until when."),
-    "auth": ("bankctl.commands.auth", "app", "Sessions and the password."),
+    "register": ("bankctl.auth.sign_in", "register", "Register as a user of the bank."),
+    "login": ("bankctl.auth.sign_in", "login", "Log in and keep the session."),
+    "logout": ("bankctl.auth.sign_in", "logout", "End the session."),
+    "whoami": ("bankctl.auth.sign_in", "whoami", "Show who is logged in, where and until when."),
+    "auth": ("bankctl.auth.command", "app", "Sessions and the password."),
     "accounts": ("bankctl.commands.accounts", "app", "Open, list, show and close accounts."),
     "balance": ("bankctl.commands.accounts", "balance", "Show an account's balance."),
-    "transfer": ("bankctl.commands.transfer", "transfer", "Pay, once or from a file."),
+    "transfer": ("bankctl.payments.command", "transfer", "Pay, once or from a file."),
     "withdraw": ("bankctl.commands.withdraw", "withdraw", "Pay to an account outside the bank."),
-    "transactions": ("bankctl.commands.transactions", "app", "Look at transactions; finish open ones."),
+    "transactions": ("bankctl.payments.transactions", "app", "Look at transactions; finish open ones."),
     "events": ("bankctl.commands.events", "app", "Follow events in the bank."),
     "notifications": ("bankctl.commands.notifications", "app", "Notifications to staff."),
     "admin": ("bankctl.commands.admin", "app", "For operators: freeze, fund, prove the ledger."),

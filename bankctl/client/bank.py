@@ -8,6 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from bankctl import invocation
+from bankctl.auth.session import (
+    StoredSession,
+    delete_session,
+    load_device,
+    load_session,
+    save_device,
+    save_session,
+    session_lock,
+)
 from bankctl.client.accounts import Accounts
 from bankctl.client.approvals import Approvals
 from bankctl.client.audit import Audit
@@ -23,15 +32,6 @@ from bankctl.client.users import Users
 from bankctl.config import Profile, check_url, load_profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
-from bankctl.session import (
-    StoredSession,
-    delete_session,
-    load_device,
-    load_session,
-    save_device,
-    save_session,
-    session_lock,
-)
 
 API_KEY_VARIABLE = "BANKCTL_TOKEN"
 _API_KEY = re.compile(r"(bk_[A-Za-z0-9_-]{43})(?:@(.+))?")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, Morsel, SimpleCookie
 
-from bankctl.session import COOKIE_NAME, DEVICE_COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
+from bankctl.auth.session import COOKIE_NAME, DEVICE_COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
 
 
 @dataclass(slots=True)

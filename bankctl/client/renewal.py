@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+from bankctl.auth.session import StoredSession, load_session, save_session, session_lock
 from bankctl.client.credentials import Credentials
 from bankctl.client.http import Transport
 from bankctl.errors import CliError, ExitStatus
 from bankctl.render import messages
-from bankctl.session import StoredSession, load_session, save_session, session_lock
 
 
 class SessionRenewal:

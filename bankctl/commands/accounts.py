@@ -10,11 +10,11 @@ from bankctl import prompts
 from bankctl.client.bank import open_bank
 from bankctl.errors import usage_error
 from bankctl.money import parse_account, parse_currency
-from bankctl.pending import check_key
+from bankctl.payments.pending import check_key
+from bankctl.payments.single import tell_done
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
-from bankctl.transferring import tell_done
 
 app = typer.Typer(
     help="""Open, list, show and close accounts.

@@ -12,17 +12,17 @@ from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals, audit, dead_letters, republish
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
 from bankctl.commands.reverse import reverse
-from bankctl.commands.transfer import TRANSACTION_COLUMNS
 from bankctl.commands.withdraw import withdraw_at_counter
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_reference
-from bankctl.pending import check_key
+from bankctl.payments.command import TRANSACTION_COLUMNS
+from bankctl.payments.pending import check_key
+from bankctl.payments.single import begin_transfer, tell_done
 from bankctl.proof import PROOF_COLUMNS, prove_bank
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import phases
-from bankctl.transferring import begin_transfer, tell_done
 
 app = typer.Typer(
     help="""For operators: freeze, fund, take back, look after users, prove the ledger.

@@ -13,7 +13,7 @@ from bankctl import invocation, prompts
 from bankctl.client.bank import open_bank
 from bankctl.errors import usage_error
 from bankctl.invocation import OutputFormat
-from bankctl.pending import check_key
+from bankctl.payments.pending import check_key
 from bankctl.render.output import emit
 
 

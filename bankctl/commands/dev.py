@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bankctl import invocation, prompts
+from bankctl.auth.session import how_to_log_in
 from bankctl.config import move_profiles, upsert_profile
 from bankctl.errors import ExitStatus, usage_error
 from bankctl.local.display import shown_progress
@@ -22,7 +23,6 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event, emit_line, emit_text
 from bankctl.render.text import clean
-from bankctl.session import how_to_log_in
 from bankctl.streams import end_with_reader
 
 app = typer.Typer(

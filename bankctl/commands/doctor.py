@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bankctl import __version__, invocation, paths
+from bankctl.auth.session import StoredSession, load_session
 from bankctl.client.bank import API_KEY_VARIABLE, BankClient, api_key_for
 from bankctl.client.failures import LARGEST_SKEW_SECONDS, clock_skew, skew_text
 from bankctl.config import Profile, config_file, load_profile
 from bankctl.errors import CliError, ExitStatus
-from bankctl.pending import list_pending
+from bankctl.payments.pending import list_pending
 from bankctl.render.column import Column
 from bankctl.render.messages import with_profile
 from bankctl.render.output import emit
-from bankctl.session import StoredSession, load_session
 
 _OLDEST_PYTHON = (3, 11)
 # Whatever else is asked would end in the same way.

@@ -9,14 +9,14 @@ import typer
 from bankctl import prompts
 from bankctl.client.bank import open_bank
 from bankctl.commands import approvals
-from bankctl.commands.transfer import TRANSACTION_COLUMNS
 from bankctl.errors import usage_error
 from bankctl.money import parse_amount, parse_reference
-from bankctl.pending import check_key
+from bankctl.payments.command import TRANSACTION_COLUMNS
+from bankctl.payments.pending import check_key
+from bankctl.payments.single import begin_transfer, tell_done
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.text import clean
-from bankctl.transferring import begin_transfer, tell_done
 from daemons.contracts.vocabulary import UUID_PATTERN
 
 _COLUMNS = [*TRANSACTION_COLUMNS, Column("reverses", "Reverses", rank=6)]

@@ -9,15 +9,15 @@ from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals
 from bankctl.commands.accounts import Account
-from bankctl.commands.transfer import TRANSACTION_COLUMNS, failed_transaction
 from bankctl.errors import usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_iban, parse_name, parse_reference
-from bankctl.pending import check_key
+from bankctl.payments.command import TRANSACTION_COLUMNS, failed_transaction
+from bankctl.payments.pending import check_key
+from bankctl.payments.single import Settled, begin_transfer, tell_done
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.text import clean, clean_lines
-from bankctl.transferring import Settled, begin_transfer, tell_done
 
 _Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 12.50.")]
 _Currency = Annotated[str | None, typer.Option("--currency", metavar="CODE", help="Default: the account's.")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from bankctl.session import COOKIE_NAME
+from bankctl.auth.session import COOKIE_NAME
 from tests.support.terminal import Terminal
 
 PASSWORD = "copper-lantern-42"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bankctl import invocation
-from bankctl.pending import pending_directory
+from bankctl.payments.pending import pending_directory
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, Bank, CutLineError, Request
 

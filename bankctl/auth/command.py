@@ -1,0 +1,105 @@
+"""auth status, sessions, change-password, totp, token."""
+
+from typing import Annotated
+
+import typer
+
+from bankctl.auth import api_keys, second_factor
+from bankctl.auth.sign_in import whoami
+from bankctl.client.bank import open_bank
+from bankctl.errors import usage_error
+from bankctl.prompts import read_password
+from bankctl.render import messages
+from bankctl.render.column import Column
+from bankctl.render.output import emit
+
+app = typer.Typer(
+    help="""Sessions, the password, the second factor, and API keys.
+
+Examples:
+  bankctl auth status
+  bankctl auth sessions
+  bankctl auth totp enroll
+  bankctl auth token create --name ci --scope use_own_accounts
+"""
+)
+app.add_typer(second_factor.app, name="totp")
+app.add_typer(api_keys.app, name="token")
+
+
+@app.command()
+def status() -> None:
+    """Show whether anybody is logged in; exits 4 if not.
+
+    Examples:
+      bankctl auth status
+      bankctl auth status --quiet && bankctl accounts list
+    """
+    whoami()
+
+
+@app.command()
+def sessions(
+    *,
+    end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End that session.")] = None,
+    end_others: Annotated[bool, typer.Option("--end-others", help="End all but this one.")] = False,
+    end_all: Annotated[bool, typer.Option("--end-all", help="End all, this one too.")] = False,
+) -> None:
+    """List your sessions, or end some of them.
+
+    Examples:
+      bankctl auth sessions
+      bankctl auth sessions --end 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b
+      bankctl auth sessions --end-others
+    """
+    if [end is not None, end_others, end_all].count(True) > 1:
+        raise usage_error("give only one of --end, --end-others and --end-all")
+    with open_bank() as bank:
+        if end_others or end_all:
+            bank.auth.end_sessions(keep_current=end_others)
+            if end_all:
+                bank.end_session()
+            messages.success("all other sessions have ended" if end_others else "all sessions have ended")
+            return
+        if end is not None:
+            bank.users.end_session(end)
+            messages.success("that session has ended")
+            return
+        emit(
+            bank.users.sessions(),
+            columns=[
+                Column("id", "Session"),
+                Column("current", "This one"),
+                Column("device", "Device", rank=1, cut=True),
+                Column("address", "Address", rank=2, cut=True),
+                Column("created_at", "Began", rank=4),
+                Column("last_seen_at", "Last seen"),
+                Column("expires_at", "Ends", rank=3),
+            ],
+            title="Sessions",
+        )
+
+
+@app.command("change-password")
+def change_password(
+    *,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read both from stdin: old, then new, one a line.")
+    ] = False,
+    keep_other_sessions: Annotated[
+        bool, typer.Option("--keep-other-sessions", help="Stay logged in elsewhere.")
+    ] = False,
+) -> None:
+    """Change your password; your other sessions end unless you keep them.
+
+    Examples:
+      bankctl auth change-password
+      bankctl auth change-password --keep-other-sessions
+    """
+    with open_bank() as bank:
+        current = read_password(from_stdin=password_stdin, label="Current password")
+        new = read_password(from_stdin=password_stdin, label="New password", confirm=True)
+        if current == new:
+            raise usage_error("the new password is the same as the old one")
+        bank.users.change_password(current=current, new=new, end_other_sessions=not keep_other_sessions)
+    messages.success("password changed")
