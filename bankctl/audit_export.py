@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bankctl.anchors import parse_anchors
+from daemons.contracts.names import Daemon, Trail
 
-CHAINS = {"ledger": "banking_api", "users": "user_api", "events": "notifier"}
+CHAINS: dict[str, Daemon] = {
+    Trail.LEDGER: Daemon.BANKING_API,
+    Trail.USERS: Daemon.USER_API,
+    Trail.EVENTS: Daemon.NOTIFIER,
+}
 """Each trail, and the chain whose name its first record follows: that of its daemon."""
 
 _FAULTS_SHOWN = 50

@@ -10,6 +10,7 @@ from bankctl import invocation
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import YES_VARIABLE
 from bankctl.render.messages import styled
+from daemons.contracts.names import Code
 
 
 def read_password(*, from_stdin: bool, label: str = "Password", confirm: bool = False) -> str:
@@ -51,7 +52,7 @@ def read_code(*, from_stdin: bool) -> str:
         raise usage_error(
             "stdin holds no code of the second factor",
             hint='printf \'%s\\n\' "$PASSWORD" "$CODE" | bankctl ...',
-            code="totp_required",
+            code=Code.TOTP_REQUIRED,
         )
     return code
 

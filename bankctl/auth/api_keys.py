@@ -11,6 +11,8 @@ from bankctl.prompts import read_code, read_password
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import Code
+from daemons.contracts.vocabulary import MOST_KEY_DAYS
 
 app = typer.Typer(
     help="""API keys, for scripts and CI.
@@ -29,7 +31,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option("--scope", help="What it may do; may be repeated.")
     ] = None,
-    days: Annotated[int, typer.Option("--days", help="Days until it expires, 1 to 366.")] = 90,
+    days: Annotated[int, typer.Option("--days", help=f"Days until it expires, 1 to {MOST_KEY_DAYS}.")] = 90,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
     ] = False,
@@ -55,7 +57,7 @@ def create(
         try:
             made = make()
         except CliError as error:
-            if error.code != "totp_required":
+            if error.code != Code.TOTP_REQUIRED:
                 raise
             made = make(code=read_code(from_stdin=password_stdin))
     emit(

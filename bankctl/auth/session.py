@@ -19,9 +19,6 @@ from bankctl.config import Profile, load_config
 from bankctl.errors import CliError, ExitStatus
 from bankctl.files import ensure_private_directory, write_private
 
-COOKIE_NAME = "__Host-bankctl"
-REFRESH_COOKIE_NAME = "__Host-bankctl-refresh"
-DEVICE_COOKIE_NAME = "__Host-bankctl-device"
 _OTHERS = 0o077
 
 

@@ -11,6 +11,7 @@ from bankctl.errors import CliError, ExitStatus
 from bankctl.prompts import ask, read_code, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
+from daemons.contracts.names import Code
 
 Email = Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Your e-mail address.")]
 PasswordStdin = Annotated[
@@ -64,7 +65,7 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
         try:
             answer = bank.users.login(email=address, password=password)
         except CliError as error:
-            if error.code != "totp_required":
+            if error.code != Code.TOTP_REQUIRED:
                 raise
             code = read_code(from_stdin=password_stdin)
             answer = bank.users.login(email=address, password=password, totp=code)

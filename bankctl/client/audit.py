@@ -6,8 +6,6 @@ from typing import Any
 from bankctl.client.http import Transport
 from bankctl.client.pages import iterate
 
-TRAILS = ("ledger", "users", "events")
-
 
 class Audit:
     """Reads and verifies the trails; nothing writes to them but the acts themselves."""

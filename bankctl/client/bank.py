@@ -32,9 +32,10 @@ from bankctl.client.users import Users
 from bankctl.config import Profile, check_url, load_profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
+from daemons.contracts.vocabulary import API_KEY_PREFIX
 
 API_KEY_VARIABLE = "BANKCTL_TOKEN"
-_API_KEY = re.compile(r"(bk_[A-Za-z0-9_-]{43})(?:@(.+))?")
+_API_KEY = re.compile(rf"({API_KEY_PREFIX}[A-Za-z0-9_-]{{43}})(?:@(.+))?")
 
 
 def api_key_for(profile: Profile, value: str) -> str:
@@ -47,7 +48,8 @@ def api_key_for(profile: Profile, value: str) -> str:
     parts = _API_KEY.fullmatch(value)
     if parts is None:
         raise usage_error(
-            f"{API_KEY_VARIABLE} holds no API key (bk_ and 43 letters and digits, then @ and the bank's URL)",
+            f"{API_KEY_VARIABLE} holds no API key ({API_KEY_PREFIX} and 43 letters and digits, then @ and "
+            "the bank's URL)",
             hint="`bankctl auth token create --name NAME --scope SCOPE` makes one; unset it to log in",
             code="invalid_api_key",
         )

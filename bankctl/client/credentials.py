@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, Morsel, SimpleCookie
 
-from bankctl.auth.session import COOKIE_NAME, DEVICE_COOKIE_NAME, REFRESH_COOKIE_NAME, StoredSession
+from bankctl.auth.session import StoredSession
+from daemons.contracts.names import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 
 
 @dataclass(slots=True)
@@ -30,15 +31,15 @@ class Credentials:
         """What every request carries; the refresh cookie goes with an exchange only."""
         if self.api_key is not None:
             return {"Authorization": f"Bearer {self.api_key}"}
-        return {"Cookie": f"{COOKIE_NAME}={self.cookie}"} if self.cookie else {}
+        return {"Cookie": f"{SESSION_COOKIE}={self.cookie}"} if self.cookie else {}
 
     def refresh_header(self) -> dict[str, str]:
         """What the exchange for new cookies carries."""
-        return {"Cookie": f"{REFRESH_COOKIE_NAME}={self.refresh_cookie}"}
+        return {"Cookie": f"{REFRESH_COOKIE}={self.refresh_cookie}"}
 
     def device_header(self) -> dict[str, str]:
         """What a login carries."""
-        return {"Cookie": f"{DEVICE_COOKIE_NAME}={self.device_cookie}"} if self.device_cookie else {}
+        return {"Cookie": f"{DEVICE_COOKIE}={self.device_cookie}"} if self.device_cookie else {}
 
     def end_within(self, seconds: float) -> bool:
         """Whether the access cookie ends so soon."""
@@ -51,13 +52,13 @@ class Credentials:
                 cookies = SimpleCookie(header)
             except CookieError:
                 continue
-            if (access := cookies.get(COOKIE_NAME)) is not None:
+            if (access := cookies.get(SESSION_COOKIE)) is not None:
                 self.cookie = access.value or None
                 # Counted by our own clock, which need not agree with the bank's.
                 self.cookie_expires_at = _end_of(access)
-            if (refresh := cookies.get(REFRESH_COOKIE_NAME)) is not None:
+            if (refresh := cookies.get(REFRESH_COOKIE)) is not None:
                 self.refresh_cookie = refresh.value or None
-            if (device := cookies.get(DEVICE_COOKIE_NAME)) is not None:
+            if (device := cookies.get(DEVICE_COOKIE)) is not None:
                 self.device_cookie = device.value or None
 
 

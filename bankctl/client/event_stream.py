@@ -12,6 +12,7 @@ from typing import Any
 
 from bankctl.client.events import Events
 from bankctl.errors import CliError, ExitStatus
+from daemons.contracts.names import LAGGING, LAST_EVENT_ID_HEADER, Code
 
 # The notifier sends a comment every 15 seconds; this long a silence means that the line is dead.
 SILENCE_SECONDS = 40.0
@@ -19,8 +20,6 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _REMEMBERED = 10_000
 # What the notifier says about the stream itself, beside the events.
-SESSION_ENDED = "session_ended"
-LAGGING = "lagging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +99,14 @@ def _read(
     headers = {
         "Accept": "text/event-stream",
         "Cache-Control": "no-store",
-        "Last-Event-ID": str(position),
+        LAST_EVENT_ID_HEADER: str(position),
     }
     params = {"type": following.event_types, "account": following.account}
     opened = events.http.stream("/events", params=params, headers=headers, idle_seconds=SILENCE_SECONDS)
     with opened as response:
         try:
             for message in EventSource(response).iter_sse():
-                if message.event == SESSION_ENDED:
+                if message.event == Code.SESSION_ENDED:
                     # Asking again renews the session, or tells why it cannot be.
                     return
                 if message.event == LAGGING:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from bankctl.client.problems import error_from_problem, parse_problem
 from bankctl.errors import CliError, ExitStatus
+from daemons.contracts.errors import Category
+from daemons.contracts.names import REPLAYED_HEADER, REQUEST_ID_HEADER, Code
 
 if TYPE_CHECKING:
     import httpx
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from bankctl.client.proxy import NamedProxy
     from bankctl.config import Profile
 
-REPLAYED_HEADER = "Idempotent-Replayed"
-_REQUEST_ID_HEADER = "X-Request-Id"
 EARLIER_OUTCOME = "this is the outcome of an earlier request with the same idempotency key"
 TO_TRY_ANEW = "to try again, use another --idempotency-key, or none"
 
@@ -36,7 +36,7 @@ LARGEST_SKEW_SECONDS = 30.0
 _OUT_OF_DATE = {9: "not valid yet", 10: "expired"}
 _GATEWAY_LOST_UPSTREAM = frozenset({502, 504})
 _UNAVAILABLE = frozenset({429, 503})
-_FINAL_CATEGORIES = frozenset({"invalid", "not_found", "conflict", "rejected"})
+_FINAL_CATEGORIES = frozenset({Category.INVALID, Category.NOT_FOUND, Category.CONFLICT, Category.REJECTED})
 
 
 class Certainty(Enum):
@@ -73,18 +73,18 @@ class AttemptFailedError(Exception):
 def refused(response: "httpx.Response", *, email: str | None = None) -> AttemptFailedError:
     """The failure that an answer with an error status stands for; its body must have been read."""
     problem = parse_problem(response.status_code, response.content)
-    sent_id = response.request.headers.get(_REQUEST_ID_HEADER)
+    sent_id = response.request.headers.get(REQUEST_ID_HEADER)
     error = error_from_problem(
         problem,
-        response.headers.get(_REQUEST_ID_HEADER, sent_id),
+        response.headers.get(REQUEST_ID_HEADER, sent_id),
         values=_values_at_hand(response.request, email),
     )
     category, after_seconds = problem.get("category"), _wait_asked_for(problem, response)
     # The first copy of this very request is still at work: its outcome is not known yet.
-    in_use = problem.get("code") == "idempotency_key_in_use"
+    in_use = problem.get("code") == Code.KEY_IN_USE
     if (
         in_use
-        or category in {"outcome_unknown", "internal"}
+        or category in {Category.OUTCOME_UNKNOWN, Category.INTERNAL}
         or response.status_code in _GATEWAY_LOST_UPSTREAM
     ):
         certainty = Certainty.UNCERTAIN
@@ -92,7 +92,7 @@ def refused(response: "httpx.Response", *, email: str | None = None) -> AttemptF
         certainty = Certainty.FINAL if category in _FINAL_CATEGORIES else Certainty.NOT_DONE
     retryable = (
         in_use
-        or category == "outcome_unknown"
+        or category == Category.OUTCOME_UNKNOWN
         or response.status_code in _UNAVAILABLE
         or response.status_code in _GATEWAY_LOST_UPSTREAM
     )
@@ -198,7 +198,7 @@ def not_json(response: "httpx.Response") -> AttemptFailedError:
             exit_status=ExitStatus.UNEXPECTED,
             hint="`bankctl config list` shows the URL of each profile",
             code="not_json",
-            request_id=response.headers.get(_REQUEST_ID_HEADER),
+            request_id=response.headers.get(REQUEST_ID_HEADER),
         ),
         Certainty.UNCERTAIN,
         retryable=False,

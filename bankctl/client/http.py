@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from bankctl import __version__, invocation
 from bankctl.client.credentials import Credentials
 from bankctl.client.failures import (
-    REPLAYED_HEADER,
     AttemptFailedError,
     Certainty,
     earlier_outcome,
@@ -29,6 +28,13 @@ from bankctl.client.tls import timeless_context, tls_context
 from bankctl.config import Profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
+from daemons.contracts.names import (
+    FORGERY_HEADER,
+    IDEMPOTENCY_KEY_HEADER,
+    REPLAYED_HEADER,
+    REQUEST_ID_HEADER,
+    Code,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -37,7 +43,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 ANSWER_TIMEOUT_SECONDS = 30.0
 ATTEMPTS = 3
 _RENEW_BEFORE_SECONDS = 30.0
-_WITHOUT_SESSION = frozenset({"not_signed_in", "session_ended"})
+_WITHOUT_SESSION = frozenset({Code.NOT_SIGNED_IN, Code.SESSION_ENDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Transport:
             # What the environment says is read and checked here; httpx would also take passwords from .netrc.
             trust_env=False,
             proxy=None if self._proxy is None else self._proxy.url,
-            headers={"User-Agent": f"bankctl/{__version__}", "X-Requested-With": "bankctl"},
+            headers={"User-Agent": f"bankctl/{__version__}", FORGERY_HEADER: "bankctl"},
         )
 
     def forget_credentials(self) -> None:
@@ -143,9 +149,9 @@ class Transport:
         """
         if repeatable is None:
             repeatable = method == "GET" or idempotency_key is not None
-        sent = {"X-Request-Id": uuid.uuid4().hex, **(headers or {})}
+        sent = {REQUEST_ID_HEADER: uuid.uuid4().hex, **(headers or {})}
         if idempotency_key is not None:
-            sent["Idempotency-Key"] = idempotency_key
+            sent[IDEMPOTENCY_KEY_HEADER] = idempotency_key
         self._renew_in_time()
         used = self.credentials.cookie
         sending = _Sending(method, path, sent, body, params, decode, repeatable)
@@ -166,7 +172,7 @@ class Transport:
         Raises:
             CliError: NOT_LOGGED_IN if the session has ended, else as for `request`.
         """
-        headers = {"X-Request-Id": uuid.uuid4().hex, **refresh_header}
+        headers = {REQUEST_ID_HEADER: uuid.uuid4().hex, **refresh_header}
         return self._send(_Sending("POST", "/auth/refresh", headers))
 
     def _send(self, sending: _Sending) -> Answer:
@@ -245,7 +251,7 @@ class Transport:
                     path,
                     params=_present(params),
                     json=body,
-                    headers={"X-Request-Id": request_id, **self.credentials.header(), **headers},
+                    headers={REQUEST_ID_HEADER: request_id, **self.credentials.header(), **headers},
                     timeout=httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=idle_seconds),
                 ) as response:
                     if response.is_success:
@@ -299,7 +305,7 @@ class Transport:
 
         started = time.monotonic()
         method, path, body = sending.method, sending.path, sending.body
-        request_id = sending.headers["X-Request-Id"]
+        request_id = sending.headers[REQUEST_ID_HEADER]
         sent = {**self.credentials.header(), **sending.headers}
         content: dict[str, Any] = {"json": body}
         if isinstance(body, bytes):
@@ -314,7 +320,7 @@ class Transport:
             raise usage_error(f"{path!r} is not a path: {error}") from error
         messages.debug(
             f"{method} {path} -> {response.status_code} in {(time.monotonic() - started) * 1000:.0f} ms, "
-            f"request {response.headers.get('X-Request-Id', request_id)}"
+            f"request {response.headers.get(REQUEST_ID_HEADER, request_id)}"
         )
         # httpx would send its own copies beside ours.
         self._http.cookies.clear()

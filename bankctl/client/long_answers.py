@@ -8,8 +8,8 @@ from typing import Any
 from bankctl.client.http import ATTEMPTS, Transport
 from bankctl.client.problems import error_from_problem
 from bankctl.errors import CliError, ExitStatus
+from daemons.contracts.names import JSON_LINES, REQUEST_ID_HEADER
 
-LINES = "application/x-ndjson"
 OnProgress = Callable[[str, int, int], None]
 """Receives the phase, how much of it is done, and the estimated total."""
 
@@ -46,9 +46,9 @@ def fetch_with_progress(
 
 
 def _fetch(http: Transport, path: str, tell: OnProgress, body: object) -> dict[str, Any]:
-    headers = {"Accept": f"{LINES}, application/json;q=0.5"}
+    headers = {"Accept": f"{JSON_LINES}, application/json;q=0.5"}
     with http.stream(path, params={}, headers=headers, idle_seconds=_SILENCE_SECONDS, body=body) as response:
-        if not response.headers.get("Content-Type", "").startswith(LINES):
+        if not response.headers.get("Content-Type", "").startswith(JSON_LINES):
             response.read()
             return _object(response.text)
         for line in _lines(response.iter_lines()):
@@ -56,7 +56,7 @@ def _fetch(http: Transport, path: str, tell: OnProgress, body: object) -> dict[s
                 result: dict[str, Any] = line["result"]
                 return result
             if "problem" in line:
-                raise error_from_problem(line["problem"], response.headers.get("X-Request-Id"))
+                raise error_from_problem(line["problem"], response.headers.get(REQUEST_ID_HEADER))
             progress = line["progress"]
             tell(str(progress["phase"]), int(progress["done"]), int(progress["total"]))
     raise CliError(

@@ -5,25 +5,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from bankctl.errors import CliError, ExitStatus
+from daemons.contracts.errors import Category
+from daemons.contracts.names import Code
 
 _EXIT_STATUSES: Mapping[str, ExitStatus] = {
-    "invalid": ExitStatus.USAGE,
-    "unauthenticated": ExitStatus.NOT_LOGGED_IN,
-    "forbidden": ExitStatus.FORBIDDEN,
-    "not_found": ExitStatus.NOT_FOUND,
-    "rejected": ExitStatus.REJECTED,
-    "conflict": ExitStatus.CONFLICT,
-    "transient": ExitStatus.UNREACHABLE,
-    "outcome_unknown": ExitStatus.OUTCOME_UNKNOWN,
-    "internal": ExitStatus.UNEXPECTED,
+    Category.INVALID: ExitStatus.USAGE,
+    Category.UNAUTHENTICATED: ExitStatus.NOT_LOGGED_IN,
+    Category.FORBIDDEN: ExitStatus.FORBIDDEN,
+    Category.NOT_FOUND: ExitStatus.NOT_FOUND,
+    Category.REJECTED: ExitStatus.REJECTED,
+    Category.CONFLICT: ExitStatus.CONFLICT,
+    Category.TRANSIENT: ExitStatus.UNREACHABLE,
+    Category.OUTCOME_UNKNOWN: ExitStatus.OUTCOME_UNKNOWN,
+    Category.INTERNAL: ExitStatus.UNEXPECTED,
 }
 
 _HINTS: Mapping[str, str] = {
-    "not_signed_in": "`bankctl login --email {email}`",
-    "session_ended": "`bankctl login --email {email}`",
+    Code.NOT_SIGNED_IN: "`bankctl login --email {email}`",
+    Code.SESSION_ENDED: "`bankctl login --email {email}`",
     "invalid_credentials": "check the address and the password, then run it again",
     "invalid_totp": "wait for your app's next code, or use a recovery code",
-    "totp_required": "run `bankctl login --email {email}` again and type the code of your app",
+    Code.TOTP_REQUIRED: "run `bankctl login --email {email}` again and type the code of your app",
     "totp_already_active": "`bankctl auth totp disable` removes the current one",
     "totp_not_active": "`bankctl auth totp enroll` sets one up",
     "second_factor_required": "`bankctl auth totp enroll`",
@@ -66,17 +68,17 @@ _HINTS: Mapping[str, str] = {
 
 # What a gateway in trouble answers without a problem document.
 _PLAIN_CATEGORIES: Mapping[int, str] = {
-    400: "invalid",
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    405: "invalid",
-    413: "invalid",
-    415: "invalid",
-    429: "transient",
-    502: "transient",
-    503: "transient",
-    504: "transient",
+    400: Category.INVALID,
+    401: Category.UNAUTHENTICATED,
+    403: Category.FORBIDDEN,
+    404: Category.NOT_FOUND,
+    405: Category.INVALID,
+    413: Category.INVALID,
+    415: Category.INVALID,
+    429: Category.TRANSIENT,
+    502: Category.TRANSIENT,
+    503: Category.TRANSIENT,
+    504: Category.TRANSIENT,
 }
 
 
@@ -88,8 +90,8 @@ def parse_problem(status: int, body: bytes) -> dict[str, Any]:
         document = None
     if isinstance(document, dict) and isinstance(document.get("category"), str):
         return document
-    category = _PLAIN_CATEGORIES.get(status, "internal")
-    code = "unavailable" if category == "transient" else category
+    category = _PLAIN_CATEGORIES.get(status, Category.INTERNAL)
+    code = "unavailable" if category is Category.TRANSIENT else category
     return {"code": code, "category": category, "detail": f"the gateway answered with status {status}"}
 
 

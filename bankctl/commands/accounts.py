@@ -1,7 +1,6 @@
 """accounts open, list, show, statement, set-type, rename, close; balance."""
 
 import uuid
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from bankctl.payments.single import tell_done
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import AccountStatus, AccountType
 
 app = typer.Typer(
     help="""Open, list, show and close accounts.
@@ -61,21 +61,6 @@ _STATEMENT_COLUMNS = [
     Column("reference", "Reference", cut=True),
     Column("failure.code", "Failure", rank=3),
 ]
-
-
-class AccountType(StrEnum):
-    """The types of account."""
-
-    CHECKING = "checking"
-    SAVINGS = "savings"
-
-
-class AccountStatus(StrEnum):
-    """The states of an account."""
-
-    ACTIVE = "active"
-    FROZEN = "frozen"
-    CLOSED = "closed"
 
 
 @app.command("open")

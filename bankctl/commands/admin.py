@@ -2,7 +2,6 @@
 
 import uuid
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals, audit, dead_letters, republish
-from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, AccountStatus, All, Limit
+from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, All, Limit
 from bankctl.commands.reverse import reverse
 from bankctl.commands.withdraw import withdraw_at_counter
 from bankctl.errors import CliError, ExitStatus, usage_error
@@ -23,6 +22,8 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import phases
+from daemons.contracts.names import AccountStatus
+from daemons.contracts.permissions import Role
 
 app = typer.Typer(
     help="""For operators: freeze, fund, take back, look after users, prove the ledger.
@@ -64,15 +65,6 @@ _REBUILT_COLUMNS = [
     Column("changed", "Changed", "right"),
     Column("removed", "Removed", "right"),
 ]
-
-
-class Role(StrEnum):
-    """What a user may do; each includes the ones before it."""
-
-    USER = "user"
-    SUPPORT = "support"
-    OPERATOR = "operator"
-    ADMIN = "admin"
 
 
 @app.command()

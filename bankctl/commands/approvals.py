@@ -1,7 +1,6 @@
 """admin approvals list, show, approve, reject."""
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from itertools import chain
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from bankctl.commands.accounts import All, Limit
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import ApprovalStatus
 
 app = typer.Typer(
     help="""Acts that wait for a second person.
@@ -33,7 +33,7 @@ _COLUMNS = [
     Column("parameters.amount", "Amount", "right", rank=1),
     Column("reason", "Why", cut=True, rank=4),
     Column("requested_by.display_name", "Asked by", cut=True, rank=2),
-    Column("status", "Status"),
+    Column("status", "ApprovalStatus"),
     Column("expires_at", "Until", rank=5),
 ]
 _DETAILS = [
@@ -47,20 +47,10 @@ _DETAILS = [
 ]
 
 
-class Status(StrEnum):
-    """The outcome of a request."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
-
-
 @app.command("list")
 def list_requests(
     *,
-    status: Annotated[Status | None, typer.Option("--status", help="Only those.")] = None,
+    status: Annotated[ApprovalStatus | None, typer.Option("--status", help="Only those.")] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> None:

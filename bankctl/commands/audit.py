@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from heapq import merge
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ import typer
 from bankctl import invocation
 from bankctl.anchors import load_anchors, read_anchor_file, save_anchors
 from bankctl.audit_export import verify_export
-from bankctl.client.audit import TRAILS
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
 from bankctl.errors import CliError, ExitStatus, usage_error
@@ -20,6 +18,7 @@ from bankctl.invocation import OutputFormat
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event
+from daemons.contracts.names import Trail
 
 app = typer.Typer(
     help="""Who did what to whom, when, why and from where; and whether the record is complete.
@@ -34,14 +33,6 @@ Each daemon keeps its own trail: `ledger` for accounts and money, `users` for pe
 `events` for dead letters and refused access to events. Without --trail all three are shown.
 """
 )
-
-
-class Trail(StrEnum):
-    """The trail of accounts and money, that of users, and that of events and dead letters."""
-
-    LEDGER = "ledger"
-    USERS = "users"
-    EVENTS = "events"
 
 
 _Which = Annotated[Trail | None, typer.Option("--trail", help="Only that one.")]
@@ -226,7 +217,7 @@ def parse_instant(option: str, text: str | None) -> str | None:
 
 
 def _chosen(trail: Trail | None) -> list[str]:
-    return list(TRAILS) if trail is None else [str(trail)]
+    return list(Trail) if trail is None else [str(trail)]
 
 
 def _named(records: Iterator[dict[str, Any]], trail: str) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """admin dead-letters list, show, replay, resume."""
 
 from collections import Counter
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import LetterStatus
 
 app = typer.Typer(
     help="""Records that the notifier could not read: inspect them, fix the cause, replay them.
@@ -66,13 +66,6 @@ _INTAKE = [
     Column("reopened.at", "Resumed"),
     Column("reopened.reason", "Because"),
 ]
-
-
-class LetterStatus(StrEnum):
-    """The outcome of a letter."""
-
-    OPEN = "open"
-    REPLAYED = "replayed"
 
 
 @app.command("list")

@@ -24,6 +24,8 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event, emit_line, emit_text
 from bankctl.render.text import clean
 from bankctl.streams import end_with_reader
+from daemons.contracts.names import Daemon
+from daemons.contracts.permissions import Role
 
 app = typer.Typer(
     help="""A whole bank on this machine: MongoDB, Kafka, the gateway and the three daemons, without Docker.
@@ -53,26 +55,18 @@ class PartName(StrEnum):
     MONGOD = "mongod"
     KAFKA = "kafka"
     GATEWAY = "gateway"
-    USER_API = "user_api"
-    BANKING_API = "banking_api"
-    NOTIFIER = "notifier"
+    USER_API = Daemon.USER_API.value
+    BANKING_API = Daemon.BANKING_API.value
+    NOTIFIER = Daemon.NOTIFIER.value
     SUPERVISOR = "supervisor"
 
 
-class DaemonName(StrEnum):
-    """Parts that are configured by environment."""
-
-    USER_API = "user_api"
-    BANKING_API = "banking_api"
-    NOTIFIER = "notifier"
-
-
-class Role(StrEnum):
+class StaffRole(StrEnum):
     """The roles that are given from the shell."""
 
-    OPERATOR = "operator"
-    SUPPORT = "support"
-    ADMIN = "admin"
+    OPERATOR = Role.OPERATOR.value
+    SUPPORT = Role.SUPPORT.value
+    ADMIN = Role.ADMIN.value
 
 
 StackName = Annotated[
@@ -216,7 +210,7 @@ def reset(*, stack: StackName = DEFAULT_STACK) -> None:
 def env(
     *,
     daemon: Annotated[
-        DaemonName, typer.Argument(metavar="DAEMON", help="Whose: user_api, banking_api or notifier.")
+        Daemon, typer.Argument(metavar="DAEMON", help="Whose: user_api, banking_api or notifier.")
     ],
     stack: StackName = DEFAULT_STACK,
 ) -> None:
@@ -240,7 +234,7 @@ def create_operator(
         str, typer.Option("--email", metavar="ADDRESS", help="The e-mail address to log in with.")
     ],
     display_name: Annotated[str, typer.Option("--display-name", help="The name as others see it.")],
-    role: Annotated[Role, typer.Option("--role", help="What the user may do.")] = Role.OPERATOR,
+    role: Annotated[StaffRole, typer.Option("--role", help="What the user may do.")] = StaffRole.OPERATOR,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
     ] = False,

@@ -17,6 +17,7 @@ from bankctl.payments.pending import list_pending
 from bankctl.render.column import Column
 from bankctl.render.messages import with_profile
 from bankctl.render.output import emit
+from daemons.contracts.names import Daemon
 
 _OLDEST_PYTHON = (3, 11)
 # Whatever else is asked would end in the same way.
@@ -156,7 +157,7 @@ def _bank(profile: Profile, session: StoredSession | None) -> Iterator[Finding]:
 
 
 def _gateway(bank: BankClient) -> Iterator[Finding]:
-    for daemon in ("user_api", "banking_api", "notifier"):
+    for daemon in Daemon:
         started = time.monotonic()
         try:
             answer = bank.http.request("GET", f"/openapi/{daemon}.json")

@@ -1,6 +1,6 @@
 """events tail, history, types."""
 
-from enum import StrEnum
+from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from bankctl.render.column import Column
 from bankctl.render.event_line import event_line, event_row
 from bankctl.render.output import emit, emit_event, emit_line
 from bankctl.streams import end_with_reader
+from daemons.contracts.names import EventOrder, EventType
 
 app = typer.Typer(
     help="""Follow what happens in the bank (support staff).
@@ -28,12 +29,13 @@ Examples:
 """
 )
 
-EVENT_TYPES = {
-    "TransactionCompleted": "money moved between two accounts",
-    "TransactionFailed": "a transfer was refused; no money moved",
-    "AccountFundedPayload": "an account was credited from outside the bank",
-    "AccountAdjusted": "the bank corrected an account's balance",
-    "AccountChanged": "an account was opened, renamed, frozen, unfrozen or closed, or changed its type",
+EVENT_TYPES: Mapping[str, str] = {
+    EventType.TRANSACTION_COMPLETED: "money moved between two accounts",
+    EventType.TRANSACTION_FAILED: "a transfer was refused; no money moved",
+    EventType.ACCOUNT_FUNDED: "an account was credited from outside the bank",
+    EventType.ACCOUNT_ADJUSTED: "the bank corrected an account's balance",
+    EventType.ACCOUNT_CHANGED: "an account was opened, renamed, frozen, unfrozen or closed, or changed its "
+    "type",
 }
 
 Types = Annotated[
@@ -42,13 +44,6 @@ Types = Annotated[
 OfAccount = Annotated[
     str | None, typer.Option("--account", metavar="ACCOUNT", help="Only events that concern this account.")
 ]
-
-
-class Order(StrEnum):
-    """Which end of the history comes first."""
-
-    OLDEST_FIRST = "asc"
-    NEWEST_FIRST = "desc"
 
 
 @app.command()
@@ -106,7 +101,9 @@ def history(
     *,
     event_type: Types = None,
     account: OfAccount = None,
-    order: Annotated[Order, typer.Option("--order", help="Oldest or newest first.")] = Order.NEWEST_FIRST,
+    order: Annotated[
+        EventOrder, typer.Option("--order", help="Oldest or newest first.")
+    ] = EventOrder.NEWEST_FIRST,
     limit: Limit = 50,
     everything: All = False,
 ) -> None:

@@ -1,6 +1,5 @@
 """notifications list."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from bankctl.client.bank import open_bank
 from bankctl.commands.accounts import All, Limit
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import Severity
 
 app = typer.Typer(
     help="""Notifications to staff.
@@ -17,13 +17,6 @@ Examples:
   bankctl notifications list
 """
 )
-
-
-class Severity(StrEnum):
-    """How urgent a notification is."""
-
-    INFO = "info"
-    WARNING = "warning"
 
 
 @app.callback()

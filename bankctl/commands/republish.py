@@ -14,6 +14,7 @@ from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import phases
+from daemons.contracts.vocabulary import IDS_LIMIT
 
 app = typer.Typer(
     help="""For operators: publish lost events again, or give them up.
@@ -24,7 +25,6 @@ Examples:
 """
 )
 
-_AT_ONCE = 500
 _COLUMNS = [
     Column("examined", "Transactions", "right"),
     Column("missing", "Missing at the notifier", "right"),
@@ -91,8 +91,8 @@ def give_up(
         ids = [str(event["event_id"]) for event in bank.transactions.outbox()["unknown_events"]]
         if ids:
             prompts.confirm(f"Give up {len(ids)} events that this database does not know?")
-        for start in range(0, len(ids), _AT_ONCE):
-            bank.transactions.give_up_events(ids[start : start + _AT_ONCE], reason=reason)
+        for start in range(0, len(ids), IDS_LIMIT):
+            bank.transactions.give_up_events(ids[start : start + IDS_LIMIT], reason=reason)
     emit({"given_up": len(ids)}, columns=[Column("given_up", "Given up", "right")])
     messages.success(
         f"{len(ids)} events are given up; waiting events are published"
@@ -108,5 +108,5 @@ def _since(transactions: Iterable[dict[str, Any]], start: str | None) -> Iterato
 
 
 def _portions(ids: Iterator[str]) -> Iterator[list[str]]:
-    while portion := list(islice(ids, _AT_ONCE)):
+    while portion := list(islice(ids, IDS_LIMIT)):
         yield portion

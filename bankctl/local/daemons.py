@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from bankctl.local import ports
 from bankctl.local.part import EXIT_BAD_SETTINGS, Part
+from daemons.contracts.names import Daemon
 
-DAEMONS = ("user_api", "banking_api", "notifier")
+DAEMONS = tuple(daemon.value for daemon in Daemon)
 _TUNABLES = (
     *(
         "LOG_",

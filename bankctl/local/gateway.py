@@ -11,6 +11,7 @@ from bankctl.installation import how_to_install
 from bankctl.local import ports
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
+from daemons.contracts.names import Daemon
 
 CADDYFILE = Path(__file__).with_name("Caddyfile")
 API_DOCS = Path(__file__).with_name("api_docs")
@@ -83,10 +84,7 @@ def gateway_part(layout: Layout, tools: Mapping[str, str], numbers: Mapping[str,
             "API_DOCS": str(API_DOCS),
             "GOGC": GARBAGE_PERCENT,
             "SWAGGER_UI": tools["swagger_ui"],
-            **{
-                name.upper(): f"{ports.LOOPBACK}:{numbers[name]}"
-                for name in ("user_api", "banking_api", "notifier")
-            },
+            **{name.upper(): f"{ports.LOOPBACK}:{numbers[name]}" for name in Daemon},
             # Whatever Caddy keeps besides its storage stays in the stack's folder too.
             "XDG_CONFIG_HOME": str(layout.root / "caddy" / "config"),
             "XDG_DATA_HOME": str(layout.root / "caddy" / "data"),

@@ -11,6 +11,7 @@ from bankctl.local.part import Part
 from bankctl.local.service_keys import public_key_of
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent
+from daemons.contracts.kafka_accounts import KAFKA_GRANTS
 
 SERVERS = ("mongod", "kafka", "gateway")
 ALL_PARTS = (*SERVERS, *DAEMONS)
@@ -18,7 +19,7 @@ ALL_PARTS = (*SERVERS, *DAEMONS)
 INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
 POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_LIMITS")
 """What waits for a second person; without them as the daemons have it by default."""
-KAFKA_CLIENTS = ("banking_api", "notifier")
+KAFKA_CLIENTS = tuple(grant.account for grant in KAFKA_GRANTS)
 _WITHOUT_ACCOUNT: Mapping[str, str] = {
     "KAFKA_SECURITY": "plaintext",
     "KAFKA_MECHANISM": "SCRAM-SHA-512",

@@ -8,17 +8,21 @@ from bankctl.client.bank import BankClient
 from bankctl.errors import CliError, ExitStatus
 from bankctl.payments.sender import Answers, Batch, SentBatch
 from bankctl.render import messages
+from daemons.contracts.errors import Category
+from daemons.contracts.names import Code, RowOutcome
 
-OUTCOMES = frozenset({"completed", "failed", "refused"})
+OUTCOMES = frozenset(RowOutcome)
 # A bank of several processes may not know the batch that another process has at work.
 _REFUSALS_BEFORE_WAITING = 3
 _LONGEST_PAUSE_SECONDS = 5.0
-_MUST_WAIT = "batch_before_not_settled"
+_MUST_WAIT = Code.BATCH_BEFORE_NOT_SETTLED
 _PASSING = frozenset({ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN})
 _NOT_PASSING_CODES = frozenset({"tls_untrusted", "tls_certificate_missing", "tls_clock_wrong"})
 # A row refused for one of these may still be paid when it is sent again.
-_UNSETTLED_CATEGORIES = frozenset({"transient", "outcome_unknown", "internal", "unauthenticated"})
-_UNSETTLED_CODES = frozenset({"idempotency_key_in_use", _MUST_WAIT})
+_UNSETTLED_CATEGORIES = frozenset(
+    {Category.TRANSIENT, Category.OUTCOME_UNKNOWN, Category.INTERNAL, Category.UNAUTHENTICATED}
+)
+_UNSETTLED_CODES = frozenset({Code.KEY_IN_USE, _MUST_WAIT})
 
 
 class Delivery:

@@ -18,10 +18,10 @@ from bankctl import paths
 from bankctl.errors import usage_error
 from bankctl.files import ensure_private_directory, sync_directory, write_private
 from bankctl.render import messages
+from daemons.contracts.vocabulary import fault_of_idempotency_key
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _TEXTS = 7
-_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,8 @@ def check_key(key: str) -> str:
     Raises:
         CliError: it is empty, too long, or not printable ASCII without spaces.
     """
-    if not _KEY.fullmatch(key):
-        raise usage_error(
-            "an idempotency key is 1 to 128 printable ASCII characters without spaces", code="invalid_key"
-        )
+    if fault := fault_of_idempotency_key(key):
+        raise usage_error(f"an idempotency key {fault}", code="invalid_key")
     return key
 
 

@@ -11,11 +11,10 @@ from bankctl.payments.orders import Order
 from bankctl.payments.results import ResultsFile
 from bankctl.payments.row_keys import RowKeys
 from bankctl.payments.run import Attempt, Settled, unsettled
+from daemons.contracts.vocabulary import CARRIED_LIMIT
 
 WOULD_BE_PAID, PAID_BEFORE, NOT_PAID = "would_be_paid", "paid_before", "would_not_be_paid"
 _ZERO = Decimal(0)
-# What the bank takes of accounts that earlier rows have changed.
-_CARRIED_AT_MOST = 1000
 
 
 @dataclass(slots=True)
@@ -123,7 +122,7 @@ class Rehearsing:
 
     def _ask(self, attempts: Sequence[Attempt]) -> Iterator[Mapping[str, Any]]:
         sent = dict(self._carried)
-        if len(sent) > _CARRIED_AT_MOST:
+        if len(sent) > CARRIED_LIMIT:
             sent = _of_accounts(self._carried, attempts)
         answer = self._bank.transactions.preview_batch(
             [attempt.transfer for attempt in attempts], carried=sent

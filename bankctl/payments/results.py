@@ -36,7 +36,7 @@ class Result(StrEnum):
 _PAID = Result.PAID.value
 _ZERO = Decimal(0)
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_NAME = 40
+_LONGEST_FILE_NAME = 40
 _FIRST_LINE_BYTES = 4096
 
 
@@ -58,7 +58,7 @@ class RunIdentity:
     @property
     def file_name(self) -> str:
         """A name for its files that people recognize and that no other run has."""
-        return f"{_NOT_IN_NAMES.sub('-', self.name)[:_LONGEST_NAME].strip('-') or 'run'}-{self.digest}"
+        return f"{_NOT_IN_NAMES.sub('-', self.name)[:_LONGEST_FILE_NAME].strip('-') or 'run'}-{self.digest}"
 
 
 class ResultsFile:

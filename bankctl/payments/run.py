@@ -19,19 +19,19 @@ from bankctl.payments.results import Result, ResultsFile, Summary
 from bankctl.payments.row_keys import RowKeys, attempt_key, content_of
 from bankctl.payments.sender import Answers, BatchSender, SentBatch
 from bankctl.payments.survey import request_of, times_text
+from daemons.contracts.names import Code, RowOutcome
+from daemons.contracts.vocabulary import BATCH_LIMIT
 
-ROWS_PER_BATCH = 500
 BATCHES_AT_ONCE = 3
 # What one request may hold is bounded by the bank: long references make fewer rows.
 _BATCH_BYTES = 200_000
 _ROW_BYTES = 240
 _BYTES_PER_CHARACTER = 4
 _RESULTS = {
-    "completed": Result.PAID.value,
-    "failed": Result.FAILED.value,
-    "refused": Result.REFUSED.value,
+    RowOutcome.COMPLETED: Result.PAID.value,
+    RowOutcome.FAILED: Result.FAILED.value,
+    RowOutcome.REFUSED: Result.REFUSED.value,
 }
-_PARTLY_KNOWN = "atomic_batch_partly_known"
 _PAID, _REFUSED = Result.PAID.value, Result.REFUSED.value
 
 
@@ -161,7 +161,7 @@ class PaymentRun:
 
     def _batches(self, rows: Iterator[Attempt | Settled]) -> Iterator[_Batch]:
         """Cut the rows into batches that the bank accepts, by number and by size."""
-        rows_most = self._atomic_limit or ROWS_PER_BATCH
+        rows_most = self._atomic_limit or BATCH_LIMIT
         bytes_most = _BATCH_BYTES if not self._atomic_limit else float("inf")
         batch, size = _Batch(), 0
         for row in rows:
@@ -194,7 +194,9 @@ class PaymentRun:
         by_index = {answer["index"]: answer for answer in answers}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         # Some rows of an atomic batch were settled before, so nothing was done: the others go by themselves.
-        partly_known = any((answer.get("problem") or {}).get("code") == _PARTLY_KNOWN for answer in answers)
+        partly_known = any(
+            (answer.get("problem") or {}).get("code") == Code.ATOMIC_BATCH_PARTLY_KNOWN for answer in answers
+        )
         for index, attempt in enumerate(batch.attempts):
             answer = by_index[index]
             kept_failure = answer["outcome"] == "failed" and answer.get("replayed")

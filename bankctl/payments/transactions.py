@@ -1,6 +1,5 @@
 """transactions list, show, retry."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from bankctl.payments.single import finish_transfer
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import RecordStatus
 
 app = typer.Typer(
     help="""Look at transactions; finish those whose outcome is unknown.
@@ -35,17 +35,10 @@ _DETAILS = [
 ]
 
 
-class TransactionStatus(StrEnum):
-    """How a transaction ended."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-
 @app.command("list")
 def list_transactions(
     *,
-    status: Annotated[TransactionStatus | None, typer.Option("--status", help="Only those.")] = None,
+    status: Annotated[RecordStatus | None, typer.Option("--status", help="Only those.")] = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="Those of all users (support staff).")] = False,
     limit: Limit = 50,
     everything: All = False,

@@ -7,13 +7,14 @@ from typing import Any
 from bankctl.render.messages import styled
 from bankctl.render.text import clean
 from bankctl.streams import holds_unicode
+from daemons.contracts.names import EventType
 
-_STYLES = {
-    "TransactionCompleted": "green",
-    "TransactionFailed": "red",
-    "AccountFundedPayload": "green",
-    "AccountAdjusted": "yellow",
-    "AccountChanged": "yellow",
+_STYLES: Mapping[str, str] = {
+    EventType.TRANSACTION_COMPLETED: "green",
+    EventType.TRANSACTION_FAILED: "red",
+    EventType.ACCOUNT_FUNDED: "green",
+    EventType.ACCOUNT_ADJUSTED: "yellow",
+    EventType.ACCOUNT_CHANGED: "yellow",
 }
 _TYPE_WIDTH = max(len(name) for name in _STYLES)
 
@@ -22,7 +23,7 @@ def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
     """What people want to know of an event: when, what, how much, from whom to whom, and why not."""
     data = event.get("data") or {}
     amount, failure = data.get("amount") or {}, data.get("failure") or {}
-    if event.get("type") == "AccountChanged":
+    if event.get("type") == EventType.ACCOUNT_CHANGED:
         owner = (data.get("owner") or {}).get("display_name")
         return {
             "position": event.get("position"),
@@ -33,7 +34,7 @@ def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
             "to": data.get("change"),
             "note": data.get("reason"),
         }
-    if event.get("type") == "AccountAdjusted":
+    if event.get("type") == EventType.ACCOUNT_ADJUSTED:
         account = _party(data.get("account"))
         credit = data.get("direction") == "credit"
         corrects = f"corrects {data['corrects']}" if data.get("corrects") else None

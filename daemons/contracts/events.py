@@ -7,11 +7,11 @@ customer's if the other side is the bank's: only the numbers put in order what a
 (docs/adr/0023).
 """
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from daemons.contracts.names import AccountStatus, AccountType, Direction, EventType
 from daemons.contracts.wire import CurrencyCode, Instant, MoneyView, UuidText, WireModel
 
 _LARGEST_INT64 = 2**63 - 1
@@ -20,16 +20,6 @@ KindText = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$"), Fie
 
 It is open: consumers show kinds that they do not know by their `description`, and set no event aside for one.
 """
-
-
-class EventType(StrEnum):
-    """The types of events; each is also the name of its topic."""
-
-    TRANSACTION_COMPLETED = "TransactionCompleted"
-    TRANSACTION_FAILED = "TransactionFailed"
-    ACCOUNT_FUNDED = "AccountFundedPayload"
-    ACCOUNT_ADJUSTED = "AccountAdjusted"
-    ACCOUNT_CHANGED = "AccountChanged"
 
 
 JOURNAL_EVENT_TYPES = (
@@ -110,7 +100,7 @@ class AccountAdjusted(WireModel):
     """The bank has corrected an account's balance; `initiated_by` asked for it, a second person approved."""
 
     transaction_id: UuidText
-    direction: Literal["credit", "debit"]
+    direction: Annotated[Direction, Field(strict=False)]
     amount: MoneyView
     account: Party
     reason: str
@@ -129,8 +119,8 @@ class AccountChanged(WireModel):
     account_id: str
     change: Literal["opened", "renamed", "frozen", "unfrozen", "type_changed", "closed"]
     sequence: Annotated[int, Field(ge=0, le=_LARGEST_INT64)] | None = None
-    type: Literal["checking", "savings"]
-    status: Literal["active", "frozen", "closed"]
+    type: Annotated[AccountType, Field(strict=False)]
+    status: Annotated[AccountStatus, Field(strict=False)]
     currency: CurrencyCode
     owner: UserReference
     reason: str | None

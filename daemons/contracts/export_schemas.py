@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daemons.contracts.events import DATA_MODELS, EventType
+from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.names import EventType
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 
 TOPICS = tuple(event_type.value for event_type in EventType)
 NOTIFIER_GROUP = "notifier"

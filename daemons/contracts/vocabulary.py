@@ -11,11 +11,21 @@ from functools import lru_cache
 LONGEST_REFERENCE = 140
 LONGEST_NAME = 70
 LONGEST_REASON = 280
+BATCH_LIMIT = 500
+"""Rows of one batch of transfers."""
+CARRIED_LIMIT = 1000
+"""Accounts whose changes by earlier rows a preview takes."""
+IDS_LIMIT = 500
+"""Events or transactions that one request may name."""
+MOST_KEY_DAYS = 366
+"""Days for which an API key may be made."""
 
 AMOUNT = re.compile(r"(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,6}))?")
 """A decimal without sign, grouping or exponent: what is typed is what is paid. Groups: whole, fraction."""
 
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+API_KEY_PREFIX = "bk_"
+IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 DECIMAL_PATTERN = r"^-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,6})?$"
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
@@ -29,6 +39,7 @@ NAME_PATTERN = f"^[^{_NO_NAME}]*$"
 _ACCOUNT_NUMBER = re.compile(r"[1-9][0-9]{9}")
 _CURRENCY = re.compile(CURRENCY_PATTERN)
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN.strip("^$"))
 # Lone surrogates are not text; at the bank, JSON and pydantic refuse them.
 _REFUSED = {TEXT_PATTERN: rf"[{_NO_TEXT}\ud800-\udfff]", NAME_PATTERN: rf"[{_NO_NAME}\ud800-\udfff]"}
 _CONTROLS = {"\t": "TAB", "\n": "LINE FEED", "\r": "CARRIAGE RETURN", "\0": "NULL", "\x1b": "ESCAPE"}
@@ -55,6 +66,14 @@ def fault_of_currency(text: str) -> str | None:
     return None if _CURRENCY.fullmatch(text) else "must be a currency code such as EUR"
 
 
+def check_digit(digits: str) -> str:
+    """The check digit of an account number (H. M. Damm, 2004), by the digits before it."""
+    # Slow to load, and only account numbers need it.
+    from stdnum import damm  # noqa: PLC0415
+
+    return str(damm.calc_check_digit(digits))
+
+
 @lru_cache(maxsize=65_536)
 def fault_of_account(text: str) -> str | None:
     """Say what is wrong with an account number: ten digits, the last a check digit (H. M. Damm, 2004).
@@ -63,12 +82,9 @@ def fault_of_account(text: str) -> str | None:
     """
     if not _ACCOUNT_NUMBER.fullmatch(text):
         return "must be an account number: ten digits, the first not zero"
-    # Slow to load, and only account numbers need it.
-    from stdnum import damm  # noqa: PLC0415
-
     return (
         None
-        if damm.is_valid(text)
+        if check_digit(text[:-1]) == text[-1]
         else "must be an account number; its check digit is wrong, so a digit is mistyped"
     )
 
@@ -89,6 +105,13 @@ def fault_of_iban(text: str) -> str | None:
     except SchwiftyException:
         return f"must be an IBAN; no account in {text[:2]} has one like it"
     return None
+
+
+def fault_of_idempotency_key(text: str) -> str | None:
+    """Say what is wrong with a key that makes a request safe to repeat."""
+    if _IDEMPOTENCY_KEY.fullmatch(text):
+        return None
+    return "must be 1 to 128 printable ASCII characters without spaces"
 
 
 def fault_of_reference(text: str) -> str | None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -11,18 +10,10 @@ from daemons.contracts.events import (
     AccountAdjusted,
     AccountChanged,
     AccountFundedPayload,
-    EventType,
     TransactionCompleted,
     TransactionFailed,
 )
-
-
-class Severity(StrEnum):
-    """`warning` is an alert: somebody should look."""
-
-    INFO = "info"
-    WARNING = "warning"
-
+from daemons.contracts.names import EventType, Severity
 
 EventData = TransactionCompleted | TransactionFailed | AccountFundedPayload | AccountAdjusted | AccountChanged
 

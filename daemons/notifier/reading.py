@@ -9,7 +9,7 @@ import pymongo
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.shared.mongo import unavailable
 
 _READ_TIMEOUT_SECONDS = 5

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from uuid import UUID
 
+from daemons.contracts.names import SESSION_COOKIE
 from daemons.contracts.permissions import Role
 from daemons.shared.auth.keys import session_signing_key
-from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
+from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database

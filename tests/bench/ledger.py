@@ -13,12 +13,12 @@ from daemons.banking_api.books.proof import prove_ledger
 from daemons.banking_api.books.snapshot import SnapshotOpener
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.opening import Opening
-from daemons.banking_api.ledger.account import AccountType
 from daemons.banking_api.ledger.journal import Journal
 from daemons.banking_api.ledger.pipeline import Pipeline
-from daemons.banking_api.ledger.record import Command, Outcome, RecordStatus
+from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.relay import Feed
 from daemons.banking_api.ledger.schema import ensure_schema
+from daemons.contracts.names import AccountType, RecordStatus
 from daemons.shared.clock import utc_now
 from daemons.shared.mongo import Client
 from tests.bench.payments import CURRENCY, Payments

@@ -4,10 +4,11 @@ What it writes is what an outbox needs: the record in the journal, the event owe
 """
 
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.account import Account, Terms
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
 from daemons.banking_api.ledger.documents import record_document
 from daemons.banking_api.ledger.record import Outcome, Record
+from daemons.contracts.names import AccountStatus, AccountType
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Document, Session, insert_all, transaction_options

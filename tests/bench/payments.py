@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.account import Account, Terms
 from daemons.banking_api.ledger.decide import decide_group
 from daemons.banking_api.ledger.record import Record
+from daemons.contracts.names import AccountStatus, AccountType
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 

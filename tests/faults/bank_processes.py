@@ -18,7 +18,7 @@ import aiohttp
 from confluent_kafka import KafkaError, Message, Producer
 
 from bankctl.local import ports
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
 from tests.faults.planting import chosen_bug

@@ -6,8 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from daemons.contracts.events import EventType
 from daemons.contracts.export_schemas import schema_text
+from daemons.contracts.names import EventType
 from daemons.contracts.wire import WireModel
 from daemons.shared.ids import new_id
 from tests.support.events import adjusted, changed, completed, failed, funded

@@ -13,14 +13,15 @@ from aiohttp.test_utils import TestServer
 from pymongo.errors import AutoReconnect
 
 from daemons.contracts.errors import TransientError
+from daemons.contracts.names import JSON_LINES
 from daemons.contracts.wire import WireModel
 from daemons.shared.http import lines
 from daemons.shared.http.boundary import boundary
-from daemons.shared.http.lines import LINES, answer_long_work
+from daemons.shared.http.lines import answer_long_work
 from daemons.shared.progress import Progress
 from tests.support.waiting import patience
 
-ACCEPT_LINES = {"Accept": f"{LINES}, application/json;q=0.5"}
+ACCEPT_LINES = {"Accept": f"{JSON_LINES}, application/json;q=0.5"}
 
 
 class Found(WireModel):
@@ -69,7 +70,7 @@ class Work:
 async def _lines_of(client: httpx.AsyncClient, work: Work) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     async with client.stream("GET", "/", headers=ACCEPT_LINES) as response:
-        assert response.headers["Content-Type"].startswith(LINES)
+        assert response.headers["Content-Type"].startswith(JSON_LINES)
         assert response.headers["X-Request-Id"]
         async for line in response.aiter_lines():
             found.append(json.loads(line))

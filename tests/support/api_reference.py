@@ -15,6 +15,7 @@ from aiohttp import web
 from daemons.banking_api import app as banking_api
 from daemons.banking_api.settings import BankingSettings
 from daemons.contracts import errors
+from daemons.contracts.names import Code
 from daemons.notifier import app as notifier
 from daemons.notifier.settings import NotifierSettings
 from daemons.shared.http.openapi import describe
@@ -101,7 +102,7 @@ def codes() -> dict[str, tuple[str, int]]:
 def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            first = node.args[0]
+            first = _code(node.args[0])
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 if node.func.id in CATEGORIES:
                     yield node.func.id, first.value
@@ -111,6 +112,13 @@ def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
                     yield kind, first.value
             elif node.func.id == "Failure" and isinstance(first, ast.JoinedStr):
                 yield from (("RejectedError", f"account_{status}") for status in ("frozen", "closed"))
+
+
+def _code(argument: ast.expr) -> ast.expr:
+    """Return what stands for a code of the shared vocabulary, `Code.SESSION_ENDED`, as its text."""
+    if isinstance(argument, ast.Attribute) and isinstance(argument.value, ast.Name):
+        return ast.Constant(Code[argument.attr].value) if argument.value.id == "Code" else argument
+    return argument
 
 
 def reference(daemons: dict[str, web.Application]) -> str:

@@ -10,10 +10,11 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from daemons.contracts.names import SESSION_COOKIE
 from daemons.contracts.permissions import Permission, Role
 from daemons.shared.auth.keys import session_signing_key
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER
-from daemons.shared.auth.session_tokens import AUDIENCE, ISSUER, SESSION_COOKIE, SessionSigner
+from daemons.shared.auth.session_tokens import AUDIENCE, ISSUER, SessionSigner
 from daemons.shared.clock import utc_now
 from daemons.shared.http.routes import ROUTES_KEY, Route
 from tests.support.api_reference import applications

@@ -8,13 +8,13 @@ from daemons.contracts.events import (
     AccountAdjusted,
     AccountChanged,
     AccountFundedPayload,
-    EventType,
     FailureView,
     Party,
     TransactionCompleted,
     TransactionFailed,
     UserReference,
 )
+from daemons.contracts.names import EventType
 from daemons.contracts.wire import MoneyView, WireModel
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id

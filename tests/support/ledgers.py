@@ -18,7 +18,7 @@ from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.opening import Opening
 from daemons.banking_api.kinds.table import TRANSACTION_KINDS
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import Account, AccountType, settlement_account, tally
+from daemons.banking_api.ledger.account import Account, settlement_account, tally
 from daemons.banking_api.ledger.account_cache import ACCOUNTS_KEPT, AccountCache
 from daemons.banking_api.ledger.journal import Journal
 from daemons.banking_api.ledger.pipeline import Pipeline, WriteActs
@@ -28,6 +28,7 @@ from daemons.banking_api.ledger.record import Act, Command, Outcome, Record
 from daemons.banking_api.ledger.schema import ensure_schema
 from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import AccountType
 from daemons.shared.clock import utc_now
 from daemons.shared.mongo import Client, Database, Session, connect
 

@@ -16,6 +16,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from daemons.contracts.names import SESSION_COOKIE
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.notifier.app import DAEMON, build
@@ -29,7 +30,7 @@ from daemons.notifier.unit_of_work import notifier_work
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import read_public_keys, session_signing_key
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
-from daemons.shared.auth.session_tokens import SESSION_COOKIE, SessionSigner
+from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Database, connect

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from bankctl.auth.session import COOKIE_NAME
+from daemons.contracts.names import SESSION_COOKIE
 from tests.support.terminal import Terminal
 
 PASSWORD = "copper-lantern-42"
@@ -52,7 +52,7 @@ def gateway_client(url: str, ca_file: str, cookie: str | None = None) -> httpx.A
     """A client of the gateway that trusts its certificate, with a session if a cookie is given."""
     headers = {"X-Requested-With": "tests"}
     if cookie is not None:
-        headers["Cookie"] = f"{COOKIE_NAME}={cookie}"
+        headers["Cookie"] = f"{SESSION_COOKIE}={cookie}"
     return httpx.AsyncClient(
         base_url=url,
         headers=headers,

@@ -14,12 +14,12 @@ import pymongo
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from daemons.contracts.names import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import NO_ACTS
 from daemons.shared.approvals.routes import APPROVALS_KEY
 from daemons.shared.audit.record import SHELL
 from daemons.shared.audit.routes import AUDIT_KEY
-from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.mongo import Database
 from daemons.user_api.app import build

@@ -1,12 +1,15 @@
 """What the routes of accounts take and answer; fields not named here are refused."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from daemons.contracts.names import AccountStatus, AccountType
 from daemons.contracts.wire import CurrencyCode, Instant, MoneyView, Name, Reason, UuidText, WireModel
 from daemons.shared.http.pages import PageQuery
 
-TypeName = Literal["checking", "savings"]
-StatusName = Literal["active", "frozen", "closed"]
+TypeName = Annotated[AccountType, Field(strict=False)]
+StatusName = Annotated[AccountStatus, Field(strict=False)]
 
 
 class OpenAccount(WireModel):

@@ -4,7 +4,7 @@ It finds every single wrong digit and every swap of two neighbours (H. M. Damm, 
 refused before money is looked for.
 """
 
-from stdnum import damm
+from daemons.contracts.vocabulary import check_digit
 
 SMALLEST_PAYLOAD = 100_000_000
 LARGEST_PAYLOAD = 999_999_999
@@ -13,4 +13,4 @@ LARGEST_PAYLOAD = 999_999_999
 def account_number(payload: int) -> str:
     """Return the number made of nine digits and their check digit."""
     digits = str(payload)
-    return digits + str(damm.calc_check_digit(digits))
+    return digits + check_digit(digits)

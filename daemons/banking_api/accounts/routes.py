@@ -17,9 +17,9 @@ from daemons.banking_api.accounts.models import (
 )
 from daemons.banking_api.accounts.service import Accounts
 from daemons.banking_api.accounts.views import account_view
-from daemons.banking_api.ledger.account import AccountStatus, AccountType
 from daemons.banking_api.money import Money
 from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.names import AccountStatus, AccountType
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
@@ -96,7 +96,7 @@ async def show_balance(request: web.Request) -> web.Response:
     view = BalanceView(
         account_id=account.id,
         balance=Money(account.balance_minor, account.terms.currency).view(),
-        status=account.terms.status.value,
+        status=account.terms.status,
         sequence=account.sequence,
         as_of=utc_now(),
     )

@@ -12,12 +12,13 @@ from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.describe import ChangeType, Rename
 from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
 from daemons.banking_api.kinds.opening import Opening
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType
+from daemons.banking_api.ledger.account import Account
 from daemons.banking_api.ledger.ledger import Ledger
 from daemons.banking_api.ledger.readers import AccountReader
 from daemons.banking_api.ledger.record import Act, key_reused
 from daemons.banking_api.money import check_currency
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import AccountStatus, AccountType
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.approvals import Approvals

@@ -11,7 +11,7 @@ from daemons.banking_api.kinds.kind import Event, concerned
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.user_directory import UserDirectory
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.shared.kafka.records import OutgoingRecord, event_headers
 
 SOURCE = "/banking_api"

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from daemons.contracts.vocabulary import IDS_LIMIT
 from daemons.contracts.wire import CurrencyCode, Instant, Reason, UuidText, WireModel
 from daemons.shared.http.lines import ProgressView
 
@@ -99,7 +100,7 @@ class RebuiltLine(WireModel):
 class Republication(WireModel):
     """Transactions whose events are to go out again, and why; kept in the audit trail."""
 
-    transaction_ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    transaction_ids: Annotated[list[UuidText], Field(min_length=1, max_length=IDS_LIMIT)]
     reason: Reason
 
 
@@ -113,7 +114,7 @@ class RepublicationView(WireModel):
 class LostEvents(WireModel):
     """Events that Kafka has and the database does not, given up as lost, and why; kept in the audit trail."""
 
-    event_ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    event_ids: Annotated[list[UuidText], Field(min_length=1, max_length=IDS_LIMIT)]
     reason: Reason
 
 

@@ -19,8 +19,8 @@ from daemons.banking_api.books.events import BANK_HEADER
 from daemons.banking_api.books.origins import EventOrigins
 from daemons.banking_api.books.republish import entry_on_events
 from daemons.banking_api.ledger.relay import Agreement
-from daemons.contracts.events import EventType
 from daemons.contracts.kafka_accounts import TOPICS
+from daemons.contracts.names import EventType
 from daemons.shared.audit.record import Actor
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork

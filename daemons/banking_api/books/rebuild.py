@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemons.banking_api.ledger.account import Account, AccountStatus, Entry, Terms
+from daemons.banking_api.ledger.account import Account, Entry, Terms
 from daemons.banking_api.ledger.documents import account_document, entry_from
 from daemons.banking_api.ledger.journal import Journal
 from daemons.banking_api.ledger.seal import Head
 from daemons.contracts.errors import ConflictError
+from daemons.contracts.names import AccountStatus
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork

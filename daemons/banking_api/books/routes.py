@@ -25,11 +25,13 @@ from daemons.banking_api.books.unpublished import Unpublished
 from daemons.banking_api.books.views import outbox_view, proof_view, relay_view
 from daemons.banking_api.ledger.lease import Lease
 from daemons.banking_api.ledger.relay import Relay
-from daemons.banking_api.transactions.models import ATOMIC_LIMIT, BATCH_LIMIT
+from daemons.banking_api.transactions.models import ATOMIC_LIMIT
+from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
+from daemons.contracts.vocabulary import BATCH_LIMIT
 from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.lines import LINES, answer_long_work
+from daemons.shared.http.lines import answer_long_work
 from daemons.shared.http.origin import actor_of
 from daemons.shared.http.requests import read_body
 from daemons.shared.http.routes import Routes
@@ -60,7 +62,7 @@ async def show_bank(request: web.Request) -> web.Response:
     "/ledger/proof",
     permission=Permission.PROVE_LEDGER,
     answer=ProofView,
-    other_forms={LINES: ProofLine},
+    other_forms={JSON_LINES: ProofLine},
 )
 async def ledger_proof(request: web.Request) -> web.StreamResponse:
     """Prove the books: fold every entry and compare; with progress if `Accept` asks for it."""
@@ -77,7 +79,7 @@ async def ledger_proof(request: web.Request) -> web.StreamResponse:
     permission=Permission.REBUILD_ACCOUNTS,
     body=Rebuilding,
     answer=RebuiltView,
-    other_forms={LINES: RebuiltLine},
+    other_forms={JSON_LINES: RebuiltLine},
 )
 async def rebuild_accounts(request: web.Request) -> web.StreamResponse:
     """Make the collection of accounts anew from the journal; with progress if `Accept` asks for it."""

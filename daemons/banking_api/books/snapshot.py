@@ -14,10 +14,11 @@ from daemons.banking_api.kinds.table import TRANSACTION_KINDS
 from daemons.banking_api.ledger.account import Entry
 from daemons.banking_api.ledger.documents import record_from, seal_from
 from daemons.banking_api.ledger.journal import FIRST_SEAL, Journal
-from daemons.banking_api.ledger.record import Record, RecordStatus
+from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import read_positions
 from daemons.banking_api.ledger.seal import Seal, hash_of, leaf_of
 from daemons.contracts.errors import TransientError
+from daemons.contracts.names import RecordStatus
 from daemons.shared.mongo import Client, Database, Document, Session
 
 _BATCH = 100

@@ -1,8 +1,7 @@
 """An adjustment: the bank corrects an account's balance against its own account (docs/adr/0016)."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field
@@ -10,24 +9,17 @@ from pydantic import Field
 from daemons.banking_api.kinds.kind import Users, customers_account, party
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
 from daemons.banking_api.kinds.staff import StaffKind
-from daemons.banking_api.ledger.account import Account, AccountStatus, adjustment_account, tally_of
+from daemons.banking_api.ledger.account import Account, adjustment_account, tally_of
 from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Record, Ruling
-from daemons.contracts.events import EventType
+from daemons.contracts.names import AccountStatus, Direction, EventType
 from daemons.contracts.wire import AmountText, CurrencyCode, Reason, UuidText, WireModel
 from daemons.shared.approvals.policy import GuardedAct
-
-
-class Direction(StrEnum):
-    """Whether the account gets money or gives it."""
-
-    CREDIT = "credit"
-    DEBIT = "debit"
 
 
 class AdjustAccount(WireModel):
     """A correction of an account's balance by the bank; the account's owner reads the reason."""
 
-    direction: Literal["credit", "debit"]
+    direction: Annotated[Direction, Field(strict=False)]
     amount: AmountText
     currency: CurrencyCode
     reason: Annotated[Reason, Field(max_length=140)]

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from daemons.banking_api.kinds.kind import TARGET, Event, Kind, Users
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.account import Account, Terms
 from daemons.banking_api.ledger.record import Accounts, Act, Data, Move, Record, Ruling
 from daemons.contracts.errors import BankError, ConflictError, ForbiddenError, NotFoundError
-from daemons.contracts.events import EventType
+from daemons.contracts.names import AccountStatus, AccountType, EventType
 from daemons.contracts.wire import format_instant
 from daemons.shared.audit.record import AuditEntry
 

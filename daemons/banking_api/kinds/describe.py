@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daemons.banking_api.kinds.change import ChangeOfAccount
-from daemons.banking_api.ledger.account import Account, AccountType
+from daemons.banking_api.ledger.account import Account
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import AccountType
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 from daemons.banking_api.ledger.account import is_banks_account
 from daemons.banking_api.ledger.record import Act, Command, Record
 from daemons.banking_api.money import format_minor
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.contracts.wire import format_instant
 from daemons.shared.audit.record import AuditEntry
 

@@ -1,8 +1,9 @@
 """What the rules of kinds that move money have in common."""
 
-from daemons.banking_api.ledger.account import Account, AccountStatus
+from daemons.banking_api.ledger.account import Account
 from daemons.banking_api.ledger.record import Failure
 from daemons.banking_api.money import LARGEST_MINOR, format_minor
+from daemons.contracts.names import AccountStatus
 
 
 def not_active(account: Account) -> Failure | None:

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import ClassVar
 
 from daemons.banking_api.kinds.change import ChangeKind, told_terms
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms, tally
+from daemons.banking_api.ledger.account import Account, Terms, tally
 from daemons.banking_api.ledger.record import Accounts, Data, Move, Ruling
 from daemons.contracts.errors import RejectedError, TransientError
+from daemons.contracts.names import AccountStatus, AccountType
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from daemons.banking_api.kinds.money import beyond_balance, not_active
 from daemons.banking_api.kinds.staff import StaffKind
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.kinds.withdrawal import Withdrawal
-from daemons.banking_api.ledger.account import Account, AccountStatus, is_banks_account, tally_of
+from daemons.banking_api.ledger.account import Account, is_banks_account, tally_of
 from daemons.banking_api.ledger.record import Accounts, Act, Data, Failure, Move, Record, Ruling
 from daemons.banking_api.money import format_minor, parse_money
 from daemons.contracts.errors import RejectedError
-from daemons.contracts.events import EventType
+from daemons.contracts.names import AccountStatus, EventType
 from daemons.contracts.wire import AmountText, CurrencyCode, Reason, UuidText, WireModel
 from daemons.shared.approvals.policy import GuardedAct
 

@@ -7,7 +7,7 @@ from daemons.banking_api.kinds.kind import MoneyKind
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
 from daemons.banking_api.ledger.account import Account
 from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Ruling
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 
 
 @dataclass(slots=True, kw_only=True)

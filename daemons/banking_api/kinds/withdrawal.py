@@ -12,7 +12,7 @@ from daemons.banking_api.kinds.staff import CountedKind
 from daemons.banking_api.ledger.account import Account, settlement_account
 from daemons.banking_api.ledger.record import Accounts, Data, Failure, Move, Record, Ruling
 from daemons.contracts.errors import BankError
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.contracts.wire import AccountNumber, AmountText, CurrencyCode, Iban, Name, Reference, WireModel
 from daemons.shared.approvals.policy import GuardedAct
 

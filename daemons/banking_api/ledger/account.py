@@ -3,29 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
+
+from daemons.contracts.names import AccountStatus, AccountType
 
 _SETTLEMENT_PREFIX = "settlement:"
 _ADJUSTMENT_PREFIX = "adjustment:"
 _BANKS_PREFIXES = (_SETTLEMENT_PREFIX, _ADJUSTMENT_PREFIX)
 _TALLY_PREFIX = "tally:"
-
-
-class AccountType(StrEnum):
-    """What a customer's account is for."""
-
-    CHECKING = "checking"
-    SAVINGS = "savings"
-
-
-class AccountStatus(StrEnum):
-    """Customers move money on active accounts only."""
-
-    ACTIVE = "active"
-    FROZEN = "frozen"
-    CLOSED = "closed"
 
 
 class Terms(NamedTuple):

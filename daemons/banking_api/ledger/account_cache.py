@@ -12,9 +12,10 @@ import pymongo
 import structlog
 from pymongo.errors import PyMongoError
 
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms, untouched
+from daemons.banking_api.ledger.account import Account, Terms, untouched
 from daemons.banking_api.ledger.documents import account_document, state_after
 from daemons.banking_api.ledger.journal import Journal
+from daemons.contracts.names import AccountStatus, AccountType
 from daemons.shared.mongo import Database, Document, Session
 
 ACCOUNTS_KEPT = 100_000

@@ -13,6 +13,7 @@ from typing import Optional
 from uuid import UUID
 
 from daemons.contracts.errors import BankError, Category, ConflictError
+from daemons.contracts.names import Code
 
 KNOWN_LIMIT = 1024
 """How many batches are remembered: under way, just settled, or expected because another follows them."""
@@ -206,7 +207,7 @@ class Batches:
 def before_not_settled() -> ConflictError:
     """The error for a batch, and each command of it, behind one that is not settled."""
     return ConflictError(
-        "batch_before_not_settled",
+        Code.BATCH_BEFORE_NOT_SETTLED,
         "The batch that this one follows is not known to be settled; nothing was done. Wait for its answer, "
         "then send this one without `after`.",
     )

@@ -22,6 +22,7 @@ from daemons.banking_api.ledger.record import (
     refusal,
 )
 from daemons.contracts.errors import BankError, RejectedError
+from daemons.contracts.names import Code
 
 Stored = dict[bytes, Record]
 """Records by their idempotency ids."""
@@ -217,7 +218,7 @@ def atomic_refused() -> RejectedError:
 
 def _partly_known() -> RejectedError:
     return RejectedError(
-        "atomic_batch_partly_known",
+        Code.ATOMIC_BATCH_PARTLY_KNOWN,
         "Nothing of this batch was done now: other rows of it were sent before under the same keys. Send the "
         "new ones in a batch of their own.",
     )

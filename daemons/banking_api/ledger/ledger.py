@@ -8,6 +8,7 @@ from uuid import UUID
 
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.contracts.errors import BankError, Category, TransientError
+from daemons.contracts.names import Code
 
 
 class LedgerMovedError(Exception):
@@ -65,4 +66,4 @@ def no_ledger() -> TransientError:
 def settles(error: BankError) -> bool:
     """Tell whether an error says what became of a command, also if it was sent before."""
     says_nothing = {Category.TRANSIENT, Category.OUTCOME_UNKNOWN}
-    return error.category not in says_nothing and error.code not in {"internal", "idempotency_key_in_use"}
+    return error.category not in says_nothing and error.code not in {"internal", Code.KEY_IN_USE}

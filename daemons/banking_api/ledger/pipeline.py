@@ -45,6 +45,7 @@ from daemons.banking_api.ledger.record import Command, Outcome, Record
 from daemons.banking_api.ledger.schema import HISTORY_FIELDS
 from daemons.banking_api.ledger.seal import Head, Seal
 from daemons.contracts.errors import BankError, ConflictError, OutcomeUnknownError, TransientError
+from daemons.contracts.names import Code
 from daemons.shared.mongo import TRANSACTION_TIMEOUT_SECONDS, Client, Session, run_transaction
 
 WAITING_LIMIT = 8192
@@ -466,7 +467,7 @@ class Pipeline:
 def key_in_use() -> ConflictError:
     """The error for a key under which a request is being settled."""
     return ConflictError(
-        "idempotency_key_in_use",
+        Code.KEY_IN_USE,
         "A request with this Idempotency-Key is being settled; repeat it shortly for its answer.",
         retry_after_seconds=1,
     )

@@ -8,13 +8,14 @@ from uuid import UUID
 
 from bson import MaxKey, MinKey
 
-from daemons.banking_api.ledger.account import Account, AccountStatus, untouched
+from daemons.banking_api.ledger.account import Account, untouched
 from daemons.banking_api.ledger.account_cache import exact_account
 from daemons.banking_api.ledger.documents import record_from, seal_from
 from daemons.banking_api.ledger.journal import WITH_NEWEST, Journal
-from daemons.banking_api.ledger.record import Command, Record, RecordStatus
+from daemons.banking_api.ledger.record import Command, Record
 from daemons.banking_api.ledger.schema import HISTORY_FIELDS, HISTORY_INDEX
 from daemons.banking_api.ledger.seal import Seal
+from daemons.contracts.names import AccountStatus, RecordStatus
 from daemons.shared.http.pages import (
     decode_cursor,
     decode_id_cursor,

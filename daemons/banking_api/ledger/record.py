@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.ledger.account import Account, Entry
 from daemons.contracts.errors import BankError, NotFoundError, RejectedError
+from daemons.contracts.names import RecordStatus
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.audit.record import Actor
 from daemons.shared.ids import new_id
@@ -18,13 +18,6 @@ from daemons.shared.ids import new_id
 Accounts = Mapping[str, Account]
 Data = dict[str, Any]
 """What a kind keeps beside the entries: plain values that BSON holds."""
-
-
-class RecordStatus(StrEnum):
-    """Completed records have entries, failed ones a failure; neither ever changes."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

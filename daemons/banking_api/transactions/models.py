@@ -12,6 +12,8 @@ from pydantic import (
 
 from daemons.banking_api.kinds.table import TRANSACTION_KINDS, KindDetails
 from daemons.contracts.events import FailureView
+from daemons.contracts.names import RecordStatus, RowOutcome
+from daemons.contracts.vocabulary import BATCH_LIMIT, CARRIED_LIMIT, IDEMPOTENCY_KEY_PATTERN
 from daemons.contracts.wire import (
     AccountNumber,
     AmountText,
@@ -25,15 +27,13 @@ from daemons.contracts.wire import (
 )
 from daemons.shared.http.pages import PageQuery
 
-BATCH_LIMIT = 500
-CARRIED_LIMIT = 2 * BATCH_LIMIT
 ATOMIC_LIMIT = 4000
 """One database transaction writes so many rows; docs/adr/0022."""
 ATOMIC_BODY_BYTES = 1024 * 1024
 
 
 KindName = Annotated[str, WithJsonSchema({"type": "string", "enum": TRANSACTION_KINDS})]
-OutcomeName = Literal["completed", "failed"]
+OutcomeName = Annotated[RecordStatus, Field(strict=False)]
 BatchOutcome = Literal["completed", "failed", "refused", "unknown"]
 
 
@@ -54,7 +54,7 @@ class TransferRequest(WireModel):
         return to_account
 
 
-RowKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+RowKey = Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY_PATTERN)]
 
 
 class BatchRow(TransferRequest):
@@ -238,7 +238,7 @@ class PreviewRow(WireModel):
 
     index: int
     idempotency_key: str | None
-    outcome: Literal["completed", "failed", "refused"]
+    outcome: Annotated[RowOutcome, Field(strict=False)]
     replayed: bool
     sender: Annotated[PreviewRowSender | None, Field(alias="from")]
     receiver: Annotated[CounterpartyView | None, Field(alias="to")]

@@ -19,6 +19,7 @@ from daemons.banking_api.transactions.preview import Preview, PreviewedRow, Slic
 from daemons.banking_api.transactions.views import failure_view
 from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import RowOutcome
 from daemons.shared.http.problems import problem_of
 
 Names = Mapping[UUID, str | None]
@@ -97,7 +98,7 @@ def _row_view(row: CheckedRow, previewed: PreviewedRow, names: Names, request_id
         {
             "index": row.place,
             "idempotency_key": row.idempotency_key,
-            "outcome": "refused" if reused or previewed.key_in_use else record.status.value,
+            "outcome": RowOutcome.REFUSED if reused or previewed.key_in_use else RowOutcome(record.status),
             "replayed": replayed,
             "from": PreviewRowSender(
                 account_id=command.from_account,

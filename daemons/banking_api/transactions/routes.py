@@ -4,11 +4,11 @@ from uuid import UUID
 
 from aiohttp import web
 
-from daemons.banking_api.kinds.adjustment import AdjustAccount, Adjustment, Direction
+from daemons.banking_api.kinds.adjustment import AdjustAccount, Adjustment
 from daemons.banking_api.kinds.funding import FundAccount, Funding
 from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.withdrawal import Withdraw, Withdrawal, WithdrawAtCounter
-from daemons.banking_api.ledger.record import Act, RecordStatus
+from daemons.banking_api.ledger.record import Act
 from daemons.banking_api.money import parse_money
 from daemons.banking_api.transactions.batch import (
     begin_atomic_rows,
@@ -43,6 +43,7 @@ from daemons.banking_api.transactions.views import (
 )
 from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.names import Direction, RecordStatus
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response

@@ -7,9 +7,10 @@ from daemons.banking_api.kinds.change import account_not_found
 from daemons.banking_api.kinds.table import MONEY_KINDS
 from daemons.banking_api.ledger.account import is_banks_account, tally_of
 from daemons.banking_api.ledger.readers import AccountReader, Page, RecordReader
-from daemons.banking_api.ledger.record import Record, RecordStatus
+from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.user_directory import UserDirectory
 from daemons.contracts.errors import NotFoundError
+from daemons.contracts.names import RecordStatus
 from daemons.contracts.permissions import Permission
 from daemons.shared.auth.callers import Caller
 

@@ -76,7 +76,7 @@ def statement_line_view(line: StatementLine) -> StatementLineView:
     return StatementLineView(
         transaction_id=str(record.id),
         kind=record.kind,
-        status=record.status.value,
+        status=record.status,
         amount=format_minor(line.amount_minor, currency),
         currency=currency,
         balance_after=None if after is None else format_minor(after, currency),

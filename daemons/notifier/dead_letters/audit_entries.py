@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from daemons.contracts.names import ReplayResult
 from daemons.contracts.wire import format_instant
-from daemons.notifier.dead_letters.dead_letter import Intake, Replay, ReplayResult
+from daemons.notifier.dead_letters.dead_letter import Intake, Replay
 from daemons.shared.audit.record import Actor, AuditEntry
 
 

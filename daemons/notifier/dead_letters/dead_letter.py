@@ -3,32 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from daemons.contracts.names import LetterStatus, ReplayResult
 from daemons.shared.kafka.records import IncomingRecord
 
 Place = tuple[str, int, int]
 """Where a record stands: topic, partition, offset."""
 Identity = tuple[str, int, int, bytes]
 """What a letter is known by: its record's place and content. A topic made anew has the same places again."""
-
-
-class LetterStatus(StrEnum):
-    """An open letter waits for somebody; a replayed one has had its effect."""
-
-    OPEN = "open"
-    REPLAYED = "replayed"
-
-
-class ReplayResult(StrEnum):
-    """What replaying a letter came to: its event was recorded, had been already, or is still none."""
-
-    RECORDED = "recorded"
-    ALREADY_RECORDED = "already_recorded"
-    UNDECODABLE = "undecodable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,20 @@
 """What the routes of dead letters take and answer."""
 
 import base64
-from typing import Literal
+from typing import Annotated
 
+from pydantic import Field
+
+from daemons.contracts.names import LetterStatus, ReplayResult
 from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
-from daemons.notifier.dead_letters.dead_letter import (
-    DeadLetterLimit,
-    Intake,
-    KeptLetter,
-    Replay,
-    ReplayResult,
-)
+from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit, Intake, KeptLetter, Replay
 from daemons.notifier.dead_letters.service import Replayed
 from daemons.notifier.event_log.models import TypeName
 from daemons.shared.audit.views import PersonView
 from daemons.shared.http.pages import PageQuery
 
-StatusName = Literal["open", "replayed"]
-ResultName = Literal["recorded", "already_recorded", "undecodable"]
+StatusName = Annotated[LetterStatus, Field(strict=False)]
+ResultName = Annotated[ReplayResult, Field(strict=False)]
 
 
 class BytesView(WireModel):
@@ -61,7 +58,7 @@ class ReplayView(WireModel):
         return cls(
             by=PersonView.model_validate(replay.by),
             at=replay.at,
-            result=replay.result.value,
+            result=replay.result,
             event_id=None if replay.event_id is None else str(replay.event_id),
             reason=replay.reason,
         )
@@ -96,7 +93,7 @@ class DeadLetterView(DeadLetterSummary):
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
-            status=kept.status.value,
+            status=kept.status,
             reason=kept.letter.reason,
             received_at=kept.received_at,
             last_replay=None if kept.last_replay is None else ReplayView.of(kept.last_replay),

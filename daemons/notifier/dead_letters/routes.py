@@ -4,8 +4,8 @@ from uuid import UUID
 
 from aiohttp import web
 
+from daemons.contracts.names import LetterStatus
 from daemons.contracts.permissions import Permission
-from daemons.notifier.dead_letters.dead_letter import LetterStatus
 from daemons.notifier.dead_letters.models import (
     DeadLetterPage,
     DeadLetterQuery,

@@ -9,15 +9,9 @@ import structlog
 from prometheus_client import Counter as Metric
 
 from daemons.contracts.errors import NotFoundError, TransientError
+from daemons.contracts.names import LetterStatus, ReplayResult
 from daemons.notifier.dead_letters.audit_entries import ReplayTarget, replay_entry, resumption_entry
-from daemons.notifier.dead_letters.dead_letter import (
-    DeadLetterLimit,
-    Intake,
-    KeptLetter,
-    LetterStatus,
-    Replay,
-    ReplayResult,
-)
+from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit, Intake, KeptLetter, Replay
 from daemons.notifier.dead_letters.storage import MongoDeadLetters, ReplayedMeanwhileError
 from daemons.notifier.event import Event
 from daemons.notifier.event_log.decoding import UndecodableError, decode

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
+from daemons.contracts.names import LetterStatus, ReplayResult
 from daemons.notifier.dead_letters.dead_letter import (
     DeadLetter,
     DeadLetterLimit,
@@ -14,9 +15,7 @@ from daemons.notifier.dead_letters.dead_letter import (
     Intake,
     Kept,
     KeptLetter,
-    LetterStatus,
     Replay,
-    ReplayResult,
 )
 from daemons.notifier.reading import reading
 from daemons.notifier.schema import INTAKE

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES, EventType
+from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES
+from daemons.contracts.names import EventType
 from daemons.notifier.event import Event, EventData
 from daemons.shared.kafka.records import SPEC_VERSION, IncomingRecord
 

@@ -1,10 +1,11 @@
 """What the routes of events take and answer."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventOrder, EventType
+from daemons.contracts.vocabulary import IDS_LIMIT
 from daemons.contracts.wire import Instant, UuidText, WireModel
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.history import LAST_POSITION
@@ -51,7 +52,7 @@ Position = Annotated[int, Field(ge=0, le=LAST_POSITION), FROM_DIGITS]
 class EventIds(WireModel):
     """Ids of events that are to be looked for."""
 
-    ids: Annotated[list[UuidText], Field(min_length=1, max_length=500)]
+    ids: Annotated[list[UuidText], Field(min_length=1, max_length=IDS_LIMIT)]
 
 
 class SelectionQuery(WireModel):
@@ -76,7 +77,7 @@ class StreamQuery(SelectionQuery):
 class HistoryQuery(PageQuery, SelectionQuery):
     """Pages of recorded events, newest first or oldest first."""
 
-    order: Literal["asc", "desc"] = "desc"
+    order: Annotated[EventOrder, Field(strict=False)] = EventOrder.NEWEST_FIRST
 
 
 class EventView(WireModel):
@@ -138,6 +139,6 @@ def view_event(event: RecordedEvent) -> EventView:
         key=event.key,
         source=event.source,
         data=event.data,
-        severity=event.severity.value,
+        severity=event.severity,
         received_at=event.received_at,
     )

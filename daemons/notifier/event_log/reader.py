@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.storage import event_of, newest_position
 from daemons.notifier.reading import reading, stream_ids

@@ -5,6 +5,7 @@ from uuid import UUID
 from aiohttp import web
 
 from daemons.contracts.digest import EventSetDigest
+from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.models import (
@@ -19,7 +20,7 @@ from daemons.notifier.event_log.models import (
 )
 from daemons.notifier.event_log.proof import EventProver
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.lines import LINES, answer_long_work
+from daemons.shared.http.lines import answer_long_work
 from daemons.shared.http.requests import read_body, read_query
 from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
@@ -44,7 +45,7 @@ async def list_events(request: web.Request) -> web.Response:
     "/events/proof",
     permission=Permission.READ_EVENTS,
     answer=EventProofView,
-    other_forms={LINES: EventProofLine},
+    other_forms={JSON_LINES: EventProofLine},
 )
 async def prove_events(request: web.Request) -> web.StreamResponse:
     """Count and digest the events of journal transactions; with progress if `Accept` asks for it."""

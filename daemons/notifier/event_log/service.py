@@ -9,7 +9,8 @@ from prometheus_client import Counter, Histogram
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
-from daemons.notifier.event import Event, Severity
+from daemons.contracts.names import Severity
+from daemons.notifier.event import Event
 from daemons.notifier.event_log.storage import Appended, Entry, LogEnd
 from daemons.notifier.notifications.notification import Notification, notification_of
 from daemons.notifier.unit_of_work import NotifierTransaction

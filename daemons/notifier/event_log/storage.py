@@ -8,8 +8,8 @@ from pymongo import DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
-from daemons.contracts.events import EventType
-from daemons.notifier.event import Event, RecordedEvent, Severity
+from daemons.contracts.names import EventType, Severity
+from daemons.notifier.event import Event, RecordedEvent
 from daemons.notifier.notifications.notification import Notification
 from daemons.shared.mongo import Database, Document, Session, insert_all
 

@@ -1,25 +1,26 @@
 """What the route of notifications takes and answers."""
 
-from typing import Literal
+from typing import Annotated
 
-from daemons.contracts.events import EventType
+from pydantic import Field
+
+from daemons.contracts.names import EventType, Severity
 from daemons.contracts.wire import Instant, UuidText, WireModel
-from daemons.notifier.event import Severity
 from daemons.notifier.notifications.notification import Notification
 from daemons.shared.http.pages import PageQuery
 
-SeverityText = Literal["info", "warning"]
+SeverityText = Annotated[Severity, Field(strict=False)]
 
 
 class NotificationsQuery(PageQuery):
     """Pages of notifications, newest first."""
 
-    severity: Literal["info", "warning"] | None = None
+    severity: SeverityText | None = None
 
     @property
     def only(self) -> Severity | None:
         """The one severity asked for."""
-        return Severity(self.severity) if self.severity else None
+        return self.severity
 
 
 class NotificationView(WireModel):
@@ -49,7 +50,7 @@ def view_notification(notification: Notification) -> NotificationView:
         event_id=str(notification.event_id),
         event_type=notification.event_type,
         channel=notification.channel,
-        severity=notification.severity.value,
+        severity=notification.severity,
         text=notification.text,
         account_ids=list(notification.account_ids),
         created_at=notification.created_at,

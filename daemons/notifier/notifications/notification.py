@@ -8,14 +8,14 @@ from daemons.contracts.events import (
     AccountAdjusted,
     AccountChanged,
     AccountFundedPayload,
-    EventType,
     Party,
     TransactionCompleted,
     TransactionFailed,
     UserReference,
 )
+from daemons.contracts.names import EventType, Severity
 from daemons.contracts.wire import MoneyView
-from daemons.notifier.event import Event, EventData, Severity
+from daemons.notifier.event import Event, EventData
 
 LOG_CHANNEL = "log"
 OPERATIONS = "operations"

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from daemons.notifier.event import Severity
+from daemons.contracts.names import Severity
 from daemons.notifier.notifications.notification import Notification
 from daemons.notifier.notifications.storage import MongoNotifications, NotificationPlace
 from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor

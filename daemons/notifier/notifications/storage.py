@@ -5,8 +5,7 @@ from uuid import UUID
 
 from pymongo import DESCENDING
 
-from daemons.contracts.events import EventType
-from daemons.notifier.event import Severity
+from daemons.contracts.names import EventType, Severity
 from daemons.notifier.notifications.notification import Notification
 from daemons.notifier.reading import reading, stream_ids
 from daemons.shared.mongo import Database, Document, Session, insert_all

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 
+from daemons.contracts.names import LAGGING, Code
 from daemons.notifier.event import RecordedEvent
 from daemons.notifier.event_log.models import view_event
 from daemons.notifier.streams.follower import Lagging
@@ -28,12 +29,12 @@ def opening_frame(position: int) -> bytes:
 def lagging_frame(lagging: Lagging) -> bytes:
     """The client is slower than the bank; it gets everything, later."""
     data = {"position": lagging.position, "last_position": lagging.last_position}
-    return _named("lagging", data)
+    return _named(LAGGING, data)
 
 
 def session_ended_frame() -> bytes:
     """The stream ends because the session, or its right to read events, has."""
-    return _named("session_ended", {"code": "session_ended"})
+    return _named(Code.SESSION_ENDED, {"code": Code.SESSION_ENDED})
 
 
 def reconnect_frame() -> bytes:

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from daemons.contracts.errors import FieldError, InvalidRequestError
+from daemons.contracts.names import LAST_EVENT_ID_HEADER
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event_log.history import LAST_POSITION
 from daemons.notifier.event_log.models import EventView, StreamQuery
@@ -13,7 +14,6 @@ from daemons.shared.http.routes import Routes
 
 routes = Routes("events")
 STREAMS_KEY = web.AppKey("streams", EventStreams)
-LAST_EVENT_ID_HEADER = "Last-Event-ID"
 _LONGEST_POSITION = len(str(LAST_POSITION))
 
 

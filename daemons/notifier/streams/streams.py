@@ -14,6 +14,7 @@ from aiohttp_sse import EventSourceResponse
 from prometheus_client import Gauge
 
 from daemons.contracts.errors import TransientError, UnauthenticatedError
+from daemons.contracts.names import REQUEST_ID_HEADER
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event import Selection
 from daemons.notifier.streams.follower import EventFollower, Lagging
@@ -25,7 +26,6 @@ from daemons.notifier.streams.frames import (
     session_ended_frame,
 )
 from daemons.shared.auth.callers import Authenticator, Caller
-from daemons.shared.http.boundary import REQUEST_ID_HEADER
 from daemons.shared.http.requests import caller_of, request_id_of
 from daemons.shared.tasks import end_task
 

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from daemons.contracts.errors import ConflictError, ForbiddenError, NotFoundError
+from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Role, is_granted
 from daemons.contracts.wire import format_instant
 from daemons.shared.approvals.policy import GuardedAct
@@ -16,19 +16,6 @@ LIFETIME = timedelta(hours=24)
 """How long a request waits: a night and a working day; what nobody has looked at by then is asked again."""
 
 Fields = dict[str, Any]
-
-
-class ApprovalStatus(StrEnum):
-    """Only a pending request can be decided; approved means carried out, both at once.
-
-    Expired and withdrawn requests are stored as pending; time and the requester's standing show which.
-    """
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from uuid import UUID
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import RejectedError
+from daemons.contracts.names import ApprovalStatus
 from daemons.shared.approvals.approval import (
     LIFETIME,
     Approval,
-    ApprovalStatus,
     Decision,
     Judged,
     Standings,

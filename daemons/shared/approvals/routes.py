@@ -4,8 +4,9 @@ from uuid import UUID
 
 from aiohttp import web
 
+from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Permission
-from daemons.shared.approvals.approval import Approval, ApprovalStatus, approval_not_found
+from daemons.shared.approvals.approval import Approval, approval_not_found
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.views import ApprovalPage, ApprovalQuery, ApprovalView, Rejection
 from daemons.shared.http.answers import json_response

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pymongo import DESCENDING, IndexModel
 
-from daemons.shared.approvals.approval import Approval, ApprovalStatus, Decision, approval_decided
+from daemons.contracts.names import ApprovalStatus
+from daemons.shared.approvals.approval import Approval, Decision, approval_decided
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.mongo import Database, Document, Session
 

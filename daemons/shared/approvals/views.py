@@ -1,13 +1,16 @@
 """What the routes of approvals take and answer."""
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
 from daemons.shared.approvals.approval import Judged
 from daemons.shared.audit.views import PersonView, TargetView
 from daemons.shared.http.pages import PageQuery
 
-StatusName = Literal["pending", "approved", "rejected", "expired", "withdrawn"]
+StatusName = Annotated[ApprovalStatus, Field(strict=False)]
 
 
 class ApprovalView(WireModel):
@@ -38,7 +41,7 @@ class ApprovalView(WireModel):
             target=TargetView(kind=approval.target_kind, id=approval.target_id),
             reason=approval.reason,
             parameters=approval.parameters,
-            status=judged.status.value,
+            status=judged.status,
             requested_by=PersonView.model_validate(approval.requested_by),
             requested_at=approval.requested_at,
             expires_at=approval.expires_at,

@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 
+from daemons.contracts.vocabulary import API_KEY_PREFIX
+
 API_KEY_HEADER = "Authorization"
-API_KEY_PREFIX = "bk_"
 
 
 def api_key_in(headers: Mapping[str, str]) -> str | None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from daemons.contracts.errors import UnauthenticatedError
+from daemons.contracts.names import Code
 from daemons.shared.auth import signed_tokens
 from daemons.shared.auth.keys import key_id
 from daemons.shared.clock import Clock, utc_now
@@ -83,4 +84,6 @@ class ServiceTokenVerifier:
 
 
 def _not_a_daemon() -> UnauthenticatedError:
-    return UnauthenticatedError("not_signed_in", "This route is for other daemons and needs a service token.")
+    return UnauthenticatedError(
+        Code.NOT_SIGNED_IN, "This route is for other daemons and needs a service token."
+    )

@@ -13,16 +13,14 @@ from jwt.algorithms import OKPAlgorithm
 from jwt.exceptions import InvalidKeyError
 
 from daemons.contracts.errors import UnauthenticatedError
+from daemons.contracts.names import Code, Daemon
 from daemons.shared.auth import signed_tokens
 from daemons.shared.auth.keys import key_id
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.ids import new_id
 
-SESSION_COOKIE = "__Host-bankctl"
-REFRESH_COOKIE = "__Host-bankctl-refresh"
-DEVICE_COOKIE = "__Host-bankctl-device"
 ISSUER = "bankctl/user_api"
-AUDIENCE = ("user_api", "banking_api", "notifier")
+AUDIENCE = tuple(daemon.value for daemon in Daemon)
 _TYPE = "session+jwt"
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub", "sid", "jti"]
 
@@ -127,12 +125,12 @@ def verifier_from_jwks(
 
 def not_signed_in() -> UnauthenticatedError:
     """The error for a request without a usable session token."""
-    return UnauthenticatedError("not_signed_in", "Sign in first.")
+    return UnauthenticatedError(Code.NOT_SIGNED_IN, "Sign in first.")
 
 
 def session_ended() -> UnauthenticatedError:
     """The error for a session that is over: expired, logged out, or ended by an administrator."""
-    return UnauthenticatedError("session_ended", "The session has ended; sign in again.")
+    return UnauthenticatedError(Code.SESSION_ENDED, "The session has ended; sign in again.")
 
 
 def _describe(key: Ed25519PublicKey) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-REPLAYED: Mapping[str, str] = {"Idempotent-Replayed": "true"}
+from daemons.contracts.names import REPLAYED_HEADER
+
+REPLAYED: Mapping[str, str] = {REPLAYED_HEADER: "true"}
 """Says that this was done before, under the same idempotency key, and nothing now."""
 
 

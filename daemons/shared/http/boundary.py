@@ -15,13 +15,13 @@ from daemons.contracts.errors import (
     NotFoundError,
     TransientError,
 )
+from daemons.contracts.names import REQUEST_ID_HEADER
 from daemons.shared.http.problems import problem_response
 from daemons.shared.http.rates import TooManyRequestsError
 from daemons.shared.http.requests import REQUEST_ID_KEY
 from daemons.shared.ids import new_id_text
 from daemons.shared.metrics import observe_request
 
-REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = structlog.get_logger()
 

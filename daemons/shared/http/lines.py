@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pymongo.errors import PyMongoError
 
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import JSON_LINES, REQUEST_ID_HEADER
 from daemons.contracts.wire import WireModel
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.problems import problem_of
@@ -25,7 +26,6 @@ from daemons.shared.mongo import unavailable
 from daemons.shared.progress import Progress
 from daemons.shared.tasks import end_task
 
-LINES = "application/x-ndjson"
 _SECONDS_BETWEEN_LINES = 0.5
 _SEND_TIMEOUT_SECONDS = 30.0
 _log = structlog.get_logger()
@@ -60,9 +60,9 @@ async def answer_long_work(request: web.Request, work: Work) -> web.StreamRespon
 async def _stream(
     request: web.Request, running: asyncio.Task[BaseModel], progress: Progress
 ) -> web.StreamResponse:
-    headers = {"X-Request-Id": request_id_of(request), "Cache-Control": "no-store"}
+    headers = {REQUEST_ID_HEADER: request_id_of(request), "Cache-Control": "no-store"}
     response = web.StreamResponse(headers=headers)
-    response.content_type = LINES
+    response.content_type = JSON_LINES
     await response.prepare(request)
     # Whoever has gone away gets no answer, and the work need not go on.
     with suppress(ConnectionError, TimeoutError):
@@ -97,7 +97,7 @@ def _last_line(request: web.Request, finished: asyncio.Task[BaseModel]) -> dict[
 
 def _accepts_lines(request: web.Request) -> bool:
     accepted = request.headers.get("Accept", "").split(",")
-    return LINES in {part.partition(";")[0].strip().lower() for part in accepted}
+    return JSON_LINES in {part.partition(";")[0].strip().lower() for part in accepted}
 
 
 async def _awaited(work: Awaitable[BaseModel]) -> BaseModel:

@@ -12,10 +12,10 @@ from apispec import APISpec
 from pydantic import BaseModel
 
 from daemons.contracts.errors import Category
+from daemons.contracts.names import FORGERY_HEADER, IDEMPOTENCY_KEY_HEADER, SESSION_COOKIE
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission
-from daemons.shared.auth.session_tokens import SESSION_COOKIE
-from daemons.shared.http.requests import IDEMPOTENCY_KEY_HEADER, PREFER_HEADER, RETURN_MINIMAL
-from daemons.shared.http.routes import FORGERY_HEADER, IdempotencyKey, Route
+from daemons.shared.http.requests import PREFER_HEADER, RETURN_MINIMAL
+from daemons.shared.http.routes import IdempotencyKey, Route
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM: dict[str, Any] = {
@@ -174,8 +174,13 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", route.path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     if route.query is not None:
-        for name, field in route.query.model_json_schema()["properties"].items():
-            yield {"name": name, "in": "query", "required": False, "schema": _as_query(field)}
+        described = route.query.model_json_schema()
+        for name, field in described["properties"].items():
+            schema = _as_query(field)
+            # A parameter shows the words that it takes itself.
+            words = described.get("$defs", {}).get(schema.pop("$ref", "").rpartition("/")[2], {})
+            listed = {part: words[part] for part in ("type", "enum") if part in words}
+            yield {"name": name, "in": "query", "required": False, "schema": {**listed, **schema}}
     if route.idempotency_key is not IdempotencyKey.UNUSED:
         yield {**_IDEMPOTENCY_KEY, "required": route.idempotency_key is IdempotencyKey.REQUIRED}
     if route.minimal_on_request:

@@ -1,7 +1,6 @@
 """Reading a request: the body as a model, the query as a model, the idempotency key, the caller."""
 
 import asyncio
-import re
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -10,19 +9,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from daemons.contracts.errors import FieldError, InvalidRequestError, NotFoundError, TransientError
-from daemons.contracts.vocabulary import explain_mismatch
+from daemons.contracts.names import IDEMPOTENCY_KEY_HEADER
+from daemons.contracts.vocabulary import explain_mismatch, fault_of_idempotency_key
 from daemons.shared.auth.callers import Caller
 from daemons.shared.http.strict_json import parse_object
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
 PREFER_HEADER = "Prefer"
 RETURN_MINIMAL = "return=minimal"
 # A body of thousands of unknown fields must not be answered with thousands of sentences.
 _FAULTS_SHOWN = 50
 _JSON = "application/json"
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 CALLER_KEY = web.RequestKey("caller", Caller)
 REQUEST_ID_KEY = web.RequestKey("request_id", str)
@@ -144,11 +142,8 @@ def read_idempotency_key(request: web.Request, *, required: bool) -> None:
                 "Send an Idempotency-Key header (a UUID, say), and the same one when you retry.",
             )
         return
-    if not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
-        raise InvalidRequestError(
-            "invalid_idempotency_key",
-            "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces.",
-        )
+    if fault := fault_of_idempotency_key(keys[0]):
+        raise InvalidRequestError("invalid_idempotency_key", f"{IDEMPOTENCY_KEY_HEADER} {fault}.")
     request[_GIVEN_KEY] = keys[0]
 
 

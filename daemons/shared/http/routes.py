@@ -12,12 +12,13 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from daemons.contracts.errors import ForbiddenError, UnauthenticatedError
+from daemons.contracts.names import FORGERY_HEADER, SESSION_COOKIE
 from daemons.contracts.permissions import ADMINISTRATIVE, Permission, is_granted
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.auth.api_keys import api_key_in
 from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
-from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
+from daemons.shared.auth.session_tokens import not_signed_in
 from daemons.shared.http.origin import actor_of, address_of
 from daemons.shared.http.rates import RateLimits
 from daemons.shared.http.requests import CALLER_KEY, read_idempotency_key
@@ -29,7 +30,6 @@ SERVICE_TOKENS_KEY = web.AppKey("service_tokens", ServiceTokenVerifier)
 REFUSALS_KEY = web.AppKey("refusals", RefusalRecorder)
 """Set by every daemon of ours; an application without an audit trail refuses unrecorded."""
 
-FORGERY_HEADER = "X-Requested-With"
 _SITE_HEADER = "Sec-Fetch-Site"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -10,7 +10,6 @@ from daemons.contracts.errors import ConflictError, FieldError, InvalidRequestEr
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission, Role, is_granted
 from daemons.contracts.wire import format_instant
 
-MAXIMUM_KEY_DAYS = 366
 MAXIMUM_KEYS = 20
 USED_RESOLUTION = timedelta(minutes=1)
 """How exactly the last use is kept: one write a minute, not one per request."""

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from daemons.contracts.permissions import Permission
+from daemons.contracts.vocabulary import MOST_KEY_DAYS
 from daemons.contracts.wire import Instant, Name, UuidText, WireModel
-from daemons.user_api.api_keys.api_key import MAXIMUM_KEY_DAYS, ApiKey
+from daemons.user_api.api_keys.api_key import ApiKey
 from daemons.user_api.second_factor.models import Code
 from daemons.user_api.users.models import PasswordAgain
 
@@ -20,7 +21,7 @@ class ApiKeyRequest(PasswordAgain):
     totp: Code | None = None
     name: Name
     scopes: Annotated[list[Annotated[Permission, Field(strict=False)]], Field(min_length=1, max_length=20)]
-    expires_in_days: Annotated[int, Field(ge=1, le=MAXIMUM_KEY_DAYS)] = 90
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_KEY_DAYS)] = 90
 
 
 class ApiKeyView(WireModel):

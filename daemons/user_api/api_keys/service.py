@@ -10,8 +10,9 @@ import structlog
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
+from daemons.contracts.vocabulary import API_KEY_PREFIX
 from daemons.shared.audit.record import Origin
-from daemons.shared.auth.api_keys import API_KEY_PREFIX, api_key_digest
+from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
 from daemons.shared.ids import new_id

@@ -9,6 +9,7 @@ from uuid import UUID
 from pyotp import TOTP
 
 from daemons.contracts.errors import ConflictError, UnauthenticatedError
+from daemons.contracts.names import Code
 
 ISSUER = "bankctl"
 STEP_SECONDS = 30
@@ -55,7 +56,7 @@ def recovery_digest(code: str) -> bytes:
 
 def totp_required() -> UnauthenticatedError:
     """The answer to a right password alone."""
-    return UnauthenticatedError("totp_required", "Sign in again with the code of your second factor.")
+    return UnauthenticatedError(Code.TOTP_REQUIRED, "Sign in again with the code of your second factor.")
 
 
 def invalid_totp() -> UnauthenticatedError:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from daemons.shared.auth.session_tokens import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
+from daemons.contracts.names import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 from daemons.user_api.sessions.service import SessionTokens
 from daemons.user_api.sessions.session import DEVICE_KNOWN_FOR
 

@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
+from daemons.contracts.names import REFRESH_COOKIE
 from daemons.contracts.permissions import Permission
-from daemons.shared.auth.session_tokens import REFRESH_COOKIE, not_signed_in, session_ended
+from daemons.shared.auth.session_tokens import not_signed_in, session_ended
 from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.origin import origin_of
 from daemons.shared.http.requests import caller_of, read_query, read_uuid

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
+from daemons.contracts.names import DEVICE_COOKIE
 from daemons.contracts.permissions import Permission
-from daemons.shared.auth.session_tokens import DEVICE_COOKIE
 from daemons.shared.http.answers import no_content
 from daemons.shared.http.origin import origin_of
 from daemons.shared.http.requests import caller_of, read_body

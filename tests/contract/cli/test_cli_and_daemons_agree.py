@@ -20,7 +20,7 @@ from daemons.banking_api.kinds.reversal import ReverseTransaction
 from daemons.banking_api.kinds.withdrawal import Withdraw, WithdrawAtCounter
 from daemons.banking_api.transactions import models as banking
 from daemons.contracts.errors import Category
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.notifier.event_log import models as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.api_keys import models as api_keys

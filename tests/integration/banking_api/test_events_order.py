@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from tests.support.bank import Bank
 from tests.support.waiting import patience
 

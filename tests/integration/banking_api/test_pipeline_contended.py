@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from daemons.banking_api.ledger.account import AccountStatus
 from daemons.banking_api.ledger.journal import WITH_NEWEST, Journal, SealedGroup
 from daemons.banking_api.ledger.schema import HISTORY_INDEX
 from daemons.contracts.errors import ConflictError
+from daemons.contracts.names import AccountStatus
 from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told, transfer, undone
 
 Pair = tuple[LedgerProcess, LedgerProcess]

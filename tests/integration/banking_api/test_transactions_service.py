@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from daemons.banking_api.kinds.adjustment import Adjustment, Direction
+from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.batches import Batch, Turn
@@ -30,6 +30,7 @@ from daemons.contracts.errors import (
     RejectedError,
     TransientError,
 )
+from daemons.contracts.names import Direction
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.audit.record import Actor

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from daemons.contracts.errors import TransientError
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.contracts.permissions import Role
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.storage import MongoDeadLetters

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, i
 
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.errors import TransientError
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord

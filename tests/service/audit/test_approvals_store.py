@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemons.contracts.errors import BankError, ConflictError
+from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Role
-from daemons.shared.approvals.approval import Approval, ApprovalStatus, Standing, approval_withdrawn
+from daemons.shared.approvals.approval import Approval, Standing, approval_withdrawn
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.approvals.store import MongoApprovals

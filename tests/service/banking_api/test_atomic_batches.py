@@ -8,8 +8,9 @@ import pytest
 
 from daemons.banking_api.ledger.journal import Journal, SealedGroup
 from daemons.banking_api.ledger.pipeline import Pipeline
-from daemons.banking_api.transactions.models import ATOMIC_LIMIT, BATCH_LIMIT
+from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.contracts.errors import OutcomeUnknownError
+from daemons.contracts.vocabulary import BATCH_LIMIT
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
 from tests.support.waiting import eventually, patience
 

@@ -10,10 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from daemons.contracts.names import SESSION_COOKIE
 from daemons.contracts.permissions import Permission, Role
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.service_tokens import ServiceTokenSigner, ServiceTokenVerifier
-from daemons.shared.auth.session_tokens import SESSION_COOKIE, not_signed_in
+from daemons.shared.auth.session_tokens import not_signed_in
 from daemons.shared.http.app import build_app
 from daemons.shared.http.requests import caller_of
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, Routes

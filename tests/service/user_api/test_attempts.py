@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from daemons.shared.auth.session_tokens import DEVICE_COOKIE
+from daemons.contracts.names import DEVICE_COOKIE
 from tests.support.user_api import (
     PASSWORD,
     MovableClock,

@@ -5,8 +5,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from daemons.contracts.names import SESSION_COOKIE
 from daemons.contracts.permissions import Role
-from daemons.shared.auth.session_tokens import SESSION_COOKIE
 from tests.support.user_api import PASSWORD, Person, UserApi, question
 
 Operation = tuple[str, str, dict[str, Any]]

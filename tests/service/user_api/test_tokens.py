@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import OKPAlgorithm
 
 from bankctl.local.service_keys import make_key
+from daemons.contracts.names import SESSION_COOKIE
 from daemons.shared.auth.keys import key_id, read_private_key, session_signing_key
-from daemons.shared.auth.session_tokens import SESSION_COOKIE
 from daemons.shared.clock import utc_now
 from tests.support.daemon_keys import PRIVATE_KEYS, calls_of
 from tests.support.user_api import SECRET, Person, UserApi, question

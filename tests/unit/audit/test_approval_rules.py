@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from daemons.contracts.errors import Category, ConflictError, ForbiddenError
+from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import (
     Approval,
-    ApprovalStatus,
     Standing,
     approval_not_found,
     approval_outdated,

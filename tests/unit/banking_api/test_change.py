@@ -11,10 +11,11 @@ from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.describe import ChangeType, Rename
 from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
 from daemons.banking_api.kinds.opening import Opening
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms, untouched
+from daemons.banking_api.ledger.account import Account, Terms, untouched
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import AccountStatus, AccountType
 
 OWNER, OPERATOR = UUID(int=1), UUID(int=2)
 NUMBER = "1000000009"

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.kinds.adjustment import Adjustment, Direction
+from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.kind import customers_account
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Entry, Terms, untouched
+from daemons.banking_api.ledger.account import Account, Entry, Terms, untouched
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
-from daemons.banking_api.ledger.record import Accounts, Act, Command, Move, Outcome, RecordStatus, Ruling
+from daemons.banking_api.ledger.record import Accounts, Act, Command, Move, Outcome, Ruling
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.preview import preview_command
 from daemons.contracts.errors import NotFoundError
+from daemons.contracts.names import AccountStatus, AccountType, Direction, RecordStatus
 from daemons.shared.audit.record import Actor
 
 ALICE, BOB = UUID(int=1), UUID(int=2)

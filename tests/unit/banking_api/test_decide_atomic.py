@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.account import Account, Terms
 from daemons.banking_api.ledger.decide import GroupDecision, Stored, decide_atomic_group, decide_group
 from daemons.banking_api.ledger.record import Outcome
 from daemons.contracts.errors import BankError
+from daemons.contracts.names import AccountStatus, AccountType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -7,7 +7,7 @@ from uuid import UUID
 import bson
 import pytest
 
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Entry, Terms, untouched
+from daemons.banking_api.ledger.account import Account, Entry, Terms, untouched
 from daemons.banking_api.ledger.documents import (
     BSON_OPTIONS,
     account_document,
@@ -23,6 +23,7 @@ from daemons.banking_api.ledger.documents import (
 )
 from daemons.banking_api.ledger.record import Failure, Record
 from daemons.banking_api.ledger.seal import GENESIS, seal
+from daemons.contracts.names import AccountStatus, AccountType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

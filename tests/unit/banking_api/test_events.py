@@ -10,7 +10,8 @@ from daemons.banking_api.kinds.kind import Event, concerned
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.account import Entry
 from daemons.banking_api.ledger.record import Failure, Record
-from daemons.contracts.events import DATA_MODELS, EventType
+from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.names import EventType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 USERS: dict[UUID, dict[str, Any]] = {

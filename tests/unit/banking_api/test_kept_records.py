@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from daemons.banking_api.kinds.adjustment import Adjustment, Direction
+from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.change import ChangeOfAccount
 from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.describe import ChangeType, Rename
@@ -17,19 +17,11 @@ from daemons.banking_api.kinds.kind import concerned
 from daemons.banking_api.kinds.opening import Opening
 from daemons.banking_api.kinds.staff import beyond_alone_limit
 from daemons.banking_api.kinds.table import KINDS
-from daemons.banking_api.ledger.account import (
-    Account,
-    AccountStatus,
-    AccountType,
-    Entry,
-    Terms,
-    tally,
-    tally_of,
-    untouched,
-)
+from daemons.banking_api.ledger.account import Account, Entry, Terms, tally, tally_of, untouched
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
 from daemons.banking_api.ledger.record import Act, Command, Data, Record
 from daemons.contracts.errors import BankError, Category
+from daemons.contracts.names import AccountStatus, AccountType, Direction
 from daemons.contracts.wire import format_instant
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.policy import GuardedAct

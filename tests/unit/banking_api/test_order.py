@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.account import Account, Terms
 from daemons.banking_api.ledger.order import CommitOrder, Place, UndoneError
 from daemons.banking_api.ledger.seal import Head
+from daemons.contracts.names import AccountStatus, AccountType
 
 SHARED = "1"
 

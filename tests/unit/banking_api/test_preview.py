@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import Account, AccountStatus, AccountType, Terms
+from daemons.banking_api.ledger.account import Account, Terms
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.money import LARGEST_MINOR, format_minor
 from daemons.banking_api.transactions.preview import SlicePreview, preview_slice
 from daemons.contracts.errors import ConflictError, InvalidRequestError
+from daemons.contracts.names import AccountStatus, AccountType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -5,12 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from daemons.banking_api.kinds.adjustment import Adjustment, Direction
+from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.account import adjustment_account, is_banks_account, settlement_account
 from daemons.banking_api.ledger.record import Command, Failure, refusal
 from daemons.contracts.errors import NotFoundError, RejectedError
+from daemons.contracts.names import Direction
 
 COMMAND = Transfer(
     initiator=UUID(int=1),

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.table import KINDS
-from daemons.banking_api.ledger.account import Account, AccountStatus, Entry, tally_of
+from daemons.banking_api.ledger.account import Account, Entry, tally_of
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
 from daemons.banking_api.ledger.record import Act, Command, Record
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.views import transaction_document
 from daemons.contracts.errors import InvalidRequestError, RejectedError
-from daemons.contracts.events import DATA_MODELS, EventType
+from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.names import AccountStatus, EventType
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.audit.record import Actor

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.kinds.withdrawal import Withdrawal
-from daemons.banking_api.ledger.account import Account, AccountStatus, Entry
+from daemons.banking_api.ledger.account import Account, Entry
 from daemons.banking_api.ledger.decide import GroupDecision
-from daemons.banking_api.ledger.record import Act, Outcome, Record, RecordStatus
+from daemons.banking_api.ledger.record import Act, Outcome, Record
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.views import transaction_document
-from daemons.contracts.events import DATA_MODELS, EventType
+from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.names import AccountStatus, EventType, RecordStatus
 from daemons.shared.audit.record import Actor
 from tests.unit.banking_api.test_decide import ALICE, BOB, account, banks_own, decide
 

@@ -11,7 +11,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.contracts.wire import WireModel, format_instant
 from daemons.notifier.event_log.decoding import LARGEST_VALUE_BYTES, UndecodableError, decode
 from daemons.shared.ids import new_id

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemons.contracts.errors import TransientError
-from daemons.contracts.events import EventType
-from daemons.notifier.event import RecordedEvent, Selection, Severity
+from daemons.contracts.names import EventType, Severity
+from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.streams import follower as follow_events
 from daemons.notifier.streams.follower import EventFollower, Lagging, Subscription
 from daemons.shared.clock import utc_now

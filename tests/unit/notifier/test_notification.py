@@ -2,9 +2,8 @@
 
 import pytest
 
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType, Severity
 from daemons.contracts.wire import WireModel
-from daemons.notifier.event import Severity
 from daemons.notifier.event_log.decoding import decode
 from daemons.notifier.notifications.notification import Notification, notification_of, severity_of, text_of
 from daemons.shared.clock import utc_now

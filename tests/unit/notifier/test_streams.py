@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from daemons.contracts.errors import TransientError, UnauthenticatedError
-from daemons.contracts.events import EventType
+from daemons.contracts.names import EventType
 from daemons.contracts.permissions import Role
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.streams import streams as event_streams

@@ -192,7 +192,7 @@ class TestCarrying:
     def test_of_many_only_the_accounts_of_the_slice_are_sent_and_none_is_lost(
         self, bank: Bank, results: ResultsFile, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rehearsal_module, "_CARRIED_AT_MOST", 2)
+        monkeypatch.setattr(rehearsal_module, "CARRIED_LIMIT", 2)
         bank.changes = [
             {ANN: "1.00", BOB: "2.00"},
             {ANN: "1.00", BOB: "2.00", CARA: "3.00"},

@@ -266,7 +266,7 @@ def test_a_row_whose_key_was_paid_with_another_content_is_refused(
 class TestBatches:
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(payment_run, "ROWS_PER_BATCH", 3)
+        monkeypatch.setattr(payment_run, "BATCH_LIMIT", 3)
 
     def sizes(self, line: Line) -> list[int]:
         return [len(rows) for rows in line.sent]
@@ -306,14 +306,14 @@ class TestBatches:
         faults: tuple[str, ...],
         sizes: list[int],
     ) -> None:
-        monkeypatch.setattr(payment_run, "ROWS_PER_BATCH", 99)
+        monkeypatch.setattr(payment_run, "BATCH_LIMIT", 99)
         monkeypatch.setattr(payment_run, "_BATCH_BYTES", most)
         pay(line, path, *[order(number, reference=reference) for number in range(2, 9)])
         assert self.sizes(line) == sizes
 
     def test_broken_rows_count_too(self, line: Line, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is kept in memory of them is as much."""
-        monkeypatch.setattr(payment_run, "ROWS_PER_BATCH", 99)
+        monkeypatch.setattr(payment_run, "BATCH_LIMIT", 99)
         monkeypatch.setattr(payment_run, "_BATCH_BYTES", 480)
         rows = [order(2), order(3, "x", faults=["x"]), order(4), order(5)]
         pay(line, path, *rows)
@@ -330,7 +330,7 @@ class TestBatches:
     def test_the_file_is_read_only_a_little_ahead(
         self, line: Line, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(payment_run, "ROWS_PER_BATCH", 1)
+        monkeypatch.setattr(payment_run, "BATCH_LIMIT", 1)
         kept_when_read: list[int] = []
 
         def rows() -> Iterator[Order]:

@@ -117,7 +117,7 @@ class TestKeeping:
             check_key(key)
         assert (refusal.value.exit_status, refusal.value.code) == (ExitStatus.USAGE, "invalid_key")
         assert refusal.value.message == (
-            "an idempotency key is 1 to 128 printable ASCII characters without spaces"
+            "an idempotency key must be 1 to 128 printable ASCII characters without spaces"
         )
 
     def test_a_user_finds_their_own_oldest_first(self) -> None:
