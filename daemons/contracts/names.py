@@ -1,7 +1,8 @@
 """The words on the wire: what a thing can be, headers, cookies, codes. Daemons and command line import them.
 
 It loads quickly and needs no package. How amounts, numbers and texts are spelt is in `vocabulary`, roles are
-in `permissions`, the categories of errors in `errors`; of the contracts the command line imports these four.
+in `permissions`, the categories of errors in `errors`, Kafka's accounts in `kafka_accounts`; the command line
+imports these five of the contracts.
 """
 
 from enum import StrEnum
