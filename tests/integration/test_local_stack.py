@@ -62,6 +62,23 @@ def kill(pid: int | None) -> int:
     return pid
 
 
+def wait_for_well(stack: Stack, what: str) -> StackStatus:
+    """Wait until every part serves with nothing to say, which on a busy machine one look may miss."""
+    found = stack.status()
+
+    def is_well() -> bool:
+        nonlocal found
+        found = stack.status()
+        return found.well
+
+    try:
+        wait_until(is_well, what)
+    except AssertionError:
+        unwell = [(part.name, part.health, part.detail) for part in found.parts if not part.well]
+        pytest.fail(f"{what}: {unwell}")
+    return found
+
+
 def wait_for_another(stack: Stack, part: str, killed: int) -> None:
     def replaced() -> bool:
         status = stack.status()
@@ -94,10 +111,9 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_part_is_healthy_and_says_where_it_is(stack: Stack) -> None:
-    status: StackStatus = stack.status()
+    status = wait_for_well(stack, "the stack after its start")
 
     assert [part.name for part in status.parts] == list(ALL_PARTS)
-    assert status.well
     for part in status.parts:
         assert part.pid is not None
         assert psutil.pid_exists(part.pid)
@@ -132,7 +148,7 @@ def test_up_with_other_ports_is_refused_while_it_runs(stack: Stack) -> None:
         stack.up(wishes=Wishes(ports={"gateway": 20_001}))
 
     assert raised.value.code == "stack_differs"
-    assert stack.status().well
+    wait_for_well(stack, "the stack that was left as it is")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +351,7 @@ def test_a_killed_supervisor_is_replaced_by_one_that_takes_the_parts_over(stack:
 
     assert after.supervisor_pid not in {None, before.supervisor_pid}
     assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
-    wait_until(lambda: stack.status().well, "adopted parts healthy")
+    wait_for_well(stack, "adopted parts healthy")
     killed = kill(pid_of(stack, "gateway"))
     wait_for_another(stack, "gateway", killed)
 
@@ -374,15 +390,14 @@ def read_json(file: Path) -> object:
 def test_a_supervisor_whose_files_are_lost_goes_on_and_writes_them_again(
     stack: Stack, damage: Callable[[Stack], None]
 ) -> None:
-    before, files = stack.status(), [stack.layout.state, stack.layout.intent, stack.layout.settings]
+    before = wait_for_well(stack, "the stack before the damage")
+    files = [stack.layout.state, stack.layout.intent, stack.layout.settings]
     kept = [read_json(file) for file in files]
-    assert before.well
 
     damage(stack)
 
     wait_until(lambda: [read_json(file) for file in files] == kept, "the files as they were")
-    after = stack.status()
-    assert after.well
+    after = wait_for_well(stack, "the stack after the damage")
     assert after.supervisor_pid == before.supervisor_pid
     assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
 
@@ -412,7 +427,7 @@ def test_a_supervisor_that_takes_over_needs_no_file(stack: Stack) -> None:
 
     assert after.supervisor_pid not in {None, before.supervisor_pid}
     assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
-    wait_until(lambda: stack.status().well, "adopted parts healthy")
+    wait_for_well(stack, "adopted parts healthy")
 
 
 @pytest.mark.parametrize("state", [None, "{"], ids=["lost", "broken"])
@@ -449,7 +464,7 @@ def test_of_two_that_start_the_stack_at_once_one_does_it(stack: Stack) -> None:
     assert sorted(process.returncode for process in ups) == [0, ExitStatus.CONFLICT], told
     assert any("another command is changing the stack" in text for text in told)
     assert Counter(part for part, _ in processes(stack)) == Counter([*ALL_PARTS, SUPERVISOR])
-    assert stack.status().well
+    wait_for_well(stack, "the stack that one of them started")
 
 
 def test_down_leaves_nothing_running_and_status_says_so(stack: Stack) -> None:
