@@ -132,6 +132,15 @@ class ReplayResult(StrEnum):
     UNDECODABLE = "undecodable"
 
 
+class DeliveryState(StrEnum):
+    """Owed and failed deliveries are still tried; sent and given-up ones are settled."""
+
+    OWED = "owed"
+    SENT = "sent"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+
+
 class Trail(StrEnum):
     """The trail of accounts and money, that of users, and that of events and dead letters."""
 

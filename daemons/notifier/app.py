@@ -18,6 +18,9 @@ from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.service import DeadLetters
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
+from daemons.notifier.deliveries.owing import Owing
+from daemons.notifier.deliveries.storage import MongoDeliveries
+from daemons.notifier.deliveries.worker import LEASE_NAME, DeliveryWorker, Outlet
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.reader import MongoEventReader
@@ -37,9 +40,11 @@ from daemons.shared.auth.remote_sessions import RemoteSessions
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
+from daemons.shared.ids import new_id
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
 from daemons.shared.kafka.topics import ensure_topics, probe_kafka
+from daemons.shared.lease import NamedLease
 from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
 from daemons.shared.tasks import end_task
@@ -103,7 +108,12 @@ class _Bank:
         self.follower = EventFollower(self.reader)
         end, limit = LogEnd(), settings.limit_of_dead_letters
         work = notifier_work(self.database, self.audit, end)
-        event_log = EventLog(end, on_recorded=self.follower.wake)
+        self.outlets: dict[str, Outlet] = {}
+        owing: list[Owing] = []
+        event_log = EventLog(end, on_recorded=self._wake, owing=owing)
+        self.worker = DeliveryWorker(
+            MongoDeliveries(self.database), NamedLease(self.database, LEASE_NAME, new_id()), self.outlets
+        )
         self.recorder = EventRecorder(work, event_log, limit=limit)
         self.dead_letters = DeadLetters(work, event_log, MongoDeadLetters(self.database), limit, clock=clock)
         self.consumer = EventConsumer(
@@ -117,6 +127,7 @@ class _Bank:
             await stack.enter_async_context(self.user_api)
             self.follower.start()
             stack.push_async_callback(self.follower.close)
+            stack.push_async_callback(self.worker.close)
             # The consumer comes last, so that it stops first: its effect needs all the rest.
             stack.push_async_callback(self.consumer.close)
             await stack.enter_async_context(_held(self._start_consumer()))
@@ -126,10 +137,16 @@ class _Bank:
         """Return what keeps this process from consuming."""
         return await probe_kafka(self.settings.kafka) or await self.consumer.probe()
 
+    def _wake(self) -> None:
+        self.follower.wake()
+        self.worker.wake()
+
     async def _start_consumer(self) -> None:
         """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
         await wait_until_done(lambda: ensure_schema(self.database))
         await wait_until_done(self.audit.prepare)
+        if self.outlets:
+            self.worker.start()
         await wait_until_done(lambda: _ensure_topics(self.settings.kafka))
         self.consumer.start()
 

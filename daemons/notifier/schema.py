@@ -5,6 +5,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from daemons.shared.mongo import Database
 
 INTAKE = "dead_letters"
+DELIVERY_TURNS = "deliveries"
 
 # An event's position is its _id, so the order of all events needs no index of its own.
 _EVENTS = [
@@ -30,6 +31,33 @@ _DEAD_LETTERS = [
     IndexModel([("status", ASCENDING), ("_id", DESCENDING)], name="by_status"),
     IndexModel([("topic", ASCENDING), ("_id", DESCENDING)], name="by_topic"),
 ]
+_UNSETTLED = {"due_at": {"$type": "date"}}
+_DELIVERIES = [
+    IndexModel(
+        [
+            ("cause_kind", ASCENDING),
+            ("cause_id", ASCENDING),
+            ("channel", ASCENDING),
+            ("recipient", ASCENDING),
+        ],
+        unique=True,
+        name="one_delivery_per_cause_channel_recipient",
+    ),
+    IndexModel([("turn", ASCENDING)], name="unsettled", partialFilterExpression=_UNSETTLED),
+    IndexModel(
+        [
+            ("channel", ASCENDING),
+            ("recipient", ASCENDING),
+            ("is_urgent", ASCENDING),
+            ("turn", ASCENDING),
+        ],
+        name="unsettled_by_lane",
+        partialFilterExpression=_UNSETTLED,
+    ),
+    IndexModel([("turn", DESCENDING)], name="newest_first"),
+    IndexModel([("state", ASCENDING), ("turn", DESCENDING)], name="by_state"),
+    IndexModel([("recipient", ASCENDING), ("turn", DESCENDING)], name="by_recipient"),
+]
 
 
 async def ensure_schema(database: Database) -> None:
@@ -41,3 +69,5 @@ async def ensure_schema(database: Database) -> None:
     await database["events"].create_indexes(_EVENTS)
     await database["notifications"].create_indexes(_NOTIFICATIONS)
     await database["dead_letters"].create_indexes(_DEAD_LETTERS)
+    await database["deliveries"].create_indexes(_DELIVERIES)
+    await database["turns"].update_one({"_id": DELIVERY_TURNS}, {"$setOnInsert": {"last": 0}}, upsert=True)

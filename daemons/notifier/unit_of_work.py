@@ -1,6 +1,7 @@
 """What a transaction of the notifier may write; one attempt at it."""
 
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
+from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.event_log.storage import LogEnd, MongoEventLog
 from daemons.notifier.notifications.storage import MongoNotifications
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -15,6 +16,7 @@ class NotifierTransaction(AuditedTransaction):
         super().__init__(session)
         self.events = MongoEventLog(database, session, end)
         self.notifications = MongoNotifications(database, session)
+        self.deliveries = MongoDeliveries(database, session)
         self.dead_letters = MongoDeadLetters(database, session)
 
 

@@ -23,8 +23,9 @@ import grpc.aio
 import httpx
 from pymongo import monitoring
 
-from daemons.banking_api.ledger import lease, node
+from daemons.banking_api.ledger import node
 from daemons.banking_api.ledger.account_cache import AccountCache
+from daemons.shared import lease
 from daemons.shared.kafka import consumer, producer
 
 _OF_TRANSACTIONS = {"commitTransaction", "abortTransaction"}

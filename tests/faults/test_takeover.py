@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemons.banking_api.ledger.lease import LEASE_SECONDS, RENEW_SECONDS
+from daemons.shared.lease import LEASE_SECONDS, RENEW_SECONDS
 from daemons.shared.mongo import Database, connect
 from tests.faults.bank_processes import FaultBank
 from tests.faults.invariants import assert_nothing_lost_nothing_twice, watched

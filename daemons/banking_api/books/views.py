@@ -15,7 +15,7 @@ from daemons.banking_api.books.models import (
 from daemons.banking_api.books.proof import Proof
 from daemons.banking_api.books.published import UnknownEvent
 from daemons.banking_api.books.unpublished import Waiting
-from daemons.banking_api.ledger.lease import Holder
+from daemons.shared.lease import Holder
 
 
 def proof_view(proof: Proof) -> ProofView:

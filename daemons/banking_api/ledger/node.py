@@ -17,13 +17,14 @@ from pymongo.errors import PyMongoError
 
 from daemons.banking_api.ledger.batches import Batches, Turn
 from daemons.banking_api.ledger.front import FrontStream, RemoteTurn
-from daemons.banking_api.ledger.lease import RENEW_SECONDS, Lease
+from daemons.banking_api.ledger.lease import Lease
 from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, no_ledger, settles
 from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import LedgerServer
 from daemons.banking_api.ledger.tls import StreamTls
 from daemons.contracts.errors import BankError
+from daemons.shared.lease import RENEW_SECONDS
 from daemons.shared.tasks import end_task
 
 PATIENCE_SECONDS = 10.0

@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.contracts.names import Severity
+from daemons.notifier.deliveries.owing import Owing
 from daemons.notifier.event import Event
 from daemons.notifier.event_log.storage import Appended, Entry, LogEnd
 from daemons.notifier.notifications.notification import Notification, notification_of
@@ -27,11 +28,15 @@ _log = structlog.get_logger()
 
 
 class EventLog:
-    """Records events in others' transactions; `on_recorded` is called after each that added something."""
+    """Records events, and what they owe, in others' transactions.
 
-    def __init__(self, end: LogEnd, *, on_recorded: Callable[[], None]) -> None:
+    `on_recorded` is called after each that added something.
+    """
+
+    def __init__(self, end: LogEnd, *, on_recorded: Callable[[], None], owing: Sequence[Owing] = ()) -> None:
         self._end = end
         self._on_recorded = on_recorded
+        self._owing = owing
 
     async def append(self, tx: NotifierTransaction, entries: Sequence[Entry]) -> Appended:
         """Write those of the entries whose events are not recorded yet.
@@ -42,7 +47,13 @@ class EventLog:
         appended = await tx.events.append(entries)
         if appended.entries:
             await tx.notifications.insert(appended.notifications)
+            await self._owe(tx, appended)
         return appended
+
+    async def _owe(self, tx: NotifierTransaction, appended: Appended) -> None:
+        events = [event for event, _ in appended.entries]
+        owed = [one for owing in self._owing for one in await owing.owed(events, tx.session)]
+        await tx.deliveries.insert(owed, at=appended.entries[0][1].created_at)
 
     def committed(self, appended: Appended, entries: Sequence[Entry], *, now: datetime) -> None:
         """Count what a committed transaction has added of the entries, and tell people of it."""

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from daemons.banking_api.ledger import lease as lease_module
+from daemons.banking_api.ledger import lease as ledger_lease
 from daemons.banking_api.ledger.lease import Lease
+from daemons.shared import lease as lease_module
 from daemons.shared.ids import new_id
 from daemons.shared.mongo import Client, Database, connect, transaction_options
 from tests.support.waiting import eventually
@@ -98,7 +99,7 @@ async def test_transactions_that_the_one_before_has_left_open_are_ended(
         await Lease(database, new_id()).end_what_was_left_open()
         await left_open.commit_transaction()
         left_open = await open_transaction(killed, killed[database.name], 3)
-        monkeypatch.setattr(lease_module, "_LEFT_OPEN_SECONDS", 0)
+        monkeypatch.setattr(ledger_lease, "_LEFT_OPEN_SECONDS", 0)
         await Lease(database, new_id()).end_what_was_left_open()
         # Nothing holds the document any longer.
         await database["journal"].insert_one({"_id": 3})

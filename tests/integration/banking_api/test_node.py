@@ -18,11 +18,10 @@ from pymongo.errors import AutoReconnect
 from bankctl.local import ports
 from daemons.banking_api.app import running_ledger
 from daemons.banking_api.books.routes import RELAY_KEY
-from daemons.banking_api.ledger import lease as lease_module
 from daemons.banking_api.ledger import node as node_module
 from daemons.banking_api.ledger.front import FrontStream
 from daemons.banking_api.ledger.journal import Journal
-from daemons.banking_api.ledger.lease import Holder, Lease
+from daemons.banking_api.ledger.lease import Lease
 from daemons.banking_api.ledger.node import LedgerNode, Run
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Record
@@ -30,9 +29,11 @@ from daemons.banking_api.ledger.relay import read_positions
 from daemons.banking_api.ledger.seal import Seal
 from daemons.banking_api.transactions.routes import TRANSACTIONS_KEY
 from daemons.contracts.errors import OutcomeUnknownError
+from daemons.shared import lease as lease_module
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
+from daemons.shared.lease import Holder
 from daemons.shared.mongo import Database
 from tests.faults.mongo_server import MongoServer
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank

@@ -14,7 +14,7 @@ from daemons.banking_api.app import running_ledger
 from daemons.banking_api.kinds.freeze import Freeze
 from daemons.banking_api.kinds.table import KINDS, TRANSACTION_KINDS
 from daemons.banking_api.ledger import server as server_module
-from daemons.banking_api.ledger.lease import LEASE_SECONDS, Lease
+from daemons.banking_api.ledger.lease import Lease
 from daemons.banking_api.ledger.node import LedgerNode
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.readers import RecordReader
@@ -24,6 +24,7 @@ from daemons.banking_api.ledger.server import LedgerServer
 from daemons.contracts.errors import NotFoundError, TransientError
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
+from daemons.shared.lease import LEASE_SECONDS
 from daemons.shared.mongo import Database, connect
 from tests.support.ledgers import OPERATOR, funding, opening, told, transfer
 from tests.support.waiting import eventually

@@ -1,0 +1,1 @@
+"""Channels: each takes one message to one recipient, behind one port (docs/channels.md)."""
