@@ -49,6 +49,9 @@ def daemon_environment(
         # A bank on one's own machine is for trying out; production asks its staff for a second factor.
         "TOTP_REQUIRED_ROLES": os.environ.get("TOTP_REQUIRED_ROLES", ""),
         "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",
+        **(
+            {"NOTIFIER_URL": f"http://{ports.LOOPBACK}:{numbers['notifier']}"} if daemon == "user_api" else {}
+        ),
     }
 
 

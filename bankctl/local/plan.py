@@ -8,7 +8,7 @@ from bankctl.local.kafka import ADMINISTRATOR, account_environment, kafka_part
 from bankctl.local.layout import Layout
 from bankctl.local.mongod import mongod_part, uri
 from bankctl.local.part import Part
-from bankctl.local.service_keys import public_key_of
+from bankctl.local.service_keys import CALLERS, public_key_of
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent
 from daemons.contracts.kafka_accounts import KAFKA_GRANTS
@@ -44,12 +44,15 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
 
 def _secrets(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
     """What proves who a daemon is: none has what another one signs or seals with (docs/adr/0005)."""
-    if daemon in settings.service_keys:
-        return {"SERVICE_KEY": settings.service_keys[daemon]}
-    public_keys = {
-        f"{name.upper()}_PUBLIC_KEYS": public_key_of(key) for name, key in settings.service_keys.items()
+    keys = settings.service_keys
+    callers = CALLERS.get(daemon, ())
+    given = {
+        "SERVICE_KEY": keys[daemon],
+        **{f"{name.upper()}_PUBLIC_KEYS": public_key_of(keys[name]) for name in callers},
     }
-    return {"JWT_SECRET": external.get("JWT_SECRET") or settings.jwt_secret, **public_keys}
+    if daemon == "user_api":
+        given["JWT_SECRET"] = external.get("JWT_SECRET") or settings.jwt_secret
+    return given
 
 
 def _kafka_environment(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:

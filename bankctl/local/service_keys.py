@@ -2,8 +2,15 @@
 
 import base64
 
-CALLING_DAEMONS = ("banking_api", "notifier")
-"""Those that call user_api; each signs its calls with a key of its own."""
+from daemons.contracts.names import Daemon
+
+CALLERS = {
+    Daemon.USER_API.value: (Daemon.BANKING_API.value, Daemon.NOTIFIER.value),
+    Daemon.NOTIFIER.value: (Daemon.USER_API.value,),
+}
+"""Who calls a daemon: it has their public keys."""
+CALLING_DAEMONS = tuple(daemon.value for daemon in Daemon)
+"""Each signs its calls with a key of its own."""
 
 
 def make_key() -> str:

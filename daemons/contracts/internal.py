@@ -1,4 +1,4 @@
-"""Messages between daemons: session verification and user look-ups. Never routed by the gateway."""
+"""Messages between daemons: session verification, user look-ups, mail. Never routed by the gateway."""
 
 from typing import Annotated
 
@@ -88,3 +88,28 @@ class FetchedStandings(WireModel):
     """How the users stand now; ids that are unknown are simply missing."""
 
     users: list[UserStanding]
+
+
+class MessageRecipient(WireModel):
+    """Whom a message goes to."""
+
+    email: str
+    name: str
+    user_id: UuidText | None
+    """None for somebody who is no user yet."""
+
+    language: str
+    """A language tag (RFC 5646)."""
+
+
+class MessageOrder(WireModel):
+    """Asks the notifier to send one message; the same id is one message, however often it is ordered."""
+
+    message_id: str
+    template: str
+    recipient: MessageRecipient
+    values: dict[str, str]
+    """What the template puts into its text. It may hold a code, so it is erased once the message is sent."""
+
+    expires_at: Instant | None
+    """After this the message is worth nothing and is not sent."""

@@ -37,6 +37,7 @@ from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.remote_sessions import RemoteSessions
+from daemons.shared.auth.service_tokens import ServiceTokenVerifier
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
@@ -65,6 +66,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app = build_app(
         DAEMON,
         settings,
+        service_tokens=ServiceTokenVerifier(DAEMON, settings.calling_daemons),
         probes={"mongo": lambda: ping(bank.database), "kafka": bank.probe_consumer},
         routes=[
             stream_routes.routes,

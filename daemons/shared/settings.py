@@ -129,10 +129,9 @@ class KafkaSettings(BaseSettings):
         return KafkaCluster(self.kafka_broker, account)
 
 
-class PeerSettings(DaemonSettings, KafkaSettings):
-    """A daemon that asks user_api about sessions and takes part in Kafka."""
+class CallingSettings(DaemonSettings):
+    """A daemon that calls another one."""
 
-    user_api_url: AnyHttpUrl
     service_key: SecretStr
     """The private key that proves to the other daemons which one this is (docs/adr/0005)."""
 
@@ -152,6 +151,12 @@ class PeerSettings(DaemonSettings, KafkaSettings):
     def service_tokens(self, name: str) -> ServiceTokenSigner:
         """Return what signs this daemon's calls to the others."""
         return ServiceTokenSigner(name, self._service_private_key())
+
+
+class PeerSettings(CallingSettings, KafkaSettings):
+    """A daemon that asks user_api about sessions and takes part in Kafka."""
+
+    user_api_url: AnyHttpUrl
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import httpx
 from aiohttp import web
 
 import daemons.user_api.api_keys.routes as api_key_routes
@@ -32,6 +33,9 @@ from daemons.user_api.api_keys.storage import MongoApiKeys
 from daemons.user_api.attempts.service import AttemptCounter
 from daemons.user_api.attempts.storage import MongoAttempts
 from daemons.user_api.internal.service import CallerVerification
+from daemons.user_api.mail.codes import MailedCodes
+from daemons.user_api.mail.sender import MessageSender
+from daemons.user_api.mail.storage import MongoOwedMessages
 from daemons.user_api.schema import ensure_schema
 from daemons.user_api.second_factor.sealing import Sealer
 from daemons.user_api.second_factor.service import FactorProof, SecondFactors
@@ -53,6 +57,7 @@ from daemons.user_api.users.service import SignUp, Users
 from daemons.user_api.users.storage import MongoUsers
 
 DAEMON = "user_api"
+_NOTIFIER_TIMEOUT_SECONDS = 5
 
 
 def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Application:
@@ -68,6 +73,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         settings,
         service_tokens=ServiceTokenVerifier(DAEMON, settings.calling_daemons),
         probes={"mongodb": lambda: ping(bank.database)},
+        notices={"messages": bank.sender.probe},
         routes=[
             user_routes.routes,
             sign_in_routes.routes,
@@ -121,6 +127,21 @@ class _Bank:
             clock=clock,
         )
         self.users = Users(self.work, self.user_store, self.hasher, clock=clock)
+        self.codes = MailedCodes([derive(one, "mailed-codes") for one in settings.secrets])
+        self.notifier = (
+            None
+            if settings.notifier_url is None
+            else httpx.AsyncClient(
+                base_url=str(settings.notifier_url), timeout=_NOTIFIER_TIMEOUT_SECONDS, trust_env=False
+            )
+        )
+        self.sender = MessageSender(
+            MongoOwedMessages(self.database),
+            self.codes,
+            self.notifier,
+            settings.service_tokens(DAEMON),
+            clock=clock,
+        )
         self.passwords = PasswordConfirmation(self.hasher, self.attempts)
         self.proof = FactorProof(self.work, self.factor_store, self.sealer, self.attempts, clock=clock)
 
@@ -199,4 +220,8 @@ class _Bank:
             await wait_until_done(self.audit.prepare)
             await wait_until_done(self.approval_store.prepare)
             await wait_until_done(lambda: self.factor_store.reseal(self.sealer))
+            if self.notifier is not None:
+                await stack.enter_async_context(self.notifier)
+            self.sender.start()
+            stack.push_async_callback(self.sender.close)
             yield

@@ -14,6 +14,7 @@ DEVICES = "devices"
 REGISTRATIONS = "refused_registrations"
 ACCESS_CHANGES = "access_changes"
 ACCESS_POSITION = "access_position"
+OWED_MESSAGES = "owed_messages"
 POSITION_ID = "access"
 
 
@@ -29,6 +30,7 @@ async def ensure_schema(database: Database) -> None:
         await database[API_KEYS].create_index("digest", unique=True, name="digest")
         await database[API_KEYS].create_index([("user_id", 1), ("_id", -1)], name="user")
         await database[DEVICES].create_index("user_id", name="user")
+        await database[OWED_MESSAGES].create_index("next_try_at", name="due")
         # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
         for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS, DEVICES, ACCESS_CHANGES):
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")

@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.auth.keys import read_public_keys
-from daemons.shared.settings import DaemonSettings, StoreSettings, check_secret
+from daemons.shared.settings import CallingSettings, StoreSettings, check_secret
 from daemons.user_api.attempts.backoff import BackOff, SignInLimits
 from daemons.user_api.sessions.session import SessionLimits
 
@@ -22,7 +22,7 @@ class UserStoreSettings(StoreSettings):
     hashing_queue: Annotated[int, Field(ge=1)] = 64
 
 
-class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
+class UserApiSettings(UserStoreSettings, CallingSettings, FourEyesSettings):
     """What the serving daemon needs besides; the limits of a session are argued in docs/adr/0005."""
 
     session_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12
@@ -45,6 +45,9 @@ class UserApiSettings(UserStoreSettings, DaemonSettings, FourEyesSettings):
     sign_up_longest_pause_seconds: Annotated[float, Field(ge=1)] = 3600
     refusals_recorded_per_minute: Annotated[int, Field(ge=1)] = 60
     """How many refused guesses a minute each process records; the next record counts the rest."""
+
+    notifier_url: AnyHttpUrl | None = None
+    """Where the notifier takes messages to people; without it they are kept until they are out of date."""
 
     banking_api_public_keys: str = ""
     """The public keys of the daemons that may call this one, each with those that it had before, separated by

@@ -4,6 +4,7 @@ from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.mongo import Client, Database, Session
 from daemons.user_api.api_keys.storage import MongoApiKeys
+from daemons.user_api.mail.storage import MongoOwedMessages
 from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.sessions.access import MongoAccess
 from daemons.user_api.sessions.storage import MongoSessions
@@ -22,6 +23,7 @@ class UserTransaction(AuditedTransaction):
         self.second_factors = MongoSecondFactors(database, session)
         self.api_keys = MongoApiKeys(database, session)
         self.access = MongoAccess(database, session)
+        self.messages = MongoOwedMessages(database, session)
 
 
 UserWork = UnitOfWork[UserTransaction]

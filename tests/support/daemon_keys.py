@@ -7,14 +7,13 @@ from daemons.shared.clock import Clock, utc_now
 
 PRIVATE_KEYS = {name: make_key() for name in CALLING_DAEMONS}
 PUBLIC_KEYS = {f"{name}_public_keys": public_key_of(key) for name, key in PRIVATE_KEYS.items()}
-"""The settings by which user_api knows them."""
+"""The settings by which the daemons that they call know them; each daemon reads those of its callers."""
 
 
 def secret_settings(daemon: str, jwt_secret: str) -> dict[str, str]:
     """Return the settings that hold a daemon's secrets and the keys it verifies with."""
-    if daemon in PRIVATE_KEYS:
-        return {"service_key": PRIVATE_KEYS[daemon]}
-    return {"jwt_secret": jwt_secret, **PUBLIC_KEYS}
+    own = {"service_key": PRIVATE_KEYS[daemon], **PUBLIC_KEYS}
+    return {**own, "jwt_secret": jwt_secret} if daemon == "user_api" else own
 
 
 def secret_variables(daemon: str, jwt_secret: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pyotp import TOTP
 
 from daemons.contracts.errors import ConflictError, UnauthenticatedError
 from daemons.contracts.names import Code
+from daemons.user_api.typed_codes import normalise_code
 
 ISSUER = "bankctl"
 STEP_SECONDS = 30
@@ -42,11 +43,6 @@ def matching_step(secret: str, code: str, now: datetime) -> int | None:
 def enrolment_uri(secret: str, email: str) -> str:
     """Return what the app reads from the QR code."""
     return TOTP(secret, interval=STEP_SECONDS).provisioning_uri(name=email, issuer_name=ISSUER)
-
-
-def normalise_code(text: str) -> str:
-    """Return a code as it is compared: people type blanks, hyphens and lower case."""
-    return "".join(character for character in text if character.isalnum()).upper()
 
 
 def recovery_digest(code: str) -> bytes:

@@ -1,6 +1,5 @@
 """Enrolling in a second factor, proving it, and giving it up."""
 
-import base64
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,14 +26,13 @@ from daemons.user_api.second_factor.factor import (
 from daemons.user_api.second_factor.sealing import Sealer
 from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.security_events import SecurityEvent, acting, event_of
+from daemons.user_api.typed_codes import CODE_BYTES, write_code
 from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.passwords import PasswordConfirmation
 from daemons.user_api.users.service import Users
 from daemons.user_api.users.user import User
 
 _log = structlog.get_logger()
-_RECOVERY_CODE_BYTES = 10
-_GROUP = 4
 
 
 class Proof(StrEnum):
@@ -195,7 +193,7 @@ class SecondFactors:
             step = matching_step(secret, code, self._clock()) if secret is not None else None
             if step is None:
                 raise invalid_totp()
-        codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
+        codes = [write_code(secrets.token_bytes(CODE_BYTES)) for _ in range(RECOVERY_CODES)]
         entry = event_of(
             self._clock(),
             acting(caller, origin),
@@ -249,9 +247,3 @@ async def _mark(tx: UserTransaction, user_id: UUID, *, has_factor: bool, kept_se
     # The version makes a sign-in that was judged by the old rule fail, as after a new password.
     await tx.users.renew_version(user_id, second_factor=has_factor)
     await tx.access.end(user_id, kept_session=kept_session)
-
-
-def _recovery_code() -> str:
-    """Return 80 random bits as four groups of four letters and digits."""
-    text = base64.b32encode(secrets.token_bytes(_RECOVERY_CODE_BYTES)).decode()
-    return "-".join(text[start : start + _GROUP] for start in range(0, len(text), _GROUP))

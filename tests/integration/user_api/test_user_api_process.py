@@ -14,6 +14,7 @@ import httpx
 import pymongo
 import pytest
 
+from tests.support.daemon_keys import secret_variables
 from tests.support.user_api import PASSWORD, SECRET, new_email, token_in
 
 RUN = [sys.executable, "-m", "daemons.user_api"]
@@ -29,7 +30,7 @@ def environment(mongo_uri: str, database_name: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "MONGO_URI": mongo_uri,
         "MONGO_DATABASE": database_name,
-        "JWT_SECRET": SECRET,
+        **secret_variables("user_api", SECRET),
         "PORT": str(port),
         "TOTP_REQUIRED_ROLES": "",
     }

@@ -25,7 +25,10 @@ from tests.support.user_api import Person, UserApi, running_user_api
 
 DAEMONS = ("user_api", "banking_api", "notifier")
 # Whatever the code derives keys for, and what it did before the keys were taken apart.
-PURPOSES = ("session-signing", "service-tokens", "second-factors", "refresh-tokens", "sign-in-attempts")
+PURPOSES = (
+    *("session-signing", "service-tokens", "second-factors", "refresh-tokens"),
+    *("sign-in-attempts", "mailed-codes"),
+)
 Environments = Mapping[str, Mapping[str, str]]
 
 

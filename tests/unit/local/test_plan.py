@@ -4,7 +4,7 @@ import pytest
 
 from bankctl.local.daemons import DAEMONS
 from bankctl.local.plan import environment
-from bankctl.local.service_keys import CALLING_DAEMONS, make_key, public_key_of
+from bankctl.local.service_keys import CALLERS, CALLING_DAEMONS, make_key, public_key_of
 from bankctl.local.settings import DEFAULT_PORTS, Settings
 
 KEYS = {name: make_key() for name in CALLING_DAEMONS}
@@ -37,12 +37,13 @@ def test_each_daemon_is_given_its_own_secret_and_the_public_keys_of_its_callers(
     secrets = {*SETTINGS.service_keys.values(), "s" * 32, "t" * 32}
 
     assert {name: secrets & set(environment.values()) for name, environment in given.items()} == {
-        "user_api": {"t" * 32},
+        "user_api": {"t" * 32, SETTINGS.service_keys["user_api"]},
         "banking_api": {SETTINGS.service_keys["banking_api"]},
         "notifier": {SETTINGS.service_keys["notifier"]},
     }
-    for name in CALLING_DAEMONS:
-        assert given["user_api"][f"{name.upper()}_PUBLIC_KEYS"] == public_key_of(given[name]["SERVICE_KEY"])
+    for callee, callers in CALLERS.items():
+        for name in callers:
+            assert given[callee][f"{name.upper()}_PUBLIC_KEYS"] == public_key_of(given[name]["SERVICE_KEY"])
 
 
 @pytest.mark.parametrize("daemon", ["user_api", "banking_api"])

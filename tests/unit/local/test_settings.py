@@ -53,7 +53,7 @@ def test_secrets_are_for_the_owner_alone_and_are_not_shown(layout: Layout) -> No
     assert stat.S_IMODE(layout.root.stat().st_mode) == 0o700
     assert len(chosen.jwt_secret) >= 64
     assert settings.load(layout) == chosen
-    assert len(set(chosen.service_keys.values())) == 2
+    assert len(set(chosen.service_keys.values())) == 3
     secrets = (chosen.jwt_secret, *chosen.service_keys.values())
     assert not [secret for secret in secrets if secret in repr(chosen)]
 

@@ -9,7 +9,12 @@ from daemons.contracts.permissions import Role
 from daemons.shared.settings import PeerSettings, load_settings
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
 
-GOOD = {"MONGO_URI": "mongodb://127.0.0.1/?replicaSet=rs0", "JWT_SECRET": "s" * 32, "PORT": "8101"}
+GOOD = {
+    "MONGO_URI": "mongodb://127.0.0.1/?replicaSet=rs0",
+    "JWT_SECRET": "s" * 32,
+    "SERVICE_KEY": make_key(),
+    "PORT": "8101",
+}
 
 
 @pytest.fixture(autouse=True)
