@@ -6,16 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from daemons.contracts.events import (
-    AccountAdjusted,
-    AccountChanged,
-    AccountFundedPayload,
-    TransactionCompleted,
-    TransactionFailed,
-)
+from daemons.contracts.events.table import EventData
 from daemons.contracts.names import EventType, Severity
-
-EventData = TransactionCompleted | TransactionFailed | AccountFundedPayload | AccountAdjusted | AccountChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +25,7 @@ class Event:
     @property
     def account_ids(self) -> tuple[str, ...]:
         """The accounts the event speaks of, each once."""
-        match self.data:
-            case AccountChanged(account_id=account_id):
-                named = [account_id]
-            case AccountAdjusted(account=account):
-                named = [account.account_id]
-            case AccountFundedPayload(receiver=receiver):
-                named = [receiver.account_id]
-            case TransactionCompleted() | TransactionFailed() as data:
-                named = [data.sender.account_id, data.receiver.account_id]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys(party.account_id for party in self.data.parties()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,16 +4,12 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from daemons.contracts.events import (
-    AccountAdjusted,
-    AccountChanged,
-    AccountFundedPayload,
-    FailureView,
-    Party,
-    TransactionCompleted,
-    TransactionFailed,
-    UserReference,
-)
+from daemons.contracts.events.account_adjusted import AccountAdjusted
+from daemons.contracts.events.account_changed import AccountChanged
+from daemons.contracts.events.account_funded import AccountFundedPayload
+from daemons.contracts.events.contract import FailureView, Party, UserReference
+from daemons.contracts.events.transaction_completed import TransactionCompleted
+from daemons.contracts.events.transaction_failed import TransactionFailed
 from daemons.contracts.names import EventType
 from daemons.contracts.wire import MoneyView, WireModel
 from daemons.shared.clock import utc_now

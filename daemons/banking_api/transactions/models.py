@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from daemons.banking_api.kinds.table import TRANSACTION_KINDS, KindDetails
-from daemons.contracts.events import FailureView
+from daemons.contracts.events.contract import FailureView
 from daemons.contracts.names import RecordStatus, RowOutcome
 from daemons.contracts.vocabulary import BATCH_LIMIT, CARRIED_LIMIT, IDEMPOTENCY_KEY_PATTERN
 from daemons.contracts.wire import (

@@ -12,7 +12,7 @@ from daemons.banking_api.transactions.models import (
     TransactionView,
 )
 from daemons.banking_api.transactions.statements import FollowedUp, StatementLine
-from daemons.contracts.events import FailureView
+from daemons.contracts.events.contract import FailureView
 from daemons.contracts.wire import format_instant
 from daemons.shared.ids import text_of
 

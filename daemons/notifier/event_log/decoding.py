@@ -1,4 +1,4 @@
-"""From a Kafka record to an event: CloudEvents 1.0 in binary mode, data as contracts/events.py says."""
+"""From a Kafka record to an event: CloudEvents 1.0 in binary mode, data as contracts/events/ says."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from daemons.contracts.events import DATA_MODELS, JOURNAL_EVENT_TYPES
+from daemons.contracts.events.table import DATA_MODELS, JOURNAL_EVENT_TYPES, EventData
 from daemons.contracts.names import EventType
-from daemons.notifier.event import Event, EventData
+from daemons.notifier.event import Event
 from daemons.shared.kafka.records import SPEC_VERSION, IncomingRecord
 
 LARGEST_VALUE_BYTES = 8 * 1024

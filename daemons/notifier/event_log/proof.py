@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from daemons.contracts.digest import EventSetDigest
-from daemons.contracts.events import JOURNAL_EVENT_TYPES
+from daemons.contracts.events.table import JOURNAL_EVENT_TYPES
 from daemons.notifier.event_log.reader import MongoEventReader
 from daemons.notifier.notifications.storage import MongoNotifications
 from daemons.shared.progress import Progress

@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from daemons.contracts.events import (
-    AccountAdjusted,
-    AccountChanged,
-    AccountFundedPayload,
-    Party,
-    TransactionCompleted,
-    TransactionFailed,
-    UserReference,
-)
+from daemons.contracts.events.account_adjusted import AccountAdjusted
+from daemons.contracts.events.account_changed import AccountChanged
+from daemons.contracts.events.account_funded import AccountFundedPayload
+from daemons.contracts.events.contract import Party, UserReference
+from daemons.contracts.events.table import EventData
+from daemons.contracts.events.transaction_completed import TransactionCompleted
+from daemons.contracts.events.transaction_failed import TransactionFailed
 from daemons.contracts.names import EventType, Severity
 from daemons.contracts.wire import MoneyView
-from daemons.notifier.event import Event, EventData
+from daemons.notifier.event import Event
 
 LOG_CHANNEL = "log"
 OPERATIONS = "operations"

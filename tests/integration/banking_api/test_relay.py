@@ -20,7 +20,7 @@ from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import Agreement, Feed, Relay, read_positions
 from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.errors import TransientError
-from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.events.table import DATA_MODELS
 from daemons.contracts.names import EventType
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.producer import EventProducer

@@ -10,7 +10,7 @@ from daemons.banking_api.kinds.kind import Event, concerned
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.account import Entry
 from daemons.banking_api.ledger.record import Failure, Record
-from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.events.table import DATA_MODELS
 from daemons.contracts.names import EventType
 
 ALICE, BOB = UUID(int=1), UUID(int=2)

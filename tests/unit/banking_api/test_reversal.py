@@ -16,7 +16,7 @@ from daemons.banking_api.ledger.record import Act, Command, Record
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.views import transaction_document
 from daemons.contracts.errors import InvalidRequestError, RejectedError
-from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.events.table import DATA_MODELS
 from daemons.contracts.names import AccountStatus, EventType
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.policy import GuardedAct

@@ -13,7 +13,7 @@ from daemons.banking_api.ledger.decide import GroupDecision
 from daemons.banking_api.ledger.record import Act, Outcome, Record
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.views import transaction_document
-from daemons.contracts.events import DATA_MODELS
+from daemons.contracts.events.table import DATA_MODELS
 from daemons.contracts.names import AccountStatus, EventType, RecordStatus
 from daemons.shared.audit.record import Actor
 from tests.unit.banking_api.test_decide import ALICE, BOB, account, banks_own, decide

@@ -127,7 +127,11 @@ def test_of_many_faults_three_are_told() -> None:
     with pytest.raises(UndecodableError) as refused:
         decode(replace(_good(), value=value))
     reason = str(refused.value).removeprefix(_UNFIT)
-    assert [part.partition(":")[0] for part in reason.split("; ")] == ["transaction_id", "amount", "sender"]
+    assert [part.partition(":")[0] for part in reason.split("; ")] == [
+        "initiated_by",
+        "occurred_at",
+        "transaction_id",
+    ]
 
 
 def test_an_event_has_what_its_record_says() -> None:
