@@ -228,9 +228,10 @@ async def running_ledger(
     committed: Committed,
     write_acts: WriteActs | None = None,
     fenced: Callable[[], None] = lambda: None,
+    journal: Journal | None = None,
 ) -> AsyncIterator[Pipeline]:
     """Run the ledger; at the end it settles what waits, and writes down what only it knows."""
-    journal = Journal(database)
+    journal = journal or Journal(database)
     cache = AccountCache(database, journal)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(cache.write_down)

@@ -34,6 +34,7 @@ ROWS: dict[str, Row] = {
     "random": engine_rows.random_pairs,
     "hot": engine_rows.hot_account,
     "bare": engine_rows.bare_inserts,
+    "sealing": engine_rows.sealing,
     "lone-engine": engine_rows.lone_command,
     "post": http_rows.single_payments,
     "sessions": session_rows.many_sessions,

@@ -1,9 +1,14 @@
 """The pipeline in this process against one transaction per transfer, bare inserts, and a bare transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from daemons.banking_api.kinds.transfer import Transfer
+from daemons.banking_api.ledger.documents import encode, raw, record_document, seal_document
+from daemons.banking_api.ledger.journal import Journal, SealedGroup
 from daemons.banking_api.ledger.pipeline import Pipeline
+from daemons.banking_api.ledger.record import Record
+from daemons.banking_api.ledger.seal import Head, Seal
 from tests.bench.comparisons import p50_figure, rate_figure
 from tests.bench.contenders import Contender, Counted
 from tests.bench.figures import Figure, at_least
@@ -65,6 +70,38 @@ async def bare_inserts(bench: Workbench) -> list[Figure]:
         rate_figure("bare", title, measured, baseline, at_least(0.5)),
         rate_figure("bare-single", f"{title} with one insert at a time", measured, single, None),
     ]
+
+
+async def sealing(bench: Workbench) -> list[Figure]:
+    """256 in flight, sealed, against the same engine that writes numbers in place of seals."""
+    ledger, unsealed = await bench.ledger("engine"), await bench.ledger("unsealed")
+    numbers_only = NumbersOnly(unsealed.database)
+    async with running_pipeline(ledger) as pipeline, running_pipeline(unsealed, numbers_only) as other:
+        measured = engine_contender(pipeline, ledger, ledger.payments.between_any, in_flight=_MANY)
+        baseline = engine_contender(other, unsealed, unsealed.payments.between_any, in_flight=_MANY)
+        await bench.turns(baseline, measured)
+    await ledger.prove()
+    title = f"engine, {_MANY} in flight, sealed / with numbers only"
+    return [rate_figure("sealing", title, measured, baseline, at_least(0.95))]
+
+
+class NumbersOnly(Journal):
+    """Numbers groups, which fences, and hashes nothing: no salts, no leaves, no trees."""
+
+    def seal(self, records: Sequence[Record], before: Head, *, at: datetime) -> SealedGroup:
+        """Return a group whose seal covers nothing."""
+        return _Numbered(records, before, at=at)
+
+
+class _Numbered(SealedGroup):
+    def __init__(self, records: Sequence[Record], before: Head, *, at: datetime) -> None:
+        count = before.records + len(records)
+        self.records = records
+        self.seal = Seal(before.number + 1, b"", b"", count, at, b"", b"")
+        self.head = Head(before.number + 1, b"", count, ())
+        documents = [encode(record_document(record)) for record in records]
+        documents.append(encode(seal_document(self.seal, [record.id for record in records])))
+        self.documents = [raw(document) for document in documents]
 
 
 async def lone_command(bench: Workbench) -> list[Figure]:

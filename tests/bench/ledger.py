@@ -93,10 +93,12 @@ async def create_ledger(
 
 
 @asynccontextmanager
-async def running_pipeline(ledger: BenchLedger) -> AsyncIterator[Pipeline]:
+async def running_pipeline(ledger: BenchLedger, journal: Journal | None = None) -> AsyncIterator[Pipeline]:
     """Run the product's pipeline in this process; its events stay put, at hand for a relay as in a daemon."""
     feed = Feed(Journal(ledger.database), topic_of)
-    async with running_ledger(ledger.client, ledger.database, committed=feed.add) as pipeline:
+    async with running_ledger(
+        ledger.client, ledger.database, committed=feed.add, journal=journal
+    ) as pipeline:
         yield pipeline
 
 

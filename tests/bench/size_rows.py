@@ -80,7 +80,7 @@ async def fill(ledger: BenchLedger, count: int) -> None:
         for _ in range(min(_LOAD_CHUNK, -(-(count - written) // _LOAD_BATCH))):
             records = books.records(ledger.payments.to_some(_LOAD_BATCH, receivers=_BUSY_ACCOUNTS))
             groups.append(SealedGroup(records, head, at=records[-1].at))
-            head = groups[-1].seal.head
+            head = groups[-1].head
         await keep_in_flight(2, groups, insert)
         written += len(groups) * _LOAD_BATCH
         if written % 500_000 == 0:

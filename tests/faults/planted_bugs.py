@@ -133,7 +133,7 @@ def _seals_take_any_number() -> None:
     async def careless(self: Any, group: SealedGroup, *, session: Any) -> None:
         head = await self.head(session=session)
         behind = SealedGroup(group.records, head, at=group.seal.at)
-        group.seal, group.documents = behind.seal, behind.documents
+        group.seal, group.head, group.documents = behind.seal, behind.head, behind.documents
         await append(self, group, session=session)
 
     Journal.append = careless  # type: ignore[method-assign]

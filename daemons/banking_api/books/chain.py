@@ -7,7 +7,8 @@ is checked once every record of it must have come; so only the leaves of a few g
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from daemons.banking_api.ledger.seal import GENESIS, Head, Seal, hash_of, root_of
+from daemons.banking_api.ledger.seal import GENESIS, Head, Seal, hash_of
+from daemons.contracts.merkle import appended, root_of
 
 Report = Callable[[str, str], None]
 """Receives the id of what is at fault, and the problem."""
@@ -24,6 +25,7 @@ class ChainCheck:
         self._last_id = UUID(int=0)
         self.head: Head = GENESIS
         """The end of what was checked."""
+        self._checked = 0
 
     def add(self, record_id: UUID, leaf: bytes) -> None:
         """Take in the next record."""
@@ -38,17 +40,21 @@ class ChainCheck:
         """Hold the next seal against the one before and against its records."""
         name = f"seal {seal.number}"
         before = self.head
+        frontier, completed = appended(before.frontier, self._checked, seal.hash)
+        self._checked += 1
         if seal.number != before.number + 1:
             self._report(name, f"follows seal {before.number}: what was between is missing")
         elif seal.previous != before.hash:
             self._report(name, "does not follow the seal before it: one of the two was changed")
+        elif seal.number == self._checked and seal.nodes != b"".join(completed):
+            self._report(name, "does not hold the nodes over the seals before it: one of them was changed")
         if seal.records != before.records + len(ids):
             self._report(name, f"counts {seal.records} records, there are {before.records + len(ids)}")
         if seal.hash != hash_of(seal.number, seal.previous, seal.root, seal.records, seal.at):
             self._report(name, "was changed: its hash is another")
         self._check_records(name, seal, ids)
         # Each fault is named once: what follows is held against the seal as it stands.
-        self.head = seal.head
+        self.head = Head(seal.number, seal.hash, seal.records, frontier)
 
     def _check_records(self, name: str, seal: Seal, ids: Sequence[UUID]) -> None:
         leaves = [self._leaves.pop(id_, None) for id_ in ids]

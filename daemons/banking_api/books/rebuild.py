@@ -14,7 +14,6 @@ from typing import Any
 from daemons.banking_api.ledger.account import Account, Entry, Terms
 from daemons.banking_api.ledger.documents import account_document, entry_from
 from daemons.banking_api.ledger.journal import Journal
-from daemons.banking_api.ledger.seal import Head
 from daemons.contracts.errors import ConflictError
 from daemons.contracts.names import AccountStatus
 from daemons.shared.audit.record import Actor, AuditEntry
@@ -57,8 +56,7 @@ class AccountRebuilder:
             TransientError, OutcomeUnknownError: not all is done; it may be done again.
         """
         async with self._one_at_a_time:
-            head = await self._journal.head()
-            fold = _Fold(head)
+            fold = _Fold((await self._journal.head()).number)
             await self._read_changes(fold, progress)
             changed = await self._write(fold, progress)
             removed = await self._remove_unknown(fold, progress)
@@ -128,21 +126,20 @@ class AccountRebuilder:
 
     async def _catch_up(self, fold: "_Fold", session: Session) -> None:
         """Take in what was sealed since, as the transaction sees it."""
-        while sealed := await self._journal.seals_after(
-            fold.head.number, limit=_SEALS_AT_ONCE, session=session
-        ):
+        while sealed := await self._journal.seals_after(fold.sealed, limit=_SEALS_AT_ONCE, session=session):
             ids = [id_ for _, of_group in sealed for id_ in of_group]
             records = await self._journal.by_id(ids, session=session)
             for record in records.values():
                 fold.add(record.entries)
-            fold.head = sealed[-1][0].head
+            fold.sealed = sealed[-1][0].number
 
 
 class _Fold:
     """Each account's changes by their numbers, up to a seal or somewhat beyond."""
 
-    def __init__(self, head: Head) -> None:
-        self.head = head
+    def __init__(self, sealed: int) -> None:
+        self.sealed = sealed
+        """The number of the last seal of which all is in it."""
         self.changes: defaultdict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
 
     def add(self, entries: Iterable[Entry]) -> None:

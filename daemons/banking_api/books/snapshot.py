@@ -162,10 +162,11 @@ def _stored_seal(document: Document) -> tuple[Seal, list[UUID]]:
     try:
         seal, ids = seal_from(document)
         # What cannot be hashed was not sealed so either.
-        hash_of(*seal[:-1])
+        hash_of(*seal[:-2])
+        hash_of(seal.number, seal.hash, seal.nodes, seal.records, seal.at)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         number = int(document["_id"])
-        return Seal(number, b"", b"", 0, datetime.fromtimestamp(0, UTC), b""), []
+        return Seal(number, b"", b"", 0, datetime.fromtimestamp(0, UTC), b"", b""), []
     return seal, ids
 
 

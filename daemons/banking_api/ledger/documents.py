@@ -4,6 +4,8 @@
 as a failed attempt found it, marked by `attempt`.
 """
 
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -16,11 +18,13 @@ from bson.raw_bson import RawBSONDocument
 
 from daemons.banking_api.ledger.account import Account, Entry
 from daemons.banking_api.ledger.record import Failure, Record
-from daemons.banking_api.ledger.seal import Head, Seal
+from daemons.banking_api.ledger.seal import Seal
 from daemons.shared.mongo import Document
 
 SEAL = "seal"
 """The kind of a document that is no record."""
+SALT_BYTES = 16
+"""As many as cannot be tried one after another."""
 BSON_OPTIONS: CodecOptions[Document] = CodecOptions(
     uuid_representation=UuidRepresentation.STANDARD, tz_aware=True
 )
@@ -37,24 +41,41 @@ def raw(data: bytes) -> RawBSONDocument:
 
 
 def record_document(record: Record) -> Document:
-    """Return the document; amounts are 64-bit integers of minor units."""
+    """Return the document; amounts are 64-bit integers of minor units.
+
+    The entries come first, where they are found without reading the rest (`seal.parts_of`).
+    """
     id_ = Binary(record.id.bytes, UUID_SUBTYPE)
+    entries = [_entry_document(entry) for entry in record.entries]
+    if record.attempt is not None:
+        entries = [{**_entry_document(record.attempt), "attempt": id_}]
     document: Document = {
         "_id": id_,
+        "entries": entries,
         "kind": record.kind,
         "status": "completed" if record.failure is None else "failed",
         "initiator": _binary(record.initiator),
         "idem": record.idempotency_id,
         "fingerprint": record.fingerprint,
         "at": record.at,
-        "entries": [_entry_document(entry) for entry in record.entries],
         "data": record.data,
     }
     if record.failure is not None:
         document["failure"] = {"code": record.failure.code, "detail": record.failure.detail}
-    if record.attempt is not None:
-        document["entries"] = [{**_entry_document(record.attempt), "attempt": id_}]
     return document
+
+
+def sealed_documents(records: Sequence[Record], seal: int) -> list[bytes]:
+    """Return the bytes of a group's records; each names its seal, and has a salt among its entries."""
+    random = os.urandom(SALT_BYTES * len(records))
+    made: list[bytes] = []
+    for place, record in enumerate(records):
+        document = record_document(record)
+        document["seal"] = seal
+        if entries := document["entries"]:
+            entries[0]["salt"] = random[place * SALT_BYTES : (place + 1) * SALT_BYTES]
+        made.append(encode(document))
+    return made
 
 
 def record_from(document: Document) -> Record:
@@ -86,6 +107,7 @@ def seal_document(seal: Seal, ids: list[UUID]) -> Document:
         "records": Int64(seal.records),
         "at": seal.at,
         "hash": seal.hash,
+        "nodes": seal.nodes,
         "ids": b"".join(id_.bytes for id_ in ids),
     }
 
@@ -101,14 +123,10 @@ def seal_from(document: Document) -> tuple[Seal, list[UUID]]:
             int(document["records"]),
             document["at"],
             document["hash"],
+            document["nodes"],
         ),
         [UUID(bytes=bytes(ids[start : start + 16])) for start in range(0, len(ids), 16)],
     )
-
-
-def head_from(document: Document) -> Head:
-    """Return the chain's end as of a seal's document."""
-    return Head(int(document["_id"]), document["hash"], int(document["records"]))
 
 
 def entry_from(entry: Document) -> Entry:

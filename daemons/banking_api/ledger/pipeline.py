@@ -350,8 +350,8 @@ class Pipeline:
             # What is not written undoes nothing behind it, so that this attempt does not count.
             attempts.failed_before = False
             raise InexactError
-        sealed = SealedGroup(decision.records, head, at=now) if decision.records else None
-        place.decide(decision.changed, None if sealed is None else sealed.seal.head)
+        sealed = self._journal.seal(decision.records, head, at=now) if decision.records else None
+        place.decide(decision.changed, None if sealed is None else sealed.head)
         if sealed is not None:
             await self._journal.append(sealed, session=session)
             changed = decision.changed
@@ -373,7 +373,7 @@ class Pipeline:
         decision, sealed = written.decision, written.sealed
         no_room_for: list[Account] = []
         if sealed is not None:
-            self._head = sealed.seal.head
+            self._head = sealed.head
             self._recent_keys.add([record.idempotency_id for record in decision.records])
             no_room_for = self._accounts.keep(decision.changed.values())
             self._committed(sealed.seal, decision.records)

@@ -8,7 +8,8 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.banking_api.ledger.documents import BSON_OPTIONS
 from daemons.banking_api.ledger.journal import SealedGroup
-from daemons.banking_api.ledger.seal import GENESIS, leaf_of, root_of
+from daemons.banking_api.ledger.seal import GENESIS, leaf_of
+from daemons.contracts.merkle import root_of
 from daemons.shared.mongo import run_transaction
 from tests.support.ledgers import LedgerProcess, transfer
 
@@ -47,7 +48,7 @@ async def test_each_seal_is_over_its_records_as_stored_and_over_the_seal_before(
         assert await journal.has_seal(seal.number)
         assert await journal.records_up_to(seal.number) == up_to
         assert await journal.sealed_at(seal.number) == seal.at
-        before = seal.head
+        before = before.sealed(seal)
     assert await journal.head() == before
     assert [seal.number for seal, _ in await journal.seals_after(1, limit=2)] == [2, 3]
     records = await journal.by_id([id_ for _, ids in sealed for id_ in ids])

@@ -122,7 +122,7 @@ async def test_a_whole_consistent_funding_that_nobody_booked_is_named(books: Boo
     assert f"{forged['_id']}: is in the journal and in no seal" in await problems(books.operator)
 
 
-@pytest.mark.parametrize("field", ["previous", "root", "hash", "records", "at", "ids"])
+@pytest.mark.parametrize("field", ["previous", "root", "hash", "records", "at", "ids", "nodes"])
 async def test_a_seal_that_was_changed_is_named(books: Books, field: str) -> None:
     value = {"records": 7, "at": None}.get(field, b"x" * 32)
     await books.journal.update_one({"_id": 2}, {"$set": {field: value}})

@@ -47,7 +47,7 @@ def chain_of(group_sizes: list[int]) -> Chain:
         records |= {id_: b"record " + id_.bytes for id_ in ids}
         sealed = seal([records[id_] for id_ in ids], head, at=NOW)
         seals.append((sealed, ids))
-        head = sealed.head
+        head = head.sealed(sealed)
     return Chain(records, seals)
 
 
@@ -71,7 +71,7 @@ def test_groups_whose_records_are_mixed_in_time_hold(group_sizes: list[int], ran
         records |= {id_: b"record " + id_.bytes for id_ in taken}
         sealed = seal([records[id_] for id_ in taken], head, at=NOW)
         seals.append((sealed, taken))
-        head = sealed.head
+        head = head.sealed(sealed)
     assert Chain(records, seals).problems() == []
 
 
@@ -121,6 +121,7 @@ def test_a_removed_seal_is_named_with_what_it_sealed(group_sizes: list[int], dat
         {"records": 99},
         {"at": datetime(2020, 1, 1, tzinfo=UTC)},
         {"hash": b"x" * 32},
+        {"nodes": b"x" * 32},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -151,7 +152,7 @@ def test_a_group_rewritten_with_its_seal_does_not_fit_the_next_one() -> None:
     chain = chain_of([1, 1, 1])
     (first, _), (second, [id_]), _ = chain.seals
     chain.records[id_] = b"rewritten"
-    chain.seals[1] = seal([b"rewritten"], first.head, at=second.at), [id_]
+    chain.seals[1] = seal([b"rewritten"], GENESIS.sealed(first), at=second.at), [id_]
     assert chain.problems() == ["seal 3: does not follow the seal before it: one of the two was changed"]
 
 
@@ -170,5 +171,8 @@ def test_the_chain_checked_can_be_kept_and_gone_on_from() -> None:
         check.add(id_, leaf_of(chain.records[id_]))
     for sealed in chain.seals:
         check.check(*sealed)
-    assert check.head == chain.seals[-1][0].head
+    head = GENESIS
+    for sealed, _ in chain.seals:
+        head = head.sealed(sealed)
+    assert check.head == head
     assert replace(chain, seals=[]).problems() != []

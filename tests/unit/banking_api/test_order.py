@@ -250,7 +250,7 @@ def test_the_chain_goes_on_where_those_before_are_about_to_end_it() -> None:
     order = CommitOrder()
     first, second, third = order.join(), order.join(), order.join()
     assert third.uncommitted_head() is None
-    end, later = Head(7, b"seven", 20), Head(8, b"eight", 21)
+    end, later = Head(7, b"seven", 20, ()), Head(8, b"eight", 21, ())
     first.begin()
     first.decide({}, end)
     second.begin()

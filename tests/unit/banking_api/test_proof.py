@@ -61,7 +61,7 @@ class Books:
         for record in sorted(self.records, key=lambda record: record.id):
             sealed = seal([record.id.bytes], head, at=NOW)
             yield sealed, [record.id]
-            head = sealed.head
+            head = head.sealed(sealed)
 
     async def strangers(self) -> list[str]:
         return self.strange
