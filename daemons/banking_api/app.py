@@ -58,7 +58,7 @@ from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.topics import ensure_topics
-from daemons.shared.mongo import Client, Database, connect, ping
+from daemons.shared.mongo import Client, Database, application_name, connect, ping
 from daemons.shared.startup import wait_until_done
 from daemons.shared.tasks import end_task
 
@@ -112,7 +112,7 @@ class _Bank:
         self.user_api = httpx.AsyncClient(
             base_url=str(settings.user_api_url), timeout=_USER_API_TIMEOUT_SECONDS, trust_env=False
         )
-        self.client = connect(settings.mongo_uri, daemon=DAEMON)
+        self.client = connect(settings.mongo_uri, daemon=application_name(DAEMON, settings.mongo_database))
         self.database = self.client[settings.mongo_database]
         self.journal = Journal(self.database)
         self.accounts = AccountReader(self.client, self.database)

@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from bankctl.local import ports
 from daemons.contracts.names import EventType
+from daemons.shared.mongo import application_name
 from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
 from tests.faults.planting import chosen_bug
@@ -148,6 +149,13 @@ class FaultBank:
     def banking_api(self) -> str:
         return self.urls["banking_api"]
 
+    def application(self, kind: str) -> str:
+        """Return by what name the database knows the daemons of a kind."""
+        return application_name(kind, self._database(kind))
+
+    def _database(self, kind: str) -> str:
+        return f"{kind}_{self._suffix}"
+
     def add_daemon(
         self,
         kind: str,
@@ -164,7 +172,7 @@ class FaultBank:
         environment = {
             "PORT": str(port),
             "MONGO_URI": mongo_uri or self.mongo_uri,
-            "MONGO_DATABASE": f"{kind}_{self._suffix}",
+            "MONGO_DATABASE": self._database(kind),
             **secret_variables(kind, self._secret),
             "KAFKA_BROKER": broker or self.broker,
             "ACCESS_TOKEN_MINUTES": "15",

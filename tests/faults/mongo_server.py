@@ -53,9 +53,9 @@ class MongoServer(ServerProcess):
 
         return await asyncio.to_thread(run)
 
-    async def fail_commands(self, commands: list[str], *, times: int, **how: Any) -> None:
-        """Let the next commands of banking_api fail, as the fail point `failCommand` does."""
-        data = {"failCommands": commands, "appName": "banking_api", **how}
+    async def fail_commands(self, commands: list[str], *, of: str, times: int, **how: Any) -> None:
+        """Let the next commands of an application fail, as the fail point `failCommand` does."""
+        data = {"failCommands": commands, "appName": of, **how}
         answer = await self.command(
             {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data}
         )

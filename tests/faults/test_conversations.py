@@ -61,13 +61,13 @@ async def test_failing_commands_lose_nothing(
     fault_bank: FaultBank, mongo: MongoServer, tallies: TallyRecorder
 ) -> None:
     """Two processes write to every account, so that accounts are searched for and written down as well."""
-    struck = 0
+    struck, of = 0, fault_bank.application("banking_api")
     async with another(fault_bank, "banking_api") as second:
         async with watched(fault_bank), running_load(fault_bank) as load:
             load.addresses = [fault_bank.banking_api, second]
             for command in COMMANDS:
                 for how in ({"closeConnection": True}, *({"errorCode": code} for code in ERROR_CODES)):
-                    await mongo.fail_commands([command], times=2, **how)
+                    await mongo.fail_commands([command], of=of, times=2, **how)
                     await mongo.until_one_has_failed()
                     await load.until_settled(4)
                     struck += await mongo.stop_failing()
@@ -80,11 +80,11 @@ async def test_commits_of_unknown_outcome_lose_nothing(
     fault_bank: FaultBank, mongo: MongoServer, tallies: TallyRecorder
 ) -> None:
     """The commit is done and its acknowledgement fails, so that the daemon retries it or gives up."""
-    struck = 0
+    struck, of = 0, fault_bank.application("banking_api")
     async with watched(fault_bank), running_load(fault_bank) as load:
         for code, times in ((INTERRUPTED_AT_SHUTDOWN, 1), (MAX_TIME_EXPIRED, 30)):
             concern = {"code": code, "errmsg": "by the fault tests"}
-            await mongo.fail_commands(["commitTransaction"], times=times, writeConcernError=concern)
+            await mongo.fail_commands(["commitTransaction"], of=of, times=times, writeConcernError=concern)
             await load.until_settled(AFTER_EACH)
             struck += await mongo.stop_failing()
             await load.until_settled(AFTER_EACH)

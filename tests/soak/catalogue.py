@@ -87,7 +87,8 @@ async def fail_commands(stage: Stage) -> None:
     primary = await stage.replica_set.primary()
     command, code = stage.dice.choice(COMMANDS), stage.dice.choice((*ERROR_CODES, None))
     how = {"closeConnection": True} if code is None else {"errorCode": code}
-    await primary.fail_commands([command], times=stage.dice.randint(1, 5), **how)
+    of, times = stage.bank.application("banking_api"), stage.dice.randint(1, 5)
+    await primary.fail_commands([command], of=of, times=times, **how)
     await stage.go_on()
     await primary.stop_failing()
 

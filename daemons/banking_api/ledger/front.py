@@ -12,7 +12,7 @@ import grpc.aio
 import structlog
 
 from daemons.banking_api.ledger.batches import Turn, before_not_settled
-from daemons.banking_api.ledger.ledger import LedgerMovedError, no_ledger
+from daemons.banking_api.ledger.ledger import LedgerMovedError, NotTakenError, no_ledger
 from daemons.banking_api.ledger.pipeline import outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import CHANNEL_OPTIONS, METHOD, SERVICE, TOKEN
@@ -52,8 +52,7 @@ class RemoteTurn:
         """Let commands of the batch wait for their group."""
         try:
             return self._stream.enqueue(commands, turn=self.number, atomic=atomic)
-        except LedgerMovedError:
-            # It was not sent.
+        except NotTakenError:
             raise no_ledger() from None
 
     def begun(self) -> None:
@@ -119,10 +118,10 @@ class FrontStream:
 
         Raises:
             TransientError: too many have no answer yet.
-            LedgerMovedError: nothing is taken any longer; nothing was sent.
+            NotTakenError: nothing is taken any longer.
         """
         if not self.takes_commands:
-            raise LedgerMovedError
+            raise NotTakenError
         if len(self._waiting) >= WAITING_LIMIT:
             raise TransientError(
                 "overloaded", "The bank has too much to do; try again shortly.", retry_after_seconds=1
@@ -174,6 +173,8 @@ class FrontStream:
             f"/{SERVICE}/{METHOD}"
         )
         try:
+            # What is handed over before there is a connection could not be told from what the ledger has got.
+            await self._connect()
             call = method(
                 _Messages(self._next_message), metadata=((TOKEN, self._token()),), wait_for_ready=False
             )
@@ -181,12 +182,22 @@ class FrontStream:
                 await self._listen(call)
             finally:
                 call.cancel()
+        except ConnectionError as error:
+            _log.info("the ledger is not reached", reason=str(error))
         except grpc.aio.AioRpcError as error:
             _log.info("the ledger hung up", reason=error.code().name, detail=error.details())
         except Exception:  # noqa: BLE001 - another stream is opened, and what waits is sent again
             _log.exception("the stream to the ledger broke")
         finally:
             self._end()
+
+    async def _connect(self) -> None:
+        state = self._channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            if state in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}:
+                raise ConnectionError(state.name)
+            await self._channel.wait_for_state_change(state)
+            state = self._channel.get_state(try_to_connect=True)
 
     async def _listen(self, call: AsyncIterable[bytes]) -> None:
         async for data in call:
@@ -237,7 +248,7 @@ class FrontStream:
         if waiting.done():
             return
         if "moved" in item:
-            _fail(waiting, no_ledger() if of_batch else LedgerMovedError())
+            _fail(waiting, no_ledger() if of_batch else NotTakenError())
             return
         answer = answer_from(item)
         if isinstance(answer, BankError):
@@ -250,9 +261,14 @@ class FrontStream:
             return
         self._ended.set()
         self._moved()
-        for answer, of_batch in self._waiting.values():
-            if not answer.done():
-                # What waits for a lone command sends it again; a batch is its client's to send again.
+        not_sent = {number for item in self._items for number in item.get("numbers", ())}
+        for number, (answer, of_batch) in self._waiting.items():
+            if answer.done():
+                continue
+            # What waits for a lone command sends it again; a batch is its client's to send again.
+            if number in not_sent:
+                _fail(answer, no_ledger() if of_batch else NotTakenError())
+            else:
                 _fail(answer, outcome_unknown() if of_batch else LedgerMovedError())
         for coming in self._coming.values():
             if not coming.done():

@@ -18,6 +18,10 @@ class LedgerMovedError(Exception):
     """
 
 
+class NotTakenError(LedgerMovedError):
+    """Another process is the ledger now, and this command was not carried out."""
+
+
 class BatchTurn(Protocol):
     """When a batch may begin, and where it tells that it has begun; see `batches.Turn`."""
 

@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 from daemons.banking_api.ledger.batches import Batches, Turn
 from daemons.banking_api.ledger.front import FrontStream, RemoteTurn
 from daemons.banking_api.ledger.lease import Lease
-from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, no_ledger, settles
+from daemons.banking_api.ledger.ledger import BatchTurn, LedgerMovedError, NotTakenError, no_ledger, settles
 from daemons.banking_api.ledger.pipeline import Pipeline, outcome_unknown
 from daemons.banking_api.ledger.record import Command, Outcome
 from daemons.banking_api.ledger.server import LedgerServer
@@ -99,7 +99,7 @@ class LedgerNode:
 
     async def submit(self, command: Command) -> Outcome:
         """Wait until the command is settled; see `Pipeline.submit`."""
-        may_be_done = is_sent = False
+        may_be_done = False
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             local, stream = self._local, self._stream
@@ -108,10 +108,9 @@ class LedgerNode:
                     return await local.submit(command)
                 if stream is not None and stream.takes_commands:
                     [answer] = stream.enqueue([command], atomic=False)
-                    is_sent = True
                     return await answer
-            except LedgerMovedError:
-                may_be_done |= is_sent
+            except LedgerMovedError as error:
+                may_be_done |= not isinstance(error, NotTakenError)
                 self._changed.set()
             except BankError as error:
                 # What was sent before may have been done, of which this attempt says nothing.

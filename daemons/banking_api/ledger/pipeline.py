@@ -37,7 +37,7 @@ from daemons.banking_api.ledger.decide import (
     outcome_of,
 )
 from daemons.banking_api.ledger.journal import Journal, SealedGroup
-from daemons.banking_api.ledger.ledger import LedgerMovedError
+from daemons.banking_api.ledger.ledger import LedgerMovedError, NotTakenError
 from daemons.banking_api.ledger.order import CommitOrder, Place, UndoneError
 from daemons.banking_api.ledger.queue import Group, GroupQueue, Waiting
 from daemons.banking_api.ledger.recent_keys import RecentKeys
@@ -145,7 +145,7 @@ class Pipeline:
     def move(self) -> None:
         """Decide nothing more, for another process is the ledger: what is not committed yet fails.
 
-        It fails with a LedgerMovedError, and none of it was done.
+        It fails with a NotTakenError.
         """
         self._moved = True
 
@@ -325,7 +325,7 @@ class Pipeline:
         """Do it once. New keys are the rule, so they are not looked for: the unique index tells of others."""
         await self._begin(place, attempts)
         if self._moved:
-            raise LedgerMovedError
+            raise NotTakenError
         attempts.failed_before = True
         self._refuse_what_must_not_begin(members)
         commands = [waiting.command for waiting in members]

@@ -9,6 +9,8 @@ from uuid import uuid4
 import httpx
 
 from bankctl.local import ports
+from daemons.banking_api.app import DAEMON
+from daemons.shared.mongo import application_name
 from tests.faults.mongo_server import MongoServer
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
 from tests.support.processes import banking_process
@@ -56,7 +58,7 @@ async def sigterm_during_a_batch(
 
     await eventually(ready)
     slow = {"namespace": f"{bank.ledger.name}.journal", "blockConnection": True, "blockTimeMS": WRITE_MS}
-    await mongo.fail_commands(["insert"], times=1, **slow)
+    await mongo.fail_commands(["insert"], of=application_name(DAEMON, bank.ledger.name), times=1, **slow)
     paying = asyncio.create_task(alice.post("/transactions/batch", {"transfers": rows}))
     await mongo.until_one_has_failed()
     process.send_signal(signal.SIGTERM)

@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from daemons.banking_api.app import DAEMON
 from daemons.banking_api.ledger import lease as ledger_lease
 from daemons.banking_api.ledger.lease import Lease
 from daemons.shared import lease as lease_module
 from daemons.shared.ids import new_id
-from daemons.shared.mongo import Client, Database, connect, transaction_options
+from daemons.shared.mongo import Client, Database, application_name, connect, transaction_options
 from tests.support.waiting import eventually
 
 
 @pytest_asyncio.fixture
 async def database(mongo_uri: str, database_name: str) -> AsyncIterator[Database]:
     # What is left open is looked for by the name of the daemon: no other test's must be found.
-    async with connect(mongo_uri, daemon=database_name) as client:
+    async with connect(mongo_uri, daemon=application_name(DAEMON, database_name)) as client:
         yield client[database_name]
         await client.drop_database(database_name)
 
@@ -92,9 +93,12 @@ async def test_transactions_that_the_one_before_has_left_open_are_ended(
     database: Database, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.create_collection("journal")
-    async with connect(mongo_uri, daemon=database.name) as killed, connect(mongo_uri, daemon="x") as alien:
+    async with (
+        connect(mongo_uri, daemon=application_name(DAEMON, database.name)) as killed,
+        connect(mongo_uri, daemon=application_name(DAEMON, "another_bank")) as alien,
+    ):
         left_open = await open_transaction(killed, killed[database.name], 1)
-        of_another_daemon = await open_transaction(alien, alien[database.name], 2)
+        of_another_bank = await open_transaction(alien, alien[database.name], 2)
         # It has been so for a moment only, as that of a process that is at work.
         await Lease(database, new_id()).end_what_was_left_open()
         await left_open.commit_transaction()
@@ -103,8 +107,8 @@ async def test_transactions_that_the_one_before_has_left_open_are_ended(
         await Lease(database, new_id()).end_what_was_left_open()
         # Nothing holds the document any longer.
         await database["journal"].insert_one({"_id": 3})
-        await of_another_daemon.commit_transaction()
+        await of_another_bank.commit_transaction()
         await left_open.end_session()
-        await of_another_daemon.end_session()
+        await of_another_bank.end_session()
     found = {document["_id"] async for document in database["journal"].find()}
     assert found == {1, 2, 3}

@@ -16,7 +16,7 @@ import pytest_asyncio
 from pymongo.errors import AutoReconnect
 
 from bankctl.local import ports
-from daemons.banking_api.app import running_ledger
+from daemons.banking_api.app import DAEMON, running_ledger
 from daemons.banking_api.books.routes import RELAY_KEY
 from daemons.banking_api.ledger import node as node_module
 from daemons.banking_api.ledger.front import FrontStream
@@ -34,7 +34,7 @@ from daemons.shared.ids import new_id
 from daemons.shared.kafka.producer import EventProducer
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.lease import Holder
-from daemons.shared.mongo import Database
+from daemons.shared.mongo import Database, application_name
 from tests.faults.mongo_server import MongoServer
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
 from tests.support.commits import held_commits
@@ -402,8 +402,9 @@ async def test_what_a_front_has_sent_to_a_ledger_that_is_killed_is_done_once_or_
                 await eventually(lambda: decides_no_more(front))
                 await eventually(lambda: is_(front._stream is not None and front._stream.takes_commands))
                 rows = batch(sender, receiver, *(str(uuid4()) for _ in range(ROWS)))
+                of = application_name(DAEMON, bank.ledger.name)
                 slow = {"namespace": f"{bank.ledger.name}.journal", "blockConnection": True}
-                await mongo.fail_commands(["insert"], times=1, blockTimeMS=2000, **slow)
+                await mongo.fail_commands(["insert"], of=of, times=1, blockTimeMS=2000, **slow)
                 alone = asyncio.create_task(alice.transfer(sender, receiver, "2.00", key="alone"))
                 together = asyncio.create_task(alice.post("/transactions/batch", rows))
                 await mongo.until_one_has_failed()

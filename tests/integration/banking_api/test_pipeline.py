@@ -18,7 +18,7 @@ from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
 from daemons.banking_api.ledger import pipeline as pipeline_module
 from daemons.banking_api.ledger.batches import Batch
-from daemons.banking_api.ledger.ledger import LedgerMovedError
+from daemons.banking_api.ledger.ledger import NotTakenError
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.queue import OVERLAP_FROM
 from daemons.banking_api.ledger.record import Act, Command, Outcome, Record
@@ -574,7 +574,7 @@ async def test_a_pipeline_that_has_moved_does_nothing_more_and_says_that_nothing
         commits.release()
         assert await outcomes_of([under_way]) == ["completed"]
         told_each = await asyncio.gather(*late, return_exceptions=True)
-    assert [type(error) for error in told_each] == [LedgerMovedError] * 3
+    assert [type(error) for error in told_each] == [NotTakenError] * 3
     assert await balances(process, a, b) == [99, 101]
     async with ledger_process(mongo_uri, database_name) as next_one:
         outcome = await next_one.pipeline.submit(command)

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from bankctl.local import ports
 from daemons.banking_api.kinds.freeze import Freeze
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger import front as front_module
 from daemons.banking_api.ledger.batches import Batch, Batches
 from daemons.banking_api.ledger.front import FrontStream
-from daemons.banking_api.ledger.ledger import LedgerMovedError
+from daemons.banking_api.ledger.ledger import LedgerMovedError, NotTakenError
 from daemons.banking_api.ledger.node import PATIENCE_SECONDS
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Command, Outcome, Record
@@ -260,6 +261,17 @@ class Network:
         while data := await source.read(65_536):
             if not self.is_cut:
                 target.write(data)
+
+
+@pytest.mark.parametrize("of_batch", [False, True])
+async def test_what_never_left_the_front_is_not_said_to_be_unknown(of_batch: bool) -> None:
+    [port] = ports.pick(1)
+    async with front(f"127.0.0.1:{port}") as stream:
+        with stream.turn(USER, last_key="row", after=None) as turn:
+            [answer] = (turn if of_batch else stream).enqueue([command()], atomic=False)
+            async with patience("the front to find nobody"):
+                with pytest.raises(TransientError if of_batch else NotTakenError):
+                    await answer
 
 
 async def test_a_ledger_whose_network_is_gone_is_not_waited_for() -> None:
