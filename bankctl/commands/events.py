@@ -36,6 +36,8 @@ EVENT_TYPES: Mapping[str, str] = {
     EventType.ACCOUNT_ADJUSTED: "the bank corrected an account's balance",
     EventType.ACCOUNT_CHANGED: "an account was opened, renamed, frozen, unfrozen or closed, or changed its "
     "type",
+    EventType.USER_REGISTERED: "somebody registered or was added by the bank",
+    EventType.USER_CHANGED: "a user's name, address, role, status, second factor or password changed",
 }
 
 Types = Annotated[

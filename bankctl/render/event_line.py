@@ -15,6 +15,8 @@ _STYLES: Mapping[str, str] = {
     EventType.ACCOUNT_FUNDED: "green",
     EventType.ACCOUNT_ADJUSTED: "yellow",
     EventType.ACCOUNT_CHANGED: "yellow",
+    EventType.USER_REGISTERED: "cyan",
+    EventType.USER_CHANGED: "cyan",
 }
 _TYPE_WIDTH = max(len(name) for name in _STYLES)
 
@@ -33,6 +35,19 @@ def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
             "from": _named(owner, data.get("account_id")),
             "to": data.get("change"),
             "note": data.get("reason"),
+        }
+    if event.get("type") in {EventType.USER_REGISTERED, EventType.USER_CHANGED}:
+        by = (data.get("initiated_by") or {}).get("display_name")
+        changes = ", ".join(map(str, data.get("changes") or ["registered"]))
+        note = f"{data.get('role')}, {data.get('status')}"
+        return {
+            "position": event.get("position"),
+            "time": event.get("time"),
+            "type": event.get("type"),
+            "amount": None,
+            "from": f"{data.get('display_name')} <{data.get('email')}>",
+            "to": changes,
+            "note": f"{note}; by {by}" if by else note,
         }
     if event.get("type") == EventType.ACCOUNT_ADJUSTED:
         account = _party(data.get("account"))

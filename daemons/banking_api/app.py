@@ -41,7 +41,7 @@ from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.banking_api.transactions.service import Transactions
 from daemons.banking_api.transactions.statements import Statements
 from daemons.banking_api.user_directory import UserDirectory
-from daemons.contracts.kafka_accounts import TOPICS
+from daemons.contracts.kafka_accounts import BANKING_TOPICS
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
@@ -175,8 +175,8 @@ class _Bank:
             feed,
             producer,
             encoder.encode,
-            topics=TOPICS,
-            prepare=lambda: ensure_topics(kafka, TOPICS),
+            topics=BANKING_TOPICS,
+            prepare=lambda: ensure_topics(kafka, BANKING_TOPICS),
             compare=published.compare,
         )
 

@@ -73,6 +73,13 @@ class RowOutcome(StrEnum):
     REFUSED = "refused"
 
 
+class UserStatus(StrEnum):
+    """A locked user cannot sign in."""
+
+    ACTIVE = "active"
+    LOCKED = "locked"
+
+
 class Direction(StrEnum):
     """Whether the account gets money or gives it."""
 
@@ -101,6 +108,8 @@ class EventType(StrEnum):
     ACCOUNT_FUNDED = "AccountFundedPayload"
     ACCOUNT_ADJUSTED = "AccountAdjusted"
     ACCOUNT_CHANGED = "AccountChanged"
+    USER_REGISTERED = "UserRegistered"
+    USER_CHANGED = "UserChanged"
 
 
 class EventOrder(StrEnum):

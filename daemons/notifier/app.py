@@ -13,7 +13,6 @@ import daemons.notifier.dead_letters.routes as dead_letter_routes
 import daemons.notifier.event_log.routes as event_routes
 import daemons.notifier.notifications.routes as notification_routes
 import daemons.notifier.streams.routes as stream_routes
-from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.service import DeadLetters
@@ -42,9 +41,8 @@ from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
-from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.consumer import EventConsumer
-from daemons.shared.kafka.topics import ensure_topics, probe_kafka
+from daemons.shared.kafka.topics import ensure_topics_if_reached, probe_kafka
 from daemons.shared.lease import NamedLease
 from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
@@ -149,16 +147,8 @@ class _Bank:
         await wait_until_done(self.audit.prepare)
         if self.outlets:
             self.worker.start()
-        await wait_until_done(lambda: _ensure_topics(self.settings.kafka))
+        await wait_until_done(lambda: ensure_topics_if_reached(self.settings.kafka, TOPICS))
         self.consumer.start()
-
-
-async def _ensure_topics(cluster: KafkaCluster) -> None:
-    # Asking first fails sooner than creating topics does, so shutting down need not wait for that.
-    reason = await probe_kafka(cluster)
-    if reason is not None:
-        raise TransientError("unavailable", reason)
-    await ensure_topics(cluster, TOPICS)
 
 
 @asynccontextmanager

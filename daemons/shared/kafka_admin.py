@@ -5,7 +5,7 @@ whom (KAFKA_BROKER, KAFKA_SECURITY, KAFKA_MECHANISM, KAFKA_USERNAME, KAFKA_PASSW
 
 `prepare` creates the topics, and the daemons' accounts with their rights. compose.yaml runs it each time:
 topics that are there are left alone, passwords and rights are brought up to date. The environment's account
-must be a super user; BANKING_API_PASSWORD and NOTIFIER_PASSWORD are what the accounts get.
+must be a super user; BANKING_API_PASSWORD, USER_API_PASSWORD and NOTIFIER_PASSWORD are what the accounts get.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.kafka_accounts import KAFKA_GRANTS, TOPICS
+from daemons.contracts.names import Daemon
 from daemons.shared.kafka.accounts import prepare_accounts
 from daemons.shared.kafka.connection import KafkaCluster
 from daemons.shared.kafka.refusals import Refusals
@@ -30,6 +31,7 @@ class AccountPasswords(KafkaSettings):
     """The passwords that `prepare` gives the daemons' accounts."""
 
     banking_api_password: SecretStr
+    user_api_password: SecretStr
     notifier_password: SecretStr
 
 
@@ -63,8 +65,9 @@ def prepare(settings: AccountPasswords) -> None:
         KafkaException: it refuses.
     """
     passwords = {
-        "banking_api": settings.banking_api_password.get_secret_value(),
-        "notifier": settings.notifier_password.get_secret_value(),
+        Daemon.BANKING_API.value: settings.banking_api_password.get_secret_value(),
+        Daemon.USER_API.value: settings.user_api_password.get_secret_value(),
+        Daemon.NOTIFIER.value: settings.notifier_password.get_secret_value(),
     }
     asyncio.run(ensure_topics(settings.kafka, TOPICS))
     prepare_accounts(settings.kafka, KAFKA_GRANTS, passwords)

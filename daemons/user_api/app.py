@@ -12,6 +12,7 @@ import daemons.user_api.second_factor.routes as second_factor_routes
 import daemons.user_api.sessions.routes as session_routes
 import daemons.user_api.sign_in.routes as sign_in_routes
 import daemons.user_api.users.routes as user_routes
+from daemons.contracts.kafka_accounts import USER_TOPICS
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
@@ -26,6 +27,8 @@ from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
+from daemons.shared.kafka.producer import EventProducer
+from daemons.shared.kafka.topics import ensure_topics_if_reached
 from daemons.shared.mongo import connect, ping
 from daemons.shared.startup import wait_until_done
 from daemons.user_api.api_keys.service import ApiKeys, GoodKeys
@@ -36,6 +39,8 @@ from daemons.user_api.internal.service import CallerVerification
 from daemons.user_api.mail.codes import MailedCodes
 from daemons.user_api.mail.sender import MessageSender
 from daemons.user_api.mail.storage import MongoOwedMessages
+from daemons.user_api.outbox.relay import OutboxRelay
+from daemons.user_api.outbox.storage import MongoOwedEvents
 from daemons.user_api.schema import ensure_schema
 from daemons.user_api.second_factor.sealing import Sealer
 from daemons.user_api.second_factor.service import FactorProof, SecondFactors
@@ -73,7 +78,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         settings,
         service_tokens=ServiceTokenVerifier(DAEMON, settings.calling_daemons),
         probes={"mongodb": lambda: ping(bank.database)},
-        notices={"messages": bank.sender.probe},
+        notices={"messages": bank.sender.probe, "events": bank.relay.probe},
         routes=[
             user_routes.routes,
             sign_in_routes.routes,
@@ -118,6 +123,12 @@ class _Bank:
         self.factor_store = MongoSecondFactors(self.database)
         self.hasher = Argon2Hasher(workers=settings.hashing_workers, queue=settings.hashing_queue)
         self.sealer = Sealer([derive(one, "second-factors") for one in settings.secrets])
+        kafka = settings.kafka
+        self.relay = OutboxRelay(
+            MongoOwedEvents(self.database),
+            EventProducer(kafka, client_id=DAEMON),
+            lambda: ensure_topics_if_reached(kafka, USER_TOPICS),
+        )
         self.attempts = AttemptCounter(
             self.work,
             MongoAttempts(self.database),
@@ -224,4 +235,6 @@ class _Bank:
                 await stack.enter_async_context(self.notifier)
             self.sender.start()
             stack.push_async_callback(self.sender.close)
+            self.relay.start()
+            stack.push_async_callback(self.relay.close)
             yield

@@ -16,10 +16,13 @@ ACCESS_CHANGES = "access_changes"
 ACCESS_POSITION = "access_position"
 OWED_MESSAGES = "owed_messages"
 POSITION_ID = "access"
+OWED_EVENTS = "owed_events"
+OWED_EVENT_NUMBERS = "owed_event_numbers"
+NUMBERS_ID = "events"
 
 
 async def ensure_schema(database: Database) -> None:
-    """Create the indexes and the counter of access changes; what is there already is left as it is.
+    """Create the indexes and the counters; what is there already is left as it is.
 
     Raises:
         TransientError: the database does not answer.
@@ -36,6 +39,9 @@ async def ensure_schema(database: Database) -> None:
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
         await database[ACCESS_POSITION].update_one(
             {"_id": POSITION_ID}, {"$setOnInsert": {"position": 0}}, upsert=True
+        )
+        await database[OWED_EVENT_NUMBERS].update_one(
+            {"_id": NUMBERS_ID}, {"$setOnInsert": {"last": 0}}, upsert=True
         )
     except PyMongoError as error:
         raise unavailable(error) from error

@@ -9,7 +9,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.auth.keys import read_public_keys
-from daemons.shared.settings import CallingSettings, StoreSettings, check_secret
+from daemons.shared.settings import CallingSettings, KafkaSettings, StoreSettings, check_secret
 from daemons.user_api.attempts.backoff import BackOff, SignInLimits
 from daemons.user_api.sessions.session import SessionLimits
 
@@ -22,7 +22,7 @@ class UserStoreSettings(StoreSettings):
     hashing_queue: Annotated[int, Field(ge=1)] = 64
 
 
-class UserApiSettings(UserStoreSettings, CallingSettings, FourEyesSettings):
+class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, FourEyesSettings):
     """What the serving daemon needs besides; the limits of a session are argued in docs/adr/0005."""
 
     session_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12

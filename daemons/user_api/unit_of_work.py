@@ -5,11 +5,13 @@ from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.mongo import Client, Database, Session
 from daemons.user_api.api_keys.storage import MongoApiKeys
 from daemons.user_api.mail.storage import MongoOwedMessages
+from daemons.user_api.outbox.storage import MongoOutbox
 from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.sessions.access import MongoAccess
 from daemons.user_api.sessions.storage import MongoSessions
 from daemons.user_api.sign_in.storage import MongoDevices
 from daemons.user_api.users.storage import MongoUsers
+from daemons.user_api.users.told import told_of
 
 
 class UserTransaction(AuditedTransaction):
@@ -24,6 +26,17 @@ class UserTransaction(AuditedTransaction):
         self.api_keys = MongoApiKeys(database, session)
         self.access = MongoAccess(database, session)
         self.messages = MongoOwedMessages(database, session)
+        self.outbox = MongoOutbox(database, session)
+
+    async def complete(self) -> None:
+        """Owe the events of all that was written of users: by whom and when, the audit's entry says.
+
+        Raises:
+            RuntimeError: a user was changed, and nothing says by whom.
+        """
+        owed = told_of(self.users.written, self.entries)
+        if owed:
+            await self.outbox.add(owed)
 
 
 UserWork = UnitOfWork[UserTransaction]

@@ -187,6 +187,8 @@ class HttpBank:
             "HOST": ports.LOOPBACK,
             "MONGO_URI": self._mongo_uri,
             "MONGO_DATABASE": database,
+            # What users' events cost is no part of these figures; a peer has a broker of its own.
+            "KAFKA_BROKER": NO_BROKER,
             **secret_variables(daemon, _SECRET),
         }
 

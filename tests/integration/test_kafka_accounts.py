@@ -21,7 +21,7 @@ from daemons.banking_api.books.unpublished import Unpublished
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import Agreement, Feed, Relay
 from daemons.contracts.errors import TransientError
-from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS, KafkaGrant
+from daemons.contracts.kafka_accounts import BANKING_TOPICS, NOTIFIER_GROUP, TOPICS, USER_TOPICS, KafkaGrant
 from daemons.shared.kafka import producer as producer_module
 from daemons.shared.kafka.accounts import prepare_accounts
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
@@ -47,22 +47,25 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeKafka]:
         yield running
 
 
-async def test_what_banking_api_writes_the_notifier_reads(kafka: ComposeKafka) -> None:
-    banking, notifier = kafka.cluster("banking_api"), kafka.cluster("notifier")
-    assert (await probe_kafka(banking), await probe_kafka(notifier)) == (None, None)
-    for cluster in (banking, notifier):
-        # The topics are there, so neither needs a right to create them.
-        await ensure_topics(cluster, TOPICS)
+@pytest.mark.parametrize(("account", "topics"), [("banking_api", BANKING_TOPICS), ("user_api", USER_TOPICS)])
+async def test_what_a_daemon_tells_the_notifier_reads(
+    kafka: ComposeKafka, account: str, topics: tuple[str, ...]
+) -> None:
+    telling, notifier = kafka.cluster(account), kafka.cluster("notifier")
+    assert (await probe_kafka(telling), await probe_kafka(notifier)) == (None, None)
+    # The topics are there, so neither needs a right to create them.
+    await ensure_topics(telling, topics)
+    await ensure_topics(notifier, TOPICS)
     received: list[IncomingRecord] = []
 
     async def take(records: Any) -> None:
         received.extend(records)
 
     consumer = EventConsumer(notifier, group=NOTIFIER_GROUP, topics=TOPICS, effect=take)
-    producer = EventProducer(banking, client_id="tests")
+    producer = EventProducer(telling, client_id="tests")
     consumer.start()
     try:
-        sent = [OutgoingRecord(topic, "key", str(uuid4()).encode(), {}) for topic in TOPICS]
+        sent = [OutgoingRecord(topic, "key", str(uuid4()).encode(), {}) for topic in topics]
         await producer.publish(sent)
         await eventually(lambda: _all_there({one.value for one in sent}, received))
         assert await consumer.probe() is None
@@ -72,7 +75,7 @@ async def test_what_banking_api_writes_the_notifier_reads(kafka: ComposeKafka) -
     assert _committed(notifier) > 0
 
 
-@pytest.mark.parametrize("account", ["banking_api", "notifier"])
+@pytest.mark.parametrize("account", ["banking_api", "user_api", "notifier"])
 async def test_a_wrong_password_is_refused_and_named(kafka: ComposeKafka, account: str) -> None:
     cluster = kafka.cluster(account, password="not the password")
     reason = await probe_kafka(cluster)
@@ -105,27 +108,30 @@ def test_the_super_user_is_not_known_where_clients_connect(kafka: ComposeKafka) 
             AdminClient({**settings, **account}).list_topics(timeout=3)
 
 
-async def test_the_notifier_cannot_write(kafka: ComposeKafka) -> None:
+def test_each_daemon_writes_to_its_own_topics_and_the_notifier_to_none(kafka: ComposeKafka) -> None:
     for topic in TOPICS:
-        assert _delivery(kafka.cluster("notifier"), topic) == "TOPIC_AUTHORIZATION_FAILED"
-        assert _delivery(kafka.cluster("banking_api"), topic) is None
+        may = "banking_api" if topic in BANKING_TOPICS else "user_api"
+        for account in ("banking_api", "user_api", "notifier"):
+            refusal = None if account == may else "TOPIC_AUTHORIZATION_FAILED"
+            assert _delivery(kafka.cluster(account), topic) == refusal, (account, topic)
 
 
+@pytest.mark.parametrize("account", ["banking_api", "user_api"])
 @pytest.mark.parametrize("group", [NOTIFIER_GROUP, "another"])
-def test_banking_api_joins_no_group(kafka: ComposeKafka, group: str) -> None:
-    assert "GROUP_AUTHORIZATION_FAILED" in _faults_of_reading(kafka.cluster("banking_api"), group=group)
+def test_who_tells_events_joins_no_group(kafka: ComposeKafka, account: str, group: str) -> None:
+    assert "AUTHORIZATION_FAILED" in " ".join(_faults_of_reading(kafka.cluster(account), group=group))
 
 
 async def test_banking_api_reads_how_its_topics_end_in_no_group(kafka: ComposeKafka) -> None:
     banking = kafka.cluster("banking_api")
-    await ensure_topics(banking, TOPICS)
+    await ensure_topics(banking, BANKING_TOPICS)
     sent = [OutgoingRecord(TOPIC, f"key {number}", str(uuid4()).encode(), {}) for number in range(40)]
     producer = EventProducer(banking, client_id="tests")
     try:
         await producer.publish(sent)
     finally:
         await producer.close()
-    newest = await read_newest(banking, TOPICS, each=100)
+    newest = await read_newest(banking, BANKING_TOPICS, each=100)
     assert newest.unread == []
     assert {one.value for one in sent} <= {record.value for record in newest.records}
     few = await read_newest(banking, [TOPIC], each=2)
@@ -135,7 +141,7 @@ async def test_banking_api_reads_how_its_topics_end_in_no_group(kafka: ComposeKa
 
 async def test_who_may_not_read_the_topics_is_told(kafka: ComposeKafka) -> None:
     environment = kafka.environment("kafka-accounts")
-    too_little = KafkaGrant(account="banking_api", creates=TOPICS, writes=TOPICS)
+    too_little = KafkaGrant(account="banking_api", creates=BANKING_TOPICS, writes=BANKING_TOPICS)
     password = {"banking_api": environment["BANKING_API_PASSWORD"]}
     banking = kafka.cluster("banking_api")
     try:
@@ -152,18 +158,19 @@ def test_the_notifier_reads_in_its_own_group_only(kafka: ComposeKafka) -> None:
     assert "GROUP_AUTHORIZATION_FAILED" in _faults_of_reading(kafka.cluster("notifier"), group="another")
 
 
-@pytest.mark.parametrize("account", ["banking_api", "notifier"])
+@pytest.mark.parametrize("account", ["banking_api", "user_api", "notifier"])
 async def test_no_daemon_may_create_delete_or_grant(kafka: ComposeKafka, account: str) -> None:
+    topic = USER_TOPICS[0] if account == "user_api" else TOPIC
     admin = AdminClient({**kafka.cluster(account).client_settings(), "log_level": 0})
     created = admin.create_topics([NewTopic("stray", num_partitions=1)], request_timeout=WAIT_SECONDS)
-    deleted = admin.delete_topics([TOPIC], request_timeout=WAIT_SECONDS)
+    deleted = admin.delete_topics([topic], request_timeout=WAIT_SECONDS)
     for done in (*created.values(), *deleted.values()):
         with pytest.raises(KafkaException) as refused:
             done.result()
         assert "AUTHORIZATION_FAILED" in refused.value.args[0].name()
     with pytest.raises(TransientError, match="stray"):
         await ensure_topics(kafka.cluster(account), ["stray"])
-    assert TOPIC in admin.list_topics(timeout=WAIT_SECONDS).topics
+    assert topic in admin.list_topics(timeout=WAIT_SECONDS).topics
 
 
 async def test_a_right_too_many_is_taken_away(kafka: ComposeKafka) -> None:
@@ -246,7 +253,10 @@ def test_preparing_names_every_variable_that_is_missing() -> None:
         check=False,
     )
     assert done.returncode == 2
-    wanted = ("KAFKA_BROKER", "KAFKA_USERNAME", "KAFKA_PASSWORD", "BANKING_API_PASSWORD", "NOTIFIER_PASSWORD")
+    wanted = (
+        *("KAFKA_BROKER", "KAFKA_USERNAME", "KAFKA_PASSWORD"),
+        *("BANKING_API_PASSWORD", "USER_API_PASSWORD", "NOTIFIER_PASSWORD"),
+    )
     assert [name for name in wanted if f"  {name}: " not in done.stderr] == []
 
 

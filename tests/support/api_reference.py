@@ -79,8 +79,9 @@ def applications() -> dict[str, web.Application]:
     common: dict[str, Any] = {
         "port": 1,
         "mongo_uri": "mongodb://127.0.0.1:1/?replicaSet=none",
+        "kafka_broker": "127.0.0.1:9",
     }
-    peer = {**common, "kafka_broker": "127.0.0.1:9", "user_api_url": "http://127.0.0.1:1"}
+    peer = {**common, "user_api_url": "http://127.0.0.1:1"}
     settings = {name: secret_settings(name, "s" * 32) for name in ("user_api", "banking_api", "notifier")}
     return {
         "user_api": user_api.build(UserApiSettings(**common, **settings["user_api"])),

@@ -167,6 +167,7 @@ async def running_bank(
     async with AsyncExitStack() as stack:
         user_settings = UserApiSettings(
             mongo_database=f"users_{suffix}",
+            kafka_broker=kafka_broker,
             # Many register in a file of tests, from one address.
             **{
                 **common,

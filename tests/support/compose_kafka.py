@@ -31,7 +31,7 @@ SECRETS = {
     for name in (
         *("JWT_SECRET", "MONGO_ROOT_PASSWORD", "KAFKA_ROOT_PASSWORD", "BANK_HOST"),
         *(f"MONGO_{daemon}_PASSWORD" for daemon in ("USER_API", "BANKING_API", "NOTIFIER")),
-        *(f"KAFKA_{daemon}_PASSWORD" for daemon in ("BANKING_API", "NOTIFIER")),
+        *(f"KAFKA_{daemon}_PASSWORD" for daemon in ("USER_API", "BANKING_API", "NOTIFIER")),
     )
 }
 SECRETS |= {f"{name.upper()}_SERVICE_KEY": key for name, key in _SERVICE_KEYS.items()}

@@ -1,7 +1,7 @@
 """Events as the relay of banking_api publishes them."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from daemons.contracts.events.account_adjusted import AccountAdjusted
@@ -10,6 +10,8 @@ from daemons.contracts.events.account_funded import AccountFundedPayload
 from daemons.contracts.events.contract import FailureView, Party, UserReference
 from daemons.contracts.events.transaction_completed import TransactionCompleted
 from daemons.contracts.events.transaction_failed import TransactionFailed
+from daemons.contracts.events.user_changed import UserChanged
+from daemons.contracts.events.user_registered import UserRegistered
 from daemons.contracts.names import EventType
 from daemons.contracts.wire import MoneyView, WireModel
 from daemons.shared.clock import utc_now
@@ -22,6 +24,14 @@ BO = UserReference(user_id="01890a5d-ac96-774b-bcce-b302099a8058", display_name=
 OLGA = UserReference(user_id="01890a5d-ac96-774b-bcce-b302099a8059", display_name="Olga Okoye")
 ANNS_ACCOUNT = "0000000017"
 BOS_ACCOUNT = "0000000024"
+_ANN_NOW: dict[str, Any] = {
+    "user_id": ANN.user_id,
+    "display_name": "Ann Berg",
+    "email": "ann@example.com",
+    "role": "user",
+    "status": "active",
+    "second_factor": False,
+}
 MONEY = MoneyView(amount="12.34", currency="EUR")
 
 
@@ -104,6 +114,19 @@ def changed(
         initiated_by=OLGA,
         occurred_at=utc_now(),
     )
+
+
+def registered() -> UserRegistered:
+    return UserRegistered(**_ANN_NOW, version=1, initiated_by=None, occurred_at=utc_now())
+
+
+def user_changed(
+    *changes: Literal["display_name", "email", "role", "status", "second_factor", "password"],
+    by: UserReference | None = OLGA,
+    **now: Any,
+) -> UserChanged:
+    told = {**_ANN_NOW, **now}
+    return UserChanged(**told, version=2, occurred_at=utc_now(), changes=list(changes), initiated_by=by)
 
 
 def publishable(

@@ -27,6 +27,7 @@ from daemons.user_api.internal.routes import SIGNER_KEY
 from daemons.user_api.sessions.routes import REFRESH_KEY
 from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.users.routes import ADMINISTRATION_KEY, USERS_KEY
+from tests.support.bank import CLOSED_PORT
 from tests.support.daemon_keys import calls_of, secret_settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
@@ -210,6 +211,7 @@ async def running_user_api(
         "totp_required_roles": "",
         "four_eyes_actions": NO_ACTS,
         "address_free_sign_ups": 100_000,
+        "kafka_broker": CLOSED_PORT,
         **secret_settings("user_api", secret),
         **settings,
     }

@@ -19,7 +19,7 @@ from daemons.banking_api.books.events import BANK_HEADER
 from daemons.banking_api.books.origins import EventOrigins
 from daemons.banking_api.books.republish import entry_on_events
 from daemons.banking_api.ledger.relay import Agreement
-from daemons.contracts.kafka_accounts import TOPICS
+from daemons.contracts.kafka_accounts import BANKING_TOPICS
 from daemons.contracts.names import EventType
 from daemons.shared.audit.record import Actor
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -80,7 +80,7 @@ class PublishedEvents:
             PyMongoError: the database does not.
         """
         try:
-            newest = await read_newest(self._cluster, TOPICS, each=LOOKED_AT)
+            newest = await read_newest(self._cluster, BANKING_TOPICS, each=LOOKED_AT)
         except ReadingRefusedError as error:
             return Agreement(
                 notice=f"Kafka does not let banking_api read what it has published ({error}), so nothing "

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemons.contracts.events.contract import ANN, OLGA, EventContract, EventModel, Party
+from daemons.contracts.events.contract import ANN, OLGA, AccountEvent, EventContract, Party
 from daemons.contracts.names import Direction, EventType
 from daemons.contracts.wire import MoneyView, UuidText
 
 
-class AccountAdjusted(EventModel):
+class AccountAdjusted(AccountEvent):
     """The bank has corrected an account's balance; `initiated_by` asked for it, a second person approved."""
 
     transaction_id: UuidText

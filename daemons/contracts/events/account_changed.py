@@ -9,8 +9,8 @@ from pydantic import Field
 from daemons.contracts.events.contract import (
     ANN,
     OLGA,
+    AccountEvent,
     EventContract,
-    EventModel,
     Party,
     Sequence,
     UserReference,
@@ -19,7 +19,7 @@ from daemons.contracts.names import AccountStatus, AccountType, EventType
 from daemons.contracts.wire import CurrencyCode
 
 
-class AccountChanged(EventModel):
+class AccountChanged(AccountEvent):
     """An account was opened, renamed, frozen, unfrozen or closed, or its type changed.
 
     `sequence` is the change's place among the account's entries, 0 for the opening; records from before

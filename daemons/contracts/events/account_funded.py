@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from daemons.contracts.events.contract import ANN, OLGA, EventContract, EventModel, Party
+from daemons.contracts.events.contract import ANN, OLGA, AccountEvent, EventContract, Party
 from daemons.contracts.names import EventType
 from daemons.contracts.wire import MoneyView, UuidText
 
 
-class AccountFundedPayload(EventModel):
+class AccountFundedPayload(AccountEvent):
     """Money has come in from outside the bank, booked by an operator."""
 
     transaction_id: UuidText

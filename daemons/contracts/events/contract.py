@@ -17,6 +17,8 @@ It is open: consumers show kinds that they do not know by their `description`, a
 """
 Sequence = Annotated[int, Field(ge=0, le=_LARGEST_INT64)]
 """An account's own number of what happened to it."""
+Version = Annotated[int, Field(ge=1, le=_LARGEST_INT64)]
+"""Which of two states of a thing is the newer one."""
 
 
 class UserReference(WireModel):
@@ -44,7 +46,7 @@ class FailureView(WireModel):
 class EventModel(WireModel):
     """The data of an event: who did it and when, and what readers look for it by."""
 
-    initiated_by: UserReference
+    initiated_by: UserReference | None
     occurred_at: Instant
 
     def parties(self) -> Iterable[Party]:
@@ -54,6 +56,17 @@ class EventModel(WireModel):
     def moved(self) -> MoneyView | None:
         """Return the amount of a transaction, moved or refused."""
         return None
+
+    def users(self) -> Iterable[str]:
+        """Return the ids of the users that the event speaks of, as owners and as who did it; some twice."""
+        owners = [party.owner.user_id for party in self.parties() if party.owner is not None]
+        return owners if self.initiated_by is None else [*owners, self.initiated_by.user_id]
+
+
+class AccountEvent(EventModel):
+    """The data of an event of accounts and money, which is always done by somebody who is signed in."""
+
+    initiated_by: UserReference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

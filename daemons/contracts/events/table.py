@@ -6,6 +6,8 @@ from daemons.contracts.events import (
     account_funded,
     transaction_completed,
     transaction_failed,
+    user_changed,
+    user_registered,
 )
 from daemons.contracts.events.account_adjusted import AccountAdjusted
 from daemons.contracts.events.account_changed import AccountChanged
@@ -13,9 +15,19 @@ from daemons.contracts.events.account_funded import AccountFundedPayload
 from daemons.contracts.events.contract import EventContract, EventModel
 from daemons.contracts.events.transaction_completed import TransactionCompleted
 from daemons.contracts.events.transaction_failed import TransactionFailed
+from daemons.contracts.events.user_changed import UserChanged
+from daemons.contracts.events.user_registered import UserRegistered
 from daemons.contracts.names import EventType
 
-EventData = TransactionCompleted | TransactionFailed | AccountFundedPayload | AccountAdjusted | AccountChanged
+EventData = (
+    TransactionCompleted
+    | TransactionFailed
+    | AccountFundedPayload
+    | AccountAdjusted
+    | AccountChanged
+    | UserRegistered
+    | UserChanged
+)
 
 CONTRACTS: dict[EventType, EventContract] = {
     contract.event_type: contract
@@ -25,6 +37,8 @@ CONTRACTS: dict[EventType, EventContract] = {
         account_funded.CONTRACT,
         account_adjusted.CONTRACT,
         account_changed.CONTRACT,
+        user_registered.CONTRACT,
+        user_changed.CONTRACT,
     )
 }
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from daemons.contracts.events.contract import ANN, BO, EventContract, EventModel, KindText, Party
+from daemons.contracts.events.contract import ANN, BO, AccountEvent, EventContract, KindText, Party
 from daemons.contracts.names import EventType
 from daemons.contracts.wire import MoneyView, UuidText
 
 
-class TransactionCompleted(EventModel):
+class TransactionCompleted(AccountEvent):
     """Money has moved from the sender's to the receiver's account; outside is the bank's settlement account.
 
     `description` says what kind, parties and reference do not, null if there is nothing to say.

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from daemons.contracts.events.contract import ANN, EventContract, EventModel, FailureView, KindText, Party
+from daemons.contracts.events.contract import ANN, AccountEvent, EventContract, FailureView, KindText, Party
 from daemons.contracts.names import EventType
 from daemons.contracts.wire import MoneyView, UuidText
 
 
-class TransactionFailed(EventModel):
+class TransactionFailed(AccountEvent):
     """An attempt was refused by a business rule; nothing has moved."""
 
     transaction_id: UuidText

@@ -11,7 +11,9 @@ from daemons.contracts.events.contract import Party, UserReference
 from daemons.contracts.events.table import EventData
 from daemons.contracts.events.transaction_completed import TransactionCompleted
 from daemons.contracts.events.transaction_failed import TransactionFailed
-from daemons.contracts.names import EventType, Severity
+from daemons.contracts.events.user_changed import UserChanged
+from daemons.contracts.events.user_registered import UserRegistered
+from daemons.contracts.names import EventType, Severity, UserStatus
 from daemons.contracts.wire import MoneyView
 from daemons.notifier.event import Event
 
@@ -90,6 +92,23 @@ def text_of(data: EventData) -> str:
             changed = _CHANGES.get(data.change, f"was made a {data.type} account")
             text = f"Account {data.account_id} of {_user(data.owner)} {changed} by {_user(data.initiated_by)}"
             return f"{text}: {data.reason}" if data.reason else text
+        case UserRegistered() | UserChanged():
+            what = _changes(data) if isinstance(data, UserChanged) else f"registered as {data.role}"
+            return f"{data.display_name} ({data.email}) {what}"
+
+
+def _changes(data: UserChanged) -> str:
+    told = {
+        "display_name": "has a new name",
+        "email": "has a new address",
+        "role": f"is {data.role} now",
+        "status": "was locked" if data.status is UserStatus.LOCKED else "was unlocked",
+        "second_factor": "has a second factor" if data.second_factor else "has no second factor any more",
+        "password": "has a new password",
+    }
+    changes = ", ".join(told[change] for change in data.changes)
+    by_somebody_else = data.initiated_by is not None and data.initiated_by.user_id != data.user_id
+    return f"{changes}, by {_user(data.initiated_by)}" if data.initiated_by and by_somebody_else else changes
 
 
 def _money(amount: MoneyView) -> str:

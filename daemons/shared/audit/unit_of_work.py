@@ -20,6 +20,9 @@ class AuditedTransaction:
         """Record these when all the rest is written, just before the commit."""
         self.entries.extend(entries)
 
+    async def complete(self) -> None:
+        """Write what follows from all the rest; the audit's entries come after it."""
+
 
 TransactionT = TypeVar("TransactionT", bound=AuditedTransaction)
 
@@ -58,4 +61,5 @@ class UnitOfWork(Generic[TransactionT]):
         )
 
     async def _record(self, transaction: TransactionT) -> None:
+        await transaction.complete()
         await self._audit.append(transaction.entries, session=transaction.session)

@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from daemons.contracts.permissions import Role
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.schema import REGISTRATIONS, USERS
+from daemons.user_api.users.told import UserWrite
 from daemons.user_api.users.user import User, email_taken, user_not_found
 
 _REFUSED_KEPT = timedelta(days=30)
@@ -23,6 +24,8 @@ class MongoUsers:
         self._users = database[USERS]
         self._refused = database[REGISTRATIONS]
         self._session = session
+        self.written: list[UserWrite] = []
+        """What was written of users; the transaction tells of it (`UserTransaction.complete`)."""
 
     async def insert(self, user: User) -> None:
         """Add a user.
@@ -34,6 +37,7 @@ class MongoUsers:
             await self._users.insert_one(_to_document(user), session=self._session)
         except DuplicateKeyError:
             raise email_taken() from None
+        self.written.append(UserWrite(None, user))
 
     async def refuse(self, user: User, present: User | None) -> None:
         """Keep for a while that somebody tried to register under the address of a present user.
@@ -47,6 +51,7 @@ class MongoUsers:
             "expires_at": user.created_at + _REFUSED_KEPT,
         }
         await self._refused.insert_one(refused, session=self._session)
+        self.written.append(UserWrite(None, None))
 
     async def find(self, user_id: UUID) -> User | None:
         """Return the user of this id."""
@@ -87,7 +92,11 @@ class MongoUsers:
     async def save(self, user: User) -> User:
         """Replace the user, as the next version: what was judged by the last one is refused then."""
         saved = replace(user, version=user.version + 1)
-        await self._users.update_one({"_id": user.id}, {"$set": _to_document(saved)}, session=self._session)
+        replaced: Document | None = await self._users.find_one_and_update(
+            {"_id": user.id}, {"$set": _to_document(saved)}, session=self._session
+        )
+        if replaced is not None:
+            self.written.append(UserWrite(user_of(replaced), saved))
         return saved
 
     async def renew_version(self, user_id: UUID, **fields: Any) -> None:
@@ -95,7 +104,12 @@ class MongoUsers:
         changed: Document = {"$inc": {"version": 1}}
         if fields:
             changed["$set"] = fields
-        await self._users.update_one({"_id": user_id}, changed, session=self._session)
+        before: Document | None = await self._users.find_one_and_update(
+            {"_id": user_id}, changed, session=self._session
+        )
+        if before is not None:
+            after = {**before, **fields, "version": before["version"] + 1}
+            self.written.append(UserWrite(user_of(before), user_of(after)))
 
     async def hold(self, user: User, **times: datetime) -> bool:
         """Tell whether the user is neither locked nor changed since they were read, and keep these times.

@@ -14,6 +14,7 @@ import httpx
 import pymongo
 import pytest
 
+from tests.support.bank import CLOSED_PORT
 from tests.support.daemon_keys import secret_variables
 from tests.support.user_api import PASSWORD, SECRET, new_email, token_in
 
@@ -31,6 +32,7 @@ def environment(mongo_uri: str, database_name: str) -> dict[str, str]:
         "MONGO_URI": mongo_uri,
         "MONGO_DATABASE": database_name,
         **secret_variables("user_api", SECRET),
+        "KAFKA_BROKER": CLOSED_PORT,
         "PORT": str(port),
         "TOTP_REQUIRED_ROLES": "",
     }

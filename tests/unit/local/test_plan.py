@@ -62,9 +62,9 @@ def test_every_account_has_a_password_of_its_own() -> None:
     passwords = {
         SETTINGS.password(server, name)
         for server in ("mongod", "kafka")
-        for name in ("root", "banking_api", "notifier")
+        for name in ("root", "user_api", "banking_api", "notifier")
     }
-    assert len(passwords) == 6
+    assert len(passwords) == 8
     assert all(len(password) == 64 for password in passwords)
 
 
@@ -73,6 +73,5 @@ def test_a_daemon_is_told_its_own_settings_and_nothing_else(monkeypatch: pytest.
     monkeypatch.setenv("CLOUD_TOKEN", "of a person")
     given = environment(SETTINGS, {}, "user_api")
     assert given["LOG_LEVEL"] == "debug"
-    assert not {name for name in given if name.startswith("KAFKA_")} | (
-        given.keys() & {"CLOUD_TOKEN", "PATH"}
-    )
+    assert not given.keys() & {"CLOUD_TOKEN", "PATH"}
+    assert given["KAFKA_USERNAME"] == "user_api"

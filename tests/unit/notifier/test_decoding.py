@@ -26,6 +26,8 @@ from tests.support.events import (
     failed,
     funded,
     publishable,
+    registered,
+    user_changed,
 )
 
 
@@ -34,7 +36,17 @@ def _good() -> IncomingRecord:
     return consumed(publishable(event_id, completed(event_id)))
 
 
-@pytest.mark.parametrize("make", [completed, failed, funded, lambda _: changed("opened")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        completed,
+        failed,
+        funded,
+        lambda _: changed("opened"),
+        lambda _: registered(),
+        lambda _: user_changed("role"),
+    ],
+)
 def test_every_type_is_decoded(make: Callable[[UUID], WireModel]) -> None:
     event_id = new_id()
     data = make(event_id)
@@ -165,6 +177,7 @@ def test_the_largest_value_is_decoded() -> None:
         (funded, (ANNS_ACCOUNT,)),
         (adjusted, (ANNS_ACCOUNT,)),
         (lambda _: changed("closed"), (ANNS_ACCOUNT,)),
+        (lambda _: user_changed("status"), ()),
         (lambda event_id: completed(event_id, sender=BOS_ACCOUNT), (BOS_ACCOUNT,)),
     ],
 )

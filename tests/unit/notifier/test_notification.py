@@ -8,7 +8,19 @@ from daemons.notifier.event_log.decoding import decode
 from daemons.notifier.notifications.notification import Notification, notification_of, severity_of, text_of
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
-from tests.support.events import BO, adjusted, changed, completed, consumed, failed, funded, publishable
+from tests.support.events import (
+    ANN,
+    BO,
+    adjusted,
+    changed,
+    completed,
+    consumed,
+    failed,
+    funded,
+    publishable,
+    registered,
+    user_changed,
+)
 
 _ID = new_id()
 
@@ -105,6 +117,27 @@ _ID = new_id()
             changed("type_changed"),
             Severity.INFO,
             "Account 0000000017 of Ann Berg was made a savings account by Olga Okoye",
+        ),
+        (registered(), Severity.INFO, "Ann Berg (ann@example.com) registered as user"),
+        (
+            user_changed("status", status="locked"),
+            Severity.INFO,
+            "Ann Berg (ann@example.com) was locked, by Olga Okoye",
+        ),
+        (
+            user_changed("role", "second_factor", role="support", second_factor=True),
+            Severity.INFO,
+            "Ann Berg (ann@example.com) is support now, has a second factor, by Olga Okoye",
+        ),
+        (
+            user_changed("display_name", "email", "password", by=ANN),
+            Severity.INFO,
+            "Ann Berg (ann@example.com) has a new name, has a new address, has a new password",
+        ),
+        (
+            user_changed("status", "second_factor", by=None),
+            Severity.INFO,
+            "Ann Berg (ann@example.com) was unlocked, has no second factor any more",
         ),
     ],
 )

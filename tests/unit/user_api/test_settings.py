@@ -13,6 +13,7 @@ GOOD = {
     "MONGO_URI": "mongodb://127.0.0.1/?replicaSet=rs0",
     "JWT_SECRET": "s" * 32,
     "SERVICE_KEY": make_key(),
+    "KAFKA_BROKER": "127.0.0.1:9",
     "PORT": "8101",
 }
 

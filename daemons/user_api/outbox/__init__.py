@@ -1,0 +1,1 @@
+"""The events that user_api owes to Kafka, and their relay."""
