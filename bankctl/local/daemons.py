@@ -20,8 +20,17 @@ _TUNABLES = (
         "ACCESS_TOKEN_",
         "LEDGER_",
     ),
-    *("SESSION_", "SIGN_UP_", "HASHING_", "TOTP_REQUIRED_", "REFUSALS_", "DEAD_LETTER_", "MAXIMUM_"),
-    *("IDLE_SECONDS", "BODY_SECONDS"),
+    *(
+        "SESSION_",
+        "SIGN_UP_",
+        "HASHING_",
+        "TOTP_REQUIRED_",
+        "REFUSALS_",
+        "DEAD_LETTER_",
+        "DELIVERY_",
+        "MAXIMUM_",
+    ),
+    *("IDLE_SECONDS", "BODY_SECONDS", "SMTP_", "MAIL_FROM", "PUBLIC_URL"),
 )
 """Prefixes of the settings that `dev up` passes on to the daemons; nothing else of its environment is."""
 

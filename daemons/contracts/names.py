@@ -150,6 +150,23 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"
 
 
+class NoticeType(StrEnum):
+    """What users are told of; of their security whatever their preferences say."""
+
+    MONEY_IN = "money_in"
+    MONEY_OUT = "money_out"
+    REFUSED = "refused"
+    ACCOUNT_CHANGED = "account_changed"
+    SECURITY = "security"
+
+
+class Language(StrEnum):
+    """The languages of messages to people, by their tags (RFC 5646)."""
+
+    ENGLISH = "en"
+    CZECH = "cs"
+
+
 class Trail(StrEnum):
     """The trail of accounts and money, that of users, and that of events and dead letters."""
 

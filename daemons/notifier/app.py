@@ -11,22 +11,32 @@ from aiohttp import web
 
 import daemons.notifier.dead_letters.routes as dead_letter_routes
 import daemons.notifier.event_log.routes as event_routes
+import daemons.notifier.messages.routes as message_routes
 import daemons.notifier.notifications.routes as notification_routes
 import daemons.notifier.streams.routes as stream_routes
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
+from daemons.notifier.channels.email import EmailChannel
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.service import DeadLetters
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.notifier.deliveries.owing import Owing
 from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.deliveries.worker import LEASE_NAME, DeliveryWorker, Outlet
+from daemons.notifier.directory import UserApiDirectory
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.reader import MongoEventReader
 from daemons.notifier.event_log.service import EventLog
 from daemons.notifier.event_log.storage import LogEnd
+from daemons.notifier.messages.composing import UserMessages
+from daemons.notifier.messages.orders import MessageOrders
+from daemons.notifier.messages.texts import Texts
 from daemons.notifier.notifications.service import Notifications
 from daemons.notifier.notifications.storage import MongoNotifications
+from daemons.notifier.preferences.owing import OwedToUsers
+from daemons.notifier.preferences.preferences import EMAIL
+from daemons.notifier.preferences.storage import MongoPreferences
+from daemons.notifier.preferences.unsubscribe import UnsubscribeLinks
 from daemons.notifier.schema import ensure_schema
 from daemons.notifier.settings import NotifierSettings
 from daemons.notifier.streams.follower import EventFollower
@@ -71,6 +81,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
             event_routes.routes,
             notification_routes.routes,
             dead_letter_routes.routes,
+            message_routes.routes,
             audit_routes("events"),
         ],
     )
@@ -81,6 +92,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
     app[event_routes.PROVER_KEY] = EventProver(bank.reader, bank.notifications)
     app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)
+    app[message_routes.ORDERS_KEY] = bank.orders
     app[dead_letter_routes.DEAD_LETTERS_KEY] = bank.dead_letters
     app.cleanup_ctx.append(bank.running)
     app.on_shutdown.append(_end_streams)
@@ -110,9 +122,32 @@ class _Bank:
         work = notifier_work(self.database, self.audit, end)
         self.outlets: dict[str, Outlet] = {}
         owing: list[Owing] = []
+        preferences = MongoPreferences(self.database)
+        links = UnsubscribeLinks(self.database, str(settings.public_url))
+        texts = Texts()
+        messages = UserMessages(
+            self.reader,
+            preferences,
+            UserApiDirectory(self.user_api, settings.service_tokens(DAEMON)),
+            texts,
+            unsubscribe_url=links.url,
+            clock=clock,
+        )
+        self.email = None
+        if settings.smtp_server is not None:
+            self.email = EmailChannel(settings.smtp_server, sender=settings.mail_from)
+            self.outlets[EMAIL] = Outlet(self.email, messages.compose, at_once=settings.smtp_connections)
+            owing.append(OwedToUsers(preferences, self.outlets))
         event_log = EventLog(end, on_recorded=self._wake, owing=owing)
         self.worker = DeliveryWorker(
-            MongoDeliveries(self.database), NamedLease(self.database, LEASE_NAME, new_id()), self.outlets
+            MongoDeliveries(self.database),
+            NamedLease(self.database, LEASE_NAME, new_id()),
+            self.outlets,
+            patience=settings.patience,
+            clock=clock,
+        )
+        self.orders = MessageOrders(
+            work, texts, has_email=EMAIL in self.outlets, on_owed=self.worker.wake, clock=clock
         )
         self.recorder = EventRecorder(work, event_log, limit=limit)
         self.dead_letters = DeadLetters(work, event_log, MongoDeadLetters(self.database), limit, clock=clock)
@@ -127,6 +162,8 @@ class _Bank:
             await stack.enter_async_context(self.user_api)
             self.follower.start()
             stack.push_async_callback(self.follower.close)
+            if self.email is not None:
+                stack.push_async_callback(self.email.close)
             stack.push_async_callback(self.worker.close)
             # The consumer comes last, so that it stops first: its effect needs all the rest.
             stack.push_async_callback(self.consumer.close)

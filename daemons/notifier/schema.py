@@ -1,11 +1,15 @@
 """The indexes of the notifier's database; making them again changes nothing."""
 
+import secrets
+
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from daemons.shared.mongo import Database
 
 INTAKE = "dead_letters"
 DELIVERY_TURNS = "deliveries"
+LINK_KEY = "unsubscribe"
+_KEY_BYTES = 32
 
 # An event's position is its _id, so the order of all events needs no index of its own.
 _EVENTS = [
@@ -71,3 +75,5 @@ async def ensure_schema(database: Database) -> None:
     await database["dead_letters"].create_indexes(_DEAD_LETTERS)
     await database["deliveries"].create_indexes(_DELIVERIES)
     await database["turns"].update_one({"_id": DELIVERY_TURNS}, {"$setOnInsert": {"last": 0}}, upsert=True)
+    made = secrets.token_bytes(_KEY_BYTES)
+    await database["keys"].update_one({"_id": LINK_KEY}, {"$setOnInsert": {"key": made}}, upsert=True)

@@ -1,12 +1,14 @@
 """What the notifier reads from its environment."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import Field, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
+from daemons.notifier.channels.email import SmtpServer, check_sender
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
+from daemons.notifier.deliveries.delivery import Patience
 from daemons.notifier.streams.streams import StreamLimits
 from daemons.shared.auth.keys import read_public_keys
 from daemons.shared.settings import PeerSettings
@@ -22,6 +24,21 @@ class NotifierSettings(PeerSettings):
     dead_letter_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     dead_letter_window_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
 
+    smtp_host: str = ""
+    """The relay that takes mail; without one no e-mail is owed."""
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_ca_file: str = ""
+    smtp_timeout_seconds: Annotated[float, Field(ge=0.1, le=300)] = 20
+    smtp_connections: Annotated[int, Field(ge=1, le=100)] = 8
+    mail_from: str = "bankctl <no-reply@bank.invalid>"
+    public_url: AnyHttpUrl = AnyHttpUrl("https://localhost:8443")
+    """Where people reach the bank: links in messages begin with it."""
+    delivery_give_up_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24
+    delivery_longest_pause_seconds: Annotated[float, Field(ge=1, le=86400)] = 60
+
     user_api_public_keys: str = ""
     """The public keys of user_api, which orders messages, separated by commas: two while its `SERVICE_KEY` is
     being replaced."""
@@ -36,6 +53,34 @@ class NotifierSettings(PeerSettings):
     def calling_daemons(self) -> dict[str, list[Ed25519PublicKey]]:
         """The public keys of each daemon that may call this one."""
         return {"user_api": read_public_keys(self.user_api_public_keys)}
+
+    @field_validator("mail_from")
+    @classmethod
+    def _address(cls, text: str) -> str:
+        return check_sender(text)
+
+    @property
+    def smtp_server(self) -> SmtpServer | None:
+        """The relay, None without one."""
+        if not self.smtp_host:
+            return None
+        return SmtpServer(
+            host=self.smtp_host,
+            port=self.smtp_port,
+            security=self.smtp_security,
+            username=self.smtp_username,
+            password=self.smtp_password.get_secret_value(),
+            ca_file=self.smtp_ca_file,
+            timeout_seconds=self.smtp_timeout_seconds,
+        )
+
+    @property
+    def patience(self) -> Patience:
+        """How long deliveries are tried."""
+        return Patience(
+            give_up_after=timedelta(hours=self.delivery_give_up_hours),
+            longest_pause_seconds=self.delivery_longest_pause_seconds,
+        )
 
     @property
     def stream_limits(self) -> StreamLimits:

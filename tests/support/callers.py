@@ -157,7 +157,8 @@ class Callers:
         headers = self._headers[kind.name] if person is None else person.headers
         if kind.service:
             # Made anew: a service token lives for a minute, and asking for the whole matrix may take longer.
-            headers = calls_of("banking_api").header_for("user_api")
+            caller = "user_api" if daemon == "notifier" else "banking_api"
+            headers = calls_of(caller).header_for(daemon)
         path = self.path_of(route)
         sent = {"X-Requested-With": "tests", "Idempotency-Key": str(uuid4()), **headers}
         request = self.whole.bank.http.build_request(
@@ -230,6 +231,13 @@ def _bodies(account: str, second: str, victim: Person) -> dict[tuple[str, str], 
         ("POST", "/internal/callers/verify"): question(_NOTHING),
         ("POST", "/internal/users/batch"): {"ids": [_NOTHING]},
         ("POST", "/internal/users/standings"): {"ids": [_NOTHING]},
+        ("POST", "/internal/messages"): {
+            "message_id": "matrix",
+            "template": "password_changed",
+            "recipient": {"email": "v@example.com", "name": "V", "user_id": None, "language": "en"},
+            "values": {},
+            "expires_at": None,
+        },
         ("POST", "/approvals/users/{id}/reject"): reason(),
         ("POST", "/approvals/ledger/{id}/reject"): reason(),
         ("POST", "/dead-letters/resume"): reason(),

@@ -115,6 +115,7 @@ MAY_CALL = {
     "GET /internal/users/{id}": DAEMON,
     "POST /internal/users/batch": DAEMON,
     "POST /internal/users/standings": DAEMON,
+    "POST /internal/messages": DAEMON,
 }
 
 

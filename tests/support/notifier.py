@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from daemons.contracts.wire import format_instant
 from daemons.notifier.app import DAEMON, build
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
+from daemons.notifier.deliveries.owing import Owing
 from daemons.notifier.event_log.service import EventLog
 from daemons.notifier.event_log.storage import LogEnd
 from daemons.notifier.schema import ensure_schema
@@ -51,9 +52,12 @@ class PlayedUserApi:
         )
         self._sessions: dict[str, dict[str, Any]] = {}
         self._changed: list[str] = []
+        self.people: dict[str, dict[str, str]] = {}
+        """Who is known by which id."""
         self.app = web.Application()
         self.app.router.add_get("/internal/keys", self._keys)
         self.app.router.add_post("/internal/callers/verify", self._verify)
+        self.app.router.add_get("/internal/users/{id}", self._user)
 
     def sign_in(self, role: Role) -> tuple[str, str]:
         """Return a new session's id and token."""
@@ -71,6 +75,15 @@ class PlayedUserApi:
             user_id=user_id, session_id=session_id, issued_at=now, expires_at=now + timedelta(hours=1)
         )
         return str(session_id), token
+
+    def add(self, user_id: str, *, name: str, email: str) -> None:
+        """Know a user."""
+        self.people[user_id] = {"id": user_id, "email": email, "display_name": name}
+
+    async def _user(self, request: web.Request) -> web.Response:
+        self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))
+        found = self.people.get(request.match_info["id"])
+        return web.json_response(found or {}, status=200 if found else 404)
 
     def end(self, session_id: str) -> None:
         self._changed.append(self._sessions.pop(session_id)["user_id"])
@@ -166,13 +179,17 @@ async def recorder(notifier_database: Database) -> EventRecorder:
 
 
 def recorder_on(
-    database: Database, *, letters: int = 100, on_recorded: Callable[[], None] = lambda: None
+    database: Database,
+    *,
+    letters: int = 100,
+    on_recorded: Callable[[], None] = lambda: None,
+    owing: Sequence[Owing] = (),
 ) -> EventRecorder:
     """A recorder that sets so many dead letters aside within an hour."""
     end = LogEnd()
     return EventRecorder(
         notifier_work(database, MongoAuditTrail(database, chain=DAEMON), end),
-        EventLog(end, on_recorded=on_recorded),
+        EventLog(end, on_recorded=on_recorded, owing=owing),
         limit=DeadLetterLimit(letters, timedelta(hours=1)),
     )
 

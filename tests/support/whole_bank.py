@@ -11,7 +11,7 @@ from daemons.notifier import app as notifier_app
 from daemons.notifier.settings import NotifierSettings
 from daemons.shared.mongo import Database
 from tests.support.bank import CLOSED_PORT, Bank, running_bank, secret_of
-from tests.support.daemon_keys import PRIVATE_KEYS
+from tests.support.daemon_keys import PRIVATE_KEYS, PUBLIC_KEYS
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ async def running_whole_bank(
                 mongo_uri=mongo_uri,
                 mongo_database=f"notifier_{bank.suffix}",
                 service_key=PRIVATE_KEYS["notifier"],  # type: ignore[arg-type]  # pydantic makes the secret of it
+                user_api_public_keys=PUBLIC_KEYS["user_api_public_keys"],
+                # Messages are taken and wait: no relay is there.
+                smtp_host="127.0.0.1",
+                smtp_port=9,
                 kafka_broker=CLOSED_PORT,
                 user_api_url=bank.user_api,  # type: ignore[arg-type]  # and the URL
                 port=1,

@@ -37,8 +37,6 @@ class MongoDeliveries:
             DuplicateKeyError: some of it is known.
         """
         assert self._session is not None  # noqa: S101 - deliveries are never written alone
-        if not owed:
-            return []
         before = await self._take_turns(len(owed))
         made = [
             Delivery(new_id(), before + index, one, DeliveryState.OWED, 0, at, at, at)

@@ -53,6 +53,18 @@ class MongoEventReader:
             found = self._events.find(query).sort("_id", direction).limit(limit)
             return [event_of(document) async for document in found]
 
+    async def find(self, event_id: UUID) -> RecordedEvent | None:
+        """Return an event by its id."""
+        with reading():
+            found = await self._events.find_one({"id": event_id})
+        return None if found is None else event_of(found)
+
+    async def find_all(self, ids: Sequence[UUID]) -> dict[UUID, RecordedEvent]:
+        """Return those of the events that are recorded, by their ids."""
+        with reading():
+            found = self._events.find({"id": {"$in": list(ids)}})
+            return {document["id"]: event_of(document) async for document in found}
+
     async def recorded(self, ids: Sequence[UUID]) -> set[UUID]:
         """Return those of the ids under which an event is recorded."""
         with reading():

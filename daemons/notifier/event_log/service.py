@@ -53,7 +53,8 @@ class EventLog:
     async def _owe(self, tx: NotifierTransaction, appended: Appended) -> None:
         events = [event for event, _ in appended.entries]
         owed = [one for owing in self._owing for one in await owing.owed(events, tx.session)]
-        await tx.deliveries.insert(owed, at=appended.entries[0][1].created_at)
+        if owed:
+            await tx.deliveries.insert(owed, at=appended.entries[0][1].created_at)
 
     def committed(self, appended: Appended, entries: Sequence[Entry], *, now: datetime) -> None:
         """Count what a committed transaction has added of the entries, and tell people of it."""

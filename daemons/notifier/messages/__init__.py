@@ -1,0 +1,1 @@
+"""Messages to people: their texts in each language, and what they are made of."""
