@@ -1,18 +1,24 @@
-"""The proof that the bank's books and its events agree."""
+"""The proof that the bank's books, its events and its audit trails are what was written."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bankctl import invocation
+from bankctl.anchors import load_anchors, save_anchors
 from bankctl.client.bank import BankClient
 from bankctl.client.long_answers import OnProgress
 from bankctl.errors import CliError, ExitStatus
 from bankctl.invocation import OutputFormat
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import Trail
 
+_SETS = {"events": "events received", "notifications": "notifications"}
+_SHOWN = 3
+_PART_DIGITS = 32
+_PARTS_NAMED = 8
 PROOF_COLUMNS = [Column("name", "Check"), Column("result", "Result"), Column("detail", "Detail")]
 _PAUSE_SECONDS = 0.5
 
@@ -63,22 +69,40 @@ class Proof:
             raise CliError(
                 f"the proof does not hold: {', '.join(failed)}",
                 exit_status=ExitStatus.UNEXPECTED,
-                hint="`bankctl admin prove -o json` shows the figures; late events need a longer --wait",
+                hint="`bankctl admin prove -o json` names more; late events need a longer --wait; after "
+                "`bankctl dev reset`, `bankctl admin audit verify --forget` drops the stored ends",
                 code="proof_failed",
             )
 
 
 def prove_bank(bank: BankClient, *, wait_seconds: float, on_progress: OnProgress) -> Proof:
-    """Ask both daemons until their events agree, or the wait is over; the last answer counts."""
+    """Prove the books, the events up to the newest record, and the audit trails of all three daemons.
+
+    What is committed while the proof runs is not in it. Events arrive a moment after the money has moved, so
+    those that are missing are waited for.
+    """
     deadline = time.monotonic() + wait_seconds
+    ledger = bank.transactions.ledger_proof(on_progress=on_progress)
+    until = ledger["as_of"]
     while True:
-        ledger = bank.transactions.ledger_proof(on_progress=on_progress)
-        events = bank.events.proof(on_progress=on_progress)
-        proof = Proof(_checks(ledger, events), ledger, events)
+        events = bank.events.proof(on_progress=on_progress, until=until)
+        agreed = not _all_differing_parts(ledger, events)
         # What is wrong in the books stays wrong; only events on their way get better by waiting.
-        if proof.holds or not _books_hold(ledger) or time.monotonic() + _PAUSE_SECONDS > deadline:
-            return proof
+        if agreed or not _books_hold(ledger) or time.monotonic() + _PAUSE_SECONDS > deadline:
+            break
         time.sleep(_PAUSE_SECONDS)
+    differences = [] if agreed else _differences(bank, ledger, events, on_progress)
+    checks = [
+        *_book_checks(ledger),
+        _outbox_check(ledger, events_agree=not differences),
+        *_event_checks(ledger["events"], events, differences),
+        *_audit_checks(bank, on_progress),
+    ]
+    for told in (ledger["events"], events["events"], events["notifications"]):
+        # Only what compares sets needs them.
+        told.pop("parts", None)
+        told.pop("named", None)
+    return Proof(checks, ledger, {**events, "differences": differences})
 
 
 def _books_hold(ledger: Mapping[str, Any]) -> bool:
@@ -94,8 +118,6 @@ def _book_checks(ledger: Mapping[str, Any]) -> list[Check]:
         )
         for item in ledger["currencies"]
     ]
-    mismatches = ledger["mismatches"]
-    first = "; ".join(f"{item.get('id')}: {item.get('problem')}" for item in mismatches[:3])
     return [
         Check(
             "ledger",
@@ -104,29 +126,112 @@ def _book_checks(ledger: Mapping[str, Any]) -> list[Check]:
             f"{ledger['failed']} failed",
         ),
         *sums,
-        Check("balances", not mismatches, first or f"{ledger['accounts']} accounts equal their entries"),
+        _without_mismatches("balances", ledger, f"{ledger['accounts']} accounts equal their entries"),
     ]
 
 
-def _checks(ledger: Mapping[str, Any], events: Mapping[str, Any]) -> list[Check]:
-    booked, received, notified = ledger["events"], events["transactions"], events["notifications"]
-    return [
-        *_book_checks(ledger),
-        Check(
-            "outbox", ledger["outbox_pending"] == 0, f"{ledger['outbox_pending']} events not yet published"
-        ),
-        _agreement("events received", booked, received),
-        _agreement("notifications", booked, notified),
-    ]
+def _without_mismatches(name: str, proof: Mapping[str, Any], right: str) -> Check:
+    mismatches = proof["mismatches"]
+    first = "; ".join(f"{item.get('id')}: {item.get('problem')}" for item in mismatches[:_SHOWN])
+    return Check(name, not mismatches, first or right)
 
 
-def _agreement(name: str, booked: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
-    same = (booked["count"], booked["digest"]) == (found["count"], found["digest"])
-    if same:
-        return Check(
-            name, holds=True, detail=f"{found['count']} of {booked['count']}, digest {found['digest']}"
+def _outbox_check(ledger: Mapping[str, Any], *, events_agree: bool) -> Check:
+    # While payments go on some events are always on their way: it counts only if they do not arrive.
+    pending = ledger["outbox_pending"]
+    return Check("outbox", pending == 0 or events_agree, f"{pending} events were not yet published")
+
+
+def _event_checks(
+    booked: Mapping[str, Any], events: Mapping[str, Any], differences: Sequence[Mapping[str, str]]
+) -> list[Check]:
+    checks = []
+    for name, title in _SETS.items():
+        found, of_set = events[name], [item for item in differences if item["set"] == name]
+        detail = f"{found['count']} of {booked['count']}, digest {found['digest']}"
+        if of_set:
+            first = "; ".join(f"{item['id']}: {item['problem']}" for item in of_set[:_SHOWN])
+            detail = f"{detail} instead of {booked['digest']}; {first}"
+        if (more := found["count"] - booked["count"]) > 0 and of_set:
+            detail += (
+                f"; {more} or more are not in the journal, which is an older copy or was restored from one"
+            )
+        checks.append(Check(title, not of_set, detail))
+    held = f"{events['events']['count']} events tell what is stored of them"
+    return [*checks, _without_mismatches("event log", events, held)]
+
+
+def _differing_parts(booked: Mapping[str, Any], found: Mapping[str, Any]) -> set[int]:
+    """The parts of the ids in which one set of events is not the other."""
+    ours, theirs = booked["parts"], found["parts"]
+    return {
+        start // _PART_DIGITS
+        for start in range(0, len(ours), _PART_DIGITS)
+        if ours[start : start + _PART_DIGITS] != theirs[start : start + _PART_DIGITS]
+    }
+
+
+def _all_differing_parts(ledger: Mapping[str, Any], events: Mapping[str, Any]) -> set[int]:
+    return {part for name in _SETS for part in _differing_parts(ledger["events"], events[name])}
+
+
+def _differences(
+    bank: BankClient, ledger: Mapping[str, Any], events: Mapping[str, Any], on_progress: OnProgress
+) -> list[dict[str, str]]:
+    """Name the events in which the two differ: each is asked again for those of some parts of the ids."""
+    until = ledger["as_of"]
+    parts = ",".join(map(str, sorted(_all_differing_parts(ledger, events))[:_PARTS_NAMED]))
+    booked = bank.transactions.ledger_proof(on_progress=on_progress, until=until, parts=parts)["events"]
+    found = bank.events.proof(on_progress=on_progress, until=until, parts=parts)
+    differences = []
+    for name in _SETS:
+        # What was committed in the very millisecond of the newest record may have come since.
+        if _differing_parts(booked, found[name]):
+            named = list(_compared(_by_id(booked), _by_id(found[name])))
+            named = named or [("others", "differ as well; mend the named ones first")]
+            differences += [{"set": name, "id": id_, "problem": problem} for id_, problem in named]
+    return differences
+
+
+def _by_id(events: Mapping[str, Any]) -> dict[str, str]:
+    return {item["id"]: item["digest"] for item in events["named"]}
+
+
+def _compared(booked: Mapping[str, str], found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for id_ in sorted(booked.keys() | found.keys()):
+        if id_ not in found:
+            yield id_, "is in the journal and not here"
+        elif id_ not in booked:
+            yield id_, "is not in the journal"
+        elif booked[id_] != found[id_]:
+            yield id_, "is not what the journal says"
+
+
+def _audit_checks(bank: BankClient, on_progress: OnProgress) -> list[Check]:
+    """Verify the trails against the ends that this machine keeps; they are kept anew only if all hold."""
+    anchors = load_anchors(bank.profile)
+    checks, heads = [], {}
+    for done, trail in enumerate(Trail):
+        on_progress("audit", done, len(Trail))
+        name = str(trail)
+        proof = bank.audit.proof(name, anchors.get(name))
+        faults = "; ".join(f"{place_of(fault)}{fault['problem']}" for fault in proof["faults"][:_SHOWN])
+        anchored = (
+            "compared with the last verification here" if proof["anchored"] else "no earlier end is kept here"
         )
-    detail = f"{found['count']} of {booked['count']}, digest {found['digest']} instead of {booked['digest']}"
-    if (more := found["count"] - booked["count"]) > 0:
-        detail += f"; {more} or more are not in the journal, which is an older copy or was restored from one"
-    return Check(name, holds=False, detail=detail)
+        checks.append(
+            Check(
+                f"audit of {name}",
+                proof["holds"] is True,
+                faults or f"{proof['head']['count']} records, {anchored}",
+            )
+        )
+        heads[name] = proof["head"]
+    if all(check.holds for check in checks):
+        save_anchors(bank.profile, {**anchors, **heads})
+    return checks
+
+
+def place_of(fault: Mapping[str, Any]) -> str:
+    """Where a fault of an audit trail is, as the beginning of a sentence."""
+    return f"record {fault['seq']}: " if fault["seq"] else ""

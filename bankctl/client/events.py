@@ -33,9 +33,12 @@ class Events:
         ).data["missing"]
         return found
 
-    def proof(self, *, on_progress: OnProgress) -> dict[str, Any]:
-        """Count and digest of the events and of the notifications that the notifier holds."""
-        return fetch_with_progress(self.http, "/events/proof", on_progress=on_progress)
+    def proof(
+        self, *, on_progress: OnProgress, until: str | None = None, parts: str | None = None
+    ) -> dict[str, Any]:
+        """What the notifier holds of the ledger's events up to a time, and what is wrong with it."""
+        params = {"until": until, "parts": parts}
+        return fetch_with_progress(self.http, "/events/proof", on_progress=on_progress, params=params)
 
     def notifications(self, *, severity: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
         """Notifications, newest first."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bankctl.client.http import ATTEMPTS, Transport
@@ -19,7 +19,12 @@ _PAUSE_SECONDS = 0.5
 
 
 def fetch_with_progress(
-    http: Transport, path: str, *, on_progress: OnProgress, body: object = None
+    http: Transport,
+    path: str,
+    *,
+    on_progress: OnProgress,
+    params: Mapping[str, Any] | None = None,
+    body: object = None,
 ) -> dict[str, Any]:
     """Ask for something that takes long; before the first line it is asked again if the bank is away.
 
@@ -37,7 +42,7 @@ def fetch_with_progress(
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _fetch(http, path, tell, body)
+            return _fetch(http, path, tell, params or {}, body)
         except CliError as error:
             if seen or attempt == ATTEMPTS or error.exit_status is not ExitStatus.UNREACHABLE:
                 raise
@@ -45,9 +50,13 @@ def fetch_with_progress(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fetch(http: Transport, path: str, tell: OnProgress, body: object) -> dict[str, Any]:
+def _fetch(
+    http: Transport, path: str, tell: OnProgress, params: Mapping[str, Any], body: object
+) -> dict[str, Any]:
     headers = {"Accept": f"{JSON_LINES}, application/json;q=0.5"}
-    with http.stream(path, params={}, headers=headers, idle_seconds=_SILENCE_SECONDS, body=body) as response:
+    with http.stream(
+        path, params=params, headers=headers, idle_seconds=_SILENCE_SECONDS, body=body
+    ) as response:
         if not response.headers.get("Content-Type", "").startswith(JSON_LINES):
             response.read()
             return _object(response.text)

@@ -91,9 +91,12 @@ class Transactions:
         found: dict[str, Any] = self._http.request("GET", "/ledger/outbox").data
         return found
 
-    def ledger_proof(self, *, on_progress: OnProgress) -> dict[str, Any]:
+    def ledger_proof(
+        self, *, on_progress: OnProgress, until: str | None = None, parts: str | None = None
+    ) -> dict[str, Any]:
         """Whether every balance is the fold of its entries and all currencies sum to zero."""
-        return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress)
+        params = {"until": until, "parts": parts}
+        return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, params=params)
 
     def rebuild_accounts(self, *, reason: str, on_progress: OnProgress) -> dict[str, Any]:
         """Let the collection of accounts be made anew from the journal; returns what was otherwise."""

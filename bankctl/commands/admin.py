@@ -350,15 +350,17 @@ def prove(
         float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for events.")
     ] = 30.0,
 ) -> None:
-    """Prove that no money was lost or made, and that every event arrived once.
+    """Prove that no money was lost or made, and that nothing stored was changed by hand.
 
     Examples:
       bankctl admin prove
       bankctl admin prove --wait 60 -o json
 
-    It compares every balance with its entries, the sum of each currency with zero, and the ledger's events
-    with those that the notifier recorded and notified. Events arrive a moment after the money has moved, so
-    it waits for them. Exits 1 if a check fails, and 8 if the connection was lost: then nothing was proved.
+    It compares every balance with its entries, the sum of each currency with zero, every record with its
+    seal, the ledger's events with what the notifier recorded and notified, and the audit trails of all three
+    daemons with the ends that this machine keeps, as `bankctl admin audit verify` does. Payments may go on
+    meanwhile. Events arrive a moment after the money has moved, so it waits for them. Exits 1 if a check
+    fails, and 8 if the connection was lost: then nothing was proved.
     """
     with open_bank() as bank, phases() as show_phase:
         proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase)

@@ -15,6 +15,7 @@ from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
+from bankctl.proof import place_of
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event
@@ -241,12 +242,8 @@ def _verdict(proof: dict[str, Any], compared_with: str) -> dict[str, Any]:
         **proof,
         "result": "ok" if proof["holds"] else "FAILED",
         "compared_with": compared_with,
-        "problem": f"{_place(first['seq'])}{first['problem']}{more}" if first else None,
+        "problem": f"{place_of(first)}{first['problem']}{more}" if first else None,
     }
-
-
-def _place(seq: int) -> str:
-    return f"record {seq}: " if seq else ""
 
 
 def _read_export(path: Path) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=clock)
     app[stream_routes.STREAMS_KEY] = EventStreams(bank.follower, bank.sessions, limits=settings.stream_limits)
     app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
-    app[event_routes.PROVER_KEY] = EventProver(bank.reader, bank.notifications)
+    app[event_routes.PROVER_KEY] = EventProver(bank.client, bank.database)
     app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)
     app[message_routes.ORDERS_KEY] = bank.orders
     app[dead_letter_routes.DEAD_LETTERS_KEY] = bank.dead_letters

@@ -1,6 +1,7 @@
 """Tells of records as events: they never change, so an event is made of its record when it goes out."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,9 @@ from daemons.banking_api.kinds.kind import Event, concerned
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.user_directory import UserDirectory
+from daemons.contracts.digest import event_content
 from daemons.contracts.names import EventType
+from daemons.contracts.wire import format_instant
 from daemons.shared.kafka.records import OutgoingRecord, event_headers
 
 SOURCE = "/banking_api"
@@ -25,6 +28,26 @@ def topic_of(record: Record) -> str:
     if record.failure is not None:
         return EventType.TRANSACTION_FAILED.value
     return KINDS[record.kind].completed.value
+
+
+class _NoNames(defaultdict[UUID, dict[str, Any]]):
+    """Users as events name them, but for their names."""
+
+    def __missing__(self, user_id: UUID) -> dict[str, Any]:
+        return {"user_id": str(user_id)}
+
+
+def content_of(record: Record) -> bytes:
+    """Return what a proof compares of a record's event.
+
+    Raises:
+        AssertionError, AttributeError, KeyError, TypeError, ValueError: the record is none of ours.
+    """
+    event = KINDS[record.kind].event(record, _NO_NAMES)
+    return event_content(event.type.value, event.key, format_instant(event.occurred_at), event.data)
+
+
+_NO_NAMES = _NoNames()
 
 
 class EventEncoder:

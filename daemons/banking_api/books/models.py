@@ -6,6 +6,7 @@ from pydantic import Field
 
 from daemons.contracts.vocabulary import IDS_LIMIT
 from daemons.contracts.wire import CurrencyCode, Instant, Reason, UuidText, WireModel
+from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
 
 
@@ -26,24 +27,11 @@ class CurrencyProof(WireModel):
     entries: int
 
 
-class MismatchView(WireModel):
-    """What contradicts the entries."""
-
-    id: str
-    problem: str
-
-
-class EventSetView(WireModel):
-    """Count and order-independent digest of a set of event ids; compare with the notifier's."""
-
-    count: int
-    digest: str
-
-
 class ProofView(WireModel):
-    """The books, proved from the entries as of one moment."""
+    """The books, proved from the entries as of one moment; `as_of` is the time of the newest record."""
 
     holds: bool
+    as_of: Instant
     currencies: list[CurrencyProof]
     accounts: int
     journal_transactions: int

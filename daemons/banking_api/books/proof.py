@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,10 +19,11 @@ from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, S
 from daemons.banking_api.ledger.account import Entry, is_banks_account, is_tally, untouched
 from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.digest import EventSetDigest
+from daemons.shared.findings import Findings
+from daemons.shared.http.event_sets import EventSetQuery
 from daemons.shared.progress import Progress
 from daemons.shared.tasks import end_task
 
-MISMATCHES_REPORTED = 100
 _BETWEEN_PAUSES = 50
 """So many are folded in half a millisecond; then other requests have their turn."""
 
@@ -29,14 +31,6 @@ _EARLY_LIMIT = 100_000
 """How many entries of an account may wait for their turn; where there are more, one is missing."""
 
 BatchT = TypeVar("BatchT")
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """An account or transaction that does not add up, and how."""
-
-    id: str
-    problem: str
 
 
 @dataclass(slots=True)
@@ -135,28 +129,24 @@ class _Fold:
 
 
 @dataclass(slots=True)
-class Proof:
+class Proof(Findings):
     """What was found; `holds` only if nothing is wrong."""
 
     currencies: dict[str, CurrencyTotal] = field(default_factory=lambda: defaultdict(CurrencyTotal))
     accounts: int = 0
     completed: int = 0
     failed: int = 0
-    mismatch_count: int = 0
-    mismatches: list[Mismatch] = field(default_factory=list)
     outbox_pending: int = 0
+    scope: EventSetQuery = field(default_factory=EventSetQuery)
+    """Of which events the digest is."""
     events: EventSetDigest = field(default_factory=EventSetDigest)
+    as_of: datetime = field(default=datetime.fromtimestamp(0, UTC))
+    """When the newest record was made."""
 
     @property
     def holds(self) -> bool:
         """Tell whether every sum is zero and nothing contradicts the entries."""
         return self.mismatch_count == 0 and all(total.sum_minor == 0 for total in self.currencies.values())
-
-    def report(self, id_: str, problem: str) -> None:
-        """Count a contradiction, and keep the first ones to show."""
-        self.mismatch_count += 1
-        if len(self.mismatches) < MISMATCHES_REPORTED:
-            self.mismatches.append(Mismatch(id_, problem))
 
 
 class LedgerProver:
@@ -166,16 +156,18 @@ class LedgerProver:
         self._opener = opener
         self._one_at_a_time = asyncio.Lock()
 
-    async def prove(self, progress: Progress) -> Proof:
+    async def prove(self, progress: Progress, scope: EventSetQuery) -> Proof:
         """Prove the books as of the moment at which this proof begins."""
         async with self._one_at_a_time, self._opener.open() as snapshot:
-            return await prove_ledger(snapshot, progress)
+            return await prove_ledger(snapshot, progress, scope)
 
 
-async def prove_ledger(snapshot: LedgerSnapshot, progress: Progress | None = None) -> Proof:
+async def prove_ledger(
+    snapshot: LedgerSnapshot, progress: Progress | None = None, scope: EventSetQuery | None = None
+) -> Proof:
     """Fold the whole journal and compare it with the accounts, both as of one moment."""
-    progress = progress or Progress()
-    proof = Proof()
+    progress, scope = progress or Progress(), scope or EventSetQuery()
+    proof = Proof(scope=scope, events=scope.digest())
     folds: dict[str, _Fold] = defaultdict(_Fold)
     progress.enter("accounts", total=await snapshot.accounts_size())
     async for account in snapshot.accounts():
@@ -255,8 +247,10 @@ def _fold_record(proof: Proof, folds: dict[str, _Fold], record: StoredRecord) ->
     if record.fault is not None:
         proof.report(str(record.id), record.fault)
         return
+    proof.as_of = max(proof.as_of, record.at)
+    if proof.scope.covers(record.at):
+        proof.events.add(record.id, record.content)
     if record.is_transaction:
-        proof.events.add(record.id)
         proof.completed += completed
         proof.failed += not completed
     elif not completed:

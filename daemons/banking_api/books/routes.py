@@ -31,9 +31,10 @@ from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import BATCH_LIMIT
 from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
+from daemons.shared.http.event_sets import EventSetQuery
 from daemons.shared.http.lines import answer_long_work
 from daemons.shared.http.origin import actor_of
-from daemons.shared.http.requests import read_body
+from daemons.shared.http.requests import read_body, read_query
 from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
@@ -61,14 +62,16 @@ async def show_bank(request: web.Request) -> web.Response:
     "GET",
     "/ledger/proof",
     permission=Permission.PROVE_LEDGER,
+    query=EventSetQuery,
     answer=ProofView,
     other_forms={JSON_LINES: ProofLine},
 )
 async def ledger_proof(request: web.Request) -> web.StreamResponse:
     """Prove the books: fold every entry and compare; with progress if `Accept` asks for it."""
+    query = read_query(request, EventSetQuery)
 
     async def prove(progress: Progress) -> ProofView:
-        return proof_view(await request.app[PROVER_KEY].prove(progress))
+        return proof_view(await request.app[PROVER_KEY].prove(progress, query))
 
     return await answer_long_work(request, prove)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from bson import decode_all
 from pymongo.errors import OperationFailure
 
+from daemons.banking_api.books.events import content_of
 from daemons.banking_api.kinds.table import TRANSACTION_KINDS
 from daemons.banking_api.ledger.account import Entry
 from daemons.banking_api.ledger.documents import record_from, seal_from
@@ -62,6 +63,9 @@ class StoredRecord(NamedTuple):
     """What no tally that it counts on may exceed, in minor units."""
     fault: str | None = None
     """Why it cannot be read as a record."""
+    at: datetime = datetime.fromtimestamp(0, UTC)
+    content: bytes = b""
+    """What its event tells, to be compared with what the notifier has."""
 
 
 class LedgerSnapshot:
@@ -132,7 +136,8 @@ def _stored(document: Document, data: bytes) -> StoredRecord:
     try:
         record = record_from(document)
         _check_types(record)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        content = content_of(record)
+    except (AssertionError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         # What somebody has changed by hand must be named, and must not end the proof.
         fault = f"cannot be read: {type(error).__name__} {error}"
         return StoredRecord(document["_id"], False, False, False, [], None, leaf, fault=fault)
@@ -146,6 +151,8 @@ def _stored(document: Document, data: bytes) -> StoredRecord:
         leaf,
         record.data.get("overdraws", False),
         record.data.get("at_most"),
+        at=record.at,
+        content=content,
     )
 
 

@@ -5,8 +5,6 @@ from datetime import datetime
 
 from daemons.banking_api.books.models import (
     CurrencyProof,
-    EventSetView,
-    MismatchView,
     OutboxView,
     ProofView,
     RelayView,
@@ -15,6 +13,7 @@ from daemons.banking_api.books.models import (
 from daemons.banking_api.books.proof import Proof
 from daemons.banking_api.books.published import UnknownEvent
 from daemons.banking_api.books.unpublished import Waiting
+from daemons.shared.http.event_sets import EventSetView, mismatch_views
 from daemons.shared.lease import Holder
 
 
@@ -22,6 +21,7 @@ def proof_view(proof: Proof) -> ProofView:
     """Return the view of a proof."""
     return ProofView(
         holds=proof.holds,
+        as_of=proof.as_of,
         currencies=[
             CurrencyProof(
                 currency=currency,
@@ -36,9 +36,9 @@ def proof_view(proof: Proof) -> ProofView:
         completed=proof.completed,
         failed=proof.failed,
         mismatch_count=proof.mismatch_count,
-        mismatches=[MismatchView(id=found.id, problem=found.problem) for found in proof.mismatches],
+        mismatches=mismatch_views(proof),
         outbox_pending=proof.outbox_pending,
-        events=EventSetView(count=proof.events.count, digest=proof.events.hexdigest()),
+        events=EventSetView.of(proof.events),
     )
 
 

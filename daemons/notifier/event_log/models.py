@@ -10,6 +10,7 @@ from daemons.contracts.wire import Instant, UuidText, WireModel
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.history import LAST_POSITION
 from daemons.notifier.notifications.models import SeverityText
+from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import FROM_DIGITS, PageQuery
 
@@ -101,18 +102,17 @@ class EventPage(WireModel):
     next_cursor: str | None
 
 
-class DigestView(WireModel):
-    """Count and digest of a set of event ids; see daemons/contracts/digest.py."""
-
-    count: int
-    digest: str
-
-
 class EventProofView(WireModel):
-    """What the notifier holds of journal transactions; both equal the ledger's when all has arrived."""
+    """What the notifier holds of the ledger's events; both sets equal the ledger's when all has arrived.
 
-    transactions: DigestView
-    notifications: DigestView
+    `notifications` is the set of those events whose notification says what the event does.
+    """
+
+    holds: bool
+    mismatch_count: int
+    mismatches: list[MismatchView]
+    events: EventSetView
+    notifications: EventSetView
 
 
 class MissingEvents(WireModel):

@@ -1,14 +1,13 @@
-"""Reading the log of events: pages in either direction, the last position, and all ids for a proof."""
+"""Reading the log of events: pages in either direction, and the last position."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING
 
-from daemons.contracts.names import EventType
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.storage import event_of, newest_position
-from daemons.notifier.reading import reading, stream_ids
+from daemons.notifier.reading import reading
 from daemons.shared.mongo import Database, Document
 
 
@@ -70,7 +69,3 @@ class MongoEventReader:
         with reading():
             found = self._events.find({"id": {"$in": list(ids)}}, {"_id": 0, "id": 1})
             return {document["id"] async for document in found}
-
-    def event_ids(self, types: Collection[EventType]) -> AsyncIterator[UUID]:
-        """Stream the ids of all events of these types, in bounded memory."""
-        return stream_ids(self._events, "type", types, "id")

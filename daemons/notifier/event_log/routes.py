@@ -4,12 +4,10 @@ from uuid import UUID
 
 from aiohttp import web
 
-from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.models import (
-    DigestView,
     EventIds,
     EventPage,
     EventProofLine,
@@ -20,6 +18,7 @@ from daemons.notifier.event_log.models import (
 )
 from daemons.notifier.event_log.proof import EventProver
 from daemons.shared.http.answers import json_response
+from daemons.shared.http.event_sets import EventSetQuery, EventSetView, mismatch_views
 from daemons.shared.http.lines import answer_long_work
 from daemons.shared.http.requests import read_body, read_query
 from daemons.shared.http.routes import Routes
@@ -44,15 +43,23 @@ async def list_events(request: web.Request) -> web.Response:
     "GET",
     "/events/proof",
     permission=Permission.READ_EVENTS,
+    query=EventSetQuery,
     answer=EventProofView,
     other_forms={JSON_LINES: EventProofLine},
 )
 async def prove_events(request: web.Request) -> web.StreamResponse:
-    """Count and digest the events of journal transactions; with progress if `Accept` asks for it."""
+    """Prove events and notifications, and digest them; with progress if `Accept` asks for it."""
+    query = read_query(request, EventSetQuery)
 
     async def prove(progress: Progress) -> EventProofView:
-        recorded, notified = await request.app[PROVER_KEY].prove_events(progress)
-        return EventProofView(transactions=_view_digest(recorded), notifications=_view_digest(notified))
+        proof = await request.app[PROVER_KEY].prove_events(progress, query)
+        return EventProofView(
+            holds=proof.mismatch_count == 0,
+            mismatch_count=proof.mismatch_count,
+            mismatches=mismatch_views(proof),
+            events=EventSetView.of(proof.events),
+            notifications=EventSetView.of(proof.notifications),
+        )
 
     return await answer_long_work(request, prove)
 
@@ -63,7 +70,3 @@ async def find_missing_events(request: web.Request) -> web.Response:
     body = await read_body(request, EventIds)
     missing = await request.app[HISTORY_KEY].missing([UUID(text) for text in body.ids])
     return json_response(MissingEvents(missing=[str(id_) for id_ in missing]))
-
-
-def _view_digest(digest: EventSetDigest) -> DigestView:
-    return DigestView(count=digest.count, digest=digest.hexdigest())

@@ -72,7 +72,7 @@ class MongoEventLog:
         known_end = self._end.position if self._end.is_alone else None
         begin = known_end or await newest_position(self._events, self._session) + 1
         documents = [
-            _to_document(event, notification, position=begin + index)
+            event_document(event, notification, position=begin + index)
             for index, (event, notification) in enumerate(fresh)
         ]
         try:
@@ -101,7 +101,8 @@ async def newest_position(events: AsyncCollection[Document], session: Session | 
     return int(newest["_id"]) if newest else 0
 
 
-def _to_document(event: Event, notification: Notification, *, position: int) -> Document:
+def event_document(event: Event, notification: Notification, *, position: int) -> Document:
+    """Return what is stored of an event, with what its notification says of it."""
     return {
         "_id": position,
         "id": event.id,

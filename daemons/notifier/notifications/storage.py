@@ -1,13 +1,13 @@
 """Notifications in MongoDB, each under the position of its event."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from pymongo import DESCENDING
 
 from daemons.contracts.names import EventType, Severity
 from daemons.notifier.notifications.notification import Notification
-from daemons.notifier.reading import reading, stream_ids
+from daemons.notifier.reading import reading
 from daemons.shared.mongo import Database, Document, Session, insert_all
 
 NotificationPlace = tuple[int, UUID]
@@ -24,7 +24,7 @@ class MongoNotifications:
     async def insert(self, placed: Sequence[tuple[int, Notification]]) -> None:
         """Add notifications, each with its event's position, in the transaction that records the events."""
         assert self._session is not None  # noqa: S101 - they are never written alone
-        documents = [_to_document(notification, position) for position, notification in placed]
+        documents = [notification_document(notification, position) for position, notification in placed]
         await insert_all(self._notifications, documents, session=self._session)
 
     async def before(
@@ -43,12 +43,9 @@ class MongoNotifications:
             found = self._notifications.find(query).sort(order).limit(limit)
             return [((row["position"], row["_id"]), _notification_of(row)) async for row in found]
 
-    def event_ids(self, types: Collection[EventType]) -> AsyncIterator[UUID]:
-        """Stream the event id of every notification of events of these types, in bounded memory."""
-        return stream_ids(self._notifications, "event_type", types, "event_id")
 
-
-def _to_document(notification: Notification, position: int) -> Document:
+def notification_document(notification: Notification, position: int) -> Document:
+    """Return what is stored of a notification."""
     return {
         "_id": notification.id,
         "position": position,

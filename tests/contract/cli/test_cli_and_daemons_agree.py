@@ -29,11 +29,10 @@ from daemons.user_api.sessions import models as sessions
 from daemons.user_api.sign_in import models as sign_in
 from daemons.user_api.users import models as users
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import ANN, BOB, USER, Bank, Request
+from tests.unit.cli.played_bank import ANN, BOB, USER, Bank, Request, event_set
 
 ID = "0190a1b2-0000-7000-8000-000000000001"
 IBAN = "DE89370400440532013000"
-SAME = {"count": 2, "digest": "ab"}
 TRANSFER = {"from_account": ANN, "to_account": BOB, "amount": "1.00", "currency": "EUR"}
 
 
@@ -81,7 +80,7 @@ def test_the_played_bank_answers_as_the_daemons_do(
     method: str, path: str, body: Any, model: type[BaseModel]
 ) -> None:
     bank = Bank()
-    bank.event_proofs = [{"transactions": SAME, "notifications": SAME}]
+    bank.event_proofs = [{"events": event_set(), "notifications": event_set()}]
     headers = {
         "Cookie": f"__Host-bankctl={bank.cookie}",
         "X-Requested-With": "tests",

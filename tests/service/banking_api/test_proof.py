@@ -51,7 +51,7 @@ async def test_others_have_their_turn_while_the_books_are_proved(bank: Bank) -> 
             fingerprint=b"",
             at=NOW,
             entries=(),
-            data={},
+            data={"from": "1", "to": "2", "amount": 1, "currency": "EUR", "reference": None},
             failure=Failure("account_not_found", "x"),
             attempt=None,
         )

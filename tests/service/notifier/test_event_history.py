@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from daemons.contracts.digest import EventSetDigest
+from daemons.contracts.digest import EventSetDigest, event_content
 from daemons.contracts.permissions import Role
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.shared.ids import new_id
@@ -73,16 +73,27 @@ async def test_notifications_pages_newest_first(notifier: Notifier, recorder: Ev
     assert len(alerts) == 6
 
 
-async def test_the_proof_counts_and_digests_journal_events(
+async def test_the_proof_counts_and_digests_events_with_their_content(
     notifier: Notifier, recorder: EventRecorder
 ) -> None:
-    ids = await _record_mixture(recorder, 4)
+    await _record_mixture(recorder, 4)
+    items = await _all_pages(notifier, "/events/history", limit=16)
     expected = EventSetDigest()
-    for index, event_id in enumerate(ids):
-        if index % 4 != 3:
-            expected.add(event_id)
-    shown = {"count": 12, "digest": expected.hexdigest()}
-    assert (await notifier.get("/events/proof")).json() == {"transactions": shown, "notifications": shown}
+    for item in items:
+        content = event_content(item["type"], item["key"], item["time"], item["data"])
+        expected.add(UUID(item["id"]), content)
+    shown = {"count": 16, "digest": expected.hexdigest(), "parts": expected.parts(), "named": []}
+    proof = (await notifier.get("/events/proof")).json()
+    assert (proof["holds"], proof["mismatches"]) == (True, [])
+    assert proof["events"] == proof["notifications"] == shown
+    times = sorted(item["time"] for item in items)
+    asked = [f"until={times[0]}", "parts=" + str(UUID(items[0]["id"]).bytes[15])]
+    first = (await notifier.get(f"/events/proof?{asked[0]}")).json()["events"]
+    assert 1 <= first["count"] == sum(time <= times[0] for time in times)
+    named = (await notifier.get(f"/events/proof?{asked[1]}")).json()["events"]["named"]
+    assert items[0]["id"] in {event["id"] for event in named}
+    for wrong in ("until=yesterday", "parts=256", "parts=1,", "parts=1,2,3,4,5,6,7,8,9"):
+        assert (await notifier.get(f"/events/proof?{wrong}")).status_code == 422
 
 
 async def test_the_proof_shows_a_missing_notification(
@@ -91,8 +102,8 @@ async def test_the_proof_shows_a_missing_notification(
     await _record_mixture(recorder, 1)
     await notifier_database["notifications"].delete_one({"event_type": "TransactionCompleted"})
     proof = (await notifier.get("/events/proof")).json()
-    assert (proof["transactions"]["count"], proof["notifications"]["count"]) == (3, 2)
-    assert proof["transactions"]["digest"] != proof["notifications"]["digest"]
+    assert (proof["events"]["count"], proof["notifications"]["count"]) == (4, 3)
+    assert [found["problem"] for found in proof["mismatches"]] == ["has no notification"]
 
 
 @pytest.mark.parametrize("path", ["/events", "/events/history", "/events/proof", "/notifications"])

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.books.proof import MISMATCHES_REPORTED, LedgerProver, Proof, prove_ledger
+from daemons.banking_api.books.proof import LedgerProver, Proof, prove_ledger
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import Entry, settlement_account
 from daemons.banking_api.ledger.record import Failure, Record
 from daemons.banking_api.ledger.seal import GENESIS, Seal, leaf_of, seal
+from daemons.shared.findings import NAMED
+from daemons.shared.http.event_sets import EventSetQuery
 from daemons.shared.progress import Progress
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -343,13 +345,13 @@ async def test_a_customers_account_at_zero_and_a_bank_below_it_are_fine() -> Non
 
 async def test_all_contradictions_are_counted_and_the_first_are_shown() -> None:
     writer = Writer()
-    for number in range(MISMATCHES_REPORTED + 3):
+    for number in range(NAMED + 3):
         writer.change(f"{number:03}")
     books = writer.books()
     books.written = []
     proof = await prove(books)
-    assert proof.mismatch_count == MISMATCHES_REPORTED + 3
-    assert [found.id for found in proof.mismatches] == [f"{n:03}" for n in range(MISMATCHES_REPORTED)]
+    assert proof.mismatch_count == NAMED + 3
+    assert [found.id for found in proof.mismatches] == [f"{n:03}" for n in range(NAMED)]
 
 
 async def test_progress_tells_each_phase_and_what_of_it_is_done() -> None:
@@ -409,8 +411,8 @@ async def test_a_proof_waits_for_the_one_before_it() -> None:
             open_now -= 1
 
     prover = LedgerProver(cast("SnapshotOpener", Opener()))
-    progress = Progress()
-    proofs = await asyncio.gather(prover.prove(progress), prover.prove(Progress()))
+    progress, everything = Progress(), EventSetQuery()
+    proofs = await asyncio.gather(prover.prove(progress, everything), prover.prove(Progress(), everything))
     assert [proof.holds for proof in proofs] == [True, True]
     assert (most, progress.phase) == (1, "outbox")
 

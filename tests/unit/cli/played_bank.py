@@ -19,6 +19,12 @@ USER = "0190a1b2-0000-7000-8000-000000000001"
 REPLAYED = {"Idempotent-Replayed": "true"}
 
 
+def event_set(count: int = 2, part: str = "ab") -> dict[str, Any]:
+    """A set of events as the daemons tell it; all that differs is in the first part of the ids."""
+    digest = part.rjust(32, "0")
+    return {"count": count, "digest": digest, "parts": digest + "0" * 32 * 255, "named": []}
+
+
 class ProblemError(Exception):
     """A refusal in the bank's own form."""
 
@@ -92,6 +98,7 @@ class Bank:
         self.proof_lines: list[dict[str, Any]] | None = None
         """What comes after the progress; None to answer at once."""
         self.ledger_proof_changes: dict[str, Any] = {}
+        self.audit_faults: dict[str, list[dict[str, Any]]] = {}
         self.cookie = "signed.token.one"
         self.refresh_cookie = "refresh-one"
         self.cookie_seconds = 600
@@ -192,6 +199,9 @@ class Bank:
             ("POST", "/ledger/events/give-up"): lambda r: (200, {"given_up": r.body["event_ids"]}, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
+            ("GET", "/audit/ledger/proof"): self._audit_proof,
+            ("GET", "/audit/users/proof"): self._audit_proof,
+            ("GET", "/audit/events/proof"): self._audit_proof,
         }
         route = (request.method, request.path)
         if route in open_routes:
@@ -296,7 +306,15 @@ class Bank:
         return 200, {"items": found[: int(request.query["limit"])], "next_cursor": None}, {}
 
     def _event_proof(self) -> dict[str, Any]:
-        return self.event_proofs.pop(0) if len(self.event_proofs) > 1 else self.event_proofs[0]
+        told = self.event_proofs.pop(0) if len(self.event_proofs) > 1 else self.event_proofs[0]
+        return {"holds": True, "mismatch_count": 0, "mismatches": [], **told}
+
+    def _audit_proof(self, request: Request) -> Answer:
+        trail = request.path.split("/")[2]
+        faults = self.audit_faults.get(trail, [])
+        told = {"trail": trail, "holds": not faults, "head": {"count": 7, "hash": "a" * 64}}
+        anchored = "count" in request.query
+        return 200, {**told, "anchored": anchored, "fault_count": len(faults), "faults": faults}, {}
 
     def _account(self, number: str) -> dict[str, Any]:
         return {
@@ -500,6 +518,7 @@ class Bank:
             "mismatch_count": 0,
             "mismatches": [],
             "outbox_pending": pending,
-            "events": {"count": 2, "digest": "ab"},
+            "as_of": NOW,
+            "events": event_set(),
             **self.ledger_proof_changes,
         }

@@ -6,14 +6,14 @@ import pytest
 
 from bankctl.render import progress
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import ANN, Bank, ProblemError, Request
+from tests.unit.cli.played_bank import ANN, NOW, Bank, ProblemError, Request, event_set
 
-SAME = {"count": 2, "digest": "ab"}
+SAME = event_set()
 
 
 @pytest.fixture
 def proven(bank: Bank) -> Bank:
-    bank.event_proofs = [{"transactions": SAME, "notifications": SAME}]
+    bank.event_proofs = [{"events": SAME, "notifications": SAME}]
     return bank
 
 
@@ -35,9 +35,9 @@ def test_everything_agrees(ann: Cli, proven: Bank) -> None:
             {"currencies": [{"currency": "EUR", "sum_minor": "1", "accounts": 3, "entries": 4}]},
             "sum of EUR",
         ),
-        ({"outbox_pending": 1}, "outbox"),
-        ({"events": {"count": 3, "digest": "ab"}}, "events received"),
-        ({"events": {"count": 2, "digest": "cd"}}, "notifications"),
+        ({"outbox_pending": 1, "events": event_set(3, "cd")}, "outbox"),
+        ({"events": event_set(3, "cd")}, "events received"),
+        ({"events": event_set(2, "cd")}, "notifications"),
     ],
 )
 def test_one_figure_that_is_off_fails_the_proof(
@@ -51,20 +51,66 @@ def test_one_figure_that_is_off_fails_the_proof(
 
 
 def test_notifications_that_are_missing_fail_the_proof(ann: Cli, bank: Bank) -> None:
-    bank.event_proofs = [{"transactions": SAME, "notifications": {"count": 1, "digest": "xx"}}]
+    bank.event_proofs = [{"events": SAME, "notifications": event_set(1, "cd")}]
     assert ann("admin", "prove", "--wait", "0").status == 1
 
 
 def test_events_on_their_way_are_waited_for(ann: Cli, bank: Bank) -> None:
-    bank.outbox_pending = [1, 0]
-    late = {"count": 1, "digest": "00"}
+    late = event_set(1, "00")
     bank.event_proofs = [
-        {"transactions": late, "notifications": late},
-        {"transactions": SAME, "notifications": late},
-        {"transactions": SAME, "notifications": SAME},
+        {"events": late, "notifications": late},
+        {"events": SAME, "notifications": late},
+        {"events": SAME, "notifications": SAME},
     ]
     assert ann("admin", "prove").status == 0
-    assert len(bank.sent("/events/proof")) == 3
+    assert [request.query for request in bank.sent("/events/proof")] == [{"until": NOW}] * 3
+    assert len(bank.sent("/ledger/proof")) == 1
+
+
+def test_events_that_wait_are_no_fault_while_payments_go_on(ann: Cli, proven: Bank) -> None:
+    proven.ledger_proof_changes = {"outbox_pending": 5}
+    assert ann("admin", "prove", "--wait", "0").status == 0
+
+
+def test_the_events_that_differ_are_named(ann: Cli, bank: Bank) -> None:
+    one, two, three, four = (f"0192f0c1-7b3a-7000-8000-{number:010}00" for number in range(4))
+    booked = [{"id": one, "digest": "1"}, {"id": two, "digest": "2"}, {"id": three, "digest": "3"}]
+    found = [{"id": one, "digest": "1"}, {"id": two, "digest": "x"}, {"id": four, "digest": "4"}]
+    bank.ledger_proof_changes = {"events": {**event_set(), "named": booked}}
+    bank.event_proofs = [{"events": {**event_set(3, "cd"), "named": found}, "notifications": event_set()}]
+    outcome = ann("admin", "prove", "--wait", "0", "-o", "json")
+    assert outcome.status == 1
+    assert outcome.json["events"]["differences"] == [
+        {"set": "events", "id": two, "problem": "is not what the journal says"},
+        {"set": "events", "id": three, "problem": "is in the journal and not here"},
+        {"set": "events", "id": four, "problem": "is not in the journal"},
+    ]
+    for path in ("/ledger/proof", "/events/proof"):
+        assert bank.sent(path)[-1].query == {"until": NOW, "parts": "0"}
+
+
+def test_what_came_while_the_proof_ran_is_no_fault(ann: Cli, bank: Bank) -> None:
+    late = {"events": event_set(1, "00"), "notifications": event_set(1, "00")}
+    bank.event_proofs = [late, {"events": event_set(), "notifications": event_set()}]
+    assert ann("admin", "prove", "--wait", "0").status == 0
+
+
+def test_what_the_notifier_finds_fails_the_proof(ann: Cli, bank: Bank) -> None:
+    found = {"id": "event at 3", "problem": "is missing"}
+    bank.event_proofs = [{"events": SAME, "notifications": SAME, "mismatches": [found], "holds": False}]
+    outcome = ann("admin", "prove", "--wait", "0", "-o", "json")
+    details = {check["name"]: check["detail"] for check in outcome.json["checks"]}
+    assert (outcome.status, details["event log"]) == (1, "event at 3: is missing")
+
+
+def test_the_audit_trails_are_proved_against_the_ends_kept_here(ann: Cli, proven: Bank) -> None:
+    assert ann("admin", "prove").status == 0
+    assert "count" not in proven.sent("/audit/users/proof")[0].query
+    proven.audit_faults = {"users": [{"seq": 4, "problem": "was changed"}]}
+    outcome = ann("admin", "prove", "-o", "json")
+    details = {check["name"]: check["detail"] for check in outcome.json["checks"]}
+    assert (outcome.status, details["audit of users"]) == (1, "record 4: was changed")
+    assert proven.sent("/audit/users/proof")[1].query["count"] == "7"
 
 
 def test_books_that_do_not_hold_are_not_waited_for(ann: Cli, proven: Bank) -> None:
@@ -130,8 +176,8 @@ def test_events_that_an_older_database_does_not_know_are_given_up(
 
 def test_a_notifier_that_has_more_than_the_journal_is_told_in_plain_words(ann: Cli, proven: Bank) -> None:
     booked = proven._ledger_proof()["events"]
-    more = {"count": booked["count"] + 2, "digest": "other"}
-    proven.event_proofs = [{"transactions": more, "notifications": more}]
+    more = event_set(booked["count"] + 2, "cd")
+    proven.event_proofs = [{"events": more, "notifications": more}]
     outcome = ann("admin", "prove", "--wait", "0", "-o", "json")
     assert outcome.status == 1
     details = {check["name"]: check["detail"] for check in outcome.json["checks"]}
@@ -143,7 +189,9 @@ def test_a_proof_that_comes_with_progress(ann: Cli, proven: Bank) -> None:
     proven.proof_lines = [{"result": proven._ledger_proof()}]
     outcome = ann("admin", "prove", "-o", "json")
     assert (outcome.status, outcome.json["holds"], outcome.err) == (0, True, "")
-    assert outcome.json["ledger"] == proven._ledger_proof()
+    told = proven._ledger_proof()
+    shown = {name: told["events"][name] for name in ("count", "digest")}
+    assert outcome.json["ledger"] == {**told, "events": shown}
 
 
 def test_a_proof_that_was_cut_holds_nothing(ann: Cli, proven: Bank) -> None:
@@ -176,4 +224,4 @@ def test_a_terminal_sees_how_far_it_has_come(ann: Cli, proven: Bank, monkeypatch
     outcome = ann("admin", "prove", "-o", "json")
     assert (outcome.status, outcome.json["holds"]) == (0, True)
     assert "journal" in outcome.err
-    assert "2/2" in outcome.err
+    assert "audit" in outcome.err

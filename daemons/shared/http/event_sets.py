@@ -1,0 +1,68 @@
+"""How a daemon tells which events it has, so that two can be compared (daemons/contracts/digest.py)."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from daemons.contracts.digest import PARTS, EventSetDigest
+from daemons.contracts.wire import UuidText, WireModel, format_instant
+from daemons.shared.findings import Findings
+
+_INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+_PART = "([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])"
+PARTS_NAMED = 8
+"""How many parts' events are named in one answer."""
+
+
+class EventSetQuery(WireModel):
+    """`?until=&parts=`: the events up to a time, and the parts of which each event is named."""
+
+    until: Annotated[str, Field(pattern=_INSTANT)] | None = None
+    parts: Annotated[str, Field(pattern=f"^{_PART}(,{_PART}){{0,{PARTS_NAMED - 1}}}$")] | None = None
+
+    def digest(self) -> EventSetDigest:
+        """Return an empty digest that names what is asked for."""
+        return EventSetDigest(parts_named=[int(part) for part in (self.parts or "").split(",") if part])
+
+    def covers(self, occurred_at: datetime) -> bool:
+        """Tell whether an event of that time is asked for."""
+        return self.until is None or format_instant(occurred_at) <= self.until
+
+
+class NamedEventView(WireModel):
+    """One event's own digest."""
+
+    id: UuidText
+    digest: str
+
+
+class EventSetView(WireModel):
+    """Count and order-independent digest of a set of events, in all and for each part of their ids."""
+
+    count: int
+    digest: str
+    parts: Annotated[str, Field(min_length=32 * PARTS, max_length=32 * PARTS)]
+    named: list[NamedEventView]
+
+    @classmethod
+    def of(cls, events: EventSetDigest) -> "EventSetView":
+        """Show a set."""
+        return cls(
+            count=events.count,
+            digest=events.hexdigest(),
+            parts=events.parts(),
+            named=[NamedEventView(id=str(id_), digest=digest) for id_, digest in events.named.items()],
+        )
+
+
+class MismatchView(WireModel):
+    """What is not as it must be."""
+
+    id: str
+    problem: str
+
+
+def mismatch_views(findings: Findings) -> list[MismatchView]:
+    """Show what was found."""
+    return [MismatchView(id=found.id, problem=found.problem) for found in findings.mismatches]
