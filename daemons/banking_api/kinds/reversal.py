@@ -66,7 +66,7 @@ class Reversal(StaffKind):
         """
         data = original.data
         if original.kind not in _REVERSIBLE or original.failure is not None:
-            what = "failed" if original.failure is not None else f"is a {original.kind}"
+            what = "failed" if original.failure is not None else f"is of kind {original.kind}"
             raise RejectedError(
                 "not_reversible",
                 f"Transaction {original.id} {what}; only a completed transfer or withdrawal can be reversed.",

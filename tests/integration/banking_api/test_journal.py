@@ -10,8 +10,8 @@ from daemons.banking_api.ledger.documents import BSON_OPTIONS
 from daemons.banking_api.ledger.journal import SealedGroup
 from daemons.banking_api.ledger.seal import GENESIS, leaf_of
 from daemons.contracts.merkle import root_of
-from daemons.shared.mongo import run_transaction
-from tests.support.ledgers import LedgerProcess, transfer
+from daemons.shared.mongo import run_transaction, transaction_options
+from tests.support.ledgers import OWNER, LedgerProcess, transfer
 
 
 async def test_an_empty_journal_ends_at_the_beginning(process: LedgerProcess) -> None:
@@ -77,3 +77,41 @@ async def test_the_newest_of_each_history_is_found_also_if_it_is_a_failed_attemp
     await process.post([transfer(a, b, 1), transfer(a, b, 1000)])
     found = await process.journal.newest([a, b, untouched, "nowhere"], session=None)
     assert found == {a: (99, 2), b: (101, 2), untouched: (100, 1)}
+
+
+async def test_what_a_transaction_reads_of_the_chain_is_of_one_moment(process: LedgerProcess) -> None:
+    a, b = await process.open(2, balance=100)
+    [first] = await process.post([transfer(a, b, 1, key="first")])
+    journal, client = process.journal, process.database.client
+    before = await journal.head()
+    async with (
+        client.start_session() as session,
+        await session.start_transaction(**transaction_options()),
+    ):
+        assert await journal.head(session=session) == before
+        [later] = await process.post([transfer(a, b, 2, key="later")])
+        ids = [first.record.id, later.record.id]
+        keys = [first.record.idempotency_id, later.record.idempotency_id]
+        assert await journal.head(session=session) == before
+        assert not await journal.has_seal(before.number + 1, session=session)
+        assert await journal.seals_after(before.number, limit=9, session=session) == []
+        assert set(await journal.by_id(ids, session=session)) == {first.record.id}
+        assert set(await journal.by_key(keys, session=session)) == {first.record.idempotency_id}
+        assert await journal.newest([b], session=session) == {b: (101, 2)}
+        process.cache.forget_all()
+        read = await process.cache.read({a, b}, {}, {b}, session)
+        assert (read[a].terms.owner, read[b].balance_minor, read[b].sequence) == (OWNER, 101, 2)
+    assert set(await journal.by_id(ids)) == set(ids)
+    assert await journal.newest([b], session=None) == {b: (103, 3)}
+
+
+async def test_an_account_that_was_opened_after_the_moment_is_not_read(process: LedgerProcess) -> None:
+    await process.open(1)
+    async with (
+        process.database.client.start_session() as session,
+        await session.start_transaction(**transaction_options()),
+    ):
+        await process.journal.head(session=session)
+        one, other = await process.open(2)
+        process.cache.forget_all()
+        assert await process.cache.read({one, other}, {}, {other}, session) == {}

@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -287,29 +288,41 @@ async def test_a_commit_of_unknown_outcome_that_is_not_found_is_told_as_unknown_
     assert await balances(process, a, b) == [90, 110]
 
 
+@contextmanager
+def no_complaints() -> Iterator[None]:
+    """See that the event loop has nothing to complain of within the block."""
+    loop, complaints = asyncio.get_running_loop(), list[dict[str, Any]]()
+    # What other tests have left behind is not meant.
+    gc.collect()
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    try:
+        yield
+        gc.collect()
+    finally:
+        loop.set_exception_handler(None)
+    assert complaints == []
+
+
 async def test_a_caller_who_is_gone_takes_nothing_along(process: LedgerProcess, pipeline: Pipeline) -> None:
     a, b = await process.open(2, balance=100)
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
-    with held_commits() as commits:
-        gone = asyncio.create_task(pipeline.submit(transfer(a, b, 10, key="gone")))
-        await commits.reached.wait()
-        stays = pipeline.enqueue(transfer(a, b, 5))
-        gone.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await gone
-        commits.release()
-        assert await outcome_of(stays) == "completed"
-    assert (await pipeline.submit(transfer(a, b, 10, key="gone"))).replayed
-    with held_commits() as commits:
-        pipeline.enqueue(transfer(a, b, 10, key="failed"))
-        await commits.reached.wait()
-        commits.release(UNAVAILABLE)
-        # It comes behind the one that failed, of which nobody has asked for the answer.
-        assert await outcome_of(pipeline.enqueue(transfer(a, b, 1))) == "unavailable"
-    gc.collect()
-    await until_others_have_run()
-    assert complaints == []
+    with no_complaints():
+        with held_commits() as commits:
+            gone = asyncio.create_task(pipeline.submit(transfer(a, b, 10, key="gone")))
+            await commits.reached.wait()
+            stays = pipeline.enqueue(transfer(a, b, 5))
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            commits.release()
+            assert await outcome_of(stays) == "completed"
+        assert (await pipeline.submit(transfer(a, b, 10, key="gone"))).replayed
+        with held_commits() as commits:
+            pipeline.enqueue(transfer(a, b, 10, key="failed"))
+            await commits.reached.wait()
+            commits.release(UNAVAILABLE)
+            # It comes behind the one that failed, of which nobody has asked for the answer.
+            assert await outcome_of(pipeline.enqueue(transfer(a, b, 1))) == "unavailable"
+        await until_others_have_run()
     assert await balances(process, a, b) == [85, 115]
 
 

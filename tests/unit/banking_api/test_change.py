@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from daemons.banking_api.kinds.change import ChangeOfAccount, account_not_found
+from daemons.banking_api.kinds.change import ChangeOfAccount, account_after, account_not_found
 from daemons.banking_api.kinds.close import Close
 from daemons.banking_api.kinds.describe import ChangeType, Rename
 from daemons.banking_api.kinds.freeze import Freeze, Unfreeze
@@ -38,6 +38,9 @@ def after(command: ChangeOfAccount, terms: Terms, balance: int = 0) -> Account |
         assert (decision.records, decision.changed) == ([], {})
         return answer.code
     assert decision.new_terms == {NUMBER}
+    [record] = decision.records
+    # What its initiator is told needs no other read.
+    assert account_after(record) == decision.changed[NUMBER]
     return decision.changed[NUMBER]
 
 
@@ -138,6 +141,7 @@ def test_an_account_is_opened_under_the_first_free_number_and_its_opening_is_num
     decision = decide(opening(), Account("8", ACTIVE, 0, 0), opened)
     assert decision.changed["9"] == Account("9", ACTIVE._replace(name="rent"), 0, 0)
     assert decision.records[0].data["account"] == "9"
+    assert account_after(decision.records[0]) == decision.changed["9"]
 
 
 def test_a_user_has_no_more_accounts_than_the_limit() -> None:

@@ -20,6 +20,7 @@ from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.account import Account, Entry, Terms, tally, tally_of, untouched
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
 from daemons.banking_api.ledger.record import Act, Command, Data, Record
+from daemons.banking_api.transactions.views import transaction_document
 from daemons.contracts.errors import BankError, Category
 from daemons.contracts.names import AccountStatus, AccountType, Direction
 from daemons.contracts.wire import format_instant
@@ -198,6 +199,38 @@ def test_what_staff_tried_to_book_stands_on_the_customers_account(command: Comma
     assert list(concerned(missing)) == [OLGA]
 
 
+def test_a_transaction_is_shown_with_what_is_particular_to_its_kind() -> None:
+    asked = adjustment()
+    shown = {
+        "id": str(asked.id),
+        "kind": "adjustment",
+        "status": "completed",
+        "amount": {"amount": "0.40", "currency": "EUR"},
+        "from_account": None,
+        "to_account": A,
+        "reference": "deposited twice",
+        "description": None,
+        "corrects": str(UUID(int=7)),
+        "reverses": None,
+        "beneficiary": None,
+        "failure": None,
+        "initiated_by": str(OLGA),
+        "created_at": format_instant(NOW),
+    }
+    assert transaction_document(kept(asked, account())) == shown
+    debit = adjustment(direction=Direction.DEBIT, amount_minor=101, corrects=None)
+    assert transaction_document(kept(debit, account())) == {
+        **shown,
+        "id": str(debit.id),
+        "status": "failed",
+        "amount": {"amount": "1.01", "currency": "EUR"},
+        "from_account": A,
+        "to_account": None,
+        "corrects": None,
+        "failure": {"code": "insufficient_funds", "detail": f"Account {A} holds 1.00 EUR."},
+    }
+
+
 def test_nobody_tries_to_correct_the_banks_own_account() -> None:
     made = kept(adjustment(account_id=SETTLEMENT))
     assert made.failure is not None
@@ -358,6 +391,27 @@ def test_a_request_holds_plain_values() -> None:
 )
 def test_another_change_has_another_fingerprint(one: Command, other: Command) -> None:
     assert one.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("command", "content"),
+    [
+        (funding(), f"{A}\x0040\x00EUR\x00=cash"),
+        (funding(reference=None), f"{A}\x0040\x00EUR\x00"),
+        (adjustment(), f"{A}\x00credit\x0040\x00EUR\x00{UUID(int=7)}\x00deposited twice"),
+        (adjustment(corrects=None), f"{A}\x00credit\x0040\x00EUR\x00\x00deposited twice"),
+        (opening(), "savings\x00EUR\x00=rainy days"),
+        (opening(name=None), "savings\x00EUR\x00"),
+        (freeze(), f"{A}\x00fraud check"),
+        (Close(account_id=A, **BY), f"{A}\x00"),
+        (Rename(account_id=A, name="a", **BY), f"{A}\x00=a"),
+        (Rename(account_id=A, name=None, **BY), f"{A}\x00"),
+        (ChangeType(account_id=A, new_type=AccountType.CHECKING, **BY), f"{A}\x00checking"),
+    ],
+)
+def test_the_fingerprints_that_are_stored_are_of_this_content(command: Command, content: str) -> None:
+    """With another recipe every repeated request would be taken for another one under the same key."""
+    assert command.content() == content
 
 
 def test_the_number_of_an_opening_is_no_part_of_what_is_asked() -> None:

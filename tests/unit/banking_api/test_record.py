@@ -8,10 +8,17 @@ import pytest
 from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.funding import Funding
 from daemons.banking_api.kinds.transfer import Transfer
-from daemons.banking_api.ledger.account import adjustment_account, is_banks_account, settlement_account
-from daemons.banking_api.ledger.record import Command, Failure, refusal
+from daemons.banking_api.ledger.account import (
+    Account,
+    Terms,
+    adjustment_account,
+    is_banks_account,
+    settlement_account,
+    untouched,
+)
+from daemons.banking_api.ledger.record import Command, Failure, key_reused, refusal
 from daemons.contracts.errors import NotFoundError, RejectedError
-from daemons.contracts.names import Direction
+from daemons.contracts.names import AccountStatus, Direction
 
 COMMAND = Transfer(
     initiator=UUID(int=1),
@@ -86,6 +93,14 @@ def test_the_banks_own_accounts_are_told_from_customers() -> None:
     assert not is_banks_account("1000000009")
 
 
+def test_the_banks_own_accounts_and_tallies_begin_at_nothing_without_being_opened() -> None:
+    own = Terms(None, None, AccountStatus.ACTIVE, "EUR")
+    assert untouched("settlement:EUR") == Account("settlement:EUR", own, 0, 0)
+    assert untouched("adjustment:EUR") == Account("adjustment:EUR", own, 0, 0)
+    assert untouched("tally:of:x") == Account("tally:of:x", own._replace(currency=""), 0, 0)
+    assert untouched("1000000009") is None
+
+
 @pytest.mark.parametrize(
     ("code", "kind"), [("account_not_found", NotFoundError), ("insufficient_funds", RejectedError)]
 )
@@ -100,3 +115,9 @@ def test_a_refusal_tells_the_code_the_reason_and_the_kept_attempt(code: str, kin
         True,
     ]
     assert not error.replayed
+
+
+def test_a_key_that_was_used_for_another_request_is_refused_by_this_code() -> None:
+    error = key_reused()
+    assert (type(error), error.code, error.details) == (RejectedError, "idempotency_key_reused", {})
+    assert error.message.startswith("This Idempotency-Key was used before for another request")

@@ -12,7 +12,7 @@ from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.account import Account, Entry, tally_of
 from daemons.banking_api.ledger.decide import GroupDecision, decide_group
-from daemons.banking_api.ledger.record import Act, Command, Record
+from daemons.banking_api.ledger.record import Act, Command, Failure, Record
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.views import transaction_document
 from daemons.contracts.errors import InvalidRequestError, RejectedError
@@ -79,10 +79,16 @@ def test_only_a_completed_transfer_or_withdrawal_is_reversed() -> None:
     again = the_record(reversal(a_transfer()), account(), account("B", owner=BOB, balance=30))
     funded = a_transfer()._replace(kind="funding")
     adjusted = a_transfer()._replace(kind="adjustment")
-    for original in (failed, again, funded, adjusted):
+    for original, what in (
+        (failed, "failed"),
+        (again, "is of kind reversal"),
+        (funded, "is of kind funding"),
+        (adjusted, "is of kind adjustment"),
+    ):
         with pytest.raises(RejectedError) as refused:
             reversal(original)
         assert refused.value.code == "not_reversible"
+        assert refused.value.message.startswith(f"Transaction {original.id} {what}; only a completed")
     asked = ReverseTransaction(amount="0.10", currency="USD", reason="x")
     with pytest.raises(RejectedError) as refused:
         Reversal.of(a_transfer(), asked, initiator=OLGA, idempotency_key="k", act=Act(actor=CLERK))
@@ -128,6 +134,12 @@ def test_a_reversal_that_a_rule_refuses_moves_nothing(
     assert (payer.balance_minor, payee.balance_minor) == before
 
 
+@pytest.mark.parametrize(("found", "missing"), [([], "B"), ([account("B")], "A"), ([account()], "B")])
+def test_an_account_that_is_missing_is_named(found: list[Account], missing: str) -> None:
+    made = the_record(reversal(a_transfer()), *found)
+    assert made.failure == Failure("account_not_found", f"There is no account {missing}.")
+
+
 @pytest.mark.parametrize("frozen", ["A", "B"])
 def test_it_works_on_frozen_accounts(frozen: str) -> None:
     accounts = [account(), account("B", owner=BOB)]
@@ -143,6 +155,10 @@ def test_by_force_an_account_goes_below_zero_and_two_people_are_needed() -> None
     assert made.entries[0] == Entry("B", BOB, -30, -25, 1)
     assert (asked.always_by_two, reversal(a_transfer()).always_by_two) == (True, False)
     assert (made.data["overdraws"], made.data["at_most"]) == (True, 30)
+    assert Reversal.description(made) == f"Forced reversal of transaction {asked.original}"
+    entry = Reversal.audit_entry(made, Act(actor=CLERK))
+    assert entry is not None
+    assert (entry.after or {})["forced"] is True
 
 
 def test_a_lack_of_what_is_left_is_told() -> None:
@@ -190,6 +206,7 @@ def test_all_that_matters_is_in_the_fingerprint() -> None:
     ]
     assert len({each.fingerprint for each in asked}) == len(asked)
     assert reversal(one, "0.30").fingerprint == reversal(one).fingerprint
+    assert reversal(one, force=True).content() == f"{one.id}\x0030\x001\x00mistake"
 
 
 def test_what_a_second_person_carries_out_is_what_was_asked_for() -> None:

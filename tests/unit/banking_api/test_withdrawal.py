@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemons.banking_api.kinds.kind import OutsideParty
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.kinds.withdrawal import Withdrawal
 from daemons.banking_api.ledger.account import Account, Entry
 from daemons.banking_api.ledger.decide import GroupDecision
-from daemons.banking_api.ledger.record import Act, Outcome, Record
+from daemons.banking_api.ledger.record import Act, Failure, Outcome, Record
 from daemons.banking_api.money import LARGEST_MINOR
 from daemons.banking_api.transactions.views import transaction_document
 from daemons.contracts.events.table import DATA_MODELS
@@ -80,6 +81,13 @@ def test_a_withdrawal_that_a_rule_refuses_moves_nothing(asked: Withdrawal, found
     assert (made.failure.code, decision.changed) == (code, {})
 
 
+def test_an_owner_is_told_of_their_own_accounts_and_staff_of_any() -> None:
+    assert the_record(withdrawal(), account(owner=BOB)).failure == Failure(
+        "account_not_found", "You have no account A."
+    )
+    assert the_record(at_counter()).failure == Failure("account_not_found", "There is no account A.")
+
+
 def test_the_banks_side_reaches_its_limit_and_does_not_pass_it() -> None:
     for owed, passes in ((LARGEST_MINOR - 30, True), (LARGEST_MINOR - 29, False)):
         [made] = decide([withdrawal()], [banks_own(BANK, owed), account()]).records
@@ -107,6 +115,19 @@ def test_all_that_matters_is_in_the_fingerprint() -> None:
     ]
     assert len({one.fingerprint for one in asked}) == len(asked)
     assert withdrawal(initiator=BOB).fingerprint == withdrawal().fingerprint
+
+
+def test_the_fingerprints_that_are_stored_are_of_this_content() -> None:
+    assert withdrawal().content() == f"A\x0030\x00EUR\x00{IBAN}\x00Zoe Lang\x00=rent"
+    assert at_counter(reference=None).content() == "A\x0030\x00EUR\x00\x00\x00"
+
+
+def test_a_statement_names_who_got_the_money_elsewhere() -> None:
+    assert Withdrawal.outside_party(the_record(withdrawal(), account())) == OutsideParty(IBAN, "Zoe Lang")
+    handed_out = the_record(at_counter(), account())
+    assert Withdrawal.outside_party(handed_out) is None
+    assert Withdrawal.description(handed_out) == "Withdrawal at the counter"
+    assert transaction_document(handed_out)["beneficiary"] is None
 
 
 def test_what_is_told_names_the_beneficiary_and_no_whole_iban() -> None:
