@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 import pytest
+from pymongo import _csot
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, NetworkTimeout
 from structlog.testing import capture_logs
 
 from daemons.banking_api.app import running_ledger
+from daemons.banking_api.ledger import account_cache
+from daemons.banking_api.ledger.account_cache import AccountCache
 from daemons.banking_api.ledger.pipeline import Pipeline
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.seal import Seal
 from daemons.shared.mongo import Session, transaction_options
-from tests.support.ledgers import LedgerProcess, ledger_process, told, transfer
+from tests.support.ledgers import OWNER, LedgerProcess, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
 
@@ -73,10 +76,10 @@ async def test_a_ledger_that_starts_reads_accounts_before_they_are_needed(
         await eventually(lambda: knows(pipeline, a, b))
         read = count_reads(monkeypatch)
         assert told(await pipeline.submit(transfer(a, b, 10))) == "completed"
-        # The end of the chain, once.
-        assert read == ["journal"]
+        # The end of the chain and what it rests on, once.
+        assert read == ["journal", "journal"]
         assert told(await pipeline.submit(transfer(a, b, 10))) == "completed"
-        assert read == ["journal"]
+        assert read == ["journal", "journal"]
     assert (await process.written(a), await process.written(b)) == ((80, 3), (120, 3))
     # What stands there is not written again.
     await process.database["accounts"].update_one({"_id": a}, {"$set": {"balance": 100, "sequence": 1}})
@@ -136,7 +139,7 @@ async def test_what_a_refusal_rests_on_is_read_exactly_if_it_may_lag(
         read = count_reads(monkeypatch)
         # As written down it holds nothing.
         assert await late.pay(a, b, 101) == "insufficient_funds"
-        assert read == ["journal", "accounts", "accounts", "newest"]
+        assert read == ["journal", "journal", "accounts", "accounts", "newest"]
         assert await late.pay(a, b, 100) == "completed"
         read.clear()
         # It has taken their newest numbers.
@@ -166,3 +169,68 @@ async def test_what_was_read_exactly_does_not_replace_what_was_committed_meanwhi
         found = await process.cache.read({a}, {}, {a}, session)
     assert found[a].balance_minor == 100
     assert await process.pay(a, b, 150) == "completed"
+
+
+async def test_no_more_accounts_are_read_beforehand_than_there_is_room_for_and_none_over_what_is_known(
+    process: LedgerProcess,
+) -> None:
+    accounts = await process.open(4, balance=100)
+    known = (await process.exact(accounts[0]))[accounts[0]]
+    cache = AccountCache(process.database, process.journal, limit=3)
+    await cache.warm_up()
+    assert len(cache) == 3
+    cache = AccountCache(process.database, process.journal, limit=3)
+    assert cache.keep([known]) == []
+    await cache.warm_up()
+    assert (len(cache), cache._kept[known.id]) == (3, known)
+    cache = AccountCache(process.database, process.journal, limit=9)
+    await cache.warm_up()
+    # As written down they hold nothing.
+    read = {(one.balance_minor, one.is_exact, one.terms.owner) for one in cache._kept.values()}
+    assert (set(cache._kept), read) == (set(accounts), {(0, False, OWNER)})
+
+
+async def test_a_database_that_hangs_is_not_waited_for_when_balances_are_written_down(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float | None] = []
+
+    async def hanging(*_arguments: object, **_named: object) -> None:
+        allowed.append(_csot.get_timeout())
+        raise NetworkTimeout("by the test")
+
+    await process.open(2, balance=100)
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(AsyncDatabase, "command", hanging)
+        await process.cache.write_down()
+    assert allowed == [account_cache._WRITE_TIMEOUT_SECONDS]
+    assert [(line["reason"], line["accounts"]) for line in logs] == [("NetworkTimeout", 4)]
+
+
+async def test_what_there_is_no_room_for_is_what_was_used_least_lately(process: LedgerProcess) -> None:
+    a, b, c = (await process.exact(*await process.open(3, balance=100))).values()
+    cache = AccountCache(process.database, process.journal, limit=2)
+    assert cache.keep([a, b, a]) == []
+    assert cache.keep([c]) == [b]
+    # It is in the hands of whoever has pushed it out, and is not written down twice.
+    await cache.write_down()
+    assert await process.written(b.id) == (0, 0)
+    assert await process.written(a.id) == await process.written(c.id) == (100, 1)
+    assert cache.keep([b]) == []
+    assert set(cache._kept) == {c.id, b.id}
+    cache.forget([c.id, "nowhere"])
+    assert set(cache._kept) == {b.id}
+    cache.forget_all()
+    await cache.write_down()
+    assert (len(cache), await process.written(b.id)) == (0, (0, 0))
+
+
+async def test_long_lists_are_written_down_part_by_part_and_the_banks_own_not_at_all(
+    process: LedgerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_cache, "_WRITTEN_AT_ONCE", 2)
+    accounts = await process.open(5, balance=100)
+    await process.cache.write_down()
+    for account in accounts:
+        assert await process.written(account) == (100, 1)
+    assert await process.database["accounts"].count_documents({}) == 5

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
+from pymongo import _csot
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect
@@ -531,13 +532,18 @@ async def test_an_unknown_commit_that_cannot_be_read_back_stays_unknown(
 ) -> None:
     a, b = await process.open(2, balance=100)
 
+    allowed: list[float | None] = []
+
     def unreachable(*_arguments: object, **_named: object) -> None:
+        allowed.append(_csot.get_timeout())
         raise AutoReconnect("by the test")
 
     with unanswered_commits(), monkeypatch.context() as patch:
         patch.setattr(AsyncCollection, "find", unreachable)
         with pytest.raises(OutcomeUnknownError) as unknown:
             await process.pay(a, b, 10, key="one")
+    # Everybody behind the group waits for it.
+    assert allowed == [pipeline_module._READ_BACK_SECONDS]
     assert (unknown.value.code, unknown.value.retry_after_seconds) == ("outcome_unknown", 1)
     [again] = await process.post([transfer(a, b, 10, key="one")])
     assert again.replayed
