@@ -52,6 +52,8 @@ def _secrets(settings: Settings, external: Mapping[str, str], daemon: str) -> di
     }
     if daemon == "user_api":
         given["JWT_SECRET"] = external.get("JWT_SECRET") or settings.jwt_secret
+    if daemon == "banking_api":
+        given["CHECKPOINT_KEY"] = settings.checkpoint_key
     return given
 
 

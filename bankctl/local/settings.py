@@ -45,6 +45,8 @@ class Settings:
     jwt_secret: str
     service_keys: dict[str, str]
     """The private key of each daemon that calls another; what user_api has of it is the public key."""
+    checkpoint_key: str
+    """The private key with which banking_api signs checkpoints of its journal."""
 
     def password(self, server: str, account: str) -> str:
         """The password of an account at one of the stack's own servers."""
@@ -68,6 +70,7 @@ def load(layout: Layout) -> Settings | None:
             {name: int(kept["ports"][name]) for name in DEFAULT_PORTS},
             kept["jwt_secret"],
             {name: kept["service_keys"][name] for name in CALLING_DAEMONS},
+            kept["checkpoint_key"],
         )
     except FileNotFoundError:
         return None
@@ -105,7 +108,11 @@ def choose(
                 code="invalid_port",
             )
     settings = kept or Settings(
-        str(uuid.uuid4()), {}, secrets.token_urlsafe(48), {name: make_key() for name in CALLING_DAEMONS}
+        str(uuid.uuid4()),
+        {},
+        secrets.token_urlsafe(48),
+        {name: make_key() for name in CALLING_DAEMONS},
+        make_key(),
     )
     if choice is None and kept is None and layout.name != DEFAULT_STACK:
         choice = PortChoice.AUTO

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
@@ -16,11 +17,15 @@ import daemons.banking_api.transactions.routes as transaction_routes
 from daemons.banking_api.accounts.number import LARGEST_PAYLOAD, SMALLEST_PAYLOAD
 from daemons.banking_api.accounts.service import Accounts
 from daemons.banking_api.acts import ActRecorder
+from daemons.banking_api.books import checkpoint_routes
+from daemons.banking_api.books.checkpoints import Checkpoints
+from daemons.banking_api.books.distribution import CheckpointDistribution, into_folder
 from daemons.banking_api.books.events import EventEncoder, topic_of
 from daemons.banking_api.books.origins import EventOrigins
 from daemons.banking_api.books.proof import LedgerProver
 from daemons.banking_api.books.published import PublishedEvents
 from daemons.banking_api.books.rebuild import AccountRebuilder
+from daemons.banking_api.books.receipts import Receipts
 from daemons.banking_api.books.republish import EventRepublisher
 from daemons.banking_api.books.snapshot import SnapshotOpener
 from daemons.banking_api.books.unpublished import Unpublished
@@ -80,6 +85,7 @@ def build(settings: BankingSettings) -> web.Application:
             account_routes.routes,
             transaction_routes.routes,
             book_routes.routes,
+            checkpoint_routes.routes,
             audit_routes("ledger"),
             approval_routes(account_routes.APPROVALS_AREA, decide=Permission.APPROVE_ACTS),
         ],
@@ -140,9 +146,14 @@ class _Bank:
                 self.client, self.database, self.audit, clock=utc_now
             )
             app[book_routes.LEASE_KEY] = lease = Lease(self.database, new_id())
+            checkpoints = Checkpoints(self.database, settings.checkpoint_keys(bank_id), clock=utc_now)
+            await wait_until_done(checkpoints.prepare)
+            app[checkpoint_routes.CHECKPOINTS_KEY] = checkpoints
+            app[checkpoint_routes.RECEIPTS_KEY] = Receipts(self.database, checkpoints, clock=utc_now)
             feed = Feed(self.journal, topic_of)
             app[book_routes.RELAY_KEY] = relay = self._publishing(app, stack, feed, bank_id)
-            ledger = await self._start_ledger(stack, lease, feed, relay)
+            distribution = self._distribution(checkpoints)
+            ledger = await self._start_ledger(stack, lease, feed, relay, distribution)
             app[account_routes.ACCOUNTS_KEY] = Accounts(
                 ledger,
                 self.accounts,
@@ -180,8 +191,25 @@ class _Bank:
             compare=published.compare,
         )
 
+    def _distribution(self, checkpoints: Checkpoints) -> CheckpointDistribution:
+        folder = self.settings.checkpoint_folder
+        distribution = CheckpointDistribution(
+            self.database,
+            checkpoints,
+            {} if folder is None else {"folder": into_folder(folder)},
+            every=timedelta(hours=self.settings.checkpoint_hours),
+            clock=utc_now,
+        )
+        checkpoints.made = distribution.wake
+        return distribution
+
     async def _start_ledger(
-        self, stack: AsyncExitStack, lease: Lease, feed: Feed, relay: Relay
+        self,
+        stack: AsyncExitStack,
+        lease: Lease,
+        feed: Feed,
+        relay: Relay,
+        distribution: CheckpointDistribution,
     ) -> LedgerNode:
         settings = self.settings
         recorder = ActRecorder(self.audit, self.approvals)
@@ -193,6 +221,7 @@ class _Bank:
         @asynccontextmanager
         async def run(fenced: Callable[[], None]) -> AsyncIterator[Pipeline]:
             await relay.start()
+            await distribution.start()
             try:
                 # Last in, first out: the ledger settles what waits while the relay still runs.
                 async with running_ledger(
@@ -200,6 +229,7 @@ class _Bank:
                 ) as pipeline:
                     yield pipeline
             finally:
+                await distribution.close()
                 await relay.close()
 
         tls = settings.ledger_tls

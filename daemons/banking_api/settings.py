@@ -3,12 +3,16 @@
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
+from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from daemons.banking_api.books.checkpoints import CheckpointKeys
 from daemons.banking_api.ledger.tls import StreamTls
 from daemons.banking_api.money import exponent_of
+from daemons.contracts.checkpoint import CheckpointKey, read_key
 from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.auth.keys import read_private_key
 from daemons.shared.http.rates import Rate
 from daemons.shared.settings import PeerSettings
 
@@ -37,6 +41,35 @@ class BankingSettings(PeerSettings, FourEyesSettings):
     """Its private key, in PEM."""
     ledger_tls_ca: Path | None = None
     """The authority that signed the certificates of all processes, in PEM."""
+
+    checkpoint_key: SecretStr
+    """The private key that signs checkpoints of the journal, or the absolute path of a file that holds it."""
+    checkpoint_old_keys: str = ""
+    """Public keys that have signed earlier ones, as `admin checkpoints keys` shows them, by commas."""
+    checkpoint_hours: Annotated[float, Field(gt=0, le=24)] = 24
+    """After which the journal's end is signed if it was not meanwhile."""
+    checkpoint_folder: Path | None = None
+    """A folder, best on another machine, that receives each checkpoint as a file."""
+
+    @field_validator("checkpoint_key")
+    @classmethod
+    def _checkpoint_private_key(cls, given: SecretStr) -> SecretStr:
+        text = given.get_secret_value()
+        if text.startswith("/") and (path := Path(text)).is_file():
+            text = path.read_text(encoding="utf-8").strip()
+        read_private_key(text)
+        return SecretStr(text)
+
+    @field_validator("checkpoint_old_keys")
+    @classmethod
+    def _checkpoint_public_keys(cls, text: str) -> str:
+        read_keys(text)
+        return text
+
+    def checkpoint_keys(self, bank_id: UUID) -> CheckpointKeys:
+        """Return what signs checkpoints, and what has."""
+        private = read_private_key(self.checkpoint_key.get_secret_value())
+        return CheckpointKeys(bank_id, private, read_keys(self.checkpoint_old_keys))
 
     @model_validator(mode="after")
     def _known_currencies(self) -> Self:
@@ -76,6 +109,15 @@ class BankingSettings(PeerSettings, FourEyesSettings):
     def row_rate(self) -> Rate:
         """The limit of one caller's rows."""
         return Rate(self.caller_rows_per_second, self.caller_rows_burst)
+
+
+def read_keys(text: str) -> list[CheckpointKey]:
+    """Return the public keys that a setting lists.
+
+    Raises:
+        ValueError: one of them is no key.
+    """
+    return [read_key(part) for part in text.split(",") if part.strip()]
 
 
 def is_loopback(host: str) -> bool:

@@ -37,7 +37,7 @@ def test_each_daemon_starts_with_what_it_is_given_and_has_no_secret_of_another(d
         for other in settings
         if other != daemon
         for name, secret in service_environment(other).items()
-        if name in {"JWT_SECRET", "SERVICE_KEY", "MONGO_URI", "KAFKA_PASSWORD"}
+        if name in {"JWT_SECRET", "SERVICE_KEY", "CHECKPOINT_KEY", "MONGO_URI", "KAFKA_PASSWORD"}
     }
     assert not [value for value in given.values() if value in of_others]
 

@@ -64,7 +64,7 @@ def test_only_signing_in_and_which_bank_it_is_are_public() -> None:
         if route.permission is Permission.PUBLIC
     }
     signing_in = {("POST", "/users"), ("POST", "/auth/login"), ("POST", "/auth/refresh")}
-    assert public == signing_in | {("GET", "/bank")}
+    assert public == signing_in | {("GET", "/bank"), ("GET", "/ledger/checkpoint-keys")}
 
 
 def test_the_gateway_leads_every_route_to_its_daemon_and_internal_ones_nowhere() -> None:

@@ -139,6 +139,8 @@ def test_the_local_stack_passes_every_setting_on(daemon: str, monkeypatch: pytes
     names = {name.upper() for name in DAEMONS[daemon].model_fields}
     for name in names:
         monkeypatch.setenv(name, "given")
-    stack = Settings("id", dict(DEFAULT_PORTS), "s" * 40, {name: make_key() for name in CALLING_DAEMONS})
+    stack = Settings(
+        "id", dict(DEFAULT_PORTS), "s" * 40, {name: make_key() for name in CALLING_DAEMONS}, make_key()
+    )
     external = dict.fromkeys(EXTERNAL_VARIABLES, "given")
     assert names - {*environment(stack, external, daemon)} <= {"JWT_SECRET_PREVIOUS"}

@@ -35,6 +35,7 @@ SECRETS = {
     )
 }
 SECRETS |= {f"{name.upper()}_SERVICE_KEY": key for name, key in _SERVICE_KEYS.items()}
+SECRETS["CHECKPOINT_KEY"] = make_key()
 SECRETS |= {f"{name.upper()}_PUBLIC_KEYS": public_key_of(key) for name, key in _SERVICE_KEYS.items()}
 _WRAPPER = "kafka.docker.KafkaDockerWrapper"
 _CLUSTER = "5L6g3nShT-eMCtK--X86sw"

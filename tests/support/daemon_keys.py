@@ -6,6 +6,8 @@ from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.clock import Clock, utc_now
 
 PRIVATE_KEYS = {name: make_key() for name in CALLING_DAEMONS}
+CHECKPOINT_KEY = make_key()
+"""Signs the checkpoints of banking_api."""
 PUBLIC_KEYS = {f"{name}_public_keys": public_key_of(key) for name, key in PRIVATE_KEYS.items()}
 """The settings by which the daemons that they call know them; each daemon reads those of its callers."""
 
@@ -13,7 +15,11 @@ PUBLIC_KEYS = {f"{name}_public_keys": public_key_of(key) for name, key in PRIVAT
 def secret_settings(daemon: str, jwt_secret: str) -> dict[str, str]:
     """Return the settings that hold a daemon's secrets and the keys it verifies with."""
     own = {"service_key": PRIVATE_KEYS[daemon], **PUBLIC_KEYS}
-    return {**own, "jwt_secret": jwt_secret} if daemon == "user_api" else own
+    if daemon == "user_api":
+        own["jwt_secret"] = jwt_secret
+    if daemon == "banking_api":
+        own["checkpoint_key"] = CHECKPOINT_KEY
+    return own
 
 
 def secret_variables(daemon: str, jwt_secret: str) -> dict[str, str]:

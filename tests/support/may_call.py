@@ -81,6 +81,12 @@ MAY_CALL = {
     "GET /approvals/ledger/{id}": SUPPORT,
     "GET /ledger/proof": SUPPORT,
     "GET /ledger/outbox": SUPPORT,
+    # What was signed of the journal: the keys are for everybody, a receipt for the transaction's parties.
+    "GET /ledger/checkpoint-keys": ANYBODY,
+    "GET /ledger/checkpoints": SUPPORT,
+    "GET /ledger/checkpoints/{seq}": SUPPORT,
+    "GET /ledger/consistency": SUPPORT,
+    "POST /transactions/{id}/receipt": OWN_ACCOUNTS,
     "POST /ledger/events/republish": OPERATOR,
     "POST /ledger/events/give-up": OPERATOR,
     "POST /ledger/accounts/rebuild": OPERATOR,

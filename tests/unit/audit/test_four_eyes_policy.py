@@ -13,6 +13,7 @@ PEER = {
     "PORT": "1",
     "MONGO_URI": "mongodb://127.0.0.1:1",
     "SERVICE_KEY": make_key(),
+    "CHECKPOINT_KEY": make_key(),
     "KAFKA_BROKER": "127.0.0.1:9",
     "USER_API_URL": "http://127.0.0.1:1",
 }

@@ -8,7 +8,9 @@ from bankctl.local.service_keys import CALLERS, CALLING_DAEMONS, make_key, publi
 from bankctl.local.settings import DEFAULT_PORTS, Settings
 
 KEYS = {name: make_key() for name in CALLING_DAEMONS}
-SETTINGS = Settings(id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32, service_keys=KEYS)
+SETTINGS = Settings(
+    id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32, service_keys=KEYS, checkpoint_key="c"
+)
 ACCOUNT = {"KAFKA_SECURITY": "sasl_ssl", "KAFKA_USERNAME": "bank", "KAFKA_PASSWORD": "quiet-heron"}
 
 

@@ -50,7 +50,7 @@ def test_chosen_ports_are_free_distinct_and_out_of_the_way() -> None:
 def test_up_refuses_a_port_that_another_process_holds_and_says_what_to_do(
     layout: Layout, held_port: int
 ) -> None:
-    settings = Settings("none", {**DEFAULT_PORTS, "gateway": held_port}, "s", {})
+    settings = Settings("none", {**DEFAULT_PORTS, "gateway": held_port}, "s", {}, "c")
 
     with pytest.raises(CliError) as raised:
         preflight.refuse_busy_ports(layout, settings, Intent(("gateway",)), up_command="bankctl dev up")
@@ -62,7 +62,7 @@ def test_up_refuses_a_port_that_another_process_holds_and_says_what_to_do(
 
 
 def test_ports_of_parts_that_are_given_from_outside_do_not_matter(layout: Layout, held_port: int) -> None:
-    settings = Settings("none", {**DEFAULT_PORTS, "mongod": held_port}, "s", {})
+    settings = Settings("none", {**DEFAULT_PORTS, "mongod": held_port}, "s", {}, "c")
     intent = Intent(("mongod",), external={"MONGO_URI": "mongodb://elsewhere"})
 
     preflight.refuse_busy_ports(layout, settings, intent, up_command="bankctl dev up")

@@ -36,7 +36,9 @@ async def test_status_names_a_full_disk_as_what_ends_a_part(layout: Layout) -> N
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
     state = StackState(Identity.of(os.getpid()), {"mongod": runner.state})
-    settings = Settings(id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32, service_keys={})
+    settings = Settings(
+        id="x", ports=dict(DEFAULT_PORTS), jwt_secret="s" * 32, service_keys={}, checkpoint_key="c"
+    )
 
     found = look(layout, settings, Intent(("mongod",), tools={"mongod": "mongod"}), state)
 
