@@ -153,6 +153,7 @@ def test_by_force_an_account_goes_below_zero_and_two_people_are_needed() -> None
     asked = reversal(a_transfer(), force=True)
     made = the_record(asked, account(), account("B", owner=BOB, balance=5))
     assert made.entries[0] == Entry("B", BOB, -30, -25, 1)
+    assert asked.act == Act(actor=CLERK)
     assert (asked.always_by_two, reversal(a_transfer()).always_by_two) == (True, False)
     assert (made.data["overdraws"], made.data["at_most"]) == (True, 30)
     assert Reversal.description(made) == f"Forced reversal of transaction {asked.original}"
