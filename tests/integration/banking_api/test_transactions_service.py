@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta, timezone
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.funding import Funding
+from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.transfer import Transfer
 from daemons.banking_api.ledger.batches import Batch, Turn
 from daemons.banking_api.ledger.ledger import BatchTurn
@@ -389,3 +391,87 @@ async def test_beyond_what_one_may_fund_alone_a_second_person_is_asked(
     await process.pipeline.close()
     with pytest.raises(TransientError):
         await fund(OMAR, 1, "late")
+
+
+async def test_a_correction_names_a_transaction_that_moved_something_on_the_account(
+    process: LedgerProcess, transactions: Transactions
+) -> None:
+    a, b, c = await process.open(3, balance=100)
+    paid = await transactions.order(transfer_command(ALICE, order(a, b, 30), "one"))
+
+    async def correct(account: str, corrects: UUID) -> Settled | Approval:
+        asked = replace(credit(OLGA, account, 5, f"{account} {corrects}"), corrects=corrects)
+        return await transactions.adjust(OLGA, asked)
+
+    asked = waiting(await correct(b, paid.record.id))
+    assert (asked.target_kind, asked.target_id, asked.reason) == ("account", b, "a test")
+    assert asked.parameters["corrects"] == str(paid.record.id)
+    with pytest.raises(NotFoundError) as missing:
+        await correct(b, UUID(int=5))
+    assert missing.value.code == "transaction_not_found"
+    with pytest.raises(RejectedError) as elsewhere:
+        await correct(c, paid.record.id)
+    assert elsewhere.value.code == "nothing_to_correct"
+    assert elsewhere.value.message == f"Transaction {paid.record.id} moved nothing on account {c}."
+
+
+async def test_nobody_is_asked_for_what_a_rule_would_refuse(process: LedgerProcess, desk: Desk) -> None:
+    [a] = await process.open(1, balance=100)
+    debit = replace(credit(OLGA, a, 101, "one"), direction=Direction.DEBIT)
+    with pytest.raises(RejectedError) as refused:
+        await desk.transactions.adjust(OLGA, debit)
+    # Nothing of it is kept.
+    assert (refused.value.code, refused.value.details) == ("insufficient_funds", {})
+    assert await process.database["approvals"].count_documents({}) == 0
+    assert isinstance(await desk.transactions.adjust(OLGA, replace(debit, amount_minor=100)), Approval)
+
+
+async def test_a_reversal_by_force_takes_two_whatever_the_policy_and_is_done_once(
+    process: LedgerProcess, desk: Desk
+) -> None:
+    transactions = desk.transactions
+    a, b = await process.open(2, balance=100)
+    paid = await transactions.order(transfer_command(ALICE, order(a, b, 30), "one"))
+
+    def reversal(minor: int, *, force: bool) -> Reversal:
+        asked = ReverseTransaction(amount=f"0.{minor}", reason="mistake", force=force)
+        return Reversal.of(
+            paid.record, asked, initiator=UUID(int=9), idempotency_key=f"{minor}", act=Act(actor=OLGA)
+        )
+
+    alone = settled(await transactions.book(OLGA, reversal(10, force=False)))
+    assert sides(alone.record) == (b, a, 10, CURRENCY, "mistake")
+    asked = waiting(await transactions.book(OLGA, reversal(15, force=True)))
+    assert (asked.target_id, asked.requester_id, asked.parameters["force"]) == (b, OLGA.user_id, True)
+    same = waiting(await transactions.book(OLGA, reversal(15, force=True)))
+    assert same.id == asked.id
+    await desk.approvals.approve(OMAR, asked.id)
+    done = settled(await transactions.book(OLGA, reversal(15, force=True)))
+    assert (done.replayed, done.record.data["overdraws"], done.record.data["amount"]) == (True, True, 15)
+    with pytest.raises(ConflictError) as again:
+        await transactions._carry_out(asked, OMAR)
+    assert again.value.code == "approval_decided"
+    own = replace(OMAR, user_id=OWNER)
+    with pytest.raises(ForbiddenError):
+        await transactions._carry_out(asked, own)
+    found = await process.exact(a, b)
+    assert [found[one].balance_minor for one in (a, b)] == [95, 105]
+
+
+async def test_what_counts_for_the_limit_is_of_that_day(
+    process: LedgerProcess, careful: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactions = careful.transactions
+    [a] = await process.open(1)
+
+    async def fund(minor: int, key: str) -> Settled | Approval:
+        return await transactions.book(OLGA, funding(OLGA, a, eur(minor), key))
+
+    late = NOW.replace(hour=23).astimezone(timezone(timedelta(hours=-7)))
+    monkeypatch.setattr(transactions, "_clock", lambda: late)
+    first = settled(await fund(50, "one"))
+    # The day is that of UTC.
+    assert first.record.entries[2].account_id.endswith(f":{CURRENCY}:2026-11-23")
+    waiting(await fund(1, "two"))
+    monkeypatch.setattr(transactions, "_clock", lambda: late + timedelta(hours=1))
+    assert settled(await fund(50, "three")).record.entries[2].account_id.endswith(":2026-11-24")
