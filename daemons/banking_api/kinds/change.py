@@ -19,7 +19,7 @@ class ChangeKind(Kind):
 
     is_transaction: ClassVar[bool] = False
     completed: ClassVar[EventType] = EventType.ACCOUNT_CHANGED
-    told_as: ClassVar[str]
+    change_name: ClassVar[str]
     """What `AccountChanged` calls it."""
 
     @classmethod
@@ -28,9 +28,9 @@ class ChangeKind(Kind):
         data, after = record.data, record.data["after"]
         entry = record.entry_of(data["account"])
         assert entry is not None  # noqa: S101 - a change that is refused is not kept
-        told = {
+        fields = {
             "account_id": data["account"],
-            "change": cls.told_as,
+            "change": cls.change_name,
             "sequence": entry.sequence,
             "type": after["type"],
             "status": after["status"],
@@ -40,7 +40,7 @@ class ChangeKind(Kind):
             "initiated_by": users[record.initiator],
             "occurred_at": format_instant(record.at),
         }
-        return Event(record.id, EventType.ACCOUNT_CHANGED, data["account"], record.at, told)
+        return Event(record.id, EventType.ACCOUNT_CHANGED, data["account"], record.at, fields)
 
     @classmethod
     def audit_entry(cls, record: Record, act: Act) -> AuditEntry | None:

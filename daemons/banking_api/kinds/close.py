@@ -14,7 +14,7 @@ class Close(ChangeOfAccount):
     """Asks to close an account."""
 
     kind: ClassVar[str] = "close"
-    told_as: ClassVar[str] = "closed"
+    change_name: ClassVar[str] = "closed"
 
     def change(self, account: Account) -> dict[str, Any] | BankError:
         """Refuse an account that is frozen or holds money."""

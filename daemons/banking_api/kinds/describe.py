@@ -14,7 +14,7 @@ class ChangeType(ChangeOfAccount):
     """Asks to make an account a checking or a savings account."""
 
     kind: ClassVar[str] = "change_type"
-    told_as: ClassVar[str] = "type_changed"
+    change_name: ClassVar[str] = "type_changed"
     new_type: AccountType
 
     def content(self) -> str:
@@ -31,7 +31,7 @@ class Rename(ChangeOfAccount):
     """Asks to give an account another name, or none."""
 
     kind: ClassVar[str] = "rename"
-    told_as: ClassVar[str] = "renamed"
+    change_name: ClassVar[str] = "renamed"
     name: str | None
 
     def content(self) -> str:

@@ -15,7 +15,7 @@ class Freeze(ChangeOfAccount):
     """Asks to freeze an account; staff do it, never on an account of their own."""
 
     kind: ClassVar[str] = "freeze"
-    told_as: ClassVar[str] = "frozen"
+    change_name: ClassVar[str] = "frozen"
 
     def change(self, account: Account) -> dict[str, Any] | BankError:
         """Refuse an account that is frozen already."""
@@ -31,7 +31,7 @@ class Unfreeze(ChangeOfAccount):
     """Asks to unfreeze an account; `as_of` is its number when a second person was asked."""
 
     kind: ClassVar[str] = "unfreeze"
-    told_as: ClassVar[str] = "unfrozen"
+    change_name: ClassVar[str] = "unfrozen"
     as_of: int | None = None
 
     def change(self, account: Account) -> dict[str, Any] | BankError:

@@ -136,10 +136,10 @@ def customers_account(record: Record) -> str:
 def party(record: Record, account_id: str, users: Users) -> dict[str, Any]:
     """Return one side of a record as events have it; a failed one tells only of whose attempt it was."""
     entry = record.entry_of(account_id)
-    told = entry or (record.attempt if record.attempt and record.attempt.account_id == account_id else None)
+    shown = entry or (record.attempt if record.attempt and record.attempt.account_id == account_id else None)
     return {
         "account_id": account_id,
-        "owner": None if told is None or told.owner is None else users[told.owner],
+        "owner": None if shown is None or shown.owner is None else users[shown.owner],
         "sequence": None if entry is None else entry.sequence,
     }
 

@@ -16,7 +16,7 @@ class Opening(ChangeKind):
     """Asks for an account of the initiator's under the first of the numbers that is free."""
 
     kind: ClassVar[str] = "opening"
-    told_as: ClassVar[str] = "opened"
+    change_name: ClassVar[str] = "opened"
     numbers: tuple[str, ...]
     type: AccountType
     currency: str

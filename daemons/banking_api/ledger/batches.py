@@ -158,9 +158,9 @@ class Turn:
         Raises:
             ConflictError: the batch before was not settled, and so nothing of this one was done.
         """
-        told = [outcome for outcome in outcomes if outcome is not None]
+        known = [outcome for outcome in outcomes if outcome is not None]
         refusal = before_not_settled()
-        if told and all(isinstance(one, BankError) and one.code == refusal.code for one in told):
+        if known and all(isinstance(one, BankError) and one.code == refusal.code for one in known):
             raise refusal
 
 

@@ -128,11 +128,11 @@ def decide_atomic_group(
     if possible:
         return decision
     others = _partly_known() if any(known) else atomic_refused()
-    told = [
+    answers = [
         _refused_with_others(answer, others, is_known=is_known)
         for answer, is_known in zip(decision.answers, known, strict=True)
     ]
-    return GroupDecision(answers=told, inexact=inexact)
+    return GroupDecision(answers=answers, inexact=inexact)
 
 
 def _enter(decision: GroupDecision, accounts: dict[str, Account], moves: Sequence[Move]) -> tuple[Entry, ...]:
