@@ -21,6 +21,7 @@ from tests.bench import (
     size_rows,
     stack_rows,
     start_rows,
+    takeover_rows,
 )
 from tests.bench.figures import Figure
 from tests.bench.machine import Machine
@@ -41,6 +42,7 @@ ROWS: dict[str, Row] = {
     "route": http_rows.route_alone,
     "lone-post": http_rows.lone_payment,
     "processes": process_rows.several_processes,
+    "takeover": takeover_rows.takeover,
     "batch": batch_rows.batches,
     "file": batch_rows.files,
     "published": http_rows.published_payments,
