@@ -6,11 +6,12 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -151,9 +152,10 @@ class FaultBank:
 
     def application(self, kind: str) -> str:
         """Return by what name the database knows the daemons of a kind."""
-        return application_name(kind, self._database(kind))
+        return application_name(kind, self.database(kind))
 
-    def _database(self, kind: str) -> str:
+    def database(self, kind: str) -> str:
+        """Return the database of the daemons of a kind."""
         return f"{kind}_{self._suffix}"
 
     def add_daemon(
@@ -164,15 +166,16 @@ class FaultBank:
         mongo_uri: str = "",
         broker: str = "",
         under_crash_points: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> ServerProcess:
         """Start a daemon as its own process; several of a kind share their database and consumer group."""
         name = name or kind
         # Kept ports: a daemon that is started again must be found where it was.
         port = self._free_ports.setdefault(name, ports.pick(1, taken=self._free_ports.values())[0])
-        environment = {
+        variables = {
             "PORT": str(port),
             "MONGO_URI": mongo_uri or self.mongo_uri,
-            "MONGO_DATABASE": self._database(kind),
+            "MONGO_DATABASE": self.database(kind),
             **secret_variables(kind, self._secret),
             "KAFKA_BROKER": broker or self.broker,
             "ACCESS_TOKEN_MINUTES": "15",
@@ -181,15 +184,16 @@ class FaultBank:
             "FOUR_EYES_ACTIONS": "none",
             # All the tests' people come from one address.
             "ADDRESS_FREE_SIGN_UPS": "100000",
+            **environment,
         }
         if kind != "user_api":
-            environment["USER_API_URL"] = self.user_api
+            variables["USER_API_URL"] = self.user_api
         command = [sys.executable, "-m", f"daemons.{kind}"]
         if under_crash_points:
             command = [sys.executable, "-m", "tests.faults.daemon", kind, str(self.crash_control(name))]
         elif chosen_bug():
             command = [sys.executable, "-m", "tests.faults.daemon", kind]
-        daemon = ServerProcess(name, command, self.folder / f"{name}.log", environment)
+        daemon = ServerProcess(name, command, self.folder / f"{name}.log", variables)
         self.daemons[name] = daemon
         self.urls[name] = f"http://127.0.0.1:{port}"
         daemon.start()
@@ -254,7 +258,7 @@ class FaultBank:
         environment = {
             **os.environ,
             "MONGO_URI": self.mongo_uri,
-            "MONGO_DATABASE": f"user_api_{self._suffix}",
+            "MONGO_DATABASE": self.database("user_api"),
         }
         done = await asyncio.to_thread(
             subprocess.run,
