@@ -29,6 +29,7 @@ from bankctl.client.http import Transport
 from bankctl.client.renewal import SessionRenewal
 from bankctl.client.transactions import Transactions
 from bankctl.client.users import Users
+from bankctl.client.webhooks import Webhooks
 from bankctl.config import Profile, check_url, load_profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
@@ -94,6 +95,7 @@ class BankClient:
         self.audit = Audit(self.http)
         self.approvals = Approvals(self.http)
         self.dead_letters = DeadLetters(self.http)
+        self.webhooks = Webhooks(self.http)
 
     def prepare_login(self) -> None:
         """Send what follows as nobody, from a machine that the bank may know."""

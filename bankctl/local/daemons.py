@@ -33,7 +33,7 @@ _TUNABLES = (
         "DELIVERY_",
         "MAXIMUM_",
     ),
-    *("IDLE_SECONDS", "BODY_SECONDS", "SMTP_", "MAIL_FROM", "PUBLIC_URL"),
+    *("IDLE_SECONDS", "BODY_SECONDS", "SMTP_", "MAIL_FROM", "PUBLIC_URL", "WEBHOOK_", "PUSH_"),
 )
 """Prefixes of the settings that `dev up` passes on to the daemons; nothing else of its environment is."""
 
@@ -60,6 +60,8 @@ def daemon_environment(
         **policy,
         # A bank on one's own machine is for trying out; production asks its staff for a second factor.
         "TOTP_REQUIRED_ROLES": os.environ.get("TOTP_REQUIRED_ROLES", ""),
+        # Receivers that are tried out run here as well.
+        "WEBHOOK_ALLOW_LOOPBACK": os.environ.get("WEBHOOK_ALLOW_LOOPBACK", "true"),
         "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",
         **(
             {"NOTIFIER_URL": f"http://{ports.LOOPBACK}:{numbers['notifier']}"} if daemon == "user_api" else {}

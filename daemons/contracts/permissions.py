@@ -36,6 +36,7 @@ class Permission(StrEnum):
     ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
     REPUBLISH_EVENTS = "republish_events"
+    MANAGE_WEBHOOKS = "manage_webhooks"
     REBUILD_ACCOUNTS = "rebuild_accounts"
     APPROVE_ACTS = "approve_acts"
     MANAGE_USERS = "manage_users"
@@ -62,6 +63,7 @@ _OPERATOR = _SUPPORT | {
     Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
     Permission.REPUBLISH_EVENTS,
+    Permission.MANAGE_WEBHOOKS,
     Permission.REBUILD_ACCOUNTS,
     Permission.APPROVE_ACTS,
 }

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,8 +15,12 @@ import daemons.notifier.event_log.routes as event_routes
 import daemons.notifier.messages.routes as message_routes
 import daemons.notifier.notifications.routes as notification_routes
 import daemons.notifier.streams.routes as stream_routes
+import daemons.notifier.webhooks.routes as webhook_routes
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
+from daemons.notifier.alerts import AlertMessages, OwedToOperators
 from daemons.notifier.channels.email import EmailChannel
+from daemons.notifier.channels.push import PushChannel
+from daemons.notifier.channels.webhook import WebhookChannel, WebhookSender
 from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.service import DeadLetters
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
@@ -41,7 +46,10 @@ from daemons.notifier.schema import ensure_schema
 from daemons.notifier.settings import NotifierSettings
 from daemons.notifier.streams.follower import EventFollower
 from daemons.notifier.streams.streams import EventStreams
-from daemons.notifier.unit_of_work import notifier_work
+from daemons.notifier.unit_of_work import NotifierWork, notifier_work
+from daemons.notifier.webhooks.owing import EventMessages, OwedToWebhooks
+from daemons.notifier.webhooks.service import Webhooks, WebhookTargets
+from daemons.notifier.webhooks.storage import MongoWebhooks
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -76,12 +84,14 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
         settings,
         service_tokens=ServiceTokenVerifier(DAEMON, settings.calling_daemons),
         probes={"mongo": lambda: ping(bank.database), "kafka": bank.probe_consumer},
+        notices={"webhooks": bank.webhook_targets.notice},
         routes=[
             stream_routes.routes,
             event_routes.routes,
             notification_routes.routes,
             dead_letter_routes.routes,
             message_routes.routes,
+            webhook_routes.routes,
             audit_routes("events"),
         ],
     )
@@ -94,6 +104,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)
     app[message_routes.ORDERS_KEY] = bank.orders
     app[dead_letter_routes.DEAD_LETTERS_KEY] = bank.dead_letters
+    app[webhook_routes.WEBHOOKS_KEY] = bank.webhooks
     app.cleanup_ctx.append(bank.running)
     app.on_shutdown.append(_end_streams)
     return app
@@ -138,6 +149,8 @@ class _Bank:
             self.email = EmailChannel(settings.smtp_server, sender=settings.mail_from)
             self.outlets[EMAIL] = Outlet(self.email, messages.compose, at_once=settings.smtp_connections)
             owing.append(OwedToUsers(preferences, self.outlets))
+        self._add_webhooks(work, owing, clock)
+        self._add_alerts(owing)
         event_log = EventLog(end, on_recorded=self._wake, owing=owing)
         self.worker = DeliveryWorker(
             MongoDeliveries(self.database),
@@ -155,6 +168,26 @@ class _Bank:
             settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=self.recorder.record_events
         )
 
+    def _add_webhooks(self, work: NotifierWork, owing: list[Owing], clock: Clock) -> None:
+        """Tell programs elsewhere."""
+        allow_loopback, store = self.settings.webhook_allow_loopback, MongoWebhooks(self.database)
+        self.webhook_sender = WebhookSender(allow_loopback=allow_loopback, clock=clock)
+        self.webhooks = Webhooks(work, store, self.webhook_sender, allow_loopback=allow_loopback, clock=clock)
+        disable_after = timedelta(hours=self.settings.webhook_disable_hours)
+        self.webhook_targets = WebhookTargets(work, store, disable_after=disable_after, clock=clock)
+        channel = WebhookChannel(self.webhook_targets, self.webhook_sender)
+        self.outlets[channel.name] = Outlet(channel, EventMessages(self.reader).compose)
+        owing.append(OwedToWebhooks(store))
+
+    def _add_alerts(self, owing: list[Owing]) -> None:
+        """Tell operators of what somebody should look at, if they have said where."""
+        urls = self.settings.push_urls.get_secret_value().split()
+        if not urls:
+            return
+        channel = PushChannel(urls, seconds=self.settings.push_seconds)
+        self.outlets[channel.name] = Outlet(channel, AlertMessages(self.reader).compose, at_once=4)
+        owing.append(OwedToOperators(channel.recipients))
+
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """Run the daemon while the application serves."""
         async with AsyncExitStack() as stack:
@@ -164,6 +197,7 @@ class _Bank:
             stack.push_async_callback(self.follower.close)
             if self.email is not None:
                 stack.push_async_callback(self.email.close)
+            stack.push_async_callback(self.webhook_sender.close)
             stack.push_async_callback(self.worker.close)
             # The consumer comes last, so that it stops first: its effect needs all the rest.
             stack.push_async_callback(self.consumer.close)

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
 from daemons.notifier.channels.email import SmtpServer, check_sender
+from daemons.notifier.channels.push import check_urls
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
 from daemons.notifier.deliveries.delivery import Patience
 from daemons.notifier.streams.streams import StreamLimits
@@ -38,6 +39,19 @@ class NotifierSettings(PeerSettings):
     """Where people reach the bank: links in messages begin with it."""
     delivery_give_up_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24
     delivery_longest_pause_seconds: Annotated[float, Field(ge=1, le=86400)] = 60
+    webhook_allow_loopback: bool = False
+    """Whether webhooks may lead to this machine and need no TLS: for tests and the local stack."""
+    webhook_disable_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 24
+    """How long a webhook may take nothing before it is disabled."""
+    push_urls: SecretStr = SecretStr("")
+    """URLs of Apprise, separated by spaces: they hold the services' passwords."""
+    push_seconds: Annotated[float, Field(ge=0.1, le=300)] = 20
+
+    @field_validator("push_urls")
+    @classmethod
+    def _known_services(cls, urls: SecretStr) -> SecretStr:
+        check_urls(urls.get_secret_value().split())
+        return urls
 
     user_api_public_keys: str = ""
     """The public keys of user_api, which orders messages, separated by commas: two while its `SERVICE_KEY` is

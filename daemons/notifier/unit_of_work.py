@@ -4,6 +4,7 @@ from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.event_log.storage import LogEnd, MongoEventLog
 from daemons.notifier.notifications.storage import MongoNotifications
+from daemons.notifier.webhooks.storage import MongoWebhooks
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.mongo import Database, Session
@@ -17,6 +18,7 @@ class NotifierTransaction(AuditedTransaction):
         self.events = MongoEventLog(database, session, end)
         self.notifications = MongoNotifications(database, session)
         self.deliveries = MongoDeliveries(database, session)
+        self.webhooks = MongoWebhooks(database, session)
         self.dead_letters = MongoDeadLetters(database, session)
 
 

@@ -109,6 +109,11 @@ MAY_CALL = {
     "POST /dead-letters/{id}/replay": OPERATOR,
     "POST /dead-letters/replay": OPERATOR,
     "POST /dead-letters/resume": OPERATOR,
+    "GET /webhooks": OPERATOR,
+    "POST /webhooks": OPERATOR,
+    "POST /webhooks/{id}/rotate": OPERATOR,
+    "POST /webhooks/{id}/test": OPERATOR,
+    "POST /webhooks/{id}/remove": OPERATOR,
     # Administrators act on users.
     "PATCH /users/{id}/role": ADMIN,
     "PATCH /users/{id}/lock": ADMIN,

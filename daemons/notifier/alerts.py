@@ -1,0 +1,54 @@
+"""Alerts to operators: events that somebody should look at, as SMS or push messages."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from daemons.contracts.events.table import DATA_MODELS
+from daemons.contracts.names import Severity
+from daemons.notifier.channels.port import Message, Refused
+from daemons.notifier.channels.push import PUSH
+from daemons.notifier.deliveries.delivery import Cause, Delivery, Owed
+from daemons.notifier.event import Event
+from daemons.notifier.event_log.reader import MongoEventReader
+from daemons.notifier.notifications.notification import severity_of, text_of
+from daemons.shared.mongo import Session
+
+
+class OwedToOperators:
+    """Owes each alert to every URL that is configured."""
+
+    def __init__(self, recipients: Sequence[str]) -> None:
+        self._recipients = recipients
+
+    async def owed(self, events: Sequence[Event], _session: Session) -> list[Owed]:
+        """Return what these events owe, in their order."""
+        return [
+            Owed(Cause.event(event.id), PUSH, recipient)
+            for event in events
+            if severity_of(event.data) is Severity.WARNING
+            for recipient in self._recipients
+        ]
+
+
+class AlertMessages:
+    """Writes an alert as the one sentence that the log has."""
+
+    def __init__(self, reader: MongoEventReader) -> None:
+        self._reader = reader
+
+    async def compose(self, delivery: Delivery) -> Message:
+        """Return the message.
+
+        Raises:
+            Refused: the event is not recorded.
+        """
+        event = await self._reader.find(UUID(delivery.owed.cause.id))
+        if event is None:
+            raise Refused("the event is not recorded")
+        text = text_of(DATA_MODELS[event.type].model_validate(event.data))  # type: ignore[arg-type]  # of the table
+        return Message(
+            delivery_id=delivery.id,
+            recipient=delivery.owed.recipient,
+            subject="The bank: somebody should look",
+            text=text,
+        )
