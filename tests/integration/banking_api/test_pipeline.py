@@ -468,6 +468,9 @@ async def test_a_pipeline_that_closes_settles_what_waits_and_takes_no_more(
 async def test_an_idle_pipeline_closes_at_once(process: LedgerProcess, pipeline: Pipeline) -> None:
     a, b = await process.open(2, balance=100)
     assert told(await pipeline.submit(transfer(a, b, 1))) == "completed"
+    await until_others_have_run()
+    # Nothing is kept of commits that have ended.
+    assert (pipeline._commits, pipeline._in_flight) == (set(), set())
     async with patience("the pipeline to close"):
         await pipeline.close()
     refuse_more(pipeline, transfer(a, b, 1))

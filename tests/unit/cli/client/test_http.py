@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from threading import Barrier, Thread
@@ -15,7 +16,7 @@ from bankctl.client.credentials import Credentials
 from bankctl.client.http import Transport, _is_loopback
 from bankctl.config import Profile, load_profile
 from bankctl.errors import CliError, ExitStatus
-from tests.unit.cli.bank_server import issue_certificate
+from tests.unit.cli.bank_server import issue_certificate, serve
 from tests.unit.cli.played_bank import ANN, CutLineError, ProblemError, Request
 from tests.unit.cli.played_bank import Bank as PlayedBank
 
@@ -351,3 +352,26 @@ def test_a_proxy_that_is_not_there_is_named_and_nothing_was_sent(
     far.close()
     assert (fault.code, fault.exit_status) == ("proxy_failed", ExitStatus.UNREACHABLE)
     assert "the proxy http://127.0.0.1:9 of HTTPS_PROXY" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("ahead", "code", "says"),
+    [
+        (
+            timedelta(days=-2),
+            "tls_clock_wrong",
+            "this machine's clock is wrong: it is 2 days ahead of the bank's",
+        ),
+        (timedelta(0), "tls_untrusted", "is expired, so nothing was sent"),
+    ],
+)
+def test_a_certificate_that_seems_out_of_date_is_judged_by_the_banks_own_clock(
+    home: Path, tmp_path: Path, ahead: timedelta, code: str, says: str
+) -> None:
+    bank = PlayedBank()
+    files = issue_certificate(tmp_path, begins=timedelta(days=-3), ends=timedelta(days=-1))
+    with serve(bank, *files, ahead=ahead) as url:
+        transport = Transport(Profile("late", url, files[0]), credentials=Credentials(cookie="secret"))
+        fault = fault_of(transport, "GET", "/accounts")
+        transport.close()
+    assert (fault.code, says in fault.message, bank.requests) == (code, True, [])
