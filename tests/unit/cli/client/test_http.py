@@ -13,7 +13,8 @@ import pytest
 
 from bankctl import __version__, invocation
 from bankctl.client.credentials import Credentials
-from bankctl.client.http import Transport, _is_loopback
+from bankctl.client.failures import AttemptFailedError, Certainty
+from bankctl.client.http import Transport, _is_loopback, _retry_policy
 from bankctl.config import Profile, load_profile
 from bankctl.errors import CliError, ExitStatus
 from tests.unit.cli.bank_server import issue_certificate, serve
@@ -375,3 +376,24 @@ def test_a_certificate_that_seems_out_of_date_is_judged_by_the_banks_own_clock(
         fault = fault_of(transport, "GET", "/accounts")
         transport.close()
     assert (fault.code, says in fault.message, bank.requests) == (code, True, [])
+
+
+def test_it_is_sent_again_only_while_each_failure_allows_it(bank: PlayedBank, transport: Transport) -> None:
+    bank.once("/accounts", refuse(ProblemError(503, "unavailable", "transient", retry_after_seconds=0)))
+    bank.times(9, "/accounts", refuse(ProblemError(403, "forbidden", "forbidden")))
+    assert fault_of(transport, "GET", "/accounts").code == "forbidden"
+    assert len(bank.requests) == 2
+
+
+def test_it_waits_as_long_as_the_bank_asks() -> None:
+    error = CliError("away", exit_status=ExitStatus.UNREACHABLE, code="unavailable")
+    noted: list[AttemptFailedError] = []
+    retry = _retry_policy(noted, repeatable=False)
+    asked = AttemptFailedError(error, Certainty.NOT_DONE, retryable=True, after_seconds=0.5)
+    unasked = AttemptFailedError(error, Certainty.NOT_DONE, retryable=True)
+    uncertain = AttemptFailedError(error, Certainty.UNCERTAIN, retryable=True)
+    final = AttemptFailedError(error, Certainty.FINAL, retryable=False)
+    answers = [retry(one) for one in (asked, unasked, uncertain, final, ValueError())]
+    assert answers == [0.5, True, False, False, False]
+    assert noted == [asked, unasked]
+    assert _retry_policy([], repeatable=True)(uncertain) is True
