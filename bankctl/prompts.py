@@ -57,6 +57,24 @@ def read_code(*, from_stdin: bool) -> str:
     return code
 
 
+def read_mailed_code(*, from_stdin: bool) -> str:
+    """A code from a mail: a line of stdin, or typed. It works once.
+
+    Raises:
+        CliError: there is no terminal to ask on, or stdin holds none.
+    """
+    if not from_stdin:
+        return ask("Code from the mail", option="the code from the mail")
+    code = sys.stdin.readline().strip()
+    if not code:
+        raise usage_error(
+            "stdin holds no code from the mail",
+            hint='printf \'%s\\n\' "$CODE" "$PASSWORD" | bankctl ...',
+            code="no_mailed_code",
+        )
+    return code
+
+
 def ask(label: str, *, option: str) -> str:
     """A line of text that the command needs and was not given as `option`.
 

@@ -1,17 +1,20 @@
-"""auth status, sessions, change-password, totp, token."""
+"""auth status, sessions, confirm-email, reset, change-password, totp, token."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from bankctl.auth import api_keys, second_factor
-from bankctl.auth.sign_in import whoami
+from bankctl.auth.session import how_to_log_in
+from bankctl.auth.sign_in import Email, whoami
 from bankctl.client.bank import open_bank
-from bankctl.errors import usage_error
-from bankctl.prompts import read_password
+from bankctl.errors import CliError, usage_error
+from bankctl.prompts import ask, read_code, read_mailed_code, read_password
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.names import Code
 
 app = typer.Typer(
     help="""Sessions, the password, the second factor, and API keys.
@@ -19,6 +22,7 @@ app = typer.Typer(
 Examples:
   bankctl auth status
   bankctl auth sessions
+  bankctl auth reset --email ann@example.com
   bankctl auth totp enroll
   bankctl auth token create --name ci --scope use_own_accounts
 """
@@ -78,6 +82,88 @@ def sessions(
             ],
             title="Sessions",
         )
+
+
+@app.command("confirm-email")
+def confirm_email(
+    *,
+    email: Email = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Only have the code mailed again; you must be logged in.")
+    ] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read from stdin: the code, then the password.")
+    ] = False,
+) -> None:
+    r"""Confirm your address with the code from the mail and the password that you registered with.
+
+    Examples:
+      bankctl auth confirm-email --email ann@example.com
+      printf '%s\n' "$CODE" "$PASSWORD" | bankctl auth confirm-email --email ann@example.com --password-stdin
+      bankctl auth confirm-email --send
+
+    The code works once, for an hour. To get another one before you can log in, register again.
+    """
+    if send:
+        with open_bank() as bank:
+            bank.users.ask_for_confirmation()
+        messages.success("unless your address is confirmed already, a code is on its way to it")
+        return
+    with open_bank(logged_in=False) as bank:
+        address = email or ask("E-mail", option="--email")
+        code = read_mailed_code(from_stdin=password_stdin)
+        password = read_password(from_stdin=password_stdin)
+        user = bank.users.confirm(email=address, code=code, password=password)
+        next_step = how_to_log_in(bank.profile.name, user["email"])
+    messages.success(f"{user['email']} is confirmed; next: {next_step}")
+
+
+@app.command("reset")
+def reset_password(
+    *,
+    email: Email = None,
+    send: Annotated[bool, typer.Option("--send", help="Only have the code mailed.")] = False,
+    have_code: Annotated[
+        bool, typer.Option("--have-code", help="Have none mailed: you have one already.")
+    ] = False,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read from stdin: the mailed code, the new password, a code of the second factor.",
+        ),
+    ] = False,
+) -> None:
+    r"""Set a new password if you have forgotten yours: a code is mailed to your address.
+
+    Examples:
+      bankctl auth reset --email ann@example.com
+      bankctl auth reset --email ann@example.com --send
+      printf '%s\n' "$CODE" "$NEW" | bankctl auth reset --email ann@example.com --have-code --password-stdin
+
+    The code works once, for an hour. With a second factor, a code of your app or a recovery code is asked for
+    as well. All your sessions and API keys end.
+    """
+    if send and have_code:
+        raise usage_error("give only one of --send and --have-code")
+    with open_bank(logged_in=False) as bank:
+        address = email or ask("E-mail", option="--email")
+        if not have_code:
+            bank.auth.ask_for_reset(email=address)
+            messages.note(f"if {address} is a user's address, a code is on its way to it")
+            if send:
+                return
+        code = read_mailed_code(from_stdin=password_stdin)
+        new = read_password(from_stdin=password_stdin, label="New password", confirm=True)
+        reset = partial(bank.auth.reset_password, email=address, code=code, new=new)
+        try:
+            reset()
+        except CliError as error:
+            if error.code != Code.TOTP_REQUIRED:
+                raise
+            reset(totp=read_code(from_stdin=password_stdin))
+        next_step = how_to_log_in(bank.profile.name, address)
+    messages.success(f"the new password is set, and all sessions have ended; next: {next_step}")
 
 
 @app.command("change-password")

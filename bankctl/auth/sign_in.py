@@ -1,5 +1,6 @@
 """register, login, logout, whoami."""
 
+import shlex
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -31,7 +32,8 @@ def register(
       bankctl register --email ann@example.com --name "Ann Lee"
       printf '%s\n' "$PASSWORD" | bankctl register --email ann@example.com --name Ann --password-stdin
 
-    The password has 8 to 128 characters and is not shown as you type. Then run `bankctl login`.
+    The password has 8 to 128 characters and is not shown as you type. The bank mails a code to the address,
+    which `bankctl auth confirm-email` takes. Then run `bankctl login`.
     """
     with open_bank(logged_in=False) as bank:
         user = bank.users.register(
@@ -42,7 +44,13 @@ def register(
         next_step = how_to_log_in(bank.profile.name, user["email"])
     emit(user, columns=["id", "email", "display_name", "role"])
     # The bank answers alike for an address that somebody has: it does not tell who its users are.
-    messages.success(f"registered, if the address was free; next: {next_step}")
+    if user["confirmation_required"]:
+        messages.success(
+            f"a message is on its way to {user['email']}; next, with the code in it: "
+            f"`bankctl auth confirm-email --email {shlex.quote(user['email'])}`"
+        )
+    else:
+        messages.success(f"registered, if the address was free; next: {next_step}")
 
 
 def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None:

@@ -11,6 +11,17 @@ class Auth:
     def __init__(self, http: Transport) -> None:
         self._http = http
 
+    def ask_for_reset(self, *, email: str) -> None:
+        """Have a code mailed for a new password."""
+        self._http.request("POST", "/auth/reset", body={"email": email}, repeatable=True)
+
+    def reset_password(self, *, email: str, code: str, new: str, totp: str | None = None) -> None:
+        """Set a new password by the mailed code. `totp` is a code of the second factor."""
+        body = {"email": email, "code": code, "new_password": new}
+        if totp is not None:
+            body["totp"] = totp
+        self._http.request("POST", "/auth/reset/confirm", body=body)
+
     def end_sessions(self, *, keep_current: bool) -> None:
         """End all sessions, or all but this one."""
         params = {"keep_current": "true"} if keep_current else {}

@@ -24,6 +24,8 @@ _HINTS: Mapping[str, str] = {
     Code.NOT_SIGNED_IN: "`bankctl login --email {email}`",
     Code.SESSION_ENDED: "`bankctl login --email {email}`",
     "invalid_credentials": "check the address and the password, then run it again",
+    "invalid_code": "copy it from the newest mail; `bankctl auth reset` or `bankctl register` mails another",
+    "email_unconfirmed": "`bankctl auth confirm-email --email {email}` with the code from the mail",
     "invalid_totp": "wait for your app's next code, or use a recovery code",
     Code.TOTP_REQUIRED: "run `bankctl login --email {email}` again and type the code of your app",
     "totp_already_active": "`bankctl auth totp disable` removes the current one",

@@ -19,6 +19,16 @@ class Users:
         user: dict[str, Any] = self._http.request("POST", "/users", body=body).data
         return user
 
+    def confirm(self, *, email: str, code: str, password: str) -> dict[str, Any]:
+        """Confirm the address of a registration; returns the UserView."""
+        body = {"email": email, "code": code, "password": password}
+        user: dict[str, Any] = self._http.request("POST", "/users/confirm", body=body).data
+        return user
+
+    def ask_for_confirmation(self) -> None:
+        """Have the code mailed that confirms the caller's address."""
+        self._http.request("POST", "/users/me/confirmation", repeatable=True)
+
     def login(self, *, email: str, password: str, totp: str | None = None) -> dict[str, Any]:
         """Begin a session; returns `{user, session}`. `totp` is a code of the second factor."""
         body = {"email": email, "password": password}

@@ -58,10 +58,12 @@ def daemon_environment(
         **kafka,
         **secrets,
         **policy,
-        # A bank on one's own machine is for trying out; production asks its staff for a second factor.
+        # A bank on one's own machine is for trying out; production asks staff for a second factor, and
+        # everybody to confirm their address.
         "TOTP_REQUIRED_ROLES": os.environ.get("TOTP_REQUIRED_ROLES", ""),
         # Receivers that are tried out run here as well.
         "WEBHOOK_ALLOW_LOOPBACK": os.environ.get("WEBHOOK_ALLOW_LOOPBACK", "true"),
+        "REGISTRATION_CONFIRMED": os.environ.get("REGISTRATION_CONFIRMED", "optional"),
         "USER_API_URL": f"http://{ports.LOOPBACK}:{numbers['user_api']}",
         **(
             {"NOTIFIER_URL": f"http://{ports.LOOPBACK}:{numbers['notifier']}"} if daemon == "user_api" else {}

@@ -8,6 +8,8 @@ from aiohttp import web
 
 import daemons.user_api.api_keys.routes as api_key_routes
 import daemons.user_api.internal.routes as internal_routes
+import daemons.user_api.recovery.routes as recovery_routes
+import daemons.user_api.registration.routes as registration_routes
 import daemons.user_api.second_factor.routes as second_factor_routes
 import daemons.user_api.sessions.routes as session_routes
 import daemons.user_api.sign_in.routes as sign_in_routes
@@ -38,9 +40,12 @@ from daemons.user_api.attempts.storage import MongoAttempts
 from daemons.user_api.internal.service import CallerVerification
 from daemons.user_api.mail.codes import MailedCodes
 from daemons.user_api.mail.sender import MessageSender
-from daemons.user_api.mail.storage import MongoOwedMessages
+from daemons.user_api.mail.service import CodeCheck
+from daemons.user_api.mail.storage import MongoMailRequests, MongoOwedMessages
 from daemons.user_api.outbox.relay import OutboxRelay
 from daemons.user_api.outbox.storage import MongoOwedEvents
+from daemons.user_api.recovery.service import PasswordReset
+from daemons.user_api.registration.service import AddressConfirmation, SignUp
 from daemons.user_api.schema import ensure_schema
 from daemons.user_api.second_factor.sealing import Sealer
 from daemons.user_api.second_factor.service import FactorProof, SecondFactors
@@ -58,7 +63,7 @@ from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.passwords import PasswordConfirmation
 from daemons.user_api.users.requesters import Requesters
-from daemons.user_api.users.service import SignUp, Users
+from daemons.user_api.users.service import Users
 from daemons.user_api.users.storage import MongoUsers
 
 DAEMON = "user_api"
@@ -80,8 +85,10 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         probes={"mongodb": lambda: ping(bank.database)},
         notices={"messages": bank.sender.probe, "events": bank.relay.probe},
         routes=[
+            registration_routes.routes,
             user_routes.routes,
             sign_in_routes.routes,
+            recovery_routes.routes,
             session_routes.routes,
             second_factor_routes.routes,
             api_key_routes.routes,
@@ -153,6 +160,10 @@ class _Bank:
             settings.service_tokens(DAEMON),
             clock=clock,
         )
+        self.code_check = CodeCheck(MongoMailRequests(self.database), self.codes, clock=clock)
+        self.confirmation = AddressConfirmation(
+            self.work, self.user_store, self.code_check, self.attempts, self.hasher, clock=clock
+        )
         self.passwords = PasswordConfirmation(self.hasher, self.attempts)
         self.proof = FactorProof(self.work, self.factor_store, self.sealer, self.attempts, clock=clock)
 
@@ -160,7 +171,24 @@ class _Bank:
         """Give the routes what they do with users and their second factors."""
         work, clock = self.work, self.clock
         app[user_routes.USERS_KEY] = self.users
-        app[user_routes.SIGN_UP_KEY] = SignUp(work, self.users, self.user_store, self.attempts, clock=clock)
+        app[registration_routes.SIGN_UP_KEY] = SignUp(
+            work,
+            self.users,
+            self.user_store,
+            self.attempts,
+            confirmation_required=self.settings.confirmation_required,
+            clock=clock,
+        )
+        app[registration_routes.CONFIRMATION_KEY] = self.confirmation
+        app[recovery_routes.RESET_KEY] = PasswordReset(
+            work,
+            self.user_store,
+            self.code_check,
+            hasher=self.hasher,
+            attempts=self.attempts,
+            proof=self.proof,
+            clock=clock,
+        )
         app[user_routes.ADMINISTRATION_KEY] = Administration(
             work, self.user_store, self.approvals, self.settings, clock=clock
         )
@@ -209,6 +237,8 @@ class _Bank:
             proof=self.proof,
             issuer=issuer,
             limits=settings.session_limits,
+            confirmation=self.confirmation,
+            confirmation_required=settings.confirmation_required,
             clock=clock,
         )
         app[api_key_routes.API_KEYS_KEY] = ApiKeys(

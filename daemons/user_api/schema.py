@@ -15,6 +15,7 @@ REGISTRATIONS = "refused_registrations"
 ACCESS_CHANGES = "access_changes"
 ACCESS_POSITION = "access_position"
 OWED_MESSAGES = "owed_messages"
+MAIL_REQUESTS = "mail_requests"
 POSITION_ID = "access"
 OWED_EVENTS = "owed_events"
 OWED_EVENT_NUMBERS = "owed_event_numbers"
@@ -34,8 +35,21 @@ async def ensure_schema(database: Database) -> None:
         await database[API_KEYS].create_index([("user_id", 1), ("_id", -1)], name="user")
         await database[DEVICES].create_index("user_id", name="user")
         await database[OWED_MESSAGES].create_index("next_try_at", name="due")
+        # A day later, so that the sender says what it gives up.
+        await database[OWED_MESSAGES].create_index("expires_at", expireAfterSeconds=86_400, name="expiry")
+        await database[MAIL_REQUESTS].create_index([("email", 1), ("purpose", 1)], name="address")
+        await database[MAIL_REQUESTS].create_index([("user_id", 1), ("purpose", 1)], name="user")
         # MongoDB sweeps once a minute; whether something lives is decided by its times, never by the sweep.
-        for swept in (SESSIONS, REFRESH_TOKENS, ATTEMPTS, REGISTRATIONS, API_KEYS, DEVICES, ACCESS_CHANGES):
+        for swept in (
+            SESSIONS,
+            REFRESH_TOKENS,
+            ATTEMPTS,
+            REGISTRATIONS,
+            API_KEYS,
+            DEVICES,
+            ACCESS_CHANGES,
+            MAIL_REQUESTS,
+        ):
             await database[swept].create_index("expires_at", expireAfterSeconds=0, name="expiry")
         await database[ACCESS_POSITION].update_one(
             {"_id": POSITION_ID}, {"$setOnInsert": {"position": 0}}, upsert=True

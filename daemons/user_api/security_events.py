@@ -16,6 +16,8 @@ class SecurityEvent(StrEnum):
 
     REGISTER = "register"
     REGISTER_REFUSED = "register.refused"
+    CONFIRM_ADDRESS = "confirm_address"
+    LOSE_ADDRESS = "lose_address"
     SIGN_IN = "sign_in"
     SIGN_IN_REFUSED = "sign_in.refused"
     CONFIRMATION_REFUSED = "confirmation.refused"
@@ -24,6 +26,9 @@ class SecurityEvent(StrEnum):
     END_ALL_SESSIONS = "end_all_sessions"
     REFRESH_TOKEN_REUSED = "refresh_token.reused"  # noqa: S105 - the name of an event
     CHANGE_PASSWORD = "change_password"  # noqa: S105 - the name of an event
+    ASK_PASSWORD_RESET = "ask_password_reset"  # noqa: S105 - the name of an event
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of an event
+    CODE_REFUSED = "code.refused"
     BEGIN_SECOND_FACTOR = "begin_second_factor"
     CONFIRM_SECOND_FACTOR = "confirm_second_factor"
     REMOVE_SECOND_FACTOR = "remove_second_factor"

@@ -1,10 +1,10 @@
 """What user_api reads from its environment."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import FourEyesSettings
@@ -46,6 +46,8 @@ class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, FourEye
     refusals_recorded_per_minute: Annotated[int, Field(ge=1)] = 60
     """How many refused guesses a minute each process records; the next record counts the rest."""
 
+    registration_confirmed: Literal["required", "optional"] = "required"
+    """Whether nobody is a user before they have confirmed their address by a code from its mail."""
     notifier_url: AnyHttpUrl | None = None
     """Where the notifier takes messages to people; without it they are kept until they are out of date."""
 
@@ -64,6 +66,20 @@ class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, FourEye
     def _public_keys(cls, text: str) -> str:
         read_public_keys(text)
         return text
+
+    @model_validator(mode="after")
+    def _mail_is_sent(self) -> Self:
+        if self.registration_confirmed == "required" and self.notifier_url is None:
+            raise ValueError(
+                "REGISTRATION_CONFIRMED=required needs NOTIFIER_URL, where messages with codes are sent; or "
+                "set it to optional"
+            )
+        return self
+
+    @property
+    def confirmation_required(self) -> bool:
+        """Whether nobody is a user before they have confirmed their address."""
+        return self.registration_confirmed == "required"
 
     @property
     def calling_daemons(self) -> dict[str, list[Ed25519PublicKey]]:

@@ -4,7 +4,7 @@ from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.mongo import Client, Database, Session
 from daemons.user_api.api_keys.storage import MongoApiKeys
-from daemons.user_api.mail.storage import MongoOwedMessages
+from daemons.user_api.mail.storage import MongoMailRequests, MongoOwedMessages
 from daemons.user_api.outbox.storage import MongoOutbox
 from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.sessions.access import MongoAccess
@@ -25,6 +25,7 @@ class UserTransaction(AuditedTransaction):
         self.second_factors = MongoSecondFactors(database, session)
         self.api_keys = MongoApiKeys(database, session)
         self.access = MongoAccess(database, session)
+        self.requests = MongoMailRequests(database, session)
         self.messages = MongoOwedMessages(database, session)
         self.outbox = MongoOutbox(database, session)
 

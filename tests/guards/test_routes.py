@@ -56,15 +56,19 @@ def test_every_route_says_who_may_call_it_and_what_it_does(daemon: tuple[str, we
         assert route.answer is not None or route.status == 204 or route.permission is Permission.SERVICE
 
 
-def test_only_signing_in_and_which_bank_it_is_are_public() -> None:
+def test_only_getting_in_and_which_bank_it_is_are_public() -> None:
     public = {
         (route.method, route.path)
         for app in DAEMONS.values()
         for route in app[ROUTES_KEY]
         if route.permission is Permission.PUBLIC
     }
-    signing_in = {("POST", "/users"), ("POST", "/auth/login"), ("POST", "/auth/refresh")}
-    assert public == signing_in | {("GET", "/bank"), ("GET", "/ledger/checkpoint-keys")}
+    getting_in = {
+        *("/users", "/users/confirm", "/auth/login", "/auth/refresh"),
+        *("/auth/reset", "/auth/reset/confirm"),
+    }
+    which_bank = {("GET", "/bank"), ("GET", "/ledger/checkpoint-keys")}
+    assert public == {("POST", path) for path in getting_in} | which_bank
 
 
 def test_the_gateway_leads_every_route_to_its_daemon_and_internal_ones_nowhere() -> None:

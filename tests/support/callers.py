@@ -216,6 +216,13 @@ def _bodies(account: str, second: str, victim: Person) -> dict[tuple[str, str], 
     return {
         ("POST", "/users"): {"email": victim.email, "display_name": "V", "password": PASSWORD},
         ("POST", "/auth/login"): {"email": victim.email, "password": PASSWORD},
+        ("POST", "/users/confirm"): {"email": victim.email, "code": "AAAA", "password": PASSWORD},
+        ("POST", "/auth/reset"): {"email": victim.email},
+        ("POST", "/auth/reset/confirm"): {
+            "email": victim.email,
+            "code": "AAAA",
+            "new_password": PASSWORD,
+        },
         ("PATCH", "/users/{id}/role"): {"role": "user", **reason()},
         ("PATCH", "/users/{id}/lock"): reason(),
         ("PATCH", "/users/{id}/unlock"): reason(),

@@ -13,10 +13,11 @@ PUBLIC_KEYS = {f"{name}_public_keys": public_key_of(key) for name, key in PRIVAT
 
 
 def secret_settings(daemon: str, jwt_secret: str) -> dict[str, str]:
-    """Return the settings that hold a daemon's secrets and the keys it verifies with."""
+    """Return the settings that hold a daemon's secrets, the keys it verifies with, and what needs no mail."""
     own = {"service_key": PRIVATE_KEYS[daemon], **PUBLIC_KEYS}
     if daemon == "user_api":
-        own["jwt_secret"] = jwt_secret
+        # Most tests sign in whom they have just registered.
+        own |= {"jwt_secret": jwt_secret, "registration_confirmed": "optional"}
     if daemon == "banking_api":
         own["checkpoint_key"] = CHECKPOINT_KEY
     return own

@@ -31,6 +31,9 @@ MAY_CALL = {
     # Which bank it is, registering and signing in.
     "GET /bank": ANYBODY,
     "POST /users": ANYBODY,
+    "POST /users/confirm": ANYBODY,
+    "POST /auth/reset": ANYBODY,
+    "POST /auth/reset/confirm": ANYBODY,
     "POST /auth/login": ANYBODY,
     "POST /auth/refresh": ANYBODY,
     # One's own access: with a session only, never with a key.
@@ -40,6 +43,7 @@ MAY_CALL = {
     "GET /auth/sessions": USER,
     "DELETE /auth/sessions": USER,
     "DELETE /auth/sessions/{id}": USER,
+    "POST /users/me/confirmation": USER,
     "POST /auth/change-password": USER,
     "POST /auth/totp": USER,
     "POST /auth/totp/confirm": USER,

@@ -24,6 +24,8 @@ from daemons.user_api.api_keys.api_key import (
     too_many_api_keys,
 )
 from daemons.user_api.api_keys.storage import MongoApiKeys
+from daemons.user_api.mail.message import Template
+from daemons.user_api.mail.notices import notify
 from daemons.user_api.second_factor.service import FactorProof
 from daemons.user_api.security_events import SecurityEvent, acting, event_of
 from daemons.user_api.sessions.service import LivingSessions
@@ -105,6 +107,7 @@ class ApiKeys:
                 if await tx.api_keys.count_living(user.id, now) >= MAXIMUM_KEYS:
                     raise too_many_api_keys()
                 await tx.api_keys.insert(key, api_key_digest(text))
+                await notify(tx, user, Template.NEW_API_KEY, now, name=name, scopes=", ".join(sorted(bounds)))
                 tx.audit(entry)
         _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))
         return MadeKey(key, text)

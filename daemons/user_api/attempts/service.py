@@ -18,14 +18,17 @@ from daemons.shared.clock import Clock
 from daemons.shared.networks import network_of
 from daemons.user_api.attempts.backoff import BackOff, SignInLimits
 from daemons.user_api.attempts.storage import Attempt, MongoAttempts
+from daemons.user_api.mail.message import Template
+from daemons.user_api.mail.notices import notify
 from daemons.user_api.security_events import SecurityEvent, event_of
 from daemons.user_api.unit_of_work import UserWork
 
 _log = structlog.get_logger()
-_FAILED_GUESSES = frozenset({"invalid_credentials", "invalid_totp"})
+_FAILED_GUESSES = frozenset({"invalid_credentials", "invalid_totp", "invalid_code"})
 _LOCKED = "user_locked"
 _PSEUDONYM_LENGTH = 16
 _TOO_MANY_FAILURES = "Too many attempts have failed; wait a little."
+_TOO_MUCH_MAIL = "Too many codes have been asked for from this address; wait a little."
 _TOO_MANY_SIGN_UPS = "Too many people have registered from this address; wait a little."
 
 
@@ -126,9 +129,38 @@ class AttemptCounter:
         Raises:
             TransientError: `rate_limited`, too many have registered from there.
         """
-        by_address = await self._admit(
-            "sign-up", network_of(origin.address), self._limits.sign_ups, _TOO_MANY_SIGN_UPS
-        )
+        async with self._counted_network("sign-up", origin, _TOO_MANY_SIGN_UPS):
+            yield
+
+    @asynccontextmanager
+    async def counted_mail(self, origin: Origin) -> AsyncIterator[None]:
+        """Let an address have a code mailed, or hold it back, as with registrations.
+
+        It makes no difference whether the mail has anybody to go to.
+
+        Raises:
+            TransientError: `rate_limited`, too many were asked for from there.
+        """
+        async with self._counted_network("mail", origin, _TOO_MUCH_MAIL):
+            yield
+
+    @asynccontextmanager
+    async def counted_code(self, email: str, origin: Origin) -> AsyncIterator[Guess]:
+        """Check a mailed code inside. Guesses at codes are counted apart from those at the password.
+
+        Raises:
+            TransientError: `rate_limited`, the attempt was not let in.
+        """
+        async with self.counted(f"code {email}", origin, SecurityEvent.CODE_REFUSED, forgets=True) as guess:
+            yield guess
+
+    def pseudonym(self, account: str) -> str:
+        """Return what stands in the audit for an address that is nobody's: a keyed digest."""
+        return _pseudonym(self._key_of("account", account))
+
+    @asynccontextmanager
+    async def _counted_network(self, kind: str, origin: Origin, refusal: str) -> AsyncIterator[None]:
+        by_address = await self._admit(kind, network_of(origin.address), self._limits.sign_ups, refusal)
         try:
             yield
         except BankError:
@@ -138,8 +170,7 @@ class AttemptCounter:
     async def _admit(
         self, kind: str, name: str, back_off: BackOff, refusal: str = _TOO_MANY_FAILURES
     ) -> Attempt:
-        # People type passwords into the wrong field: what is kept must not be guessable from a copy.
-        key = hmac.digest(self._key, f"{kind}:{name}".encode(), "sha256")
+        key = self._key_of(kind, name)
         now = self._clock()
         admitted = await self._store.admit(key, back_off, now)
         if isinstance(admitted, datetime):
@@ -147,6 +178,10 @@ class AttemptCounter:
             wait_seconds = math.ceil((admitted - now).total_seconds())
             raise TransientError("rate_limited", refusal, retry_after_seconds=wait_seconds)
         return admitted
+
+    def _key_of(self, kind: str, name: str) -> bytes:
+        # People type passwords into the wrong field: what is kept must not be guessable from a copy.
+        return hmac.digest(self._key, f"{kind}:{name}".encode(), "sha256")
 
     async def _record(self, guess: Guess, refusal: SecurityEvent, code: str, actor: Actor) -> None:
         """Record a refusal if it is an account's first, if a pause begins with it, or if the user is locked.
@@ -175,8 +210,12 @@ class AttemptCounter:
                     "others_left_out": left_out,
                 },
             )
+            begins = guess.account.failures == self._limits.account.free_failures + 1
             async for attempt in self._work.attempts():
                 async with attempt as tx:
+                    if begins and guess.user_id is not None:
+                        user = await tx.users.get(guess.user_id)
+                        await notify(tx, user, Template.SIGN_IN_SLOWED, entry.at, address=entry.actor.address)
                     tx.audit(entry)
 
 

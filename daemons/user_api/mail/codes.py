@@ -12,6 +12,7 @@ class Purpose(StrEnum):
     """What a code is good for; no code serves another purpose."""
 
     REGISTRATION = "registration"
+    TAKEN_ADDRESS = "taken_address"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a purpose
     NEW_ADDRESS = "new_address"
     UNDO = "undo"

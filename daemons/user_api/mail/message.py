@@ -20,6 +20,12 @@ class Template(StrEnum):
     CONFIRM_REGISTRATION = "confirm_registration"
     ADDRESS_TAKEN = "address_taken"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a template
+    SIGN_IN_SLOWED = "sign_in_slowed"
+    NEW_DEVICE = "new_device"
+    NEW_API_KEY = "new_api_key"
+    USER_LOCKED = "user_locked"
+    SECOND_FACTOR_ACTIVE = "second_factor_active"
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template
 
 

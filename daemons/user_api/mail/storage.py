@@ -1,14 +1,19 @@
-"""Owed messages in MongoDB: written with what they tell, removed once the notifier has them."""
+"""Owed messages in MongoDB, removed once the notifier has them; and the requests that their codes answer."""
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from pymongo import ReturnDocument
 
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import CodeOf, OwedMessage, Template
-from daemons.user_api.schema import OWED_MESSAGES
+from daemons.user_api.mail.request import MailRequest
+from daemons.user_api.schema import MAIL_REQUESTS, OWED_MESSAGES
+
+_READ = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +96,66 @@ def _message_of(document: Document) -> OwedMessage:
         owed_at=document["owed_at"],
         expires_at=document["expires_at"],
         decoy=document["decoy"],
+    )
+
+
+class MongoMailRequests:
+    """What codes carry out; a request that is used is removed, and a TTL index sweeps the others."""
+
+    def __init__(self, database: Database, session: Session | None = None) -> None:
+        self._requests = database[MAIL_REQUESTS]
+        self._session = session
+
+    async def open(self, request: MailRequest) -> None:
+        """Keep a request."""
+        document = {**asdict(request), "_id": request.id, "purpose": request.purpose.value}
+        del document["id"]
+        await self._requests.insert_one(document, session=self._session)
+
+    async def count_message(self, request: MailRequest) -> None:
+        """Keep how many messages the request has."""
+        await self._requests.update_one(
+            {"_id": request.id}, {"$set": {"messages": request.messages}}, session=self._session
+        )
+
+    async def find_open(self, purpose: Purpose, email: str, now: datetime) -> list[MailRequest]:
+        """Return the open requests of a purpose whose codes went to this address, newest first."""
+        query = {"purpose": purpose.value, "email": email, "expires_at": {"$gt": now}}
+        return await self._find(query)
+
+    async def find_open_of(self, user_id: UUID, purpose: Purpose, now: datetime) -> list[MailRequest]:
+        """Return the user's open requests of a purpose, newest first."""
+        query = {"user_id": user_id, "purpose": purpose.value, "expires_at": {"$gt": now}}
+        return await self._find(query)
+
+    async def close(self, request: MailRequest) -> bool:
+        """Use the request up; False if it was used before."""
+        closed = await self._requests.delete_one({"_id": request.id}, session=self._session)
+        return closed.deleted_count == 1
+
+    async def close_all(self, user_id: UUID, purpose: Purpose) -> int:
+        """Let none of the user's requests of a purpose count any longer; returns how many did."""
+        closed = await self._requests.delete_many(
+            {"user_id": user_id, "purpose": purpose.value}, session=self._session
+        )
+        return closed.deleted_count
+
+    async def _find(self, query: Document) -> list[MailRequest]:
+        found = self._requests.find(query, session=self._session).sort("_id", -1).limit(_READ)
+        # Within a transaction its own attempts judge the fault.
+        with nullcontext() if self._session else unavailable_on_fault():
+            documents = await found.to_list()
+        return [_request_of(document) for document in documents]
+
+
+def _request_of(document: Document) -> MailRequest:
+    return MailRequest(
+        id=document["_id"],
+        purpose=Purpose(document["purpose"]),
+        email=document["email"],
+        user_id=document["user_id"],
+        data=document["data"],
+        created_at=document["created_at"],
+        expires_at=document["expires_at"],
+        messages=document["messages"],
     )

@@ -12,6 +12,8 @@ from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
 from daemons.user_api.attempts.service import AttemptCounter
+from daemons.user_api.mail.message import Template
+from daemons.user_api.mail.notices import notify
 from daemons.user_api.second_factor.factor import (
     RECOVERY_CODES,
     SecondFactor,
@@ -208,6 +210,7 @@ class SecondFactors:
                 if not await tx.second_factors.confirm(factor, step=step, recovery_digests=digests):
                     raise totp_already_active()
                 await _mark(tx, user.id, has_factor=True, kept_session=caller.session_id)
+                await notify(tx, user, Template.SECOND_FACTOR_ACTIVE, entry.at, address=origin.address)
                 tx.audit(entry)
         _log.info("second factor active", user_id=str(user.id))
         return codes
@@ -238,6 +241,7 @@ class SecondFactors:
                 if not await tx.second_factors.remove(user.id):
                     raise totp_not_active()
                 await _mark(tx, user.id, has_factor=False, kept_session=caller.session_id)
+                await notify(tx, user, Template.SECOND_FACTOR_REMOVED, entry.at, address=origin.address)
                 tx.audit(entry)
         _log.warning("second factor removed", user_id=str(user.id))
 

@@ -12,6 +12,9 @@ from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
 from daemons.shared.ids import new_id
 from daemons.user_api.attempts.service import AttemptCounter
+from daemons.user_api.mail.message import Template
+from daemons.user_api.mail.notices import notify
+from daemons.user_api.registration.service import AddressConfirmation
 from daemons.user_api.second_factor.service import FactorProof, Proof
 from daemons.user_api.security_events import SecurityEvent, acting, event_of
 from daemons.user_api.sessions.refresh_token import RefreshToken, digest_of
@@ -45,9 +48,13 @@ class SignIn:
         proof: FactorProof,
         issuer: TokenIssuer,
         limits: SessionLimits,
+        confirmation: AddressConfirmation,
+        confirmation_required: bool,
         clock: Clock,
     ) -> None:
         self._work = work
+        self._confirmation = confirmation
+        self._confirmation_required = confirmation_required
         self._users = users
         self._devices = devices
         self._hasher = hasher
@@ -78,7 +85,7 @@ class SignIn:
         Raises:
             UnauthenticatedError: `invalid_credentials`; with the right password `totp_required`,
                 `invalid_totp`.
-            ForbiddenError: `user_locked`.
+            ForbiddenError: `user_locked`, `email_unconfirmed`.
             TransientError: `rate_limited`, `overloaded`, `unavailable`, or the user was changed just now.
         """
         account = _account_of(email)
@@ -96,6 +103,11 @@ class SignIn:
             if user is None or user.locked:
                 _refused("user_locked", user, origin.address)
                 raise ForbiddenError("user_locked", "This user is locked; ask an administrator.")
+            if self._confirmation_required and not user.email_confirmed:
+                await self._confirmation.ask_again(user)
+                raise ForbiddenError(
+                    "email_unconfirmed", "Confirm your address first; the code was mailed to it."
+                )
             if user.second_factor:
                 proof = await self._proof.prove(user, totp, origin=origin)
         session = self._new_session(user.id, address=origin.address, device=device)
@@ -126,6 +138,15 @@ class SignIn:
                     )
                 await tx.sessions.insert(session, first)
                 await tx.devices.remember(digest_of(device_token), user.id, session.created_at)
+                if known is None and user.signed_in_at is not None:
+                    await notify(
+                        tx,
+                        user,
+                        Template.NEW_DEVICE,
+                        session.created_at,
+                        device=session.device,
+                        address=session.address,
+                    )
                 tx.audit(entry)
         _log.info("signed in", user_id=str(user.id), session=str(session.handle), address=origin.address)
         tokens = self._issuer.issue(user, session, refresh_token=refresh_token)
@@ -205,6 +226,7 @@ class PasswordChange:
                 )
                 # Somebody who knew the old password may have signed in with it.
                 await tx.devices.forget_all(user.id)
+                await notify(tx, present, Template.PASSWORD_CHANGED, entry.at, address=origin.address)
                 tx.audit(entry)
         _log.info("password changed", user_id=str(user.id), ended_sessions=ended.sessions)
 

@@ -13,6 +13,8 @@ from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import log_act
 from daemons.shared.clock import Clock
+from daemons.user_api.mail.message import Template
+from daemons.user_api.mail.notices import notify
 from daemons.user_api.security_events import USER
 from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.storage import MongoUsers
@@ -159,6 +161,7 @@ class Administration:
                 before = await tx.users.get(user_id)
                 await tx.second_factors.remove(user_id)
                 done = await self._write(tx, act, before, replace(before, second_factor=False))
+                await notify(tx, before, Template.SECOND_FACTOR_REMOVED, act.at, address=actor.address)
         if done.entry is not None:
             log_act(done.entry)
         return done.user
@@ -187,6 +190,8 @@ class Administration:
                 if approval is not None and after == before:
                     raise approval_outdated("The user")
                 done = await self._write(tx, act, before, after)
+                if lock and done.entry is not None:
+                    await notify(tx, before, Template.USER_LOCKED, now)
         self._report("user locked" if done.user.locked else "user unlocked", act, done)
         return done.user
 

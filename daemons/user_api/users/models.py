@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from daemons.contracts.permissions import Role
-from daemons.contracts.wire import Instant, Name, Reason, UuidText, WireModel
+from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
 from daemons.shared.http.pages import PageQuery
 from daemons.user_api.users.email import MAXIMUM_EMAIL_LENGTH
 from daemons.user_api.users.user import User
@@ -14,14 +14,6 @@ Email = Annotated[str, Field(min_length=1, max_length=MAXIMUM_EMAIL_LENGTH, exam
 # Far beyond what the rules for passwords accept: this only bounds the work of reading one.
 Password = Annotated[str, Field(min_length=1, max_length=1024, repr=False)]
 RoleName = Annotated[Role, Field(strict=False)]
-
-
-class Registration(WireModel):
-    """A new user. It has no role: everybody registers as a plain user."""
-
-    email: Email
-    display_name: Name
-    password: Password
 
 
 class RoleChange(WireModel):
@@ -48,6 +40,7 @@ class UserView(WireModel):
 
     id: UuidText
     email: str
+    email_confirmed: bool
     display_name: str
     role: RoleName
     locked: bool
@@ -59,6 +52,7 @@ class UserView(WireModel):
         return cls(
             id=str(user.id),
             email=user.email,
+            email_confirmed=user.email_confirmed,
             display_name=user.display_name,
             role=user.role,
             locked=user.locked,

@@ -1,4 +1,4 @@
-"""Routes of users: registration, look-ups, roles and locks."""
+"""Routes of users: look-ups, roles and locks."""
 
 from aiohttp import web
 
@@ -7,39 +7,24 @@ from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
 from daemons.shared.approvals.views import ApprovalView
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.origin import actor_of, origin_of
+from daemons.shared.http.origin import actor_of
 from daemons.shared.http.requests import caller_of, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.models import (
     LockChange,
-    Registration,
     RoleChange,
     UserList,
     UserQuery,
     UserView,
 )
-from daemons.user_api.users.service import SignUp, Users
+from daemons.user_api.users.service import Users
 from daemons.user_api.users.user import User, user_not_found
 
 routes = Routes("users")
 USERS_KEY = web.AppKey("users", Users)
-SIGN_UP_KEY = web.AppKey("sign_up", SignUp)
 ADMINISTRATION_KEY = web.AppKey("administration", Administration)
 APPROVALS_AREA = "users"
-
-
-@routes.add("POST", "/users", permission=Permission.PUBLIC, body=Registration, answer=UserView, status=201)
-async def register(request: web.Request) -> web.Response:
-    """Register as a user; the answer does not reveal whether the address was free."""
-    body = await read_body(request, Registration)
-    user = await request.app[SIGN_UP_KEY].sign_up(
-        email=body.email,
-        display_name=body.display_name,
-        password=body.password,
-        origin=origin_of(request),
-    )
-    return json_response(UserView.of(user), status=201)
 
 
 @routes.add("GET", "/users/me", permission=Permission.SIGNED_IN, answer=UserView)

@@ -1,25 +1,23 @@
 """Adding users and finding them: one, several, page by page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
 
-from daemons.contracts.errors import ConflictError
 from daemons.contracts.permissions import Role
-from daemons.shared.audit.record import SHELL, AuditEntry, Origin, stranger
+from daemons.shared.audit.record import SHELL, AuditEntry
 from daemons.shared.clock import Clock
 from daemons.shared.http.pages import decode_id_cursor, encode_cursor
 from daemons.shared.ids import new_id
-from daemons.user_api.attempts.service import AttemptCounter
-from daemons.user_api.security_events import USER, SecurityEvent, event_of
+from daemons.user_api.security_events import USER
 from daemons.user_api.unit_of_work import UserWork
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.email import normalise_email
 from daemons.user_api.users.passwords import hash_new_password
 from daemons.user_api.users.storage import MongoUsers
-from daemons.user_api.users.user import User, check_strangers_name, user_not_found
+from daemons.user_api.users.user import User, user_not_found
 
 _log = structlog.get_logger()
 
@@ -52,7 +50,8 @@ class Users:
             ConflictError: `email_taken`.
             TransientError: `overloaded` or `unavailable`.
         """
-        user = await self.prepare(email=email, display_name=display_name, password=password, role=role)
+        prepared = await self.prepare(email=email, display_name=display_name, password=password, role=role)
+        user = replace(prepared, email_confirmed=True)
         async for attempt in self._work.attempts():
             async with attempt as tx:
                 await tx.users.insert(user)
@@ -124,74 +123,6 @@ class Users:
         )
         page = found[:limit]
         return UserPage(page, encode_cursor(page[-1].id.bytes) if len(found) > limit else None)
-
-
-class SignUp:
-    """Registers strangers; neither the answer nor its time tells whether an address was free."""
-
-    def __init__(
-        self, work: UserWork, users: Users, store: MongoUsers, attempts: AttemptCounter, *, clock: Clock
-    ) -> None:
-        self._work = work
-        self._users = users
-        self._store = store
-        self._attempts = attempts
-        self._clock = clock
-
-    async def sign_up(self, *, email: str, display_name: str, password: str, origin: Origin) -> User:
-        """Add a user if the address is free; the answer is the same, and costs the same, if it is not.
-
-        For a taken address the returned user exists nowhere: the one who has the address keeps their
-        password.
-
-        Raises:
-            InvalidRequestError: `invalid_request` for what is no address and for a name in which a user would
-                pose as the bank, `weak_password`.
-            TransientError: `rate_limited`, `overloaded` or `unavailable`.
-        """
-        async with self._attempts.counted_sign_up(origin):
-            name = check_strangers_name(display_name)
-            user = await self._users.prepare(
-                email=email, display_name=name, password=password, role=Role.USER
-            )
-            # Either way reads once and writes one document beside its record.
-            present = await self._store.find_by_email(user.email)
-            if present is None and await self._add(user, origin):
-                _log.info("user registered", user_id=str(user.id), role=user.role.value)
-                return user
-            # Somebody may have been quicker.
-            present = present or await self._store.find_by_email(user.email)
-            await self._refuse(user, present, origin)
-            _log.warning("registration of a taken address")
-            return user
-
-    async def _add(self, user: User, origin: Origin) -> bool:
-        entry = event_of(
-            self._clock(), stranger(origin), SecurityEvent.REGISTER, user.id, after=user.audit_fields()
-        )
-        try:
-            async for attempt in self._work.attempts():
-                async with attempt as tx:
-                    await tx.users.insert(user)
-                    tx.audit(entry)
-        except ConflictError:
-            return False
-        return True
-
-    async def _refuse(self, user: User, present: User | None, origin: Origin) -> None:
-        known = present or user
-        entry = event_of(
-            self._clock(),
-            stranger(origin),
-            SecurityEvent.REGISTER_REFUSED,
-            known.id,
-            reason="email_taken",
-            after=known.audit_fields(),
-        )
-        async for attempt in self._work.attempts():
-            async with attempt as tx:
-                await tx.users.refuse(user, present)
-                tx.audit(entry)
 
 
 def creation_of(user: User) -> AuditEntry:

@@ -89,6 +89,16 @@ class MongoUsers:
             raise user_not_found()
         return user_of(document)
 
+    async def find_present(self, user_id: UUID) -> User | None:
+        """Return the user of this id if there is one, within a transaction."""
+        document = await self._users.find_one({"_id": user_id}, session=self._session)
+        return user_of(document) if document else None
+
+    async def find_holder(self, email: str) -> User | None:
+        """Return the user who has this normalised address, within a transaction."""
+        document = await self._users.find_one({"email": email}, session=self._session)
+        return user_of(document) if document else None
+
     async def save(self, user: User) -> User:
         """Replace the user, as the next version: what was judged by the last one is refused then."""
         saved = replace(user, version=user.version + 1)
@@ -167,4 +177,6 @@ def user_of(document: Document) -> User:
         version=document["version"],
         second_factor=document.get("second_factor", False),
         rights_lost_at=document.get("rights_lost_at"),
+        email_confirmed=document["email_confirmed"],
+        signed_in_at=document.get("signed_in_at"),
     )

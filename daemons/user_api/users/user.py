@@ -33,6 +33,10 @@ class User:
     rights_lost_at: datetime | None = None
     """When a lock or another role last took a right: what they had asked for until then counts no longer."""
 
+    email_confirmed: bool = False
+    """Whether somebody who reads the address's mail, or the server's shell, has said that it is theirs."""
+    signed_in_at: datetime | None = None
+
     @property
     def is_staff(self) -> bool:
         """Whether the role gives any power over others."""

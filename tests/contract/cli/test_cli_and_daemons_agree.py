@@ -24,6 +24,8 @@ from daemons.contracts.names import EventType
 from daemons.notifier.event_log import models as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.api_keys import models as api_keys
+from daemons.user_api.recovery import models as recovery
+from daemons.user_api.registration import models as registration
 from daemons.user_api.second_factor import models as second_factor
 from daemons.user_api.sessions import models as sessions
 from daemons.user_api.sign_in import models as sign_in
@@ -50,7 +52,13 @@ def check(model: type[BaseModel], document: Any) -> None:
         ("POST", "/auth/totp/confirm", {"totp": "123456"}, second_factor.RecoveryCodes),
         ("GET", "/auth/tokens", None, api_keys.ApiKeyList),
         ("POST", "/auth/tokens", {}, api_keys.NewApiKey),
-        ("POST", "/users", {"email": "a@b.c", "display_name": "A", "password": "x" * 9}, users.UserView),
+        (
+            "POST",
+            "/users",
+            {"email": "a@b.c", "display_name": "A", "password": "x" * 9},
+            registration.Registered,
+        ),
+        ("POST", "/users/confirm", {"email": "a@b.c"}, users.UserView),
         ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, accounts.AccountView),
         ("GET", "/accounts", None, accounts.AccountPage),
         ("GET", f"/accounts/{ANN}/balance", None, accounts.BalanceView),
@@ -170,7 +178,14 @@ def test_logging_in_and_registering_are_taken(cli: Cli, bank: Bank) -> None:
     cli("login", "--email", "a@b.c", "--password-stdin", stdin="correct horse\n123456\n")
     check(sign_in.Credentials, bank.sent("/auth/login")[-1].body)
     cli("register", "--email", "a@b.c", "--name", "A", "--password-stdin", stdin="correct horse\n")
-    check(users.Registration, bank.sent("/users")[0].body)
+    check(registration.Registration, bank.sent("/users")[0].body)
+    code = ("--email", "a@b.c", "--password-stdin")
+    cli("auth", "confirm-email", *code, stdin="ABCD-EFGH-IJKL-MNOP\ncorrect horse\n")
+    check(registration.AddressConfirmation, bank.sent("/users/confirm")[0].body)
+    cli("auth", "reset", "--email", "a@b.c", "--send")
+    check(recovery.ResetRequest, bank.sent("/auth/reset")[0].body)
+    cli("auth", "reset", "--have-code", *code, stdin="ABCD-EFGH-IJKL-MNOP\ncorrect horse\n123456\n")
+    check(recovery.PasswordReset, bank.sent("/auth/reset/confirm")[-1].body)
 
 
 def test_the_second_factor_and_keys_are_taken(ann: Cli, bank: Bank) -> None:

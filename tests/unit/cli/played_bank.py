@@ -104,6 +104,7 @@ class Bank:
         self.cookie_seconds = 600
         self.exchanges = 0
         self.totp: str | None = None
+        self.confirmation_required = False
         self.api_key: str | None = None
         self.stopping = threading.Event()
 
@@ -147,7 +148,18 @@ class Bank:
 
     def _route(self, request: Request) -> Answer:
         open_routes: dict[tuple[str, str], Callable[[Request], Answer]] = {
-            ("POST", "/users"): lambda r: (201, {**self._user(), "email": r.body["email"]}, {}),
+            ("POST", "/users"): lambda r: (
+                201,
+                {
+                    **self._user(),
+                    "email": r.body["email"],
+                    "confirmation_required": self.confirmation_required,
+                },
+                {},
+            ),
+            ("POST", "/users/confirm"): lambda r: (200, {**self._user(), "email": r.body["email"]}, {}),
+            ("POST", "/auth/reset"): lambda _: (204, None, {}),
+            ("POST", "/auth/reset/confirm"): self._reset_password,
             ("POST", "/auth/login"): self._login,
             ("POST", "/auth/refresh"): self._refresh,
             ("GET", "/bank"): lambda _: (
@@ -164,6 +176,7 @@ class Bank:
             ("GET", "/auth/session"): lambda _: (200, {"user": self._user(), "session": self._session()}, {}),
             ("GET", "/auth/sessions"): lambda _: (200, {"items": [self._session()]}, {}),
             ("GET", "/users/me"): lambda _: (200, self._user(), {}),
+            ("POST", "/users/me/confirmation"): lambda _: (204, None, {}),
             ("DELETE", "/auth/sessions"): lambda _: (204, None, {}),
             ("POST", "/auth/totp"): lambda _: (
                 201,
@@ -228,6 +241,7 @@ class Bank:
         return {
             "id": USER,
             "email": "ann@example.com",
+            "email_confirmed": True,
             "display_name": self.names[ANN],
             "role": self.role,
             "locked": False,
@@ -257,6 +271,12 @@ class Bank:
         if self.totp is not None and request.body.get("totp") != self.totp:
             code = "invalid_totp" if "totp" in request.body else "totp_required"
             raise ProblemError(401, code, "unauthenticated")
+
+    def _reset_password(self, request: Request) -> Answer:
+        if request.body["code"] != "ABCD-EFGH-IJKL-MNOP":
+            raise ProblemError(401, "invalid_code", "unauthenticated")
+        self._check_code(request)
+        return 204, None, {}
 
     def _make_key(self, request: Request) -> Answer:
         self._check_code(request)

@@ -14,6 +14,7 @@ GOOD = {
     "JWT_SECRET": "s" * 32,
     "SERVICE_KEY": make_key(),
     "KAFKA_BROKER": "127.0.0.1:9",
+    "NOTIFIER_URL": "http://127.0.0.1:8103",
     "PORT": "8101",
 }
 

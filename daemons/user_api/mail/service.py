@@ -1,0 +1,61 @@
+"""Mailing codes, and checking those that come back."""
+
+from dataclasses import replace
+
+from daemons.shared.clock import Clock
+from daemons.user_api.mail.codes import MailedCodes, Purpose
+from daemons.user_api.mail.message import CodeOf, OwedMessage, Template
+from daemons.user_api.mail.request import MOST_MESSAGES, MOST_OPEN, MailRequest
+from daemons.user_api.mail.storage import MongoMailRequests
+from daemons.user_api.unit_of_work import UserTransaction
+
+
+async def mail_request(
+    tx: UserTransaction, request: MailRequest, template: Template, *, name: str, with_code: bool = True
+) -> None:
+    """Open the request, or go on with the one that is open for the same, and owe the message with its code.
+
+    A decoy takes the same steps. After some messages a request has none more, so that nobody fills a mailbox;
+    the code that was mailed stays good.
+    """
+    now = request.created_at
+    found = await tx.requests.find_open(request.purpose, request.email, now)
+    fresh = [one for one in found if one.user_id == request.user_id and one.is_fresh(now)]
+    if fresh:
+        request = replace(fresh[0], messages=fresh[0].messages + 1)
+        await tx.requests.count_message(request)
+    else:
+        await tx.requests.open(request)
+    await tx.messages.owe(
+        OwedMessage(
+            template=template,
+            email=request.email,
+            name=name,
+            user_id=request.user_id,
+            code=CodeOf(purpose=request.purpose, request_id=request.id) if with_code else None,
+            owed_at=now,
+            expires_at=request.expires_at,
+            decoy=request.user_id is None or request.messages > MOST_MESSAGES or len(found) >= MOST_OPEN,
+        )
+    )
+
+
+class CodeCheck:
+    """Finds the request that a typed code answers."""
+
+    def __init__(self, requests: MongoMailRequests, codes: MailedCodes, *, clock: Clock) -> None:
+        self._requests = requests
+        self._codes = codes
+        self._clock = clock
+
+    async def find(self, purpose: Purpose, email: str, typed: str) -> MailRequest | None:
+        """Return the open request whose code this is; None if it is none's.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        found = await self._requests.find_open(purpose, email, self._clock())
+        return next(
+            (one for one in found if one.user_id is not None and self._codes.matches(purpose, one.id, typed)),
+            None,
+        )

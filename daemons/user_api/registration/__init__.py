@@ -1,0 +1,1 @@
+"""Registering, and confirming that the address is one's own."""
