@@ -1,5 +1,6 @@
-"""auth status, sessions, confirm-email, reset, change-password, totp, token."""
+"""auth status, sessions, totp, token; the password, the address and the name, changed and recovered."""
 
+import shlex
 from functools import partial
 from typing import Annotated
 
@@ -164,6 +165,91 @@ def reset_password(
             reset(totp=read_code(from_stdin=password_stdin))
         next_step = how_to_log_in(bank.profile.name, address)
     messages.success(f"the new password is set, and all sessions have ended; next: {next_step}")
+
+
+@app.command("change-email")
+def change_email(
+    new_email: Annotated[str, typer.Argument(metavar="ADDRESS", help="The new address.")],
+    *,
+    have_code: Annotated[
+        bool, typer.Option("--have-code", help="Have none mailed: you have one already.")
+    ] = False,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read from stdin: the password and a code of the second factor; or the mailed code alone.",
+        ),
+    ] = False,
+) -> None:
+    r"""Change your address: a code is mailed to the new one, and the old one is told.
+
+    Examples:
+      bankctl auth change-email ann.lee@example.com
+      printf '%s\n' "$PASSWORD" | bankctl auth change-email ann.lee@example.com --password-stdin
+      printf '%s\n' "$CODE" | bankctl auth change-email ann.lee@example.com --have-code --password-stdin
+
+    The old address can undo the change for three days (`bankctl auth undo`). Without a terminal, the first
+    run has the code mailed and the second one takes it.
+    """
+    with open_bank() as bank:
+        if not have_code:
+            password = read_password(from_stdin=password_stdin)
+            ask_for_code = partial(bank.auth.ask_for_email, new=new_email, password=password)
+            try:
+                ask_for_code()
+            except CliError as error:
+                if error.code != Code.TOTP_REQUIRED:
+                    raise
+                ask_for_code(totp=read_code(from_stdin=password_stdin))
+            messages.note(f"a message is on its way to {new_email}")
+            if password_stdin:
+                return
+        user = bank.auth.change_email(code=read_mailed_code(from_stdin=password_stdin))
+    messages.success(f"your address is {user['email']} now; log in with it from now on")
+
+
+@app.command("change-name")
+def change_name(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Your name as others see it.")],
+    *,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
+    ] = False,
+) -> None:
+    """Change your name; your address is told, and can undo it for three days.
+
+    Examples:
+      bankctl auth change-name "Ann Lee-Jones"
+    """
+    with open_bank() as bank:
+        user = bank.auth.change_name(name=name, password=read_password(from_stdin=password_stdin))
+    messages.success(f"your name is {user['display_name']} now")
+
+
+@app.command()
+def undo(
+    *,
+    email: Email = None,
+    code_stdin: Annotated[
+        bool, typer.Option("--code-stdin", help="Read the code from the mail from stdin.")
+    ] = False,
+) -> None:
+    r"""Undo a change of your address or name that was not you, with the code from the mail that told it.
+
+    Examples:
+      bankctl auth undo --email ann@example.com
+      printf '%s\n' "$CODE" | bankctl auth undo --email ann@example.com --code-stdin
+
+    The address is the one that the mail came to. Whoever made the change knows your password: so all sessions
+    and API keys end, and the password counts no longer. Set a new one with `bankctl auth reset`.
+    """
+    with open_bank(logged_in=False) as bank:
+        address = email or ask("E-mail", option="--email")
+        bank.auth.undo(email=address, code=read_mailed_code(from_stdin=code_stdin))
+    messages.success(
+        f"undone, and everybody is logged out; next: `bankctl auth reset --email {shlex.quote(address)}`"
+    )
 
 
 @app.command("change-password")

@@ -1,4 +1,4 @@
-"""auth totp enroll, confirm, disable."""
+"""auth totp enroll, confirm, disable, lost, keep."""
 
 import sys
 from typing import Annotated
@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from bankctl import invocation
+from bankctl.auth.sign_in import Email
 from bankctl.client.bank import BankClient, open_bank
-from bankctl.prompts import read_code, read_password
+from bankctl.prompts import ask, read_code, read_mailed_code, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
 
@@ -80,6 +81,48 @@ def disable(
         password = read_password(from_stdin=password_stdin)
         bank.auth.remove_totp(password=password, code=read_code(from_stdin=password_stdin))
     messages.success("the second factor is removed")
+
+
+@app.command()
+def lost(*, email: Email = None, password_stdin: PasswordStdin = False) -> None:
+    """Have a lost second factor removed: after a wait that its owner can stop, run it again.
+
+    Examples:
+      bankctl auth totp lost --email ann@example.com
+
+    A recovery code is quicker: give it where a code is asked for. You are mailed a code that stops the
+    removal, and a login with the second factor stops it too. Staff need two administrators instead.
+    """
+    with open_bank(logged_in=False) as bank:
+        address = email or ask("E-mail", option="--email")
+        found = bank.auth.report_lost_totp(email=address, password=read_password(from_stdin=password_stdin))
+    emit(found, columns=["removable_at", "removed"])
+    if found["removed"]:
+        messages.success("the second factor is removed; log in with your password")
+    else:
+        messages.note(f"run the same command again after {found['removable_at']}")
+
+
+@app.command()
+def keep(
+    *,
+    email: Email = None,
+    code_stdin: Annotated[
+        bool, typer.Option("--code-stdin", help="Read the code from the mail from stdin.")
+    ] = False,
+) -> None:
+    r"""Stop the removal of your second factor, with the code from the mail that told it.
+
+    Examples:
+      bankctl auth totp keep --email ann@example.com
+      printf '%s\n' "$CODE" | bankctl auth totp keep --email ann@example.com --code-stdin
+
+    Whoever began it knows your password: change it then.
+    """
+    with open_bank(logged_in=False) as bank:
+        address = email or ask("E-mail", option="--email")
+        bank.auth.keep_totp(email=address, code=read_mailed_code(from_stdin=code_stdin))
+    messages.success("the second factor stays; change your password: `bankctl auth change-password`")
 
 
 def show_qr_code(text: str) -> None:

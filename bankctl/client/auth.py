@@ -22,6 +22,38 @@ class Auth:
             body["totp"] = totp
         self._http.request("POST", "/auth/reset/confirm", body=body)
 
+    def ask_for_email(self, *, new: str, password: str, totp: str | None = None) -> None:
+        """Have a code mailed to a new address. `totp` is a code of the second factor."""
+        body = {"new_email": new, "password": password}
+        if totp is not None:
+            body["totp"] = totp
+        self._http.request("POST", "/auth/email", body=body)
+
+    def change_email(self, *, code: str) -> dict[str, Any]:
+        """Change the address by the code that was mailed to it; returns the UserView."""
+        user: dict[str, Any] = self._http.request("POST", "/auth/email/confirm", body={"code": code}).data
+        return user
+
+    def change_name(self, *, name: str, password: str) -> dict[str, Any]:
+        """Change the name; returns the UserView."""
+        body = {"display_name": name, "password": password}
+        user: dict[str, Any] = self._http.request("POST", "/auth/name", body=body).data
+        return user
+
+    def undo(self, *, email: str, code: str) -> None:
+        """Undo a change of address or name."""
+        self._http.request("POST", "/auth/undo", body={"email": email, "code": code})
+
+    def report_lost_totp(self, *, email: str, password: str) -> dict[str, Any]:
+        """Begin to remove a lost second factor, or remove it; returns `{removable_at, removed}`."""
+        body = {"email": email, "password": password}
+        found: dict[str, Any] = self._http.request("POST", "/auth/totp/lost", body=body).data
+        return found
+
+    def keep_totp(self, *, email: str, code: str) -> None:
+        """Stop the removal of the second factor."""
+        self._http.request("POST", "/auth/totp/keep", body={"email": email, "code": code})
+
     def end_sessions(self, *, keep_current: bool) -> None:
         """End all sessions, or all but this one."""
         params = {"keep_current": "true"} if keep_current else {}

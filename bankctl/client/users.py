@@ -79,6 +79,13 @@ class Users:
         user: dict[str, Any] = self._http.request("PATCH", f"/users/{user_id}/role", body=body).data
         return user
 
+    def reset_second_factor(self, user_id: str, *, reason: str) -> dict[str, Any]:
+        """Ask for a user's lost second factor to be removed, for administrators; returns the ApprovalView."""
+        body = {"reason": reason}
+        path = f"/users/{user_id}/reset-second-factor"
+        asked: dict[str, Any] = self._http.request("PATCH", path, body=body).data
+        return asked
+
     def set_locked(self, user_id: str, *, locked: bool, reason: str) -> dict[str, Any]:
         """Lock a user out or let them in again, for administrators."""
         act = "lock" if locked else "unlock"

@@ -294,6 +294,20 @@ def unlock(user: User, *, reason: Reason) -> None:
     messages.success(f"{user} can log in again")
 
 
+@app.command("reset-second-factor")
+def reset_second_factor(user: User, *, reason: Reason) -> None:
+    """Ask for a user's lost second factor to be removed (administrators); another one must approve.
+
+    Examples:
+      bankctl admin reset-second-factor bob@example.com --reason "phone lost, passport seen"
+
+    It waits for `bankctl admin approvals` and exits 0. The user is told by mail, and their sessions end.
+    """
+    with open_bank() as bank:
+        answer = bank.users.reset_second_factor(_user_id(bank, user), reason=reason)
+    approvals.shows_waiting(answer)
+
+
 def _user_id(bank: BankClient, user: str) -> str:
     """The id of a user who was given by id or address."""
     if "@" not in user:

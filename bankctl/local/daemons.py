@@ -31,6 +31,7 @@ _TUNABLES = (
         "REFUSALS_",
         "DEAD_LETTER_",
         "DELIVERY_",
+        "LOST_FACTOR_",
         "MAXIMUM_",
     ),
     *("IDLE_SECONDS", "BODY_SECONDS", "SMTP_", "MAIL_FROM", "PUBLIC_URL", "WEBHOOK_", "PUSH_"),

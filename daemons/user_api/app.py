@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import httpx
 from aiohttp import web
 
 import daemons.user_api.api_keys.routes as api_key_routes
 import daemons.user_api.internal.routes as internal_routes
+import daemons.user_api.personal_details.routes as personal_details_routes
 import daemons.user_api.recovery.routes as recovery_routes
 import daemons.user_api.registration.routes as registration_routes
 import daemons.user_api.second_factor.routes as second_factor_routes
@@ -44,6 +46,8 @@ from daemons.user_api.mail.service import CodeCheck
 from daemons.user_api.mail.storage import MongoMailRequests, MongoOwedMessages
 from daemons.user_api.outbox.relay import OutboxRelay
 from daemons.user_api.outbox.storage import MongoOwedEvents
+from daemons.user_api.personal_details.service import PersonalDetails
+from daemons.user_api.recovery.lost_factor import LostFactor
 from daemons.user_api.recovery.service import PasswordReset
 from daemons.user_api.registration.service import AddressConfirmation, SignUp
 from daemons.user_api.schema import ensure_schema
@@ -89,6 +93,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
             user_routes.routes,
             sign_in_routes.routes,
             recovery_routes.routes,
+            personal_details_routes.routes,
             session_routes.routes,
             second_factor_routes.routes,
             api_key_routes.routes,
@@ -194,6 +199,25 @@ class _Bank:
         )
         app[sign_in_routes.PASSWORD_CHANGE_KEY] = PasswordChange(
             work, self.users, self.hasher, self.passwords, clock=clock
+        )
+        app[recovery_routes.LOST_FACTOR_KEY] = LostFactor(
+            work,
+            self.user_store,
+            self.code_check,
+            hasher=self.hasher,
+            attempts=self.attempts,
+            wait=timedelta(hours=self.settings.lost_factor_wait_hours),
+            clock=clock,
+        )
+        app[personal_details_routes.DETAILS_KEY] = PersonalDetails(
+            work,
+            self.user_store,
+            self.code_check,
+            hasher=self.hasher,
+            attempts=self.attempts,
+            passwords=self.passwords,
+            proof=self.proof,
+            clock=clock,
         )
         app[second_factor_routes.SECOND_FACTORS_KEY] = SecondFactors(
             work,

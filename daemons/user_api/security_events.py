@@ -29,6 +29,12 @@ class SecurityEvent(StrEnum):
     ASK_PASSWORD_RESET = "ask_password_reset"  # noqa: S105 - the name of an event
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of an event
     CODE_REFUSED = "code.refused"
+    ASK_NEW_ADDRESS = "ask_new_address"
+    CHANGE_ADDRESS = "change_address"
+    CHANGE_NAME = "change_name"
+    UNDO_CHANGE = "undo_change"
+    LOSE_SECOND_FACTOR = "lose_second_factor"
+    KEEP_SECOND_FACTOR = "keep_second_factor"
     BEGIN_SECOND_FACTOR = "begin_second_factor"
     CONFIRM_SECOND_FACTOR = "confirm_second_factor"
     REMOVE_SECOND_FACTOR = "remove_second_factor"

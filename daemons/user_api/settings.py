@@ -48,6 +48,8 @@ class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, FourEye
 
     registration_confirmed: Literal["required", "optional"] = "required"
     """Whether nobody is a user before they have confirmed their address by a code from its mail."""
+    lost_factor_wait_hours: Annotated[float, Field(ge=1, le=24 * 30)] = 72
+    """How long the owner of a second factor that is reported lost can stop its removal."""
     notifier_url: AnyHttpUrl | None = None
     """Where the notifier takes messages to people; without it they are kept until they are out of date."""
 

@@ -8,7 +8,7 @@ import yaml
 from bankctl.local.mongod import WRITE_BACK
 from daemons.banking_api.settings import BankingSettings
 from daemons.notifier.settings import NotifierSettings
-from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
+from daemons.shared.approvals.policy import ALWAYS_GUARDED, FourEyesSettings, GuardedAct
 from daemons.user_api.settings import UserApiSettings
 from tests.support.compose_kafka import service_environment
 
@@ -21,7 +21,7 @@ def test_everything_that_can_wait_for_a_second_person_does(daemon: str) -> None:
     policy = FourEyesSettings.model_validate(
         {name: given[name.upper()] for name in ("four_eyes_actions", "four_eyes_limits")}
     )
-    assert policy.four_eyes_actions | {GuardedAct.ADJUST} == set(GuardedAct)
+    assert policy.four_eyes_actions | ALWAYS_GUARDED == set(GuardedAct)
     assert policy.alone_limit(GuardedAct.FUND, "EUR") == 1000
     assert policy.alone_limit(GuardedAct.FUND, "SEK") == 0
 

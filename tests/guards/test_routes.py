@@ -65,7 +65,7 @@ def test_only_getting_in_and_which_bank_it_is_are_public() -> None:
     }
     getting_in = {
         *("/users", "/users/confirm", "/auth/login", "/auth/refresh"),
-        *("/auth/reset", "/auth/reset/confirm"),
+        *("/auth/reset", "/auth/reset/confirm", "/auth/undo", "/auth/totp/lost", "/auth/totp/keep"),
     }
     which_bank = {("GET", "/bank"), ("GET", "/ledger/checkpoint-keys")}
     assert public == {("POST", path) for path in getting_in} | which_bank

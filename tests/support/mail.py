@@ -9,10 +9,14 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.contracts.internal import MessageOrder
+from daemons.contracts.names import Language
+from daemons.notifier.messages.texts import Texts
 from daemons.shared.auth.keys import read_public_keys
 from daemons.shared.auth.service_tokens import ServiceTokenVerifier
 from tests.support.daemon_keys import PUBLIC_KEYS
 from tests.support.waiting import eventually
+
+TEXTS = Texts()
 
 
 @dataclass
@@ -31,7 +35,11 @@ class PlayedNotifier:
             verifier.verify(request.headers.get("Authorization"))
         except UnauthenticatedError:
             return web.Response(status=401)
-        self.orders.append(MessageOrder.model_validate_json(await request.read()))
+        order = MessageOrder.model_validate_json(await request.read())
+        self.orders.append(order)
+        for language in Language:
+            # As the notifier does, which refuses what it cannot write.
+            TEXTS.write(order.template, language, {"name": order.recipient.name, **order.values})
         return web.Response(status=self.status)
 
     async def message(self, template: str, email: str, *, count: int = 1) -> MessageOrder:

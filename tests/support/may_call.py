@@ -34,6 +34,9 @@ MAY_CALL = {
     "POST /users/confirm": ANYBODY,
     "POST /auth/reset": ANYBODY,
     "POST /auth/reset/confirm": ANYBODY,
+    "POST /auth/undo": ANYBODY,
+    "POST /auth/totp/lost": ANYBODY,
+    "POST /auth/totp/keep": ANYBODY,
     "POST /auth/login": ANYBODY,
     "POST /auth/refresh": ANYBODY,
     # One's own access: with a session only, never with a key.
@@ -45,6 +48,9 @@ MAY_CALL = {
     "DELETE /auth/sessions/{id}": USER,
     "POST /users/me/confirmation": USER,
     "POST /auth/change-password": USER,
+    "POST /auth/email": USER,
+    "POST /auth/email/confirm": USER,
+    "POST /auth/name": USER,
     "POST /auth/totp": USER,
     "POST /auth/totp/confirm": USER,
     "POST /auth/totp/remove": USER,
@@ -122,6 +128,7 @@ MAY_CALL = {
     "PATCH /users/{id}/role": ADMIN,
     "PATCH /users/{id}/lock": ADMIN,
     "PATCH /users/{id}/unlock": ADMIN,
+    "PATCH /users/{id}/reset-second-factor": ADMIN,
     "POST /approvals/users/{id}/approve": ADMIN,
     "POST /approvals/users/{id}/reject": ADMIN,
     # Between daemons.

@@ -26,6 +26,7 @@ class GuardedAct(StrEnum):
     ADJUST = "adjust"
     WITHDRAW = "withdraw"
     REVERSE = "reverse"
+    RESET_SECOND_FACTOR = "reset_second_factor"
 
     @property
     def permission(self) -> Permission:
@@ -42,9 +43,10 @@ _PERMISSIONS = {
     GuardedAct.ADJUST: Permission.ADJUST_ACCOUNTS,
     GuardedAct.WITHDRAW: Permission.WITHDRAW_AT_COUNTER,
     GuardedAct.REVERSE: Permission.REVERSE_TRANSACTIONS,
+    GuardedAct.RESET_SECOND_FACTOR: Permission.MANAGE_USERS,
 }
-ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST})
-"""What nobody does alone, whatever the settings say (docs/adr/0016)."""
+ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST, GuardedAct.RESET_SECOND_FACTOR})
+"""What nobody does alone, whatever the settings say (docs/adr/0016, docs/identity.md)."""
 COUNTED = frozenset({GuardedAct.FUND, GuardedAct.WITHDRAW})
 """What one person may do alone up to a limit in a day."""
 NO_ACTS = "none"

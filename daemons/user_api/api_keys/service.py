@@ -107,7 +107,8 @@ class ApiKeys:
                 if await tx.api_keys.count_living(user.id, now) >= MAXIMUM_KEYS:
                     raise too_many_api_keys()
                 await tx.api_keys.insert(key, api_key_digest(text))
-                await notify(tx, user, Template.NEW_API_KEY, now, name=name, scopes=", ".join(sorted(bounds)))
+                told = ", ".join(sorted(bounds))
+                await notify(tx, user, Template.NEW_API_KEY, now, key_name=name, scopes=told)
                 tx.audit(entry)
         _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))
         return MadeKey(key, text)

@@ -20,6 +20,11 @@ class Template(StrEnum):
     CONFIRM_REGISTRATION = "confirm_registration"
     ADDRESS_TAKEN = "address_taken"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a template
+    CONFIRM_NEW_ADDRESS = "confirm_new_address"
+    ADDRESS_CHANGED = "address_changed"
+    NAME_CHANGED = "name_changed"
+    CHANGE_UNDONE = "change_undone"
+    SECOND_FACTOR_LOST = "second_factor_lost"
     SIGN_IN_SLOWED = "sign_in_slowed"
     NEW_DEVICE = "new_device"
     NEW_API_KEY = "new_api_key"

@@ -1,6 +1,7 @@
 """Mailing codes, and checking those that come back."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from daemons.shared.clock import Clock
 from daemons.user_api.mail.codes import MailedCodes, Purpose
@@ -54,8 +55,22 @@ class CodeCheck:
         Raises:
             TransientError: `unavailable`.
         """
-        found = await self._requests.find_open(purpose, email, self._clock())
+        return self._answered(await self._requests.find_open(purpose, email, self._clock()), typed)
+
+    async def find_of(self, user_id: UUID, purpose: Purpose, typed: str) -> MailRequest | None:
+        """Return the user's open request whose code this is, wherever it was mailed; None if it is none's.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        return self._answered(await self._requests.find_open_of(user_id, purpose, self._clock()), typed)
+
+    def _answered(self, requests: list[MailRequest], typed: str) -> MailRequest | None:
         return next(
-            (one for one in found if one.user_id is not None and self._codes.matches(purpose, one.id, typed)),
+            (
+                one
+                for one in requests
+                if one.user_id is not None and self._codes.matches(one.purpose, one.id, typed)
+            ),
             None,
         )

@@ -12,6 +12,7 @@ from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
 from daemons.shared.ids import new_id
 from daemons.user_api.attempts.service import AttemptCounter
+from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import Template
 from daemons.user_api.mail.notices import notify
 from daemons.user_api.registration.service import AddressConfirmation
@@ -138,6 +139,9 @@ class SignIn:
                     )
                 await tx.sessions.insert(session, first)
                 await tx.devices.remember(digest_of(device_token), user.id, session.created_at)
+                if proof is not None:
+                    # Whoever has it has not lost it.
+                    await tx.requests.close_all(user.id, Purpose.KEEP_SECOND_FACTOR)
                 if known is None and user.signed_in_at is not None:
                     await notify(
                         tx,

@@ -13,12 +13,20 @@ from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import log_act
 from daemons.shared.clock import Clock
+from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import Template
 from daemons.user_api.mail.notices import notify
 from daemons.user_api.security_events import USER
 from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.storage import MongoUsers
-from daemons.user_api.users.user import User, locked, unlocked, user_not_found, with_role
+from daemons.user_api.users.user import (
+    User,
+    check_other_factor,
+    locked,
+    unlocked,
+    user_not_found,
+    with_role,
+)
 
 _log = structlog.get_logger()
 _OF_STAFF = {True: GuardedAct.LOCK_STAFF, False: GuardedAct.UNLOCK_STAFF}
@@ -71,6 +79,7 @@ class Administration:
                 GuardedAct.CHANGE_ROLE: self._give_approved_role,
                 GuardedAct.LOCK_STAFF: self._lock_approved,
                 GuardedAct.UNLOCK_STAFF: self._lock_approved,
+                GuardedAct.RESET_SECOND_FACTOR: self._reset_approved,
             }
         )
 
@@ -146,20 +155,46 @@ class Administration:
         """
         return await self._lock_or_ask(user_id, lock=False, actor=actor, reason=reason)
 
-    async def reset_second_factor(self, user_id: UUID, *, actor: Actor, reason: str) -> User:
-        """Take the second factor off a user who has lost it, recovery codes and all; ends their access.
-
-        The server's own shell alone can.
+    async def ask_for_factor_reset(self, user_id: UUID, *, actor: Actor, reason: str) -> Approval:
+        """Ask another administrator to take the second factor off a user who has lost it.
 
         Raises:
             NotFoundError: `user_not_found`.
+            ConflictError: `no_second_factor`.
+            RejectedError: `own_second_factor`.
             TransientError: `unavailable`.
         """
-        act = _Act(name="reset_second_factor", at=self._clock(), actor=actor, reason=reason)
+        user = await self._store.find(user_id)
+        if user is None:
+            raise user_not_found()
+        check_other_factor(user, actor_id=actor.user_id)
+        return await self._approvals.request(
+            actor, GuardedAct.RESET_SECOND_FACTOR, target=(USER, str(user_id)), reason=reason, parameters={}
+        )
+
+    async def reset_second_factor(
+        self, user_id: UUID, *, actor: Actor, reason: str, approval: Approval | None = None
+    ) -> User:
+        """Take the second factor off a user who has lost it, recovery codes and all; ends their access.
+
+        The server's own shell does it without an approval.
+
+        Raises:
+            NotFoundError: `user_not_found`.
+            ConflictError: with an approval `no_second_factor`, `approval_decided`, `approval_withdrawn`.
+            RejectedError: `own_second_factor`.
+            TransientError: `unavailable`.
+        """
+        act = _Act(
+            name="reset_second_factor", at=self._clock(), actor=actor, reason=reason, approval=approval
+        )
         async for attempt in self._work.attempts():
             async with attempt as tx:
                 before = await tx.users.get(user_id)
+                if approval is not None:
+                    check_other_factor(before, actor_id=actor.user_id)
                 await tx.second_factors.remove(user_id)
+                await tx.requests.close_all(user_id, Purpose.KEEP_SECOND_FACTOR)
                 done = await self._write(tx, act, before, replace(before, second_factor=False))
                 await notify(tx, before, Template.SECOND_FACTOR_REMOVED, act.at, address=actor.address)
         if done.entry is not None:
@@ -200,6 +235,12 @@ class Administration:
         role = Role(approval.parameters["role"])
         reason = approval.reason or ""
         await self.change_role(UUID(approval.target_id), role, actor=by, reason=reason, approval=approval)
+
+    async def _reset_approved(self, approval: Approval, by: Actor) -> None:
+        """Carry out a request to take off somebody's second factor, in the approver's name."""
+        await self.reset_second_factor(
+            UUID(approval.target_id), actor=by, reason=approval.reason or "", approval=approval
+        )
 
     async def _lock_approved(self, approval: Approval, by: Actor) -> None:
         """Carry out a request to lock or unlock one of the staff, in the approver's name.

@@ -24,7 +24,7 @@ class RoleChange(WireModel):
 
 
 class LockChange(WireModel):
-    """Why a user is locked or unlocked."""
+    """Why a user is locked or unlocked, or their second factor reset."""
 
     reason: Reason
 

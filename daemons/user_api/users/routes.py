@@ -100,6 +100,24 @@ async def unlock(request: web.Request) -> web.Response:
     return await _done_or_waiting(request, done)
 
 
+@routes.add(
+    "PATCH",
+    "/users/{id}/reset-second-factor",
+    permission=Permission.MANAGE_USERS,
+    body=LockChange,
+    answer=ApprovalView,
+    status=ACCEPTED,
+)
+async def reset_factor(request: web.Request) -> web.Response:
+    """Ask for a user's lost second factor to be removed; another administrator must approve."""
+    user_id = read_uuid(request, "id", missing=user_not_found())
+    body = await read_body(request, LockChange)
+    asked = await request.app[ADMINISTRATION_KEY].ask_for_factor_reset(
+        user_id, actor=actor_of(request), reason=body.reason
+    )
+    return await waiting_response(request, asked, area=APPROVALS_AREA)
+
+
 async def _done_or_waiting(request: web.Request, done: User | Approval) -> web.Response:
     if isinstance(done, Approval):
         return await waiting_response(request, done, area=APPROVALS_AREA)

@@ -108,6 +108,21 @@ def unlocked(user: User) -> User:
     return replace(user, locked=False)
 
 
+def check_other_factor(user: User, *, actor_id: UUID | None) -> None:
+    """Go on only if there is a second factor to take off, and it is not the actor's own.
+
+    Raises:
+        RejectedError: `own_second_factor`.
+        ConflictError: `no_second_factor`.
+    """
+    if user.id == actor_id:
+        raise RejectedError(
+            "own_second_factor", "You cannot reset your own second factor; another admin can."
+        )
+    if not user.second_factor:
+        raise ConflictError("no_second_factor", "This user has no second factor.")
+
+
 def user_not_found() -> NotFoundError:
     """The error for an id that no user has."""
     return NotFoundError("user_not_found", "There is no such user.")

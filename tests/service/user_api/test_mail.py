@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from daemons.contracts.names import Language
 from daemons.shared.ids import new_id
 from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import CodeOf, OwedMessage, Template
-from tests.support.mail import PlayedNotifier, played_notifier
+from tests.support.mail import TEXTS, PlayedNotifier, played_notifier
 from tests.support.user_api import MovableClock, UserApi, running_user_api
 from tests.support.waiting import eventually
 
@@ -17,6 +18,26 @@ from tests.support.waiting import eventually
 async def notifier() -> AsyncIterator[PlayedNotifier]:
     async with played_notifier() as running:
         yield running
+
+
+@pytest.mark.parametrize("template", Template)
+def test_every_message_has_a_text_in_every_language(template: Template) -> None:
+    names = (
+        "code",
+        "at",
+        "address",
+        "device",
+        "key_name",
+        "scopes",
+        "until",
+        "new_email",
+        "new_name",
+        "name",
+    )
+    for language in Language:
+        written = TEXTS.write(template.value, language, {name: f"value of {name}" for name in names})
+        assert written.subject
+        assert "value of name" in written.text
 
 
 async def owe(api: UserApi, email: str, *, decoy: bool = False) -> OwedMessage:

@@ -231,7 +231,7 @@ async def test_what_happens_to_an_access_is_told_to_its_owner(api: UserApi, noti
     key = {"password": PASSWORD, "name": "ci", "scopes": ["use_own_accounts"]}
     await person.call("POST", "/auth/tokens", key)
     told = await notifier.message("new_api_key", person.email)
-    assert (told.values["name"], told.values["scopes"]) == ("ci", "use_own_accounts")
+    assert (told.values["key_name"], told.values["scopes"]) == ("ci", "use_own_accounts")
     change = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     await person.call("POST", "/auth/change-password", change)
     await notifier.message("password_changed", person.email)

@@ -8,7 +8,10 @@ from daemons.banking_api.money import whole_minor
 from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
 
-EVERY_ACT = {"unfreeze", "fund", "change_role", "lock_staff", "unlock_staff", "adjust", "withdraw", "reverse"}
+ALWAYS = {"adjust", "reset_second_factor"}
+EVERY_ACT = ALWAYS | {
+    *("unfreeze", "fund", "change_role", "lock_staff", "unlock_staff", "withdraw", "reverse"),
+}
 PEER = {
     "PORT": "1",
     "MONGO_URI": "mongodb://127.0.0.1:1",
@@ -46,7 +49,7 @@ def test_unless_it_is_said_every_act_takes_two(monkeypatch: pytest.MonkeyPatch, 
 def test_adjustments_take_two_whatever_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOUR_EYES_ACTIONS", "none")
     policy = BankingSettings()
-    assert guarded(policy) == {"adjust"}
+    assert guarded(policy) == ALWAYS
     assert policy.alone_limit(GuardedAct.FUND, "SEK") is None
 
 
@@ -54,7 +57,7 @@ def test_the_policy_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FOUR_EYES_ACTIONS", "unfreeze, fund")
     monkeypatch.setenv("FOUR_EYES_LIMITS", "EUR=1000.50, JPY=9")
     policy = BankingSettings()
-    assert guarded(policy) == {"unfreeze", "fund", "adjust"}
+    assert guarded(policy) == ALWAYS | {"unfreeze", "fund"}
     assert policy.alone_limit(GuardedAct.FUND, "EUR") == Decimal("1000.50")
     assert policy.alone_limit(GuardedAct.FUND, "JPY") == 9
     assert policy.alone_limit(GuardedAct.FUND, "USD") == 0

@@ -105,6 +105,7 @@ class Bank:
         self.exchanges = 0
         self.totp: str | None = None
         self.confirmation_required = False
+        self.factor_removed = False
         self.api_key: str | None = None
         self.stopping = threading.Event()
 
@@ -160,6 +161,13 @@ class Bank:
             ("POST", "/users/confirm"): lambda r: (200, {**self._user(), "email": r.body["email"]}, {}),
             ("POST", "/auth/reset"): lambda _: (204, None, {}),
             ("POST", "/auth/reset/confirm"): self._reset_password,
+            ("POST", "/auth/undo"): lambda _: (204, None, {}),
+            ("POST", "/auth/totp/keep"): lambda _: (204, None, {}),
+            ("POST", "/auth/totp/lost"): lambda _: (
+                200,
+                {"removable_at": NOW, "removed": self.factor_removed},
+                {},
+            ),
             ("POST", "/auth/login"): self._login,
             ("POST", "/auth/refresh"): self._refresh,
             ("GET", "/bank"): lambda _: (
@@ -177,6 +185,17 @@ class Bank:
             ("GET", "/auth/sessions"): lambda _: (200, {"items": [self._session()]}, {}),
             ("GET", "/users/me"): lambda _: (200, self._user(), {}),
             ("POST", "/users/me/confirmation"): lambda _: (204, None, {}),
+            ("POST", "/auth/email"): self._ask_for_email,
+            ("POST", "/auth/email/confirm"): lambda _: (
+                200,
+                {**self._user(), "email": "ann.lee@example.com"},
+                {},
+            ),
+            ("POST", "/auth/name"): lambda r: (
+                200,
+                {**self._user(), "display_name": r.body["display_name"]},
+                {},
+            ),
             ("DELETE", "/auth/sessions"): lambda _: (204, None, {}),
             ("POST", "/auth/totp"): lambda _: (
                 201,
@@ -271,6 +290,10 @@ class Bank:
         if self.totp is not None and request.body.get("totp") != self.totp:
             code = "invalid_totp" if "totp" in request.body else "totp_required"
             raise ProblemError(401, code, "unauthenticated")
+
+    def _ask_for_email(self, request: Request) -> Answer:
+        self._check_code(request)
+        return 204, None, {}
 
     def _reset_password(self, request: Request) -> Answer:
         if request.body["code"] != "ABCD-EFGH-IJKL-MNOP":

@@ -1,4 +1,4 @@
-"""auth confirm-email and reset: codes from a mail, typed or piped, never in an option."""
+"""What is confirmed by codes from a mail: they are typed or piped, never in an option."""
 
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import Bank
@@ -82,3 +82,43 @@ def test_without_a_code_nothing_is_sent(cli: Cli, bank: Bank) -> None:
     assert bank.requests == []
     both = cli("auth", "reset", "--email", "a@b.c", "--have-code", "--send")
     assert both.status == 2
+
+
+def test_an_address_is_changed_in_two_steps(ann: Cli, bank: Bank) -> None:
+    bank.totp = "123456"
+    command = ("auth", "change-email", "ann.lee@example.com", "--password-stdin")
+    assert ann(*command, stdin="correct horse\n123456\n").status == 0
+    assert bank.paths() == ["/auth/email", "/auth/email"]
+    assert bank.requests[-1].body == {
+        "new_email": "ann.lee@example.com",
+        "password": "correct horse",
+        "totp": "123456",
+    }
+    done = ann(*command, "--have-code", stdin=f"{CODE}\n")
+    assert (done.status, "ann.lee@example.com" in done.err) == (0, True)
+    assert bank.requests[-1].body == {"code": CODE}
+
+
+def test_a_name_is_changed_with_the_password(ann: Cli, bank: Bank) -> None:
+    outcome = ann("auth", "change-name", "Ann Lee", "--password-stdin", stdin="correct horse\n")
+    assert (outcome.status, "Ann Lee" in outcome.err) == (0, True)
+    assert bank.requests[-1].body == {"display_name": "Ann Lee", "password": "correct horse"}
+
+
+def test_a_change_is_undone_and_the_next_step_told(cli: Cli, bank: Bank) -> None:
+    outcome = cli("auth", "undo", "--email", "ann@example.com", "--code-stdin", stdin=f"{CODE}\n")
+    assert outcome.status == 0
+    assert bank.requests[-1].body == {"email": "ann@example.com", "code": CODE}
+    assert "bankctl auth reset --email ann@example.com" in outcome.err
+
+
+def test_a_lost_second_factor_is_told_and_kept(cli: Cli, bank: Bank) -> None:
+    command = ("auth", "totp", "lost", "--email", "ann@example.com", "--password-stdin", "-o", "json")
+    begun = cli(*command, stdin="correct horse\n")
+    assert (begun.status, begun.json["removed"]) == (0, False)
+    assert "run the same command again after" in begun.err
+    bank.factor_removed = True
+    assert "log in with your password" in cli(*command, stdin="correct horse\n").err
+    kept = cli("auth", "totp", "keep", "--email", "ann@example.com", "--code-stdin", stdin=f"{CODE}\n")
+    assert (kept.status, "change-password" in kept.err) == (0, True)
+    assert bank.requests[-1].body == {"email": "ann@example.com", "code": CODE}
