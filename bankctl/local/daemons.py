@@ -34,7 +34,7 @@ _TUNABLES = (
         "LOST_FACTOR_",
         "MAXIMUM_",
     ),
-    *("IDLE_SECONDS", "BODY_SECONDS", "SMTP_", "MAIL_FROM", "PUBLIC_URL", "WEBHOOK_", "PUSH_"),
+    *("IDLE_SECONDS", "BODY_SECONDS", "SMTP_", "MAIL_FROM", "PUBLIC_URL", "WEBHOOK_", "PUSH_", "CACHE_"),
 )
 """Prefixes of the settings that `dev up` passes on to the daemons; nothing else of its environment is."""
 

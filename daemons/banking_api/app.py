@@ -123,7 +123,8 @@ class _Bank:
         self.journal = Journal(self.database)
         self.accounts = AccountReader(self.client, self.database)
         self.records = RecordReader(self.client, self.database, kinds=TRANSACTION_KINDS)
-        self.directory = UserDirectory(self.user_api, self.service_tokens)
+        self.user_cache = settings.user_cache
+        self.directory = UserDirectory(self.user_api, self.service_tokens, cache=self.user_cache)
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
         self.approval_store = MongoApprovals(self.database)
         self.approvals = Approvals(
@@ -136,6 +137,8 @@ class _Bank:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.client.close)
             await stack.enter_async_context(self.user_api)
+            if self.user_cache is not None:
+                stack.push_async_callback(self.user_cache.close)
             await wait_until_done(lambda: ensure_schema(self.database))
             app[book_routes.BANK_ID_KEY] = bank_id = await wait_until_done(
                 lambda: ensure_bank_id(self.database)

@@ -1,4 +1,7 @@
-"""What user_api knows of users: names, in batches and remembered for a minute, and how they stand now."""
+"""What user_api knows of users: names, in batches and remembered for a minute, and how they stand now.
+
+Where there is a cache (`CACHE_URI`), it is asked for names first.
+"""
 
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -9,10 +12,11 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from daemons.contracts.errors import TransientError
-from daemons.contracts.internal import FetchedStandings, FetchedUsers, FetchUsers
+from daemons.contracts.internal import FetchedStandings, FetchedUsers, FetchUsers, UserSummary
 from daemons.shared.approvals.approval import Standing
 from daemons.shared.auth.remote_sessions import USER_API
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
+from daemons.shared.user_cache import UserCache
 
 REMEMBER_SECONDS = 60.0
 _BATCH = 500
@@ -29,10 +33,13 @@ class UserDirectory:
         client: httpx.AsyncClient,
         service_tokens: ServiceTokenSigner,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        cache: UserCache | None = None,
     ) -> None:
         self._client = client
         self._service_tokens = service_tokens
         self._monotonic = monotonic
+        self._cache = cache
         self._names: dict[UUID, tuple[str | None, float]] = {}
 
     async def names(self, user_ids: Iterable[UUID]) -> dict[UUID, str | None]:
@@ -64,10 +71,24 @@ class UserDirectory:
         }
 
     async def _fetch(self, user_ids: list[UUID], remember_until: float) -> None:
+        if self._cache is None:
+            await self._fetch_from_user_api(user_ids, remember_until)
+            return
+        read_at = self._cache.now()
+        known = await self._cache.find(user_ids)
+        for user_id, one in known.items():
+            # What the cache has is of some age, and is not remembered for longer than if asked for then.
+            self._names[user_id] = (one.user.display_name, remember_until - max(0.0, read_at - one.read_at))
+        missing = [user_id for user_id in user_ids if user_id not in known]
+        if missing:
+            await self._cache.keep(await self._fetch_from_user_api(missing, remember_until), read_at=read_at)
+
+    async def _fetch_from_user_api(self, user_ids: list[UUID], remember_until: float) -> list[UserSummary]:
         found = await self._ask("/internal/users/batch", user_ids, FetchedUsers)
         names = {UUID(user.id): user.display_name for user in found.users}
         for user_id in user_ids:
             self._names[user_id] = (names.get(user_id), remember_until)
+        return found.users
 
     async def _ask(self, path: str, user_ids: Collection[UUID], answer: type[AnswerT]) -> AnswerT:
         body = FetchUsers(ids=[str(user_id) for user_id in user_ids]).model_dump_json()

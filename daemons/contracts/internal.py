@@ -67,6 +67,8 @@ class UserSummary(WireModel):
     id: UuidText
     email: str
     display_name: str
+    version: int
+    """Grows with every change of the user."""
 
 
 class FetchedUsers(WireModel):

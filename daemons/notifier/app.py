@@ -1,7 +1,7 @@
 """The composition root: every part of the notifier is made, started and stopped here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.notifier.deliveries.owing import Owing
 from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.deliveries.worker import LEASE_NAME, DeliveryWorker, Outlet
-from daemons.notifier.directory import UserApiDirectory
+from daemons.notifier.directory import CachedDirectory, UserApiDirectory, UserDirectory, forget_changed
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.reader import MongoEventReader
@@ -60,6 +60,7 @@ from daemons.shared.http.app import build_app
 from daemons.shared.http.routes import AUTHENTICATOR_KEY, REFUSALS_KEY
 from daemons.shared.ids import new_id
 from daemons.shared.kafka.consumer import EventConsumer
+from daemons.shared.kafka.records import IncomingRecord
 from daemons.shared.kafka.topics import ensure_topics_if_reached, probe_kafka
 from daemons.shared.lease import NamedLease
 from daemons.shared.mongo import connect, ping
@@ -125,6 +126,7 @@ class _Bank:
         self.sessions = RemoteSessions(
             self.user_api, audience=DAEMON, service_tokens=settings.service_tokens(DAEMON)
         )
+        self.user_cache = settings.user_cache
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
         self.reader = MongoEventReader(self.database)
         self.notifications = MongoNotifications(self.database)
@@ -139,7 +141,7 @@ class _Bank:
         messages = UserMessages(
             self.reader,
             preferences,
-            UserApiDirectory(self.user_api, settings.service_tokens(DAEMON)),
+            self._directory(),
             texts,
             unsubscribe_url=links.url,
             clock=clock,
@@ -165,8 +167,19 @@ class _Bank:
         self.recorder = EventRecorder(work, event_log, limit=limit)
         self.dead_letters = DeadLetters(work, event_log, MongoDeadLetters(self.database), limit, clock=clock)
         self.consumer = EventConsumer(
-            settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=self.recorder.record_events
+            settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=self._take_records
         )
+
+    def _directory(self) -> UserDirectory:
+        """Users' names and addresses, from the cache where there is one."""
+        users = UserApiDirectory(self.user_api, self.settings.service_tokens(DAEMON))
+        return users if self.user_cache is None else CachedDirectory(users, self.user_cache)
+
+    async def _take_records(self, records: Sequence[IncomingRecord]) -> None:
+        """Record what came, and make the cache forget who has changed."""
+        await self.recorder.record_events(records)
+        if self.user_cache is not None:
+            await forget_changed(self.user_cache, records)
 
     def _add_webhooks(self, work: NotifierWork, owing: list[Owing], clock: Clock) -> None:
         """Tell programs elsewhere."""
@@ -193,6 +206,8 @@ class _Bank:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.client.close)
             await stack.enter_async_context(self.user_api)
+            if self.user_cache is not None:
+                stack.push_async_callback(self.user_cache.close)
             self.follower.start()
             stack.push_async_callback(self.follower.close)
             if self.email is not None:

@@ -12,6 +12,7 @@ from daemons.shared.auth.keys import read_private_key
 from daemons.shared.auth.service_tokens import ServiceTokenSigner, ServiceTokenVerifier
 from daemons.shared.http.rates import Rate
 from daemons.shared.kafka.connection import KafkaAccount, KafkaCluster
+from daemons.shared.user_cache import UserCache
 
 MINIMUM_SECRET_BYTES = 32
 EXIT_BAD_SETTINGS = 2
@@ -157,6 +158,22 @@ class PeerSettings(CallingSettings, KafkaSettings):
     """A daemon that asks user_api about sessions and takes part in Kafka."""
 
     user_api_url: AnyHttpUrl
+    cache_uri: SecretStr = SecretStr("")
+    """The cache of users (`valkey://` or `valkeys://`, with its password); empty for none."""
+
+    @field_validator("cache_uri")
+    @classmethod
+    def _cache_address(cls, uri: SecretStr) -> SecretStr:
+        text = uri.get_secret_value()
+        if text and not text.startswith(("valkey://", "valkeys://", "unix://")):
+            raise ValueError("must begin with valkey://, valkeys:// or unix://")
+        return uri
+
+    @property
+    def user_cache(self) -> UserCache | None:
+        """A new connection to the cache of users, None without one."""
+        uri = self.cache_uri.get_secret_value()
+        return UserCache(uri) if uri else None
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:

@@ -29,7 +29,7 @@ _SERVICE_KEYS = {name: make_key() for name in CALLING_DAEMONS}
 SECRETS = {
     name: f"{name.lower()}-of-the-tests-and-long-enough"
     for name in (
-        *("JWT_SECRET", "MONGO_ROOT_PASSWORD", "KAFKA_ROOT_PASSWORD", "BANK_HOST"),
+        *("JWT_SECRET", "MONGO_ROOT_PASSWORD", "KAFKA_ROOT_PASSWORD", "VALKEY_PASSWORD", "BANK_HOST"),
         *(f"MONGO_{daemon}_PASSWORD" for daemon in ("USER_API", "BANKING_API", "NOTIFIER")),
         *(f"KAFKA_{daemon}_PASSWORD" for daemon in ("USER_API", "BANKING_API", "NOTIFIER")),
     )

@@ -113,4 +113,6 @@ def _verified(verified: Verified) -> VerifiedCaller:
 
 
 def _summary(user: User) -> UserSummary:
-    return UserSummary(id=str(user.id), email=user.email, display_name=user.display_name)
+    return UserSummary(
+        id=str(user.id), email=user.email, display_name=user.display_name, version=user.version
+    )
