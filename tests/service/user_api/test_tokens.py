@@ -234,7 +234,9 @@ async def test_the_clock_of_a_daemon_may_differ_by_as_much_as_that_of_a_session(
 
 async def test_daemons_learn_users_and_keys(user_api: UserApi) -> None:
     users = [await user_api.register(display_name=name) for name in ("Ann", "Bo")]
-    shown = [{name: user[name] for name in ("id", "email", "display_name")} for user in users]
+    shown = [
+        {**{name: user[name] for name in ("id", "email", "display_name")}, "version": 1} for user in users
+    ]
     one = await user_api.internal("GET", f"/internal/users/{users[0]['id']}")
     assert one.json() == shown[0]
     batch = await user_api.internal(
