@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "transfer": ("bankctl.payments.command", "transfer", "Pay, once or from a file."),
     "withdraw": ("bankctl.commands.withdraw", "withdraw", "Pay to an account outside the bank."),
     "transactions": ("bankctl.payments.transactions", "app", "Look at transactions; finish open ones."),
+    "verify": ("bankctl.commands.checkpoints", "verify", "Verify a receipt without the bank."),
     "events": ("bankctl.commands.events", "app", "Follow events in the bank."),
     "notifications": ("bankctl.commands.notifications", "app", "Notifications to staff."),
     "admin": ("bankctl.commands.admin", "app", "For operators: freeze, fund, prove the ledger."),

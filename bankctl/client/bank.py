@@ -22,6 +22,7 @@ from bankctl.client.approvals import Approvals
 from bankctl.client.audit import Audit
 from bankctl.client.auth import Auth
 from bankctl.client.banks import BankIdentity, ask_identity
+from bankctl.client.checkpoints import Checkpoints
 from bankctl.client.credentials import Credentials
 from bankctl.client.dead_letters import DeadLetters
 from bankctl.client.events import Events
@@ -88,6 +89,7 @@ class BankClient:
         else:
             self.http = Transport(profile)
         self.auth = Auth(self.http)
+        self.checkpoints = Checkpoints(self.http)
         self.users = Users(self.http)
         self.accounts = Accounts(self.http)
         self.transactions = Transactions(self.http)

@@ -1,5 +1,7 @@
-"""transactions list, show, retry."""
+"""transactions list, show, receipt, retry."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -7,10 +9,14 @@ import typer
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.accounts import All, Limit
+from bankctl.commands.checkpoints import receipt_view
 from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.files import write_private
+from bankctl.heads import follow, load_held, opened, save_held
 from bankctl.payments.command import TRANSACTION_COLUMNS, failed_transaction
 from bankctl.payments.pending import PendingTransfer, list_pending, load_pending
 from bankctl.payments.single import finish_transfer
+from bankctl.receipt import InvalidProofError, verify_receipt
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
@@ -32,6 +38,17 @@ _DETAILS = [
     Column("corrects", "Corrects"),
     Column("taken_back.amount", "Taken back", "right"),
     Column("follow_ups", "By"),
+]
+
+
+_RECEIPT = [
+    Column("file", "File"),
+    Column("transaction_id", "Transaction"),
+    Column("status", "Status"),
+    Column("at", "Time"),
+    Column("seal", "Seal"),
+    Column("checkpoint.time", "Checkpoint of"),
+    Column("key", "Signed with key"),
 ]
 
 
@@ -66,6 +83,48 @@ def show(transaction: Annotated[str, typer.Argument(metavar="ID", help="The tran
     """
     with open_bank() as bank:
         emit(bank.transactions.show(transaction), columns=_DETAILS)
+
+
+@app.command()
+def receipt(
+    transaction: Annotated[str, typer.Argument(metavar="ID", help="The transaction's id.")],
+    *,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="The file to write; default: receipt-ID.json.")
+    ] = None,
+) -> None:
+    """Write a file that proves a transaction to anybody, without the bank.
+
+    Examples:
+      bankctl transactions receipt 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b
+      bankctl transactions receipt 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b --to rent.json
+
+    It holds the record as the bank stores it, and what shows that the bank has signed a journal in which the
+    record stands. It is verified before it is written; `bankctl verify FILE` does so again. Balances are left
+    out, except for staff.
+    """
+    path = to or Path(f"receipt-{transaction}.json")
+    with open_bank() as bank:
+        held = load_held(bank.profile)
+        since = None if held.checkpoint is None else held.checkpoint.checkpoint.size
+        made = bank.checkpoints.receipt(transaction, since=since)
+        try:
+            signed = opened(made["checkpoint"], held, bank.checkpoints.keys())
+            verified = verify_receipt(made, [signed.key], held.checkpoint)
+            follow(held, signed, made["consistency"])
+        except InvalidProofError as error:
+            raise CliError(
+                f"the bank's receipt is not valid: {error}",
+                exit_status=ExitStatus.UNEXPECTED,
+                hint="`bankctl admin prove` examines the books; nothing was written",
+                code="not_valid",
+            ) from error
+        save_held(bank.profile, held)
+    write_private(path, (json.dumps(made, indent=2) + "\n").encode())
+    emit(
+        {"file": str(path), **receipt_view(verified.record, verified.signed, verified.seal)}, columns=_RECEIPT
+    )
+    messages.success(f"{path} was written and verified")
 
 
 @app.command()
