@@ -10,7 +10,9 @@ from bankctl.anchors import load_anchors, save_anchors
 from bankctl.client.bank import BankClient
 from bankctl.client.long_answers import OnProgress
 from bankctl.errors import CliError, ExitStatus
+from bankctl.heads import Held, follow, load_held, opened, save_held
 from bankctl.invocation import OutputFormat
+from bankctl.receipt import InvalidProofError
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from daemons.contracts.names import Trail
@@ -70,19 +72,22 @@ class Proof:
                 f"the proof does not hold: {', '.join(failed)}",
                 exit_status=ExitStatus.UNEXPECTED,
                 hint="`bankctl admin prove -o json` names more; late events need a longer --wait; after "
-                "`bankctl dev reset`, `bankctl admin audit verify --forget` drops the stored ends",
+                "`bankctl dev reset`, `bankctl admin prove --forget` and `bankctl admin audit verify "
+                "--forget` drop what was kept",
                 code="proof_failed",
             )
 
 
-def prove_bank(bank: BankClient, *, wait_seconds: float, on_progress: OnProgress) -> Proof:
+def prove_bank(
+    bank: BankClient, *, wait_seconds: float, on_progress: OnProgress, forget: bool = False
+) -> Proof:
     """Prove the books, the events up to the newest record, and the audit trails of all three daemons.
 
     What is committed while the proof runs is not in it. Events arrive a moment after the money has moved, so
     those that are missing are waited for.
     """
     deadline = time.monotonic() + wait_seconds
-    ledger = bank.transactions.ledger_proof(on_progress=on_progress)
+    ledger = bank.transactions.prove_and_sign(on_progress=on_progress)
     until = ledger["as_of"]
     while True:
         events = bank.events.proof(on_progress=on_progress, until=until)
@@ -97,6 +102,7 @@ def prove_bank(bank: BankClient, *, wait_seconds: float, on_progress: OnProgress
         _outbox_check(ledger, events_agree=not differences),
         *_event_checks(ledger["events"], events, differences),
         *_audit_checks(bank, on_progress),
+        _journal_check(bank, ledger, forget=forget),
     ]
     for told in (ledger["events"], events["events"], events["notifications"]):
         # Only what compares sets needs them.
@@ -205,6 +211,27 @@ def _compared(booked: Mapping[str, str], found: Mapping[str, str]) -> Iterator[t
             yield id_, "is not in the journal"
         elif booked[id_] != found[id_]:
             yield id_, "is not what the journal says"
+
+
+def _journal_check(bank: BankClient, ledger: Mapping[str, Any], *, forget: bool) -> Check:
+    """Check that what the bank has signed now goes on from what was proven here last, and keep it instead."""
+    name = "signed journal"
+    if ledger.get("checkpoint") is None:
+        return Check(name, ledger["holds"] is True, "nothing was signed")
+    held = Held() if forget else load_held(bank.profile)
+    before = held.checkpoint
+    try:
+        signed = opened(ledger["checkpoint"]["note"], held, bank.checkpoints.keys())
+        size = signed.checkpoint.size
+        if before is not None and size < before.checkpoint.size:
+            return Check(name, holds=False, detail=f"{size} seals; {before.checkpoint.size} were proven here")
+        proof = None if before is None else bank.checkpoints.consistency(before.checkpoint.size, size)
+        follow(held, signed, proof)
+    except InvalidProofError as error:
+        return Check(name, holds=False, detail=f"not the journal of the last proof here: {error}")
+    save_held(bank.profile, held)
+    since = "no earlier end is kept here" if before is None else f"goes on from {before.checkpoint.size}"
+    return Check(name, holds=True, detail=f"{size} seals, {since}")
 
 
 def _audit_checks(bank: BankClient, on_progress: OnProgress) -> list[Check]:

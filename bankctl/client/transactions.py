@@ -98,6 +98,10 @@ class Transactions:
         params = {"until": until, "parts": parts}
         return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, params=params)
 
+    def prove_and_sign(self, *, on_progress: OnProgress) -> dict[str, Any]:
+        """The same, of which the bank signs the journal's end if it holds."""
+        return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, body={})
+
     def rebuild_accounts(self, *, reason: str, on_progress: OnProgress) -> dict[str, Any]:
         """Let the collection of accounts be made anew from the journal; returns what was otherwise."""
         return fetch_with_progress(

@@ -365,6 +365,10 @@ def prove(
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for events.")
     ] = 30.0,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Drop the journal's end kept here, such as after `bankctl dev reset`."),
+    ] = False,
 ) -> None:
     """Prove that no money was lost or made, and that nothing stored was changed by hand.
 
@@ -374,11 +378,13 @@ def prove(
 
     It compares every balance with its entries, the sum of each currency with zero, every record with its
     seal, the ledger's events with what the notifier recorded and notified, and the audit trails of all three
-    daemons with the ends that this machine keeps, as `bankctl admin audit verify` does. Payments may go on
-    meanwhile. Events arrive a moment after the money has moved, so it waits for them. Exits 1 if a check
+    daemons with the ends that this machine keeps, as `bankctl admin audit verify` does. If the books hold,
+    the bank signs the journal's end, and this machine keeps it once it was shown to go on from the one
+    before; so a bank whose journal was rewritten is found. Payments may go on meanwhile. Events arrive a
+    moment after the money has moved, so it waits for them. Exits 1 if a check
     fails, and 8 if the connection was lost: then nothing was proved.
     """
     with open_bank() as bank, phases() as show_phase:
-        proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase)
+        proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase, forget=forget)
     proof.show(PROOF_COLUMNS)
     proof.require()

@@ -99,7 +99,9 @@ def build(settings: BankingSettings) -> web.Application:
     app[transaction_routes.ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
     app[transaction_routes.DIRECTORY_KEY] = bank.directory
     app[book_routes.UNPUBLISHED_KEY] = Unpublished(bank.database)
-    app[book_routes.PROVER_KEY] = LedgerProver(SnapshotOpener(bank.client, bank.database))
+    app[book_routes.PROVER_KEY] = LedgerProver(
+        SnapshotOpener(bank.client, bank.database), lambda: app[checkpoint_routes.CHECKPOINTS_KEY]
+    )
     app[transaction_routes.STATEMENTS_KEY] = Statements(bank.records, bank.accounts, bank.directory)
     app.cleanup_ctx.append(bank.running)
     return app

@@ -90,6 +90,7 @@ MAY_CALL = {
     "GET /approvals/ledger": SUPPORT,
     "GET /approvals/ledger/{id}": SUPPORT,
     "GET /ledger/proof": SUPPORT,
+    "POST /ledger/proof": SUPPORT,
     "GET /ledger/outbox": SUPPORT,
     # What was signed of the journal: the keys are for everybody, a receipt for the transaction's parties.
     "GET /ledger/checkpoint-keys": ANYBODY,

@@ -4,7 +4,9 @@ Records go by in the order of their ids and seals in that of their numbers, whic
 is checked once every record of it must have come; so only the leaves of a few groups are kept.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.ledger.seal import GENESIS, Head, Seal, hash_of
@@ -12,6 +14,16 @@ from daemons.contracts.merkle import appended, root_of
 
 Report = Callable[[str, str], None]
 """Receives the id of what is at fault, and the problem."""
+
+
+class SignedRoot(NamedTuple):
+    """What was signed of the journal at some size."""
+
+    name: str
+    size: int
+    root: bytes
+
+
 UNSEALED = "is in the journal and in no seal"
 _NAMED = 20
 
@@ -19,8 +31,11 @@ _NAMED = 20
 class ChainCheck:
     """Checks one chain of seals against the records as they are stored."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, signed: Sequence[SignedRoot] = ()) -> None:
         self._report = report
+        self._signed: dict[int, list[SignedRoot]] = defaultdict(list)
+        for root in signed:
+            self._signed[root.size].append(root)
         self._leaves: dict[UUID, bytes] = {}
         self._last_id = UUID(int=0)
         self.head: Head = GENESIS
@@ -55,6 +70,9 @@ class ChainCheck:
         self._check_records(name, seal, ids)
         # Each fault is named once: what follows is held against the seal as it stands.
         self.head = Head(seal.number, seal.hash, seal.records, frontier)
+        for signed in self._signed.pop(seal.number, ()):
+            if signed.root != self.head.root:
+                self._report(signed.name, "was signed of another journal: what it covers was rewritten")
 
     def _check_records(self, name: str, seal: Seal, ids: Sequence[UUID]) -> None:
         leaves = [self._leaves.pop(id_, None) for id_ in ids]
@@ -73,6 +91,9 @@ class ChainCheck:
         """Name what no seal covers; nothing more comes."""
         for id_ in self._leaves:
             self._report(str(id_), UNSEALED)
+        for cut_off in self._signed.values():
+            for signed in cut_off:
+                self._report(signed.name, f"covers {signed.size} seals, the journal has {self.head.number}")
 
 
 def _some(ids: Sequence[UUID]) -> str:

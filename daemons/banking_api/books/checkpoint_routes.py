@@ -18,10 +18,10 @@ from daemons.banking_api.books.checkpoint_models import (
 from daemons.banking_api.books.checkpoints import (
     Checkpoints,
     Consistency,
-    StoredCheckpoint,
     view_of_path,
 )
 from daemons.banking_api.books.receipts import Inclusion, Receipt, Receipts
+from daemons.banking_api.books.views import checkpoint_view
 from daemons.banking_api.transactions.routes import STATEMENTS_KEY
 from daemons.banking_api.transactions.statements import transaction_not_found
 from daemons.contracts.checkpoint import RECEIPT_FORMAT
@@ -59,7 +59,7 @@ async def list_checkpoints(request: web.Request) -> web.Response:
     cursor = (
         encode_cursor(shown[-1].number.to_bytes(_NUMBER_BYTES, "big")) if len(found) > len(shown) else None
     )
-    return json_response(CheckpointPage(items=[_checkpoint_view(one) for one in shown], next_cursor=cursor))
+    return json_response(CheckpointPage(items=[checkpoint_view(one) for one in shown], next_cursor=cursor))
 
 
 @routes.add("GET", "/ledger/checkpoints/{seq}", permission=Permission.PROVE_LEDGER, answer=CheckpointView)
@@ -68,7 +68,7 @@ async def show_checkpoint(request: web.Request) -> web.Response:
     text = request.match_info["seq"]
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise NotFoundError("checkpoint_not_found", "There is no such checkpoint.")
-    return json_response(_checkpoint_view(await request.app[CHECKPOINTS_KEY].get(int(text))))
+    return json_response(checkpoint_view(await request.app[CHECKPOINTS_KEY].get(int(text))))
 
 
 @routes.add("GET", "/ledger/checkpoint-keys", permission=Permission.PUBLIC, answer=CheckpointKeysView)
@@ -109,12 +109,6 @@ async def make_receipt(request: web.Request) -> web.Response:
     whole = caller.may(Permission.READ_ANY_ACCOUNT)
     receipt = await request.app[RECEIPTS_KEY].of(found.record.id, whole=whole, since=body.since)
     return json_response(_receipt_view(receipt))
-
-
-def _checkpoint_view(found: StoredCheckpoint) -> CheckpointView:
-    return CheckpointView(
-        number=found.number, size=found.size, made_at=found.at, proved=found.is_proved, note=found.note
-    )
 
 
 def _consistency_view(found: Consistency) -> ConsistencyView:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from daemons.banking_api.books.chain import SignedRoot
 from daemons.banking_api.ledger.journal import Journal
 from daemons.banking_api.ledger.seal import Head
 from daemons.contracts.checkpoint import (
@@ -136,6 +137,27 @@ class Checkpoints:
         """Return the next ones in order."""
         found = self._checkpoints.find({"number": {"$gt": number}}).sort("number").limit(limit)
         return [_stored(document) async for document in found]
+
+    async def signed_roots(self) -> tuple[list[SignedRoot], list[tuple[str, str]]]:
+        """Return the roots of all checkpoints, and what is wrong with those that were changed."""
+        roots: list[SignedRoot] = []
+        faults: list[tuple[str, str]] = []
+        expected = 1
+        async for document in self._checkpoints.find({}).sort("number"):
+            number, name = document.get("number"), f"checkpoint {document.get('number')}"
+            if number != expected:
+                faults.append((name, f"follows checkpoint {expected - 1}: what was between is missing"))
+            expected = number + 1 if isinstance(number, int) else expected + 1
+            try:
+                stored = _stored(document)
+                checkpoint = self.keys.open(stored.note).checkpoint
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                faults.append((name, f"was changed, or CHECKPOINT_OLD_KEYS lacks its key: {error}"))
+                continue
+            if stored.size != checkpoint.size or stored.is_proved != (checkpoint.states is not None):
+                faults.append((name, "is not what its note says"))
+            roots.append(SignedRoot(name, checkpoint.size, checkpoint.root))
+        return roots, faults
 
     async def make(self, head: Head | None = None, *, states: bytes | None = None) -> StoredCheckpoint | None:
         """Sign the journal's end, or the one given; None while the journal is empty.

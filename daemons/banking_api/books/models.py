@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from daemons.banking_api.books.checkpoint_models import CheckpointView
 from daemons.contracts.vocabulary import IDS_LIMIT
 from daemons.contracts.wire import CurrencyCode, Instant, Reason, UuidText, WireModel
 from daemons.shared.http.event_sets import EventSetView, MismatchView
@@ -41,6 +42,24 @@ class ProofView(WireModel):
     mismatches: list[MismatchView]
     outbox_pending: int
     events: EventSetView
+
+
+class SignedProofView(ProofView):
+    """A proof, and what was signed of the journal if the books hold."""
+
+    checkpoint: CheckpointView | None
+
+
+class SignedProofLine(WireModel):
+    """One line: progress, or as the last one the result or the problem."""
+
+    progress: ProgressView | None = None
+    result: SignedProofView | None = None
+    problem: dict[str, object] | None = None
+
+
+class ProofOrder(WireModel):
+    """Nothing need be said: all of the books are proved."""
 
 
 class ProofLine(WireModel):

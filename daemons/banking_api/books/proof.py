@@ -6,19 +6,22 @@ balance after an entry is compared with the sum up to it.
 """
 
 import asyncio
+import hashlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from daemons.banking_api.books.chain import ChainCheck
+from daemons.banking_api.books.chain import ChainCheck, SignedRoot
+from daemons.banking_api.books.checkpoints import Checkpoints, StoredCheckpoint
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import Entry, is_banks_account, is_tally, untouched
-from daemons.banking_api.ledger.seal import Seal
+from daemons.banking_api.ledger.seal import GENESIS, Head, Seal
 from daemons.contracts.digest import EventSetDigest
+from daemons.contracts.errors import ConflictError
 from daemons.shared.findings import Findings
 from daemons.shared.http.event_sets import EventSetQuery
 from daemons.shared.progress import Progress
@@ -142,6 +145,12 @@ class Proof(Findings):
     events: EventSetDigest = field(default_factory=EventSetDigest)
     as_of: datetime = field(default=datetime.fromtimestamp(0, UTC))
     """When the newest record was made."""
+    head: Head = GENESIS
+    """The journal's end, computed again from the records."""
+    states: bytes = b""
+    """A digest of all balances and numbers at that end."""
+    checkpoint: StoredCheckpoint | None = None
+    """What was signed of it."""
 
     @property
     def holds(self) -> bool:
@@ -152,18 +161,39 @@ class Proof(Findings):
 class LedgerProver:
     """Proves one ledger; one proof at a time, for it reads everything."""
 
-    def __init__(self, opener: SnapshotOpener) -> None:
+    def __init__(self, opener: SnapshotOpener, checkpoints: Callable[[], Checkpoints]) -> None:
         self._opener = opener
+        self._checkpoints = checkpoints
         self._one_at_a_time = asyncio.Lock()
 
     async def prove(self, progress: Progress, scope: EventSetQuery) -> Proof:
         """Prove the books as of the moment at which this proof begins."""
-        async with self._one_at_a_time, self._opener.open() as snapshot:
-            return await prove_ledger(snapshot, progress, scope)
+        async with self._one_at_a_time:
+            # Read before the journal, which then has all that they cover.
+            signed, faults = await self._checkpoints().signed_roots()
+            async with self._opener.open() as snapshot:
+                proof = await prove_ledger(snapshot, progress, scope, signed=signed)
+        for name, problem in faults:
+            proof.report(name, problem)
+        return proof
+
+    async def prove_and_sign(self, progress: Progress, scope: EventSetQuery) -> Proof:
+        """Prove the books, and sign the journal's end if they hold."""
+        proof = await self.prove(progress, scope)
+        if proof.holds:
+            try:
+                proof.checkpoint = await self._checkpoints().make(proof.head, states=proof.states)
+            except ConflictError as error:
+                proof.report("checkpoint", error.message)
+        return proof
 
 
 async def prove_ledger(
-    snapshot: LedgerSnapshot, progress: Progress | None = None, scope: EventSetQuery | None = None
+    snapshot: LedgerSnapshot,
+    progress: Progress | None = None,
+    scope: EventSetQuery | None = None,
+    *,
+    signed: Sequence[SignedRoot] = (),
 ) -> Proof:
     """Fold the whole journal and compare it with the accounts, both as of one moment."""
     progress, scope = progress or Progress(), scope or EventSetQuery()
@@ -177,7 +207,7 @@ async def prove_ledger(
             # Accounts that have arrived are read without waiting.
             await asyncio.sleep(0)
     progress.enter("journal", total=await snapshot.journal_size())
-    chain = ChainCheck(proof.report)
+    chain = ChainCheck(proof.report, signed)
     seals = _Seals(snapshot.seals())
     async with aclosing(seals), aclosing(_one_ahead(snapshot.journal())) as batches:
         async for batch in batches:
@@ -191,6 +221,7 @@ async def prove_ledger(
             await seals.check(chain, to_the_end=False)
         await seals.check(chain, to_the_end=True)
     chain.end()
+    proof.head = chain.head
     for id_ in await snapshot.strangers():
         proof.report(id_, "is in the journal and is neither a record nor a seal")
     progress.enter("sums", total=len(folds))
@@ -199,9 +230,19 @@ async def prove_ledger(
         progress.done += 1
         if progress.done % _BETWEEN_PAUSES == 0:
             await asyncio.sleep(0)
+    proof.states = _digest_of(folds)
     progress.enter("outbox", total=1)
     proof.outbox_pending = await snapshot.outbox_pending()
     return proof
+
+
+def _digest_of(folds: Mapping[str, _Fold]) -> bytes:
+    """Return a digest of the balance and the number of every account and tally."""
+    digest = hashlib.sha256()
+    for account_id in sorted(folds):
+        fold = folds[account_id]
+        digest.update(f"{account_id} {fold.balance_at_highest} {fold.highest_sequence}\n".encode())
+    return digest.digest()
 
 
 class _Seals:

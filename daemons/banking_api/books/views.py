@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from daemons.banking_api.books.checkpoint_models import CheckpointView
+from daemons.banking_api.books.checkpoints import StoredCheckpoint
 from daemons.banking_api.books.models import (
     CurrencyProof,
     OutboxView,
@@ -39,6 +41,13 @@ def proof_view(proof: Proof) -> ProofView:
         mismatches=mismatch_views(proof),
         outbox_pending=proof.outbox_pending,
         events=EventSetView.of(proof.events),
+    )
+
+
+def checkpoint_view(found: StoredCheckpoint) -> CheckpointView:
+    """Return the view of a checkpoint."""
+    return CheckpointView(
+        number=found.number, size=found.size, made_at=found.at, proved=found.is_proved, note=found.note
     )
 
 

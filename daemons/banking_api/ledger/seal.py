@@ -1,7 +1,7 @@
 """The journal is a chain and a tree: each group of records ends in a seal over them and the seal before.
 
 A seal's root is that of a Merkle tree (RFC 9162) over the group's records as they are stored. The seals are
-the leaves of a second tree, whose root is signed from time to time (docs/adr/0029).
+the leaves of a second tree, whose root is signed from time to time (docs/adr/0029, 0030).
 """
 
 import hashlib

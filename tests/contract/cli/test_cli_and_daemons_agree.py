@@ -78,6 +78,7 @@ def check(model: type[BaseModel], document: Any) -> None:
         ),
         ("GET", "/bank", None, books.BankView),
         ("GET", "/ledger/proof", None, books.ProofView),
+        ("POST", "/ledger/proof", {}, books.SignedProofView),
         ("GET", "/ledger/outbox", None, books.OutboxView),
         ("POST", "/ledger/accounts/rebuild", {"reason": "r"}, books.RebuiltView),
         ("POST", "/ledger/events/give-up", {"event_ids": [USER]}, books.LostEventsView),

@@ -1,8 +1,9 @@
 """Checkpoints and receipts over HTTP, from a bank whose journal grows, is left alone or is rewritten."""
 
 import asyncio
+import hashlib
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,74 @@ async def test_no_receipt_is_given_of_what_was_changed(own_bank: Bank, damage: s
         await journal.update_one({"_id": record["seal"]}, {"$set": {"root": b"x" * 32}})
     refused = await receipt(own_bank, payer, transaction_id)
     assert (refused.status_code, refused.json()["code"]) == (409, "books_do_not_hold")
+
+
+async def problems(bank: Bank) -> list[str]:
+    """What a proof finds; it signs only if that is nothing."""
+    support = await bank.person(role="support")
+    before = await checkpoints(bank).newest()
+    proof = (await support.post("/ledger/proof", {})).json()
+    assert proof["holds"] is not bool(proof["mismatches"])
+    assert (proof["checkpoint"] is not None) is proof["holds"]
+    after = await checkpoints(bank).newest()
+    assert proof["holds"] or before == after
+    return [f"{found['id']}: {found['problem']}" for found in proof["mismatches"]]
+
+
+async def test_a_proof_signs_the_end_up_to_which_the_books_hold(bank: Bank) -> None:
+    await pay(bank)
+    support = await bank.person(role="support")
+    proof = (await support.post("/ledger/proof", {})).json()
+    signed = checkpoints(bank).keys.open(proof["checkpoint"]["note"]).checkpoint
+    head = await Journal(bank.ledger).head()
+    assert (signed.size, signed.root) == (head.number, head.root)
+    assert (proof["holds"], proof["checkpoint"]["proved"]) == (True, True)
+    balances = hashlib.sha256()
+    newest: dict[str, tuple[int, int]] = {}
+    async for record in bank.ledger["journal"].find({"status": "completed"}):
+        for entry in record["entries"]:
+            account, state = entry["account"], (entry["sequence"], entry["balance"])
+            newest[account] = max(newest.get(account, (-1, 0)), state)
+    for account in sorted(newest):
+        sequence, balance = newest[account]
+        balances.update(f"{account} {balance} {sequence}\n".encode())
+    assert signed.states == balances.digest()
+    assert await problems(bank) == []
+
+
+async def test_what_was_done_to_checkpoints_is_named(own_bank: Bank) -> None:
+    for _ in range(3):
+        await pay(own_bank)
+        await checkpoints(own_bank).make()
+    collection = own_bank.ledger["checkpoints"]
+    stored = [document async for document in collection.find().sort("number")]
+
+    async def found(change: Callable[[], Awaitable[object]]) -> str:
+        await change()
+        text = "; ".join(await problems(own_bank))
+        await collection.delete_many({})
+        await collection.insert_many(stored)
+        return text
+
+    second = {"number": stored[1]["number"]}
+    name = f"checkpoint {second['number']}"
+    forged = stored[1]["note"].replace("records ", "records 1")
+    changed = await found(lambda: collection.update_one(second, {"$set": {"note": forged}}))
+    assert f"{name}: was changed" in changed
+    assert f"{name}: is not what" in await found(lambda: collection.update_one(second, {"$set": {"size": 1}}))
+    assert "what was between is missing" in await found(lambda: collection.delete_one(second))
+    no_note = await found(lambda: collection.update_one(second, {"$unset": {"note": 1}}))
+    assert f"{name}: was changed" in no_note
+    assert await problems(own_bank) == []
+
+
+async def test_a_journal_that_was_cut_behind_a_checkpoint_is_named(own_bank: Bank) -> None:
+    await pay(own_bank)
+    made = await checkpoints(own_bank).make()
+    assert made is not None
+    journal = own_bank.ledger["journal"]
+    last = await journal.find_one({"_id": made.size})
+    assert last is not None
+    await journal.delete_many({"$or": [{"_id": made.size}, {"seal": made.size}]})
+    found = await problems(own_bank)
+    assert f"checkpoint {made.number}: covers {made.size} seals, the journal has {made.size - 1}" in found

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.books.chain import ChainCheck
+from daemons.banking_api.books.chain import ChainCheck, SignedRoot
 from daemons.banking_api.ledger.seal import GENESIS, Seal, leaf_of, seal
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -176,3 +176,56 @@ def test_the_chain_checked_can_be_kept_and_gone_on_from() -> None:
         head = head.sealed(sealed)
     assert check.head == head
     assert replace(chain, seals=[]).problems() != []
+
+
+def roots(chain: Chain) -> list[SignedRoot]:
+    head, found = GENESIS, []
+    for sealed, _ in chain.seals:
+        head = head.sealed(sealed)
+        found.append(SignedRoot(f"checkpoint {head.number}", head.number, head.root))
+    return found
+
+
+def checked(chain: Chain, signed: list[SignedRoot]) -> list[str]:
+    found: list[str] = []
+    check = ChainCheck(lambda id_, problem: found.append(f"{id_}: {problem}"), signed)
+    for id_ in sorted(chain.records):
+        check.add(id_, leaf_of(chain.records[id_]))
+    for sealed in chain.seals:
+        check.check(*sealed)
+    check.end()
+    return found
+
+
+@given(sizes)
+def test_what_was_signed_of_a_journal_holds_for_it(group_sizes: list[int]) -> None:
+    chain = chain_of(group_sizes)
+    assert checked(chain, roots(chain)) == []
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=12), st.data())
+def test_a_journal_rewritten_whole_is_not_the_one_that_was_signed(
+    group_sizes: list[int], data: st.DataObject
+) -> None:
+    chain = chain_of(group_sizes)
+    signed = roots(chain)
+    place = data.draw(st.integers(0, len(group_sizes) - 1))
+    changed = chain.seals[place][1][0]
+    head, seals = GENESIS, []
+    chain.records[changed] = b"a funding that nobody booked"
+    for sealed, ids in chain.seals:
+        seals.append((seal([chain.records[id_] for id_ in ids], head, at=sealed.at), ids))
+        head = head.sealed(seals[-1][0])
+    rewritten = Chain(chain.records, seals)
+    # The chain holds in itself, and only what was signed tells.
+    assert rewritten.problems() == []
+    problem = "was signed of another journal: what it covers was rewritten"
+    assert checked(rewritten, signed) == [f"{one.name}: {problem}" for one in signed[place:]]
+
+
+def test_a_journal_that_was_cut_is_shorter_than_what_was_signed() -> None:
+    chain = chain_of([2, 1, 1])
+    signed = roots(chain)
+    _, ids = chain.seals.pop()
+    del chain.records[ids[0]]
+    assert checked(chain, signed) == ["checkpoint 3: covers 3 seals, the journal has 2"]

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemons.banking_api.books.chain import SignedRoot
+from daemons.banking_api.books.checkpoints import Checkpoints
 from daemons.banking_api.books.proof import LedgerProver, Proof, prove_ledger
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import Entry, settlement_account
@@ -410,7 +412,11 @@ async def test_a_proof_waits_for_the_one_before_it() -> None:
             yield some_books().books()
             open_now -= 1
 
-    prover = LedgerProver(cast("SnapshotOpener", Opener()))
+    class Unsigned:
+        async def signed_roots(self) -> tuple[list[SignedRoot], list[tuple[str, str]]]:
+            return [], []
+
+    prover = LedgerProver(cast("SnapshotOpener", Opener()), lambda: cast("Checkpoints", Unsigned()))
     progress, everything = Progress(), EventSetQuery()
     proofs = await asyncio.gather(prover.prove(progress, everything), prover.prove(Progress(), everything))
     assert [proof.holds for proof in proofs] == [True, True]

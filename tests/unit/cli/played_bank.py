@@ -84,6 +84,9 @@ class Bank:
         self.balances = {ANN: Decimal("1000.00"), BOB: Decimal("0.00")}
         self.settled: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = {}
         self.events: list[dict[str, Any]] = []
+        self.checkpoint: dict[str, Any] | None = None
+        self.checkpoint_keys: list[str] = []
+        self.consistency: dict[str, Any] = {}
         self.rebuilt = {"accounts": 3, "changed": 0, "removed": 0}
         self.outbox_pending = [0]
         self.outbox: dict[str, Any] = {
@@ -226,6 +229,9 @@ class Bank:
             ("POST", "/transactions/batch"): self._take_batch,
             ("POST", "/transactions/batch/preview"): lambda r: (200, self._preview_batch(r.body), {}),
             ("GET", "/ledger/proof"): self._prove_ledger,
+            ("POST", "/ledger/proof"): self._prove_and_sign,
+            ("GET", "/ledger/checkpoint-keys"): lambda _: (200, {"keys": self.checkpoint_keys}, {}),
+            ("GET", "/ledger/consistency"): lambda _: (200, self.consistency, {}),
             ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
             ("POST", "/ledger/accounts/rebuild"): lambda _: (200, dict(self.rebuilt), {}),
             ("POST", "/ledger/events/give-up"): lambda r: (200, {"given_up": r.body["event_ids"]}, {}),
@@ -548,6 +554,14 @@ class Bank:
             return 200, self._ledger_proof(), {}
         told = [{"progress": {"phase": "journal", "done": done, "total": 2}} for done in (0, 2)]
         return 200, Lines([*told, *self.proof_lines]), {}
+
+    def _prove_and_sign(self, request: Request) -> Answer:
+        status, proof, headers = self._prove_ledger(request)
+        return (
+            status,
+            proof if isinstance(proof, Lines) else {**proof, "checkpoint": self.checkpoint},
+            headers,
+        )
 
     def _ledger_proof(self) -> dict[str, Any]:
         pending = self.outbox_pending.pop(0) if len(self.outbox_pending) > 1 else self.outbox_pending[0]
