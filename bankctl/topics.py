@@ -126,8 +126,8 @@ nothing.""",
 Commands that move money or are hard to undo ask on a terminal:
 
 everything that moves money (such as transfer and admin fund), transactions retry,
-accounts close, admin approvals approve, admin dead-letters replay (of many), dev reset,
-and each api request that is not a GET.
+accounts close, admin approvals approve, admin dead-letters replay (of many),
+admin webhooks remove, dev reset, and each api request that is not a GET.
 
 Without a terminal, or with --no-input, these are refused with exit 2 and the code
 confirmation_needed before anything is sent. A script confirms with --yes, or once for all

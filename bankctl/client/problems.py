@@ -43,7 +43,7 @@ _HINTS: Mapping[str, str] = {
     "dead_letter_not_found": "`bankctl admin dead-letters list` lists them",
     "webhook_not_found": "`bankctl admin webhooks list` lists them",
     "webhook_url_refused": "give an https:// URL of a receiver outside the bank's own network",
-    "too_many_webhooks": "`bankctl admin webhooks remove` removes one that is not needed",
+    "too_many_webhooks": "`bankctl admin webhooks list` lists them; remove one that is not needed",
     "approval_not_found": "`bankctl admin approvals list` lists them",
     "approval_decided": "`bankctl admin approvals show {id}` shows by whom",
     "approval_expired": "run the command again to make a new request",

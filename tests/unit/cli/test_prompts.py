@@ -24,6 +24,7 @@ ASKED_ABOUT = [
     ("accounts", "close", ANN),
     ("admin", "approvals", "approve", REQUEST),
     ("admin", "dead-letters", "replay", "--all"),
+    ("admin", "webhooks", "remove", REQUEST, "--reason", "no longer used"),
     ("api", "POST", "/transactions/transfer", "--data", "{}"),
     ("api", "DELETE", f"/auth/tokens/{REQUEST}"),
     ("dev", "reset"),
@@ -133,5 +134,7 @@ def test_the_help_for_scripts_names_what_is_asked_about(cli: Cli) -> None:
         if arguments in MOVING_MONEY:
             continue
         words = arguments[:1] if arguments[0] in {"transfer", "api"} else arguments[:2]
-        command = " ".join(arguments[:3] if arguments[1] in {"approvals", "dead-letters"} else words)
+        command = " ".join(
+            arguments[:3] if arguments[1] in {"approvals", "dead-letters", "webhooks"} else words
+        )
         assert command in text
