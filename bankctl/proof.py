@@ -164,7 +164,15 @@ def _event_checks(
             )
         checks.append(Check(title, not of_set, detail))
     held = f"{events['events']['count']} events tell what is stored of them"
-    return [*checks, _without_mismatches("event log", events, held)]
+    deliveries = _deliveries_check(events["deliveries"])
+    return [*checks, _without_mismatches("event log", events, held), deliveries]
+
+
+def _deliveries_check(found: Mapping[str, Any]) -> Check:
+    detail = f"{found['settled']} settled, of them {found['given_up']} given up; {found['tried']} still tried"
+    if found["astray"]:
+        detail += f"; {found['astray']} neither settled nor tried"
+    return Check("deliveries", holds=not found["astray"], detail=detail)
 
 
 def _differing_parts(booked: Mapping[str, Any], found: Mapping[str, Any]) -> set[int]:

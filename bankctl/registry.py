@@ -40,7 +40,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "transactions": ("bankctl.payments.transactions", "app", "Look at transactions; finish open ones."),
     "verify": ("bankctl.commands.checkpoints", "verify", "Verify a receipt without the bank."),
     "events": ("bankctl.commands.events", "app", "Follow events in the bank."),
-    "notifications": ("bankctl.commands.notifications", "app", "Notifications to staff."),
+    "notifications": (
+        "bankctl.commands.notifications",
+        "app",
+        "What you are told, and what you want to hear of.",
+    ),
     "admin": ("bankctl.commands.admin", "app", "For operators: freeze, fund, prove the ledger."),
     "dev": ("bankctl.commands.dev", "app", "A whole bank on this machine."),
     "demo": ("bankctl.commands.demo", "demo", "See the whole bank at work in a minute."),

@@ -25,8 +25,10 @@ from bankctl.client.banks import BankIdentity, ask_identity
 from bankctl.client.checkpoints import Checkpoints
 from bankctl.client.credentials import Credentials
 from bankctl.client.dead_letters import DeadLetters
+from bankctl.client.deliveries import Deliveries
 from bankctl.client.events import Events
 from bankctl.client.http import Transport
+from bankctl.client.notifications import Notifications
 from bankctl.client.renewal import SessionRenewal
 from bankctl.client.transactions import Transactions
 from bankctl.client.users import Users
@@ -98,6 +100,8 @@ class BankClient:
         self.approvals = Approvals(self.http)
         self.dead_letters = DeadLetters(self.http)
         self.webhooks = Webhooks(self.http)
+        self.deliveries = Deliveries(self.http)
+        self.notifications = Notifications(self.http)
 
     def prepare_login(self) -> None:
         """Send what follows as nobody, from a machine that the bank may know."""

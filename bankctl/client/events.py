@@ -39,7 +39,3 @@ class Events:
         """What the notifier holds of the ledger's events up to a time, and what is wrong with it."""
         params = {"until": until, "parts": parts}
         return fetch_with_progress(self.http, "/events/proof", on_progress=on_progress, params=params)
-
-    def notifications(self, *, severity: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
-        """Notifications, newest first."""
-        return iterate(self.http, "/notifications", params={"severity": severity}, limit=limit)

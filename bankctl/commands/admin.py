@@ -8,7 +8,7 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import BankClient, open_bank
-from bankctl.commands import approvals, audit, checkpoints, dead_letters, republish, webhooks
+from bankctl.commands import approvals, audit, checkpoints, dead_letters, deliveries, republish, webhooks
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, All, Limit
 from bankctl.commands.reverse import reverse
 from bankctl.commands.withdraw import withdraw_at_counter
@@ -37,8 +37,9 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(republish.app, name="events")
+app.add_typer(webhooks.app, name="webhooks")
 app.command("withdraw")(withdraw_at_counter)
 app.command()(reverse)
 

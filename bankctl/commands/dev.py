@@ -1,4 +1,4 @@
-"""dev up, down, status, logs, reset, env, create-operator: a whole bank on this machine."""
+"""dev up, down, status, logs, mail, reset, env, create-operator: a whole bank on this machine."""
 
 import shlex
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ import typer
 from bankctl import invocation, prompts
 from bankctl.auth.session import how_to_log_in
 from bankctl.config import move_profiles, upsert_profile
-from bankctl.errors import ExitStatus, usage_error
+from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.local.display import shown_progress
 from bankctl.local.follow import Follower, last_lines
+from bankctl.local.mail import await_mail
 from bankctl.local.plan import ALL_PARTS, SERVERS
 from bankctl.local.settings import DEFAULT_STACK, PortChoice
 from bankctl.local.shell import create_user
@@ -49,12 +50,22 @@ _PART_COLUMNS = [
 ]
 
 
+_MAIL_COLUMNS = [
+    Column("id", "Mail"),
+    Column("received_at", "Received", rank=1),
+    Column("to", "To"),
+    Column("subject", "Subject"),
+]
+_MAIL_LISTED = ("id", "received_at", "from", "to", "subject", "message_id")
+
+
 class PartName(StrEnum):
     """Parts that write a log."""
 
     MONGOD = "mongod"
     KAFKA = "kafka"
     GATEWAY = "gateway"
+    MAIL = "mail"
     USER_API = Daemon.USER_API.value
     BANKING_API = Daemon.BANKING_API.value
     NOTIFIER = Daemon.NOTIFIER.value
@@ -98,9 +109,9 @@ def up(
       bankctl dev up --port gateway=9443
       MONGO_URI=mongodb://127.0.0.1:27017/?replicaSet=rs0 bankctl dev up
 
-    If MONGO_URI or KAFKA_BROKER is set, that server is used instead of starting one. The first start fetches
-    Kafka (45 MB). Afterwards the profile named after the stack talks to this bank. FOUR_EYES_ACTIONS and
-    FOUR_EYES_LIMITS set which acts wait for a second person; see docs/settings.md.
+    If MONGO_URI, KAFKA_BROKER or SMTP_HOST is set, that server is used instead of starting one. The first
+    start fetches Kafka (45 MB). Afterwards the profile named after the stack talks to this bank.
+    FOUR_EYES_ACTIONS and FOUR_EYES_LIMITS set which acts wait for a second person; see docs/settings.md.
     """
     local = Stack.load(stack)
     wishes = Wishes(SERVERS if servers_only else ALL_PARTS, ports, _numbers(port or []))
@@ -191,6 +202,43 @@ def logs(
 
 
 @app.command()
+def mail(
+    *,
+    message: Annotated[
+        str | None, typer.Argument(metavar="[MAIL]", help="Show one: its id, or `last` for the newest.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="ADDRESS", help="Only mail to it.")] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for the first one.")
+    ] = 0,
+    stack: StackName = DEFAULT_STACK,
+) -> None:
+    """List or show the mail that the stack's catcher holds; it keeps the last 1,000 and sends none on.
+
+    Examples:
+      bankctl dev mail
+      bankctl dev mail last --to alice@example.com --wait 10
+      bankctl dev mail last --to alice@example.com --query text
+
+    Exits 3 if there is none. If SMTP_HOST was set when the stack was started, mail goes to that relay.
+    """
+    local = Stack.load(stack)
+    _ = local.settings
+    found = await_mail(local.layout, to=to, wait_seconds=wait)
+    if message is None:
+        emit(
+            [{name: one[name] for name in _MAIL_LISTED} for one in found], columns=_MAIL_COLUMNS, title="Mail"
+        )
+        if wait and not found:
+            raise _no_mail(to)
+        return
+    chosen = next((one for one in found if message in {"last", one["id"]}), None)
+    if chosen is None:
+        raise _no_mail(to)
+    emit(chosen, columns=[*_MAIL_COLUMNS, Column("text", "Text")])
+
+
+@app.command()
 def reset(*, stack: StackName = DEFAULT_STACK) -> None:
     """Stop the bank and delete all its data: accounts, transactions, events, certificates.
 
@@ -253,6 +301,15 @@ def create_operator(
     user = create_user(local, email=email, display_name=display_name, role=role.value, password=password)
     emit(user, columns=["id", "email", "display_name", "role"])
     messages.success(f"made; next: {how_to_log_in(stack, email)}")
+
+
+def _no_mail(to: str | None) -> CliError:
+    return CliError(
+        f"there is no such mail{f' to {to}' if to else ''}",
+        exit_status=ExitStatus.NOT_FOUND,
+        hint="`bankctl dev mail` lists what has come; --wait SECONDS waits for it",
+        code="no_mail",
+    )
 
 
 def _show(found: StackStatus) -> None:

@@ -46,6 +46,7 @@ def daemon_environment(
     mongo_uri: str,
     kafka: Mapping[str, str],
     secrets: Mapping[str, str],
+    mail: Mapping[str, str],
     policy: Mapping[str, str],
 ) -> dict[str, str]:
     """All a daemon needs to run, as environment variables."""
@@ -58,6 +59,7 @@ def daemon_environment(
         "MONGO_DATABASE": daemon,
         **kafka,
         **secrets,
+        **mail,
         **policy,
         # A bank on one's own machine is for trying out; production asks staff for a second factor, and
         # everybody to confirm their address.

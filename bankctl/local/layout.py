@@ -69,7 +69,7 @@ class Layout:
 
     def data(self, part: str) -> Path | None:
         """The data folder of a part; None for the daemons, which keep none."""
-        folder = {"mongod": "mongo", "kafka": "kafka", "gateway": "caddy"}.get(part)
+        folder = {"mongod": "mongo", "kafka": "kafka", "gateway": "caddy", "mail": "mail"}.get(part)
         return self.root / folder if folder else None
 
     def log(self, part: str) -> Path:

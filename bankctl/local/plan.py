@@ -3,20 +3,22 @@
 from collections.abc import Mapping
 
 from bankctl.local.daemons import DAEMONS, daemon_environment, daemon_part
-from bankctl.local.gateway import gateway_part
+from bankctl.local.gateway import gateway_part, gateway_url
 from bankctl.local.kafka import ADMINISTRATOR, account_environment, kafka_part
 from bankctl.local.layout import Layout
+from bankctl.local.mail import mail_environment, mail_part
 from bankctl.local.mongod import mongod_part, uri
 from bankctl.local.part import Part
+from bankctl.local.ports import LOOPBACK
 from bankctl.local.service_keys import CALLERS, public_key_of
 from bankctl.local.settings import Settings
 from bankctl.local.state import Intent
 from daemons.contracts.kafka_accounts import KAFKA_GRANTS
 
-SERVERS = ("mongod", "kafka", "gateway")
+SERVERS = ("mongod", "kafka", "gateway", "mail")
 ALL_PARTS = (*SERVERS, *DAEMONS)
 # What the environment gives instead of a part of our own.
-INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER"}
+INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER", "mail": "SMTP_HOST"}
 POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_LIMITS")
 """What waits for a second person; without them as the daemons have it by default."""
 KAFKA_CLIENTS = tuple(grant.account for grant in KAFKA_GRANTS)
@@ -38,8 +40,15 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
         or uri(settings.ports["mongod"], daemon, settings.password("mongod", daemon)),
         kafka=_kafka_environment(settings, external, daemon),
         secrets=_secrets(settings, external, daemon),
+        mail=_mail_environment(settings, external) if daemon == "notifier" else {},
         policy={name: external[name] for name in POLICY_VARIABLES if name in external},
     )
+
+
+def _mail_environment(settings: Settings, external: Mapping[str, str]) -> dict[str, str]:
+    """To whom mail is handed over, and where the links in it lead."""
+    relay = {} if external.get("SMTP_HOST") else mail_environment(settings.ports["mail"], LOOPBACK)
+    return {"PUBLIC_URL": gateway_url(settings.ports["gateway"]), **relay}
 
 
 def _secrets(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
@@ -88,6 +97,8 @@ def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
                     },
                 )
             )
+        elif name == "mail":
+            parts.append(mail_part(layout, port))
         elif name == "gateway":
             parts.append(gateway_part(layout, intent.tools, settings.ports))
         else:

@@ -24,6 +24,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "mongod": 27117,
     "kafka": 29092,
     "kafka_controller": 29093,
+    "mail": 8125,
 }
 DEFAULT_STACK = "local"
 _LARGEST_PORT = 65_535

@@ -35,6 +35,7 @@ class Permission(StrEnum):
     REVERSE_TRANSACTIONS = "reverse_transactions"
     ADJUST_ACCOUNTS = "adjust_accounts"
     REPLAY_DEAD_LETTERS = "replay_dead_letters"
+    RETRY_DELIVERIES = "retry_deliveries"
     REPUBLISH_EVENTS = "republish_events"
     MANAGE_WEBHOOKS = "manage_webhooks"
     REBUILD_ACCOUNTS = "rebuild_accounts"
@@ -62,6 +63,7 @@ _OPERATOR = _SUPPORT | {
     Permission.REVERSE_TRANSACTIONS,
     Permission.ADJUST_ACCOUNTS,
     Permission.REPLAY_DEAD_LETTERS,
+    Permission.RETRY_DELIVERIES,
     Permission.REPUBLISH_EVENTS,
     Permission.MANAGE_WEBHOOKS,
     Permission.REBUILD_ACCOUNTS,

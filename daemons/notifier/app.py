@@ -11,9 +11,11 @@ import structlog
 from aiohttp import web
 
 import daemons.notifier.dead_letters.routes as dead_letter_routes
+import daemons.notifier.deliveries.routes as delivery_routes
 import daemons.notifier.event_log.routes as event_routes
 import daemons.notifier.messages.routes as message_routes
 import daemons.notifier.notifications.routes as notification_routes
+import daemons.notifier.preferences.routes as preference_routes
 import daemons.notifier.streams.routes as stream_routes
 import daemons.notifier.webhooks.routes as webhook_routes
 from daemons.contracts.kafka_accounts import NOTIFIER_GROUP, TOPICS
@@ -25,6 +27,8 @@ from daemons.notifier.consumption.recorder import EventRecorder
 from daemons.notifier.dead_letters.service import DeadLetters
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.notifier.deliveries.owing import Owing
+from daemons.notifier.deliveries.proof import DeliveryProver
+from daemons.notifier.deliveries.service import Deliveries
 from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.deliveries.worker import LEASE_NAME, DeliveryWorker, Outlet
 from daemons.notifier.directory import CachedDirectory, UserApiDirectory, UserDirectory, forget_changed
@@ -35,11 +39,13 @@ from daemons.notifier.event_log.service import EventLog
 from daemons.notifier.event_log.storage import LogEnd
 from daemons.notifier.messages.composing import UserMessages
 from daemons.notifier.messages.orders import MessageOrders
+from daemons.notifier.messages.own import OwnNotices, TestMessages
 from daemons.notifier.messages.texts import Texts
 from daemons.notifier.notifications.service import Notifications
 from daemons.notifier.notifications.storage import MongoNotifications
 from daemons.notifier.preferences.owing import OwedToUsers
 from daemons.notifier.preferences.preferences import EMAIL
+from daemons.notifier.preferences.service import UserPreferences
 from daemons.notifier.preferences.storage import MongoPreferences
 from daemons.notifier.preferences.unsubscribe import UnsubscribeLinks
 from daemons.notifier.schema import ensure_schema
@@ -93,6 +99,9 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
             dead_letter_routes.routes,
             message_routes.routes,
             webhook_routes.routes,
+            message_routes.internal_routes,
+            preference_routes.routes,
+            delivery_routes.routes,
             audit_routes("events"),
         ],
     )
@@ -102,8 +111,13 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app[stream_routes.STREAMS_KEY] = EventStreams(bank.follower, bank.sessions, limits=settings.stream_limits)
     app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
     app[event_routes.PROVER_KEY] = EventProver(bank.client, bank.database)
+    app[event_routes.DELIVERY_PROVER_KEY] = bank.delivery_prover
     app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)
     app[message_routes.ORDERS_KEY] = bank.orders
+    app[message_routes.OWN_KEY] = bank.own_notices
+    app[message_routes.TESTS_KEY] = bank.test_messages
+    app[preference_routes.PREFERENCES_KEY] = bank.preferences
+    app[delivery_routes.DELIVERIES_KEY] = bank.deliveries
     app[dead_letter_routes.DEAD_LETTERS_KEY] = bank.dead_letters
     app[webhook_routes.WEBHOOKS_KEY] = bank.webhooks
     app.cleanup_ctx.append(bank.running)
@@ -136,12 +150,13 @@ class _Bank:
         self.outlets: dict[str, Outlet] = {}
         owing: list[Owing] = []
         preferences = MongoPreferences(self.database)
+        directory = self._directory()
         links = UnsubscribeLinks(self.database, str(settings.public_url))
         texts = Texts()
         messages = UserMessages(
             self.reader,
             preferences,
-            self._directory(),
+            directory,
             texts,
             unsubscribe_url=links.url,
             clock=clock,
@@ -161,9 +176,15 @@ class _Bank:
             patience=settings.patience,
             clock=clock,
         )
-        self.orders = MessageOrders(
-            work, texts, has_email=EMAIL in self.outlets, on_owed=self.worker.wake, clock=clock
+        has_email, deliveries = EMAIL in self.outlets, MongoDeliveries(self.database)
+        self.preferences = UserPreferences(preferences, links)
+        self.own_notices = OwnNotices(deliveries, self.reader, preferences, messages)
+        self.test_messages = TestMessages(
+            work, directory, preferences, has_email=has_email, on_owed=self.worker.wake, clock=clock
         )
+        self.deliveries = Deliveries(work, deliveries, on_owed=self.worker.wake, clock=clock)
+        self.delivery_prover = DeliveryProver(deliveries, self.outlets)
+        self.orders = MessageOrders(work, texts, has_email=has_email, on_owed=self.worker.wake, clock=clock)
         self.recorder = EventRecorder(work, event_log, limit=limit)
         self.dead_letters = DeadLetters(work, event_log, MongoDeadLetters(self.database), limit, clock=clock)
         self.consumer = EventConsumer(

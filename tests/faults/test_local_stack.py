@@ -16,7 +16,7 @@ from tests.support.person import PASSWORD
 from tests.support.stack import LocalStack
 from tests.support.waiting import eventually
 
-PARTS = ("user_api", "banking_api", "notifier", "mongod", "kafka", "gateway")
+PARTS = ("user_api", "banking_api", "notifier", "mongod", "kafka", "gateway", "mail")
 PAUSES = 4
 LONGEST_PAUSE_SECONDS = 4.0
 BETWEEN_FAULTS = 8

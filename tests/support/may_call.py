@@ -106,6 +106,14 @@ MAY_CALL = {
     "GET /events/proof": SUPPORT,
     "POST /events/missing": SUPPORT,
     "GET /notifications": SUPPORT,
+    "GET /notifications/own": OWN_ACCOUNTS,
+    "GET /notifications/preferences": OWN_ACCOUNTS,
+    "PATCH /notifications/preferences": USER,
+    "POST /notifications/test": USER,
+    "GET /notifications/unsubscribe": ANYBODY,
+    "POST /notifications/unsubscribe": ANYBODY,
+    "GET /deliveries": SUPPORT,
+    "GET /deliveries/{id}": SUPPORT,
     "GET /dead-letters": SUPPORT,
     "GET /dead-letters/{id}": SUPPORT,
     # Operators act on customers' accounts and on events.
@@ -125,6 +133,7 @@ MAY_CALL = {
     "POST /webhooks/{id}/rotate": OPERATOR,
     "POST /webhooks/{id}/test": OPERATOR,
     "POST /webhooks/{id}/remove": OPERATOR,
+    "POST /deliveries/{id}/retry": OPERATOR,
     # Administrators act on users.
     "PATCH /users/{id}/role": ADMIN,
     "PATCH /users/{id}/lock": ADMIN,

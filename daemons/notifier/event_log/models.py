@@ -102,6 +102,15 @@ class EventPage(WireModel):
     next_cursor: str | None
 
 
+class DeliveriesProofView(WireModel):
+    """How the deliveries stand; none is astray: each is settled or still tried."""
+
+    settled: int
+    given_up: int
+    tried: int
+    astray: int
+
+
 class EventProofView(WireModel):
     """What the notifier holds of the ledger's events; both sets equal the ledger's when all has arrived.
 
@@ -113,6 +122,7 @@ class EventProofView(WireModel):
     mismatches: list[MismatchView]
     events: EventSetView
     notifications: EventSetView
+    deliveries: DeliveriesProofView
 
 
 class MissingEvents(WireModel):

@@ -1,13 +1,16 @@
 """Events: pages of them, and the proof that none is missing."""
 
+from dataclasses import asdict
 from uuid import UUID
 
 from aiohttp import web
 
 from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
+from daemons.notifier.deliveries.proof import DeliveryProver
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.models import (
+    DeliveriesProofView,
     EventIds,
     EventPage,
     EventProofLine,
@@ -26,6 +29,7 @@ from daemons.shared.progress import Progress
 
 routes = Routes("events")
 HISTORY_KEY = web.AppKey("history", EventHistory)
+DELIVERY_PROVER_KEY = web.AppKey("delivery_prover", DeliveryProver)
 PROVER_KEY = web.AppKey("prover", EventProver)
 
 
@@ -53,12 +57,14 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
 
     async def prove(progress: Progress) -> EventProofView:
         proof = await request.app[PROVER_KEY].prove_events(progress, query)
+        deliveries = await request.app[DELIVERY_PROVER_KEY].prove()
         return EventProofView(
             holds=proof.mismatch_count == 0,
             mismatch_count=proof.mismatch_count,
             mismatches=mismatch_views(proof),
             events=EventSetView.of(proof.events),
             notifications=EventSetView.of(proof.notifications),
+            deliveries=DeliveriesProofView(**asdict(deliveries)),
         )
 
     return await answer_long_work(request, prove)

@@ -71,6 +71,8 @@ class Route:
     """None for what every route takes."""
 
     media_type: str
+    proves_itself: bool
+    """The address holds a signed permission for just this, so it does not matter from where it is called."""
 
 
 ROUTES_KEY = web.AppKey("routes", list[Route])
@@ -106,6 +108,7 @@ class Routes:
         minimal_on_request: bool = False,
         maximum_body_bytes: int | None = None,
         media_type: str = "application/json",
+        proves_itself: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler as an operation; its docstring's first line is the summary."""
 
@@ -129,6 +132,7 @@ class Routes:
                 minimal_on_request=minimal_on_request,
                 maximum_body_bytes=maximum_body_bytes,
                 media_type=media_type,
+                proves_itself=proves_itself,
             )
             self._routes.append(route)
             return handler
@@ -156,7 +160,7 @@ def _guarded(route: Route, rates: RateLimits) -> Handler:
             return await route.handler(request)
         if route.permission is Permission.PUBLIC:
             rates.admit_address(address_of(request))
-            if route.method not in _SAFE_METHODS:
+            if route.method not in _SAFE_METHODS and not route.proves_itself:
                 _refuse_forgery(request)
             return await route.handler(request)
         request[CALLER_KEY] = caller = await _admit(request, route, rates)

@@ -98,6 +98,7 @@ class Bank:
             "relay": {"lease_holder": USER, "lease_until": NOW, "address": "127.0.0.1:9", "failure": None},
         }
         self.event_proofs: list[dict[str, Any]] = []
+        self.deliveries_proof = {"settled": 2, "given_up": 0, "tried": 1, "astray": 0}
         self.proof_lines: list[dict[str, Any]] | None = None
         """What comes after the progress; None to answer at once."""
         self.ledger_proof_changes: dict[str, Any] = {}
@@ -356,7 +357,8 @@ class Bank:
 
     def _event_proof(self) -> dict[str, Any]:
         told = self.event_proofs.pop(0) if len(self.event_proofs) > 1 else self.event_proofs[0]
-        return {"holds": True, "mismatch_count": 0, "mismatches": [], **told}
+        right = {"holds": True, "mismatch_count": 0, "mismatches": [], "deliveries": self.deliveries_proof}
+        return {**right, **told}
 
     def _audit_proof(self, request: Request) -> Answer:
         trail = request.path.split("/")[2]

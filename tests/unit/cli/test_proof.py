@@ -55,6 +55,14 @@ def test_notifications_that_are_missing_fail_the_proof(ann: Cli, bank: Bank) -> 
     assert ann("admin", "prove", "--wait", "0").status == 1
 
 
+def test_deliveries_that_nobody_tries_fail_the_proof(ann: Cli, proven: Bank) -> None:
+    proven.deliveries_proof = {"settled": 1, "given_up": 0, "tried": 0, "astray": 1}
+    outcome = ann("admin", "prove", "--wait", "0", "-o", "json")
+    assert outcome.status == 1
+    [check] = [one for one in outcome.json["checks"] if one["name"] == "deliveries"]
+    assert check["detail"].endswith("1 neither settled nor tried")
+
+
 def test_events_on_their_way_are_waited_for(ann: Cli, bank: Bank) -> None:
     late = event_set(1, "00")
     bank.event_proofs = [
