@@ -90,7 +90,7 @@ def prefs(
         list[str] | None,
         typer.Option("--threshold", metavar="CURRENCY=AMOUNT", help="Tell of no payment below; repeatable."),
     ] = None,
-    quiet: Annotated[
+    quiet_hours: Annotated[
         str | None,
         typer.Option("--quiet-hours", metavar="HH:MM-HH:MM", help="For what can wait; or none."),
     ] = None,
@@ -108,7 +108,7 @@ def prefs(
     What concerns the security of your accounts is sent whatever stands here.
     """
     with open_bank() as bank:
-        change = _change(events, channels, quiet, zone, language)
+        change = _change(events, channels, quiet_hours, zone, language)
         if threshold:
             change["thresholds"] = _thresholds(bank.notifications.preferences()["thresholds"], threshold)
         found = bank.notifications.change_preferences(change) if change else bank.notifications.preferences()

@@ -78,7 +78,7 @@ class PlayedUserApi:
 
     def add(self, user_id: str, *, name: str, email: str) -> None:
         """Know a user."""
-        self.people[user_id] = {"id": user_id, "email": email, "display_name": name}
+        self.people[user_id] = {"id": user_id, "email": email, "display_name": name, "version": 1}
 
     async def _user(self, request: web.Request) -> web.Response:
         self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))

@@ -26,6 +26,15 @@ def _known_zone(name: str) -> str:
 
 
 Zone = Annotated[str, Field(max_length=64, examples=["Europe/Prague"]), AfterValidator(_known_zone)]
+
+
+def _not_negative(text: str) -> str:
+    if text.startswith("-"):
+        raise ValueError("must not be negative")
+    return text
+
+
+Threshold = Annotated[DecimalText, AfterValidator(_not_negative)]
 NoticeName = Annotated[NoticeType, Field(strict=False)]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,19}$")]
 
@@ -59,7 +68,7 @@ class PreferencesChange(WireModel):
 
     events: Annotated[list[NoticeName], Field(max_length=len(NoticeType))] | None = None
     channels: Annotated[list[ChannelName], Field(max_length=20)] | None = None
-    thresholds: Annotated[dict[CurrencyCode, DecimalText], Field(max_length=_MOST_CURRENCIES)] | None = None
+    thresholds: Annotated[dict[CurrencyCode, Threshold], Field(max_length=_MOST_CURRENCIES)] | None = None
     quiet_hours: QuietHoursView | None = None
     zone: Zone | None = None
     language: Annotated[Language, Field(strict=False)] | None = None
