@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest_asyncio
+from aiohttp import web
 
 from daemons.contracts.names import NoticeType
 from daemons.notifier.preferences.preferences import DEFAULT_EVENTS, Preferences
@@ -21,11 +23,14 @@ from tests.faults.kafka_server import KafkaServer
 from tests.faults.mongo_server import MongoServer
 from tests.faults.report import TallyRecorder, dice
 from tests.faults.tally import Tally
+from tests.support.receiver import receiving
 from tests.support.smtp import SmtpOfTests, smtp_server
 from tests.support.waiting import eventually
 
 TRANSFERS = int(os.environ.get("DELIVERY_TRANSFERS", "2000"))
-"""The whole campaign, with 20,000, takes a quarter of an hour by itself."""
+"""A whole campaign has 20,000, and a webhook that is away for 600 s."""
+AWAY_SECONDS = float(os.environ.get("DELIVERY_AWAY_SECONDS", "0"))
+"""How long the webhook's target refuses everything; it does so at least while people pay."""
 ROWS = 100
 KILLS_OF_EACH = 5
 POISONED = 20
@@ -74,6 +79,7 @@ async def mailing_bank(
         "SMTP_PORT": str(mail.server.port),
         "SMTP_SECURITY": "none",
         "DELIVERY_LONGEST_PAUSE_SECONDS": "2",
+        "WEBHOOK_ALLOW_LOOPBACK": "true",
     }
     async with running_bank(folder, mongo.uri, kafka.address, notifier=False) as bank:
         for name in NOTIFIERS:
@@ -87,6 +93,27 @@ async def ask_for_mail(mongo: MongoServer, bank: FaultBank, person: Person) -> N
     wanted = Preferences(events=DEFAULT_EVENTS | {NoticeType.MONEY_IN})
     async with connect(mongo.uri, daemon="tests") as client:
         await MongoPreferences(client[bank.database("notifier")]).save(person.user_id, wanted)
+
+
+class AwayTarget:
+    """A webhook's target that refuses everything until it is back."""
+
+    def __init__(self) -> None:
+        self._gone_since = time.monotonic()
+        self.is_back = False
+        self.refused = 0
+        self.taken: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if not self.is_back:
+            self.refused += 1
+            raise web.HTTPServiceUnavailable
+        self.taken.append(request.headers["webhook-id"])
+        return web.Response(status=204)
+
+    async def come_back(self) -> None:
+        await asyncio.sleep(max(0.0, self._gone_since + AWAY_SECONDS - time.monotonic()))
+        self.is_back = True
 
 
 async def pay(payer: Person, account: str, receivers: list[str], count: int) -> None:
@@ -126,14 +153,18 @@ async def trouble(bank: FaultBank, kafka: KafkaServer, paying: "asyncio.Task[Non
     await bank.heal()
 
 
-async def test_every_mail_that_is_owed_goes_out_and_is_recorded_once(
+async def test_every_message_that_is_owed_goes_out_and_is_recorded_once(
     tmp_path: Path, mail: BadMail, tallies: TallyRecorder
 ) -> None:
     async with (
         # Topics and consumer groups are one bank's: this one's servers are its own.
         running_servers(tmp_path) as (mongo, kafka),
         mailing_bank(tmp_path, mongo, kafka, mail) as bank,
+        receiving((target := AwayTarget()).answer) as receiver,
     ):
+        hook = {"url": receiver.url, "types": ["TransactionCompleted"], "reason": "a test"}
+        added = await bank.operator.call("POST", "/webhooks", hook, at=bank.urls["notifier"])
+        assert added.status == 201, added
         payer = await bank.register("alice")
         account = await payer.open_account()
         await bank.fund(account, TRANSFERS)
@@ -144,6 +175,7 @@ async def test_every_mail_that_is_owed_goes_out_and_is_recorded_once(
         paying = asyncio.create_task(pay(payer, account, receivers, TRANSFERS))
         await trouble(bank, kafka, paying)
         await drained(bank)
+        await target.come_back()
         async with connect(mongo.uri, daemon="tests") as client:
             deliveries = client[bank.database("notifier")]["deliveries"]
 
@@ -152,6 +184,10 @@ async def test_every_mail_that_is_owed_goes_out_and_is_recorded_once(
 
             await eventually(all_are_settled)
             owed = [one async for one in deliveries.find()]
+        posted = [str(one["_id"]) for one in owed if one["channel"] == "webhook"]
+        owed = [one for one in owed if one["channel"] == "email"]
+        assert set(target.taken) == set(posted)
+        assert len(posted) == TRANSFERS
         of_money = Counter(one["recipient"] for one in owed)
         wanted = Counter(people[number % len(people)].user_id for number in range(TRANSFERS))
         # An account that was opened is a notice as well.
@@ -160,11 +196,14 @@ async def test_every_mail_that_is_owed_goes_out_and_is_recorded_once(
         ids = {str(one["_id"]) for one in owed}
         assert {name.strip("<>").partition("@")[0] for name in accepted} == ids
         repeats = sum(accepted.values()) - len(accepted)
+        posted_again = len(target.taken) - len(posted)
+        assert posted_again <= KILLS_OF_EACH * len(NOTIFIERS)
         # Beside the mails whose answer was cut off, a kill can repeat what was under way.
         assert repeats <= mail.cut + KILLS_OF_EACH * len(NOTIFIERS) * len(people)
         letters = await bank.dead_letters()
         assert sorted(letters) == sorted(bank.poisoned)
         assert len(letters) == POISONED
-        assert min(mail.refused, mail.slow, mail.cut) > 0
+        assert min(mail.refused, mail.slow, mail.cut, target.refused) > 0
     tally = Tally(operations=TRANSFERS, completed=TRANSFERS)
-    tallies.add(f"mail: {len(owed)} owed, {repeats} repeated; kills, broker restarted", 11, tally)
+    row = f"{len(owed)} mails, {repeats} repeated; {len(posted)} posts, {posted_again} repeated"
+    tallies.add(f"{row}; notifiers killed, broker restarted", len(NOTIFIERS) * KILLS_OF_EACH + 1, tally)
