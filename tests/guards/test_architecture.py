@@ -28,7 +28,7 @@ BESIDE = {
     "ledger/documents.py",
     "ledger/recent_keys.py",
 }
-BACKGROUND = ("ledger-", "relay-")
+BACKGROUND = ("ledger-", "relay-", "checkpoints")
 """Tasks of a daemon that run beside any request."""
 
 
