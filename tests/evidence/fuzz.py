@@ -48,6 +48,8 @@ _DONE = frozenset({200, 201, 202, 204})
 _MAY_ANSWER = (
     "/users",
     "/auth/login",
+    "/auth/reset",
+    "/auth/totp/lost",
     "/transactions/preview",
     "/transactions/batch",
     "/transactions/batch/preview",

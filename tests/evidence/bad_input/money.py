@@ -43,7 +43,9 @@ def _currency(rng: random.Random, draft: Draft) -> None:
 
 @CLASSES.spoiled("impossible account", "transfer")
 def _account(rng: random.Random, draft: Draft) -> None:
-    _replace(draft, rng.choice(["from_account", "to_account"]), rng.choice(BAD_ACCOUNTS))
+    # A withdrawal names one account only.
+    names = sorted({key for _, key in places(draft.fields or {})} & {"from_account", "to_account"})
+    _replace(draft, rng.choice(names), rng.choice(BAD_ACCOUNTS))
 
 
 @CLASSES.spoiled("both accounts the same", "transfer")
