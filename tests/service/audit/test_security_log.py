@@ -33,14 +33,14 @@ async def standing(mongo_uri: str, database_name: str) -> AsyncIterator[tuple[Us
 
 @contextmanager
 def logged() -> Iterator[list[Line]]:
-    """Collect the log, without the lines that each request has."""
+    """Collect the log, without the lines that each request has and those of the daemon's own tasks."""
     lines: list[Line] = []
     with capture_logs() as kept:
         yield lines
     lines += [
         {name: value for name, value in line.items() if name != "log_level"}
         for line in kept
-        if line["event"] not in {"request", "request refused"}
+        if line["event"] not in {"request", "request refused"} and {"user_id", "address"} & line.keys()
     ]
 
 

@@ -164,4 +164,7 @@ async def test_the_api_description_tells_of_every_route(notifier: Notifier) -> N
     letters = {f"/dead-letters{rest}" for rest in ("", "/{id}", "/{id}/replay", "/replay", "/resume")}
     trail = {f"/audit/events{rest}" for rest in ("", "/proof", "/{seq}")}
     events = {f"/events{rest}" for rest in ("", "/history", "/missing", "/proof")}
-    assert set(paths) == {*events, "/notifications", *letters, *trail}
+    deliveries = {f"/deliveries{rest}" for rest in ("", "/{id}", "/{id}/retry")}
+    hooks = {f"/webhooks{rest}" for rest in ("", "/{id}/remove", "/{id}/rotate", "/{id}/test")}
+    own = {f"/notifications{rest}" for rest in ("", "/own", "/preferences", "/test", "/unsubscribe")}
+    assert set(paths) == {*events, *letters, *trail, *deliveries, *hooks, *own}

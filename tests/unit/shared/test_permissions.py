@@ -16,7 +16,7 @@ READING = {
 OPERATING = {
     *("freeze_accounts", "manage_any_account", "approve_acts"),
     *("fund_accounts", "withdraw_at_counter", "reverse_transactions", "adjust_accounts"),
-    *("replay_dead_letters", "retry_deliveries", "republish_events", "rebuild_accounts"),
+    *("replay_dead_letters", "retry_deliveries", "manage_webhooks", "republish_events", "rebuild_accounts"),
 }
 MAY = {
     "user": OWN,
