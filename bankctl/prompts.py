@@ -5,12 +5,16 @@ or with --no-input, it is refused unless --yes or BANKCTL_YES gave the consent b
 """
 
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 from bankctl import invocation
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import YES_VARIABLE
 from bankctl.render.messages import styled
 from daemons.contracts.names import Code
+
+AnswerT = TypeVar("AnswerT")
 
 
 def read_password(*, from_stdin: bool, label: str = "Password", confirm: bool = False) -> str:
@@ -47,14 +51,21 @@ def read_code(*, from_stdin: bool) -> str:
     """
     if not from_stdin:
         return ask("Code from your app, or a recovery code", option="a code of the second factor")
-    code = sys.stdin.readline().strip()
-    if not code:
-        raise usage_error(
-            "stdin holds no code of the second factor",
-            hint='printf \'%s\\n\' "$PASSWORD" "$CODE" | bankctl ...',
-            code=Code.TOTP_REQUIRED,
-        )
-    return code
+    return _line_of_stdin("code of the second factor", '"$PASSWORD" "$CODE"', code=Code.TOTP_REQUIRED)
+
+
+def with_code_if_asked(act: Callable[..., AnswerT], *, from_stdin: bool) -> AnswerT:
+    """Carry out what takes a code of the second factor as `totp`, with one only if the bank asks for it.
+
+    Raises:
+        CliError: the act was refused, or no code can be had.
+    """
+    try:
+        return act()
+    except CliError as error:
+        if error.code != Code.TOTP_REQUIRED:
+            raise
+    return act(totp=read_code(from_stdin=from_stdin))
 
 
 def read_mailed_code(*, from_stdin: bool) -> str:
@@ -65,14 +76,15 @@ def read_mailed_code(*, from_stdin: bool) -> str:
     """
     if not from_stdin:
         return ask("Code from the mail", option="the code from the mail")
-    code = sys.stdin.readline().strip()
-    if not code:
-        raise usage_error(
-            "stdin holds no code from the mail",
-            hint='printf \'%s\\n\' "$CODE" "$PASSWORD" | bankctl ...',
-            code="no_mailed_code",
-        )
-    return code
+    return _line_of_stdin("code from the mail", '"$CODE" "$PASSWORD"', code="no_mailed_code")
+
+
+def _line_of_stdin(what: str, lines: str, *, code: str) -> str:
+    line = sys.stdin.readline().strip()
+    if not line:
+        hint = f"printf '%s\\n' {lines} | bankctl ..."
+        raise usage_error(f"stdin holds no {what}", hint=hint, code=code)
+    return line
 
 
 def ask(label: str, *, option: str) -> str:

@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from bankctl.client.bank import open_bank
-from bankctl.errors import CliError, usage_error
-from bankctl.prompts import read_code, read_password
+from bankctl.errors import usage_error
+from bankctl.prompts import read_password, with_code_if_asked
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
-from daemons.contracts.names import Code
 from daemons.contracts.vocabulary import MOST_KEY_DAYS
 
 app = typer.Typer(
@@ -54,12 +53,7 @@ def create(
     with open_bank() as bank:
         password = read_password(from_stdin=password_stdin)
         make = partial(bank.auth.create_key, password=password, name=name, scopes=scope, days=days)
-        try:
-            made = make()
-        except CliError as error:
-            if error.code != Code.TOTP_REQUIRED:
-                raise
-            made = make(code=read_code(from_stdin=password_stdin))
+        made = with_code_if_asked(make, from_stdin=password_stdin)
     emit(
         {"token": f"{made['token']}@{bank.profile.url}", **made["key"]},
         columns=["token", "id", "name", "scopes", "expires_at"],

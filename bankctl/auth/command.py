@@ -10,12 +10,11 @@ from bankctl.auth import api_keys, second_factor
 from bankctl.auth.session import how_to_log_in
 from bankctl.auth.sign_in import Email, whoami
 from bankctl.client.bank import open_bank
-from bankctl.errors import CliError, usage_error
-from bankctl.prompts import ask, read_code, read_mailed_code, read_password
+from bankctl.errors import usage_error
+from bankctl.prompts import ask, read_mailed_code, read_password, with_code_if_asked
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
-from daemons.contracts.names import Code
 
 app = typer.Typer(
     help="""Sessions, the password, the second factor, and API keys.
@@ -157,12 +156,7 @@ def reset_password(
         code = read_mailed_code(from_stdin=password_stdin)
         new = read_password(from_stdin=password_stdin, label="New password", confirm=True)
         reset = partial(bank.auth.reset_password, email=address, code=code, new=new)
-        try:
-            reset()
-        except CliError as error:
-            if error.code != Code.TOTP_REQUIRED:
-                raise
-            reset(totp=read_code(from_stdin=password_stdin))
+        with_code_if_asked(reset, from_stdin=password_stdin)
         next_step = how_to_log_in(bank.profile.name, address)
     messages.success(f"the new password is set, and all sessions have ended; next: {next_step}")
 
@@ -196,12 +190,7 @@ def change_email(
         if not have_code:
             password = read_password(from_stdin=password_stdin)
             ask_for_code = partial(bank.auth.ask_for_email, new=new_email, password=password)
-            try:
-                ask_for_code()
-            except CliError as error:
-                if error.code != Code.TOTP_REQUIRED:
-                    raise
-                ask_for_code(totp=read_code(from_stdin=password_stdin))
+            with_code_if_asked(ask_for_code, from_stdin=password_stdin)
             messages.note(f"a message is on its way to {new_email}")
             if password_stdin:
                 return

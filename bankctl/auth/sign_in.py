@@ -2,6 +2,7 @@
 
 import shlex
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,9 @@ import typer
 from bankctl.auth.session import how_to_log_in, session_file, session_lock
 from bankctl.client.bank import API_KEY_VARIABLE, BankClient, open_bank
 from bankctl.errors import CliError, ExitStatus
-from bankctl.prompts import ask, read_code, read_password
+from bankctl.prompts import ask, read_password, with_code_if_asked
 from bankctl.render import messages
 from bankctl.render.output import emit
-from daemons.contracts.names import Code
 
 Email = Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Your e-mail address.")]
 PasswordStdin = Annotated[
@@ -70,13 +70,8 @@ def login(*, email: Email = None, password_stdin: PasswordStdin = False) -> None
             pass
         address = email or ask("E-mail", option="--email")
         password = read_password(from_stdin=password_stdin)
-        try:
-            answer = bank.users.login(email=address, password=password)
-        except CliError as error:
-            if error.code != Code.TOTP_REQUIRED:
-                raise
-            code = read_code(from_stdin=password_stdin)
-            answer = bank.users.login(email=address, password=password, totp=code)
+        log_in = partial(bank.users.login, email=address, password=password)
+        answer = with_code_if_asked(log_in, from_stdin=password_stdin)
         bank.start_session(answer["user"], answer["session"])
         emit(_identity(bank, answer), columns=_COLUMNS)
     messages.success(f"logged in as {answer['user']['display_name']}")

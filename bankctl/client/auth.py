@@ -75,12 +75,12 @@ class Auth:
         self._http.request("POST", "/auth/totp/remove", body={"password": password, "totp": code})
 
     def create_key(
-        self, *, password: str, name: str, scopes: list[str], days: int, code: str | None = None
+        self, *, password: str, name: str, scopes: list[str], days: int, totp: str | None = None
     ) -> dict[str, Any]:
         """Make an API key; returns `{key, token}`, the token this once. A second factor asks for a code."""
         body = {"password": password, "name": name, "scopes": scopes, "expires_in_days": days}
-        if code is not None:
-            body["totp"] = code
+        if totp is not None:
+            body["totp"] = totp
         found: dict[str, Any] = self._http.request("POST", "/auth/tokens", body=body).data
         return found
 
