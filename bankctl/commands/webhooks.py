@@ -68,7 +68,7 @@ def add(
     """
     types = [name for part in (event_type or "").split(",") if (name := checked_type(part.strip() or None))]
     with open_bank() as bank:
-        emit(bank.webhooks.add(url, types=types, reason=reason), columns=_WITH_SECRET)
+        emit(bank.webhooks.add(url, types=types, reason=reason), columns=_WITH_SECRET, shown_once=True)
     messages.warn("keep the secret now: it is not shown again")
 
 
@@ -105,7 +105,11 @@ def rotate(
     Until the old secret ends, requests are signed with both, so the receiver can change over at any time.
     """
     with open_bank() as bank:
-        emit(bank.webhooks.rotate(webhook, overlap_hours=keep_hours, reason=reason), columns=_WITH_SECRET)
+        emit(
+            bank.webhooks.rotate(webhook, overlap_hours=keep_hours, reason=reason),
+            columns=_WITH_SECRET,
+            shown_once=True,
+        )
     messages.warn("keep the secret now: it is not shown again")
 
 

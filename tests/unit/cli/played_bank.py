@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 ANN, BOB = "4000000006", "1234567894"
 NOW = "2026-11-23T05:34:42.123Z"
 KEY = "bk_" + "k" * 43
+WEBHOOK_SECRET = "whsec_" + "w" * 32
 BANK_ID = "6a3f1f3e-5f0c-4c55-9d53-0a4c1b8f7c11"
 USER = "0190a1b2-0000-7000-8000-000000000001"
 
@@ -210,6 +211,11 @@ class Bank:
             ("POST", "/auth/totp/remove"): lambda _: (204, None, {}),
             ("GET", "/auth/tokens"): lambda _: (200, {"items": [self._api_key()]}, {}),
             ("POST", "/auth/tokens"): self._make_key,
+            ("POST", "/webhooks"): lambda request: (
+                201,
+                {"id": USER, **(request.body or {}), "secret": WEBHOOK_SECRET},
+                {},
+            ),
             ("POST", "/auth/logout"): lambda _: (
                 204,
                 None,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.played_bank import ANN, BOB, KEY, Bank, ProblemError, Request
+from tests.unit.cli.played_bank import ANN, BOB, KEY, WEBHOOK_SECRET, Bank, ProblemError, Request
 from tests.unit.cli.processes import bankctl, on_terminal
 
 PAY = ("transfer", ANN, BOB, "1.00", "--yes")
@@ -118,16 +118,28 @@ def test_what_is_shown_once_is_shown_even_if_stdout_fails(
     assert secret.encode() in ended.err
 
 
-def test_what_is_shown_once_goes_to_the_terminal_rather_than_into_a_log(ann: Cli, home: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "secret", "part"),
+    [
+        (["auth", "totp", "confirm", "--code-stdin"], "EEEE-FFFF-GGGG-HHHH", "EEEE"),
+        (
+            ["admin", "webhooks", "add", "https://example.com/bank", "--reason", "alerts"],
+            WEBHOOK_SECRET,
+            "whsec",
+        ),
+    ],
+)
+def test_what_is_shown_once_goes_to_the_terminal_rather_than_into_a_log(
+    ann: Cli, home: Path, arguments: list[str], secret: str, part: str
+) -> None:
     status, shown = on_terminal(
-        ["auth", "totp", "confirm", "--code-stdin"],
+        arguments,
         columns=80,
         redirections=f">/dev/full 2>'{home}/log' <<'CODE'\n123456\nCODE\n",
     )
     assert status == 10
-    assert status == 10
-    assert "EEEE-FFFF-GGGG-HHHH" in shown
-    assert "EEEE" not in (home / "log").read_text()
+    assert secret in shown
+    assert part not in (home / "log").read_text()
 
 
 def test_a_query_that_only_the_data_shows_to_be_wrong_loses_nothing(ann: Cli, bank: Bank) -> None:
