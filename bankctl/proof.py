@@ -16,11 +16,10 @@ from bankctl.receipt import InvalidProofError
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from daemons.contracts.names import Trail
+from daemons.contracts.vocabulary import PART_DIGITS, PARTS_NAMED
 
 _SETS = {"events": "events received", "notifications": "notifications"}
 _SHOWN = 3
-_PART_DIGITS = 32
-_PARTS_NAMED = 8
 PROOF_COLUMNS = [Column("name", "Check"), Column("result", "Result"), Column("detail", "Detail")]
 _PAUSE_SECONDS = 0.5
 
@@ -179,9 +178,9 @@ def _differing_parts(booked: Mapping[str, Any], found: Mapping[str, Any]) -> set
     """The parts of the ids in which one set of events is not the other."""
     ours, theirs = booked["parts"], found["parts"]
     return {
-        start // _PART_DIGITS
-        for start in range(0, len(ours), _PART_DIGITS)
-        if ours[start : start + _PART_DIGITS] != theirs[start : start + _PART_DIGITS]
+        start // PART_DIGITS
+        for start in range(0, len(ours), PART_DIGITS)
+        if ours[start : start + PART_DIGITS] != theirs[start : start + PART_DIGITS]
     }
 
 
@@ -194,7 +193,7 @@ def _differences(
 ) -> list[dict[str, str]]:
     """Name the events in which the two differ: each is asked again for those of some parts of the ids."""
     until = ledger["as_of"]
-    parts = ",".join(map(str, sorted(_all_differing_parts(ledger, events))[:_PARTS_NAMED]))
+    parts = ",".join(map(str, sorted(_all_differing_parts(ledger, events))[:PARTS_NAMED]))
     booked = bank.transactions.ledger_proof(on_progress=on_progress, until=until, parts=parts)["events"]
     found = bank.events.proof(on_progress=on_progress, until=until, parts=parts)
     differences = []

@@ -12,9 +12,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
+from daemons.contracts.vocabulary import PART_DIGITS
+
 PARTS = 256
 _MODULUS = 1 << 128
-_BYTES = 16
+_BYTES = PART_DIGITS // 2
 _LAST_BYTE = 15
 _CONTENT = (
     "account",

@@ -11,6 +11,10 @@ from functools import lru_cache
 LONGEST_REFERENCE = 140
 LONGEST_NAME = 70
 LONGEST_REASON = 280
+PARTS_NAMED = 8
+"""How many parts' events a digest of events names in one answer."""
+PART_DIGITS = 32
+"""How many hexadecimal digits the digest of a part has."""
 BATCH_LIMIT = 500
 """Rows of one batch of transfers."""
 CARRIED_LIMIT = 1000

@@ -69,6 +69,29 @@ class AccountEvent(EventModel):
     initiated_by: UserReference
 
 
+class TransactionEvent(AccountEvent):
+    """What was asked for between two accounts, whatever came of it; outside is the bank's settlement account.
+
+    `description` says what kind, parties and reference do not, null if there is nothing to say.
+    """
+
+    transaction_id: UuidText
+    kind: KindText
+    description: str | None
+    amount: MoneyView
+    sender: Party
+    receiver: Party
+    reference: str | None
+
+    def parties(self) -> Iterable[Party]:
+        """Return sender and receiver."""
+        return self.sender, self.receiver
+
+    def moved(self) -> MoneyView:
+        """Return the amount that was asked for."""
+        return self.amount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventContract:
     """What publishers and consumers of one type of event rely on.

@@ -1,34 +1,17 @@
 """TransactionCompleted: money has moved between two accounts."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from daemons.contracts.events.contract import ANN, BO, AccountEvent, EventContract, KindText, Party
+from daemons.contracts.events.contract import ANN, BO, EventContract, Party, TransactionEvent
 from daemons.contracts.names import EventType
-from daemons.contracts.wire import MoneyView, UuidText
+from daemons.contracts.wire import MoneyView
 
 
-class TransactionCompleted(AccountEvent):
+class TransactionCompleted(TransactionEvent):
     """Money has moved from the sender's to the receiver's account; outside is the bank's settlement account.
 
     `description` says what kind, parties and reference do not, null if there is nothing to say.
     """
-
-    transaction_id: UuidText
-    kind: KindText
-    description: str | None
-    amount: MoneyView
-    sender: Party
-    receiver: Party
-    reference: str | None
-
-    def parties(self) -> Iterable[Party]:
-        """Return sender and receiver."""
-        return self.sender, self.receiver
-
-    def moved(self) -> MoneyView:
-        """Return the amount."""
-        return self.amount
 
 
 CONTRACT = EventContract(

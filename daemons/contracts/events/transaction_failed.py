@@ -1,32 +1,16 @@
 """TransactionFailed: a business rule refused a transaction; no money has moved."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from daemons.contracts.events.contract import ANN, AccountEvent, EventContract, FailureView, KindText, Party
+from daemons.contracts.events.contract import ANN, EventContract, FailureView, Party, TransactionEvent
 from daemons.contracts.names import EventType
-from daemons.contracts.wire import MoneyView, UuidText
+from daemons.contracts.wire import MoneyView
 
 
-class TransactionFailed(AccountEvent):
+class TransactionFailed(TransactionEvent):
     """An attempt was refused by a business rule; nothing has moved."""
 
-    transaction_id: UuidText
-    kind: KindText
-    description: str | None
-    amount: MoneyView
-    sender: Party
-    receiver: Party
-    reference: str | None
     failure: FailureView
-
-    def parties(self) -> Iterable[Party]:
-        """Return sender and receiver."""
-        return self.sender, self.receiver
-
-    def moved(self) -> MoneyView:
-        """Return the amount that was asked for."""
-        return self.amount
 
 
 CONTRACT = EventContract(

@@ -6,13 +6,12 @@ from typing import Annotated
 from pydantic import Field
 
 from daemons.contracts.digest import PARTS, EventSetDigest
+from daemons.contracts.vocabulary import PART_DIGITS, PARTS_NAMED
 from daemons.contracts.wire import UuidText, WireModel, format_instant
 from daemons.shared.findings import Findings
 
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 _PART = "([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])"
-PARTS_NAMED = 8
-"""How many parts' events are named in one answer."""
 
 
 class EventSetQuery(WireModel):
@@ -42,7 +41,7 @@ class EventSetView(WireModel):
 
     count: int
     digest: str
-    parts: Annotated[str, Field(min_length=32 * PARTS, max_length=32 * PARTS)]
+    parts: Annotated[str, Field(min_length=PART_DIGITS * PARTS, max_length=PART_DIGITS * PARTS)]
     named: list[NamedEventView]
 
     @classmethod
