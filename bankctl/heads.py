@@ -10,7 +10,7 @@ from bankctl import paths
 from bankctl.config import Profile
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.files import write_private
-from bankctl.receipt import InvalidProofError, has_signed, require_consistent
+from bankctl.receipt import InvalidProofError, require_consistent
 from daemons.contracts.checkpoint import CheckpointKey, SignedCheckpoint, open_note, read_key
 
 
@@ -35,7 +35,7 @@ def load_held(profile: Profile) -> Held:
         kept = json.loads(path.read_text(encoding="utf-8"))
         keys = [read_key(text) for text in kept["keys"]]
         note = kept["checkpoint"]
-        return Held(keys, None if note is None else open_note(note, keys, has_signed))
+        return Held(keys, None if note is None else open_note(note, keys))
     except (ValueError, KeyError, TypeError) as error:
         raise CliError(
             f"{path} is damaged: {error}",
@@ -66,7 +66,7 @@ def opened(note: str, held: Held, published: Sequence[str]) -> SignedCheckpoint:
     offered = [read_key(text) for text in published]
     known = [key for key in offered if key in held.keys]
     try:
-        return open_note(note, held.keys if held.keys and not known else [*held.keys, *offered], has_signed)
+        return open_note(note, held.keys if held.keys and not known else [*held.keys, *offered])
     except ValueError as error:
         raise InvalidProofError(f"the checkpoint: {error}") from error
 

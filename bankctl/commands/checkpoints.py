@@ -16,7 +16,6 @@ from bankctl.invocation import current
 from bankctl.receipt import (
     EXPORT_FORMAT,
     InvalidProofError,
-    has_signed,
     verify_checkpoints,
     verify_receipt,
 )
@@ -193,7 +192,7 @@ def _with_content(found: dict[str, Any]) -> dict[str, Any]:
 
 def _held(path: Path, known: list[CheckpointKey]) -> SignedCheckpoint:
     try:
-        return open_note(path.read_text(encoding="utf-8"), known, has_signed)
+        return open_note(path.read_text(encoding="utf-8"), known)
     except (OSError, ValueError) as error:
         raise usage_error(
             f"{path} holds no checkpoint of this bank: {error}",

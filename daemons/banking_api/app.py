@@ -152,7 +152,6 @@ class _Bank:
             )
             app[book_routes.LEASE_KEY] = lease = Lease(self.database, new_id())
             checkpoints = Checkpoints(self.database, settings.checkpoint_keys(bank_id), clock=utc_now)
-            await wait_until_done(checkpoints.prepare)
             app[checkpoint_routes.CHECKPOINTS_KEY] = checkpoints
             app[checkpoint_routes.RECEIPTS_KEY] = Receipts(self.database, checkpoints, clock=utc_now)
             feed = Feed(self.journal, topic_of)

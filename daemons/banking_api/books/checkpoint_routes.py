@@ -15,11 +15,7 @@ from daemons.banking_api.books.checkpoint_models import (
     ReceiptView,
     RecordView,
 )
-from daemons.banking_api.books.checkpoints import (
-    Checkpoints,
-    Consistency,
-    view_of_path,
-)
+from daemons.banking_api.books.checkpoints import Checkpoints, Consistency
 from daemons.banking_api.books.receipts import Inclusion, Receipt, Receipts
 from daemons.banking_api.books.views import checkpoint_view
 from daemons.banking_api.transactions.routes import STATEMENTS_KEY
@@ -112,11 +108,11 @@ async def make_receipt(request: web.Request) -> web.Response:
 
 
 def _consistency_view(found: Consistency) -> ConsistencyView:
-    return ConsistencyView(older=found.older, newer=found.newer, path=view_of_path(found.path))
+    return ConsistencyView(older=found.older, newer=found.newer, path=[_text(node) for node in found.path])
 
 
 def _inclusion_view(found: Inclusion) -> InclusionView:
-    return InclusionView(index=found.index, size=found.size, path=view_of_path(found.path))
+    return InclusionView(index=found.index, size=found.size, path=[_text(node) for node in found.path])
 
 
 def _receipt_view(receipt: Receipt) -> ReceiptView:

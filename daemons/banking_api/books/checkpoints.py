@@ -1,6 +1,5 @@
 """Checkpoints of the journal: signed, stored, and shown to follow from one another (docs/adr/0030)."""
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,10 +7,9 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from daemons.banking_api.books.chain import SignedRoot
@@ -31,7 +29,7 @@ from daemons.contracts.merkle import (
     consistency_ranges,
     is_consistent,
     nodes_over,
-    root_of_frontier,
+    root_over,
 )
 from daemons.contracts.wire import format_instant
 from daemons.shared.clock import Clock
@@ -61,16 +59,7 @@ class CheckpointKeys:
         Raises:
             ValueError: none of the bank's keys has signed it.
         """
-        return open_note(note, self.known, verified)
-
-
-def verified(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Tell whether an Ed25519 key has made a signature."""
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
+        return open_note(note, self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +93,6 @@ class Checkpoints:
         self.keys = keys
         self.made: Callable[[], None] = lambda: None
         """Is called when there is a new one."""
-
-    async def prepare(self) -> None:
-        """Create the index that is missing."""
-        by_number = IndexModel([("number", ASCENDING)], unique=True, name="by_number")
-        await self._checkpoints.create_indexes([by_number])
 
     async def newest(self, *, proved: bool = False) -> StoredCheckpoint | None:
         """Return the last one, or the last one up to which the books were proved."""
@@ -205,9 +189,8 @@ class Checkpoints:
 
     async def roots_over(self, ranges: Sequence[Range]) -> list[bytes]:
         """Return the roots of subtrees of the tree of seals, read at once."""
-        nodes = [nodes_over(leaves) for leaves in ranges]
-        node_at = await self._journal.nodes([node for of_range in nodes for node in of_range])
-        return [root_of_frontier([node_at(node) for node in of_range]) for of_range in nodes]
+        node_at = await self._journal.nodes(node for leaves in ranges for node in nodes_over(leaves))
+        return [root_over(leaves, node_at) for leaves in ranges]
 
     async def _require_consistent(self, last: StoredCheckpoint, end: Head) -> None:
         try:
@@ -217,23 +200,13 @@ class Checkpoints:
                 "books_do_not_hold",
                 f"Checkpoint {last.number} was changed, or CHECKPOINT_OLD_KEYS lacks its key: {error}.",
             ) from error
-        older, newer = sorted((opened.size, end.number))
-        path = await self.roots_over(consistency_ranges(older, newer))
-        roots = {opened.size: opened.root, end.number: end.root}
-        if opened.size == end.number:
-            holds = opened.root == end.root
-        else:
-            holds = is_consistent(older, roots[older], newer, roots[newer], path)
-        if not holds or opened.size != last.size:
+        older, newer = sorted([(opened.size, opened.root), (end.number, end.root)])
+        path = await self.roots_over(consistency_ranges(older[0], newer[0]))
+        if not is_consistent(*older, *newer, path) or opened.size != last.size:
             raise ConflictError(
                 "books_do_not_hold",
                 f"The journal is not the one of which checkpoint {last.number} was signed: it was rewritten.",
             )
-
-
-def view_of_path(path: Sequence[bytes]) -> list[str]:
-    """Return hashes as text."""
-    return [b64encode(node).decode() for node in path]
 
 
 def _document(made: StoredCheckpoint) -> Document:

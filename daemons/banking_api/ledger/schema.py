@@ -42,6 +42,7 @@ _ACCOUNTS = [
     IndexModel([("owner", ASCENDING), ("opened_at", DESCENDING), ("_id", DESCENDING)], name="by_owner"),
     IndexModel([("opened_at", DESCENDING), ("_id", DESCENDING)], name="by_age"),
 ]
+_CHECKPOINTS = [IndexModel([("number", ASCENDING)], unique=True, name="by_number")]
 
 
 async def ensure_schema(database: Database) -> None:
@@ -51,6 +52,7 @@ async def ensure_schema(database: Database) -> None:
         await database.create_collection(name, check_exists=False)
     await database["journal"].create_indexes(_JOURNAL)
     await database["accounts"].create_indexes(_ACCOUNTS)
+    await database["checkpoints"].create_indexes(_CHECKPOINTS)
 
 
 async def ensure_bank_id(database: Database) -> UUID:

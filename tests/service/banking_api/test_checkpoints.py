@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from bankctl.local.service_keys import make_key
 from daemons.banking_api.books.checkpoint_routes import CHECKPOINTS_KEY
-from daemons.banking_api.books.checkpoints import CheckpointKeys, Checkpoints, verified
+from daemons.banking_api.books.checkpoints import CheckpointKeys, Checkpoints
 from daemons.banking_api.books.receipts import AT_ONCE_SECONDS, Receipt, Receipts
 from daemons.banking_api.ledger.journal import Journal
 from daemons.contracts.checkpoint import open_note, read_checkpoint, read_key
@@ -86,7 +86,7 @@ async def test_the_head_is_signed_with_a_published_key_and_follows_from_the_one_
     operator = await bank.person(role="support")
     keys = await bank.http.get(f"{bank.banking_api}/ledger/checkpoint-keys")
     [key] = [read_key(text) for text in keys.json()["keys"]]
-    older, newer = (open_note(one.note, [key], verified).checkpoint for one in (first, second))
+    older, newer = (open_note(one.note, [key]).checkpoint for one in (first, second))
     head = await Journal(bank.ledger).head()
     assert (newer.size, newer.root, newer.records) == (head.number, head.root, head.records)
     answer = await operator.get(f"/ledger/consistency?older={older.size}&newer={newer.size}")

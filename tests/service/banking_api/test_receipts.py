@@ -17,7 +17,7 @@ import pytest_asyncio
 from cryptography.exceptions import InvalidSignature
 
 from bankctl.local.service_keys import make_key
-from bankctl.receipt import InvalidProofError, has_signed, verify_receipt
+from bankctl.receipt import InvalidProofError, verify_receipt
 from daemons.banking_api.books.checkpoint_routes import CHECKPOINTS_KEY
 from daemons.banking_api.books.checkpoints import CheckpointKeys, Checkpoints
 from daemons.contracts.checkpoint import SignedCheckpoint, open_note, read_checkpoint, read_key
@@ -94,7 +94,7 @@ async def given(mongo_uri: str) -> AsyncIterator[Given]:
 def verified(receipt: Receipt, key: str, held: str | None) -> dict[str, Any]:
     """What the command line's code makes of it."""
     keys = [read_key(key)]
-    kept: SignedCheckpoint | None = None if held is None else open_note(held, keys, has_signed)
+    kept: SignedCheckpoint | None = None if held is None else open_note(held, keys)
     return dict(verify_receipt(receipt, keys, kept).record)
 
 

@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.banking_api.books.checkpoints import verified
 from daemons.contracts.checkpoint import (
     Checkpoint,
     CheckpointKey,
@@ -47,19 +46,19 @@ def test_a_note_is_text_a_blank_line_and_a_signature_over_the_text() -> None:
 
 
 def test_a_note_is_opened_with_the_key_that_has_signed_it() -> None:
-    opened = open_note(NOTE, [OTHER_KEY, KEY], verified)
+    opened = open_note(NOTE, [OTHER_KEY, KEY])
     assert (opened.checkpoint, opened.note, opened.key) == (CHECKPOINT, NOTE, KEY)
 
 
 def test_one_that_others_have_signed_as_well_is_opened() -> None:
     witness = "\u2014 witness.example/w1 " + b64encode(b"w" * 72).decode()
-    assert open_note(f"{NOTE}{witness}\n", [KEY], verified).checkpoint == CHECKPOINT
+    assert open_note(f"{NOTE}{witness}\n", [KEY]).checkpoint == CHECKPOINT
 
 
 @pytest.mark.parametrize("keys", [[], [OTHER_KEY], [CheckpointKey("bankctl/another", KEY.public)]])
 def test_one_of_an_unknown_key_is_refused(keys: list[CheckpointKey]) -> None:
     with pytest.raises(ValueError, match="none of the known keys"):
-        open_note(NOTE, keys, verified)
+        open_note(NOTE, keys)
 
 
 @given(st.data())
@@ -67,7 +66,7 @@ def test_a_note_of_which_one_character_was_changed_is_refused(data: st.DataObjec
     place = data.draw(st.integers(0, len(NOTE) - 1))
     character = data.draw(st.sampled_from("aZ7 +\n").filter(lambda one: one != NOTE[place]))
     with pytest.raises(ValueError, match=r"."):
-        open_note(NOTE[:place] + character + NOTE[place + 1 :], [KEY], verified)
+        open_note(NOTE[:place] + character + NOTE[place + 1 :], [KEY])
 
 
 @pytest.mark.parametrize(
