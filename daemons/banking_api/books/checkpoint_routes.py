@@ -24,7 +24,7 @@ from daemons.contracts.checkpoint import RECEIPT_FORMAT
 from daemons.contracts.errors import NotFoundError
 from daemons.contracts.permissions import Permission
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.pages import PageQuery, decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import PageQuery, decode_number_cursor, encode_number_cursor
 from daemons.shared.http.requests import caller_of, invalid_field, read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 
@@ -32,7 +32,6 @@ routes = Routes("ledger")
 
 CHECKPOINTS_KEY = web.AppKey("checkpoints", Checkpoints)
 RECEIPTS_KEY = web.AppKey("receipts", Receipts)
-_NUMBER_BYTES = 8
 _LONGEST_NUMBER = 12
 
 
@@ -46,15 +45,10 @@ _LONGEST_NUMBER = 12
 async def list_checkpoints(request: web.Request) -> web.Response:
     """List what the bank has signed of its journal, newest first."""
     query = read_query(request, PageQuery)
-    position = decode_cursor(query.cursor)
-    if position is not None and len(position) != _NUMBER_BYTES:
-        raise invalid_cursor()
-    before = None if position is None else int.from_bytes(position, "big")
+    before = decode_number_cursor(query.cursor)
     found = await request.app[CHECKPOINTS_KEY].before(before, limit=query.limit + 1)
     shown = found[: query.limit]
-    cursor = (
-        encode_cursor(shown[-1].number.to_bytes(_NUMBER_BYTES, "big")) if len(found) > len(shown) else None
-    )
+    cursor = encode_number_cursor(shown[-1].number) if len(found) > len(shown) else None
     return json_response(CheckpointPage(items=[checkpoint_view(one) for one in shown], next_cursor=cursor))
 
 

@@ -12,9 +12,7 @@ from daemons.notifier.unit_of_work import NotifierWork
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import log_act
 from daemons.shared.clock import Clock, utc_now
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
-
-_TURN_BYTES = 8
+from daemons.shared.http.pages import decode_number_cursor, encode_number_cursor
 
 
 class Deliveries:
@@ -47,16 +45,12 @@ class Deliveries:
         Raises:
             InvalidRequestError: `invalid_cursor`.
         """
-        raw = decode_cursor(cursor)
-        if raw is not None and len(raw) != _TURN_BYTES:
-            raise invalid_cursor()
-        before = None if raw is None else min(int.from_bytes(raw, "big"), 2**63 - 1)
+        before = decode_number_cursor(cursor)
         found = await self._store.page(
             state=state, channel=channel, recipient=recipient, before=before, limit=limit + 1
         )
         page = found[:limit]
-        after = encode_cursor(page[-1].turn.to_bytes(_TURN_BYTES, "big")) if len(found) > limit else None
-        return page, after
+        return page, encode_number_cursor(page[-1].turn) if len(found) > limit else None
 
     async def of_event(self, event_id: UUID) -> list[Delivery]:
         """Return what an event owed."""

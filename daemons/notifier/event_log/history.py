@@ -5,10 +5,7 @@ from uuid import UUID
 
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.reader import MongoEventReader
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
-
-LAST_POSITION = 2**63 - 1
-POSITION_BYTES = 8
+from daemons.shared.http.pages import decode_number_cursor, encode_number_cursor
 
 
 class EventHistory:
@@ -26,14 +23,14 @@ class EventHistory:
             InvalidRequestError: `invalid_cursor`.
             TransientError: the database does not answer.
         """
-        start = None if (raw := decode_cursor(cursor)) is None else read_position(raw)
+        start = decode_number_cursor(cursor)
         # One more than asked tells whether another page follows.
         if oldest_first:
             found = await self._reader.events_after(start or 0, selection=selection, limit=limit + 1)
         else:
             found = await self._reader.events_before(start, selection=selection, limit=limit + 1)
         page = found[:limit]
-        return page, position_cursor(page[-1].position) if len(found) > limit else None
+        return page, encode_number_cursor(page[-1].position) if len(found) > limit else None
 
     async def missing(self, ids: Sequence[UUID]) -> list[UUID]:
         """Return those of the ids under which no event is recorded."""
@@ -43,20 +40,3 @@ class EventHistory:
     async def last_position(self) -> int:
         """Return the position of the newest event; 0 when there is none."""
         return await self._reader.last_position()
-
-
-def position_cursor(position: int) -> str:
-    """Make the cursor of an event's position."""
-    return encode_cursor(position.to_bytes(POSITION_BYTES, "big"))
-
-
-def read_position(raw: bytes) -> int:
-    """Return the position that a cursor holds.
-
-    Raises:
-        InvalidRequestError: `invalid_cursor`.
-    """
-    position = int.from_bytes(raw, "big")
-    if len(raw) != POSITION_BYTES or position > LAST_POSITION:
-        raise invalid_cursor()
-    return position

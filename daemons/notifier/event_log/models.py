@@ -8,11 +8,10 @@ from daemons.contracts.names import EventOrder, EventType
 from daemons.contracts.vocabulary import IDS_LIMIT
 from daemons.contracts.wire import Instant, UuidText, WireModel
 from daemons.notifier.event import RecordedEvent, Selection
-from daemons.notifier.event_log.history import LAST_POSITION
 from daemons.notifier.notifications.models import SeverityText
 from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
-from daemons.shared.http.pages import FROM_DIGITS, PageQuery
+from daemons.shared.http.pages import FROM_DIGITS, LARGEST_NUMBER, PageQuery
 
 _TYPE_NAMES = [event_type.value for event_type in EventType]
 
@@ -47,7 +46,7 @@ TypeName = Annotated[
 """One type of event, by its name, which is its topic's."""
 
 AccountNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{10}$")]
-Position = Annotated[int, Field(ge=0, le=LAST_POSITION), FROM_DIGITS]
+Position = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), FROM_DIGITS]
 
 
 class EventIds(WireModel):

@@ -8,14 +8,13 @@ from daemons.notifier.deliveries.delivery import Cause, Delivery, Owed
 from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.directory import UserDirectory
 from daemons.notifier.event import RecordedEvent
-from daemons.notifier.event_log.history import position_cursor, read_position
 from daemons.notifier.event_log.reader import MongoEventReader
 from daemons.notifier.messages.composing import UserMessages
 from daemons.notifier.preferences.preferences import EMAIL
 from daemons.notifier.preferences.storage import MongoPreferences
 from daemons.notifier.unit_of_work import NotifierWork
 from daemons.shared.clock import Clock, utc_now
-from daemons.shared.http.pages import decode_cursor
+from daemons.shared.http.pages import decode_number_cursor, encode_number_cursor
 from daemons.shared.ids import new_id
 
 OwnNotice = tuple[Delivery, RecordedEvent | None, str]
@@ -46,12 +45,12 @@ class OwnNotices:
             InvalidRequestError: `invalid_cursor`.
             TransientError: the database does not answer.
         """
-        before = None if (raw := decode_cursor(cursor)) is None else read_position(raw)
+        before = decode_number_cursor(cursor)
         found = await self._store.page(
             state=None, channel=None, recipient=str(user_id), before=before, limit=limit + 1
         )
         page = found[:limit]
-        following = position_cursor(page[-1].turn) if len(found) > limit else None
+        following = encode_number_cursor(page[-1].turn) if len(found) > limit else None
         return await self._with_events(str(user_id), name, page), following
 
     async def _with_events(self, user_id: str, name: str, page: Sequence[Delivery]) -> list[OwnNotice]:

@@ -5,11 +5,10 @@ from uuid import UUID
 from daemons.contracts.names import Severity
 from daemons.notifier.notifications.notification import Notification
 from daemons.notifier.notifications.storage import MongoNotifications, NotificationPlace
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import LARGEST_NUMBER, decode_cursor, encode_cursor, invalid_cursor
 
 _POSITION_BYTES = 8
 _PLACE_BYTES = _POSITION_BYTES + 16
-_LAST_POSITION = 2**63 - 1
 
 
 class Notifications:
@@ -44,6 +43,6 @@ def _place_of(cursor: str | None) -> NotificationPlace | None:
     if raw is None:
         return None
     position = int.from_bytes(raw[:_POSITION_BYTES], "big")
-    if len(raw) != _PLACE_BYTES or position > _LAST_POSITION:
+    if len(raw) != _PLACE_BYTES or position > LARGEST_NUMBER:
         raise invalid_cursor()
     return position, UUID(bytes=raw[_POSITION_BYTES:])

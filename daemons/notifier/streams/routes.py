@@ -5,16 +5,16 @@ from aiohttp import web
 from daemons.contracts.errors import FieldError, InvalidRequestError
 from daemons.contracts.names import LAST_EVENT_ID_HEADER
 from daemons.contracts.permissions import Permission
-from daemons.notifier.event_log.history import LAST_POSITION
 from daemons.notifier.event_log.models import EventView, StreamQuery
 from daemons.notifier.event_log.routes import HISTORY_KEY
 from daemons.notifier.streams.streams import EventStreams
+from daemons.shared.http.pages import LARGEST_NUMBER
 from daemons.shared.http.requests import caller_of, read_query
 from daemons.shared.http.routes import Routes
 
 routes = Routes("events")
 STREAMS_KEY = web.AppKey("streams", EventStreams)
-_LONGEST_POSITION = len(str(LAST_POSITION))
+_LONGEST_POSITION = len(str(LARGEST_NUMBER))
 
 
 @routes.add(

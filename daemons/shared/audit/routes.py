@@ -1,7 +1,5 @@
 """The routes of a daemon's audit trail: list, show, prove. Nothing here writes."""
 
-import struct
-
 from aiohttp import web
 
 from daemons.contracts.errors import FieldError, InvalidRequestError, NotFoundError
@@ -11,12 +9,11 @@ from daemons.shared.audit.trail import AuditFilter, MongoAuditTrail
 from daemons.shared.audit.verify import verify_trail
 from daemons.shared.audit.views import AnchorQuery, AuditPage, AuditProofView, AuditQuery, AuditRecordView
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.pages import decode_cursor, encode_cursor, invalid_cursor
+from daemons.shared.http.pages import decode_number_cursor, encode_number_cursor
 from daemons.shared.http.requests import read_query
 from daemons.shared.http.routes import Routes
 
 AUDIT_KEY = web.AppKey("audit", MongoAuditTrail)
-_CURSOR = struct.Struct(">q")
 _LONGEST_NUMBER = 15
 
 
@@ -38,10 +35,10 @@ def audit_routes(trail: str) -> Routes:
         )
         # One more than asked tells whether another page follows.
         found = await request.app[AUDIT_KEY].page(
-            wanted, before=_position(query.cursor), limit=query.limit + 1
+            wanted, before=decode_number_cursor(query.cursor), limit=query.limit + 1
         )
         items = [AuditRecordView.of(record) for record in found[: query.limit]]
-        cursor = encode_cursor(_CURSOR.pack(items[-1].seq)) if len(found) > query.limit else None
+        cursor = encode_number_cursor(items[-1].seq) if len(found) > query.limit else None
         return json_response(AuditPage(items=items, next_cursor=cursor))
 
     @routes.add("GET", f"{path}/proof", permission=read, query=AnchorQuery, answer=AuditProofView)
@@ -67,13 +64,3 @@ def audit_routes(trail: str) -> Routes:
         return json_response(AuditRecordView.of(record))
 
     return routes
-
-
-def _position(cursor: str | None) -> int | None:
-    position = decode_cursor(cursor)
-    if position is None:
-        return None
-    try:
-        return int(_CURSOR.unpack(position)[0])
-    except struct.error:
-        raise invalid_cursor() from None

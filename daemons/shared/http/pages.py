@@ -12,6 +12,8 @@ from daemons.contracts.wire import WireModel
 
 DEFAULT_PAGE_SIZE = 50
 MAXIMUM_PAGE_SIZE = 200
+LARGEST_NUMBER = 2**63 - 1
+_NUMBER_BYTES = 8
 
 
 def _digits(value: object) -> object:
@@ -62,6 +64,26 @@ def decode_id_cursor(cursor: str | None) -> UUID | None:
         return UUID(bytes=position)
     except ValueError:
         raise invalid_cursor() from None
+
+
+def encode_number_cursor(number: int) -> str:
+    """Make a cursor of the last row's number, where a list is in the order of its numbers."""
+    return encode_cursor(number.to_bytes(_NUMBER_BYTES, "big"))
+
+
+def decode_number_cursor(cursor: str | None) -> int | None:
+    """Return the number a cursor stands for, at most the largest that the database holds.
+
+    Raises:
+        InvalidRequestError: with code `invalid_cursor`.
+    """
+    position = decode_cursor(cursor)
+    if position is None:
+        return None
+    number = int.from_bytes(position, "big")
+    if len(position) != _NUMBER_BYTES or number > LARGEST_NUMBER:
+        raise invalid_cursor()
+    return number
 
 
 def invalid_cursor() -> InvalidRequestError:

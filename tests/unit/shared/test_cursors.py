@@ -10,10 +10,13 @@ from pydantic import ValidationError
 
 from daemons.contracts.errors import InvalidRequestError
 from daemons.shared.http.pages import (
+    LARGEST_NUMBER,
     PageQuery,
     decode_cursor,
     decode_id_cursor,
+    decode_number_cursor,
     encode_cursor,
+    encode_number_cursor,
     invalid_cursor,
 )
 
@@ -54,6 +57,19 @@ def test_what_is_no_id_is_refused(position: bytes) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         decode_id_cursor(encode_cursor(position))
     assert refused.value.code == invalid_cursor().code == "invalid_cursor"
+
+
+@pytest.mark.parametrize("number", [0, 1, 256, LARGEST_NUMBER])
+def test_a_list_in_the_order_of_numbers_goes_on_behind_one(number: int) -> None:
+    assert decode_number_cursor(encode_number_cursor(number)) == number
+
+
+@pytest.mark.parametrize("position", [b"", bytes(7), bytes(9), (LARGEST_NUMBER + 1).to_bytes(8, "big")])
+def test_what_holds_no_number_of_ours_is_refused(position: bytes) -> None:
+    assert decode_number_cursor(None) is None
+    with pytest.raises(InvalidRequestError) as refused:
+        decode_number_cursor(encode_cursor(position))
+    assert refused.value.code == "invalid_cursor"
 
 
 def test_a_page_has_a_size_within_bounds() -> None:
