@@ -1,15 +1,13 @@
 """Alerts to operators: events that somebody should look at, as SMS or push messages."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
-from daemons.contracts.events.table import DATA_MODELS
 from daemons.contracts.names import Severity
-from daemons.notifier.channels.port import Message, Refused
+from daemons.notifier.channels.port import Message
 from daemons.notifier.channels.push import PUSH
 from daemons.notifier.deliveries.delivery import Cause, Delivery, Owed
-from daemons.notifier.event import Event
-from daemons.notifier.event_log.reader import MongoEventReader
+from daemons.notifier.event import Event, data_from
+from daemons.notifier.event_log.reader import MongoEventReader, cause_of
 from daemons.notifier.notifications.notification import severity_of, text_of
 from daemons.shared.mongo import Session
 
@@ -42,13 +40,10 @@ class AlertMessages:
         Raises:
             Refused: the event is not recorded.
         """
-        event = await self._reader.find(UUID(delivery.owed.cause.id))
-        if event is None:
-            raise Refused("the event is not recorded")
-        text = text_of(DATA_MODELS[event.type].model_validate(event.data))  # type: ignore[arg-type]  # of the table
+        event = await cause_of(delivery, self._reader)
         return Message(
             delivery_id=delivery.id,
             recipient=delivery.owed.recipient,
             subject="The bank: somebody should look",
-            text=text,
+            text=text_of(data_from(event.type, event.data)),
         )

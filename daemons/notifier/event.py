@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from daemons.contracts.events.table import EventData
+from pydantic_core import to_json
+
+from daemons.contracts.events.table import DATA_MODELS, EventData
 from daemons.contracts.names import EventType, Severity
 
 
@@ -42,6 +44,15 @@ class RecordedEvent:
     severity: Severity
     account_ids: Sequence[str]
     received_at: datetime
+
+
+def data_from(event_type: EventType, document: Any) -> EventData:
+    """Return the data of an event that was kept as JSON types, as its model.
+
+    Raises:
+        ValidationError: they are not such an event's.
+    """
+    return cast("EventData", DATA_MODELS[event_type].model_validate_json(to_json(document)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,13 @@ from typing import Any, cast
 from uuid import UUID
 
 from pydantic import ValidationError
-from pydantic_core import to_json
 from pymongo import ASCENDING
 from pymongo.errors import PyMongoError
 
 from daemons.contracts.digest import EventSetDigest, event_content
-from daemons.contracts.events.table import DATA_MODELS, EventData
 from daemons.contracts.names import EventType
 from daemons.contracts.wire import format_instant
-from daemons.notifier.event import Event
+from daemons.notifier.event import Event, data_from
 from daemons.notifier.event_log.storage import event_document
 from daemons.notifier.notifications.notification import notification_of
 from daemons.notifier.notifications.storage import notification_document
@@ -170,7 +168,7 @@ def _check_event(
 
 def _event_of(document: Document) -> Event:
     event_type = EventType(document["type"])
-    data = cast("EventData", DATA_MODELS[event_type].model_validate_json(to_json(document["data"])))
+    data = data_from(event_type, document["data"])
     time = format_instant(document["time"])
     if not isinstance(document["id"], UUID) or not time:
         raise TypeError("the id is none")

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING
 
+from daemons.notifier.channels.port import Refused
+from daemons.notifier.deliveries.delivery import Delivery
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.storage import event_of, newest_position
 from daemons.notifier.reading import reading
@@ -69,3 +71,16 @@ class MongoEventReader:
         with reading():
             found = self._events.find({"id": {"$in": list(ids)}}, {"_id": 0, "id": 1})
             return {document["id"] async for document in found}
+
+
+async def cause_of(delivery: Delivery, reader: MongoEventReader) -> RecordedEvent:
+    """Return the event that owes a delivery.
+
+    Raises:
+        Refused: it is not recorded.
+        TransientError: the database does not answer.
+    """
+    event = await reader.find(UUID(delivery.owed.cause.id))
+    if event is None:
+        raise Refused("the event is not recorded")
+    return event

@@ -9,10 +9,10 @@ from daemons.notifier.channels.port import Message, Refused
 from daemons.notifier.deliveries.delivery import Delivery
 from daemons.notifier.deliveries.worker import NotYetError
 from daemons.notifier.directory import UserDirectory
-from daemons.notifier.event import RecordedEvent
+from daemons.notifier.event import RecordedEvent, data_from
 from daemons.notifier.event_log.models import view_event
-from daemons.notifier.event_log.reader import MongoEventReader
-from daemons.notifier.messages.event_values import data_of, template_of, values_of
+from daemons.notifier.event_log.reader import MongoEventReader, cause_of
+from daemons.notifier.messages.event_values import template_of, values_of
 from daemons.notifier.messages.texts import Text, Texts
 from daemons.notifier.preferences.notices import Notice, notices_in
 from daemons.notifier.preferences.preferences import Preferences
@@ -57,9 +57,7 @@ class UserMessages:
 
     async def _of_event(self, delivery: Delivery) -> Message:
         user_id = UUID(delivery.owed.recipient)
-        event = await self._reader.find(UUID(delivery.owed.cause.id))
-        if event is None:
-            raise Refused("the event is not in the log any more")
+        event = await cause_of(delivery, self._reader)
         preferences = await self._preferences.of(delivery.owed.recipient)
         if not delivery.owed.is_urgent and (until := preferences.quiet_until(self._clock())):
             raise NotYetError(until)
@@ -94,7 +92,7 @@ class UserMessages:
         unsubscribe_url: str | None = None,
     ) -> Text | None:
         """Write what an event says to a user, None if it does not concern them."""
-        data = data_of(event)
+        data = data_from(event.type, event.data)
         found: Notice | None = next((one for one in notices_in(data) if one.user_id == user_id), None)
         if found is None:
             return None

@@ -2,33 +2,25 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import cast
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
 from babel.numbers import format_currency
-from pydantic_core import to_json
 
 from daemons.contracts.events.account_adjusted import AccountAdjusted
 from daemons.contracts.events.account_changed import AccountChanged
 from daemons.contracts.events.account_funded import AccountFundedPayload
 from daemons.contracts.events.contract import Party
-from daemons.contracts.events.table import DATA_MODELS, EventData
+from daemons.contracts.events.table import EventData
 from daemons.contracts.events.transaction_completed import TransactionCompleted
 from daemons.contracts.events.transaction_failed import TransactionFailed
 from daemons.contracts.names import Language, NoticeType
 from daemons.contracts.wire import MoneyView
-from daemons.notifier.event import RecordedEvent
 from daemons.notifier.preferences.notices import Notice
 from daemons.notifier.preferences.preferences import Preferences
 
 _AMOUNT = "#,##0.00\u00a0¤¤"
 """Digits as the language groups them, then the currency's code, as the bank writes amounts everywhere."""
-
-
-def data_of(event: RecordedEvent) -> EventData:
-    """Return the data of a recorded event as its model."""
-    return cast("EventData", DATA_MODELS[event.type].model_validate_json(to_json(event.data)))
 
 
 def template_of(notice: Notice, data: EventData) -> str:

@@ -45,25 +45,10 @@ class MessageOrders:
             raise TransientError(
                 "unavailable", "No mail is sent here: SMTP_HOST is not set.", retry_after_seconds=30
             )
-        owed = Owed(
-            Cause.message(order.message_id),
-            EMAIL,
-            order.recipient.user_id or order.recipient.email,
-            is_urgent=True,
-            order={
-                "template": order.template,
-                "email": order.recipient.email,
-                "name": order.recipient.name,
-                "user_id": order.recipient.user_id,
-                "language": language.value,
-                "values": order.values,
-                "expires_at": order.expires_at,
-            },
-        )
         try:
             async for attempt in self._work.attempts(recorded=False):
                 async with attempt as tx:
-                    await tx.deliveries.insert([owed], at=self._clock())
+                    await tx.deliveries.insert([owed_for(order, language)], at=self._clock())
         except DuplicateKeyError:
             return
         self._on_owed()
@@ -80,6 +65,26 @@ class MessageOrders:
             raise InvalidRequestError(
                 "missing_value", f"The message {order.template!r} lacks a value: {error}."
             ) from None
+
+
+def owed_for(order: MessageOrder, language: Language) -> Owed:
+    """Return what an order owes: an e-mail that waits for nothing, with all that its text is made of."""
+    recipient = order.recipient
+    return Owed(
+        Cause.message(order.message_id),
+        EMAIL,
+        recipient.user_id or recipient.email,
+        is_urgent=True,
+        order={
+            "template": order.template,
+            "email": recipient.email,
+            "name": recipient.name,
+            "user_id": recipient.user_id,
+            "language": language.value,
+            "values": order.values,
+            "expires_at": order.expires_at,
+        },
+    )
 
 
 def language_of(tag: str) -> Language:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from daemons.contracts.errors import NotFoundError, TransientError
-from daemons.notifier.deliveries.delivery import Cause, Delivery, Owed
+from daemons.contracts.internal import MessageOrder, MessageRecipient
+from daemons.notifier.deliveries.delivery import Delivery
 from daemons.notifier.deliveries.storage import MongoDeliveries
 from daemons.notifier.directory import UserDirectory
 from daemons.notifier.event import RecordedEvent
 from daemons.notifier.event_log.reader import MongoEventReader
 from daemons.notifier.messages.composing import UserMessages
-from daemons.notifier.preferences.preferences import EMAIL
+from daemons.notifier.messages.orders import owed_for
 from daemons.notifier.preferences.storage import MongoPreferences
 from daemons.notifier.unit_of_work import NotifierWork
 from daemons.shared.clock import Clock, utc_now
@@ -98,23 +99,14 @@ class TestMessages:
         if person is None:
             raise NotFoundError("user_not_found", "There is no such user.")
         language = (await self._preferences.of(str(user_id))).language
-        owed = Owed(
-            Cause.message(f"test:{new_id()}"),
-            EMAIL,
-            str(user_id),
-            is_urgent=True,
-            order={
-                "template": "test",
-                "email": person.email,
-                "name": person.name,
-                "user_id": str(user_id),
-                "language": language.value,
-                "values": {},
-                "expires_at": None,
-            },
+        recipient = MessageRecipient(
+            email=person.email, name=person.name, user_id=str(user_id), language=language.value
+        )
+        order = MessageOrder(
+            message_id=f"test:{new_id()}", template="test", recipient=recipient, values={}, expires_at=None
         )
         async for attempt in self._work.attempts(recorded=False):
             async with attempt as tx:
-                [delivery] = await tx.deliveries.insert([owed], at=self._clock())
+                [delivery] = await tx.deliveries.insert([owed_for(order, language)], at=self._clock())
         self._on_owed()
         return delivery

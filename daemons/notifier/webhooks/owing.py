@@ -1,14 +1,13 @@
 """What events owe to webhooks, and the message that a webhook gets."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
-from daemons.notifier.channels.port import Message, Refused
+from daemons.notifier.channels.port import Message
 from daemons.notifier.channels.webhook import WEBHOOK
 from daemons.notifier.deliveries.delivery import Cause, Delivery, Owed
 from daemons.notifier.event import Event
 from daemons.notifier.event_log.models import view_event
-from daemons.notifier.event_log.reader import MongoEventReader
+from daemons.notifier.event_log.reader import MongoEventReader, cause_of
 from daemons.notifier.webhooks.storage import MongoWebhooks
 from daemons.shared.mongo import Session
 
@@ -42,9 +41,7 @@ class EventMessages:
         Raises:
             Refused: the event is not recorded.
         """
-        event = await self._reader.find(UUID(delivery.owed.cause.id))
-        if event is None:
-            raise Refused("the event is not recorded")
+        event = await cause_of(delivery, self._reader)
         return Message(
             delivery_id=delivery.id,
             recipient=delivery.owed.recipient,
