@@ -1,14 +1,19 @@
 """Mailing codes, and checking those that come back."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
 from daemons.shared.clock import Clock
 from daemons.user_api.mail.codes import MailedCodes, Purpose
 from daemons.user_api.mail.message import CodeOf, OwedMessage, Template
-from daemons.user_api.mail.request import MOST_MESSAGES, MOST_OPEN, MailRequest
+from daemons.user_api.mail.notices import Addressee
+from daemons.user_api.mail.request import MOST_MESSAGES, MOST_OPEN, MailRequest, invalid_code
 from daemons.user_api.mail.storage import MongoMailRequests
 from daemons.user_api.unit_of_work import UserTransaction
+
+OwnerT = TypeVar("OwnerT")
 
 
 async def mail_request(
@@ -41,6 +46,12 @@ async def mail_request(
     )
 
 
+async def mail_holder(tx: UserTransaction, request: MailRequest, holder: Addressee) -> None:
+    """Tell the confirmed holder of the address that somebody asked for it, at the cost of a mailed code."""
+    taken = replace(request, purpose=Purpose.TAKEN_ADDRESS, user_id=holder.id, data={})
+    await mail_request(tx, taken, Template.ADDRESS_TAKEN, name=holder.display_name, with_code=False)
+
+
 class CodeCheck:
     """Finds the request that a typed code answers."""
 
@@ -56,6 +67,21 @@ class CodeCheck:
             TransientError: `unavailable`.
         """
         return self._answered(await self._requests.find_open(purpose, email, self._clock()), typed)
+
+    async def find_with_owner(
+        self, purpose: Purpose, email: str, typed: str, owner: Callable[[UUID], Awaitable[OwnerT | None]]
+    ) -> tuple[MailRequest, OwnerT]:
+        """Return the open request whose code this is, and whose it is, by `owner`.
+
+        Raises:
+            UnauthenticatedError: `invalid_code`; it is none's, or of nobody who is there.
+            TransientError: `unavailable`.
+        """
+        request = await self.find(purpose, email, typed)
+        found = None if request is None or request.user_id is None else await owner(request.user_id)
+        if request is None or found is None:
+            raise invalid_code()
+        return request, found
 
     async def find_of(self, user_id: UUID, purpose: Purpose, typed: str) -> MailRequest | None:
         """Return the user's open request whose code this is, wherever it was mailed; None if it is none's.

@@ -15,10 +15,10 @@ from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import Template
 from daemons.user_api.mail.notices import notify
 from daemons.user_api.mail.request import CODE_LIFETIME, MailRequest, invalid_code
-from daemons.user_api.mail.service import CodeCheck, mail_request
+from daemons.user_api.mail.service import CodeCheck, mail_holder, mail_request
 from daemons.user_api.second_factor.service import FactorProof
 from daemons.user_api.security_events import SecurityEvent, acting, event_of
-from daemons.user_api.unit_of_work import UserWork
+from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.addresses import claim_address
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.email import normalise_email
@@ -85,9 +85,7 @@ class PersonalDetails:
             async for attempt in self._work.attempts():
                 async with attempt as tx:
                     if holder is not None and holder.email_confirmed:
-                        taken = replace(request, purpose=Purpose.TAKEN_ADDRESS, user_id=holder.id)
-                        name = holder.display_name
-                        await mail_request(tx, taken, Template.ADDRESS_TAKEN, name=name, with_code=False)
+                        await mail_holder(tx, request, holder)
                     else:
                         await mail_request(tx, request, Template.CONFIRM_NEW_ADDRESS, name=user.display_name)
                     tx.audit(entry)
@@ -115,18 +113,9 @@ class PersonalDetails:
                 await claim_address(tx, request.email, for_user=user.id, actor=actor, at=now)
                 before = await tx.users.get(user.id)
                 after = await tx.users.save(replace(before, email=request.email, email_confirmed=True))
-                undo = _undo_of(before, {"email": before.email}, now)
-                if undo is not None:
-                    await tx.requests.open(undo)
-                await notify(
-                    tx,
-                    before,
-                    Template.ADDRESS_CHANGED,
-                    now,
-                    request=undo,
-                    new_email=after.email,
-                    address=origin.address,
-                )
+                undone_by = {"email": before.email}
+                values = {"new_email": after.email, "address": origin.address}
+                await _notify_before(tx, before, Template.ADDRESS_CHANGED, now, undone_by, **values)
         _log.warning("address changed", user_id=str(user.id))
         return after
 
@@ -148,18 +137,9 @@ class PersonalDetails:
                 after = await tx.users.save(replace(before, display_name=name))
                 # The other daemons name the caller in what they record.
                 await tx.access.changed(user.id)
-                undo = _undo_of(before, {"display_name": before.display_name}, now)
-                if undo is not None:
-                    await tx.requests.open(undo)
-                await notify(
-                    tx,
-                    before,
-                    Template.NAME_CHANGED,
-                    now,
-                    request=undo,
-                    new_name=name,
-                    address=origin.address,
-                )
+                undone_by = {"display_name": before.display_name}
+                values = {"new_name": name, "address": origin.address}
+                await _notify_before(tx, before, Template.NAME_CHANGED, now, undone_by, **values)
                 tx.audit(
                     event_of(
                         now,
@@ -185,14 +165,7 @@ class PersonalDetails:
         """
         address = normalise_email(email)
         async with self._attempts.counted_code(address, origin) as guess:
-            request = await self._check.find(Purpose.UNDO, address, code)
-            user = (
-                None
-                if request is None or request.user_id is None
-                else await self._store.find(request.user_id)
-            )
-            if request is None or user is None:
-                raise invalid_code()
+            request, user = await self._check.find_with_owner(Purpose.UNDO, address, code, self._store.find)
             guess.user_id = user.id
         unknown = await self._hasher.hash(secrets.token_urlsafe(_UNKNOWN_PASSWORD_BYTES))
         now, actor = self._clock(), user.acting(origin)
@@ -228,15 +201,27 @@ class PersonalDetails:
         return user
 
 
-def _undo_of(before: User, data: dict[str, str], now: datetime) -> MailRequest | None:
-    """Return what undoes a change; None from an address of which nobody has shown that it is theirs."""
-    if not before.email_confirmed:
-        return None
-    return MailRequest(
-        purpose=Purpose.UNDO,
-        email=before.email,
-        user_id=before.id,
-        data=data,
-        created_at=now,
-        expires_at=now + UNDONE_WITHIN,
-    )
+async def _notify_before(
+    tx: UserTransaction,
+    before: User,
+    template: Template,
+    now: datetime,
+    undone_by: dict[str, str],
+    **values: str,
+) -> None:
+    """Tell the user as they were of a change, with a code that undoes it.
+
+    There is none for an address of which nobody has shown that it is theirs.
+    """
+    undo: MailRequest | None = None
+    if before.email_confirmed:
+        undo = MailRequest(
+            purpose=Purpose.UNDO,
+            email=before.email,
+            user_id=before.id,
+            data=undone_by,
+            created_at=now,
+            expires_at=now + UNDONE_WITHIN,
+        )
+        await tx.requests.open(undo)
+    await notify(tx, before, template, now, request=undo, **values)

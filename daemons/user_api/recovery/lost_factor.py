@@ -115,14 +115,9 @@ class LostFactor:
         """
         address = normalise_email(email)
         async with self._attempts.counted_code(address, origin) as guess:
-            request = await self._check.find(Purpose.KEEP_SECOND_FACTOR, address, code)
-            user = (
-                None
-                if request is None or request.user_id is None
-                else await self._store.find(request.user_id)
+            _, user = await self._check.find_with_owner(
+                Purpose.KEEP_SECOND_FACTOR, address, code, self._store.find
             )
-            if request is None or user is None:
-                raise invalid_code()
             guess.user_id = user.id
         entry = event_of(self._clock(), user.acting(origin), SecurityEvent.KEEP_SECOND_FACTOR, user.id)
         async for attempt in self._work.attempts():

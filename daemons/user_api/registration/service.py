@@ -15,7 +15,7 @@ from daemons.user_api.attempts.service import AttemptCounter
 from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import Template
 from daemons.user_api.mail.request import CODE_LIFETIME, MailRequest, invalid_code
-from daemons.user_api.mail.service import CodeCheck, mail_request
+from daemons.user_api.mail.service import CodeCheck, mail_holder, mail_request
 from daemons.user_api.security_events import SecurityEvent, event_of
 from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.addresses import claim_address
@@ -113,12 +113,7 @@ class SignUp:
                         tx, registration_of(user), Template.CONFIRM_REGISTRATION, name=user.display_name
                     )
                 else:
-                    request = replace(
-                        registration_of(user), purpose=Purpose.TAKEN_ADDRESS, user_id=taken.id, data={}
-                    )
-                    await mail_request(
-                        tx, request, Template.ADDRESS_TAKEN, name=taken.display_name, with_code=False
-                    )
+                    await mail_holder(tx, registration_of(user), taken)
                 tx.audit(entry)
         if present is None:
             _log.info("registration waits for its address", user_id=str(user.id))
@@ -127,7 +122,7 @@ class SignUp:
 
 
 class AddressConfirmation:
-    """Makes an address count: it belongs to whoever proves that they read its mail."""
+    """Makes an address count: it belongs to the person who proves that they read its mail."""
 
     def __init__(
         self,

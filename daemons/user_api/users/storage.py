@@ -84,20 +84,18 @@ class MongoUsers:
         Raises:
             NotFoundError: `user_not_found`.
         """
-        document = await self._users.find_one({"_id": user_id}, session=self._session)
-        if document is None:
+        user = await self.find_present(user_id)
+        if user is None:
             raise user_not_found()
-        return user_of(document)
+        return user
 
     async def find_present(self, user_id: UUID) -> User | None:
         """Return the user of this id if there is one, within a transaction."""
-        document = await self._users.find_one({"_id": user_id}, session=self._session)
-        return user_of(document) if document else None
+        return await self._find_present({"_id": user_id})
 
     async def find_holder(self, email: str) -> User | None:
         """Return the user who has this normalised address, within a transaction."""
-        document = await self._users.find_one({"email": email}, session=self._session)
-        return user_of(document) if document else None
+        return await self._find_present({"email": email})
 
     async def save(self, user: User) -> User:
         """Replace the user, as the next version: what was judged by the last one is refused then."""
@@ -150,6 +148,10 @@ class MongoUsers:
             session=self._session,
         )
         return held.matched_count == 1
+
+    async def _find_present(self, query: Document) -> User | None:
+        document = await self._users.find_one(query, session=self._session)
+        return user_of(document) if document else None
 
     async def _find_one(self, query: Document) -> User | None:
         with unavailable_on_fault():
