@@ -1,4 +1,4 @@
-"""Ending tasks."""
+"""Ending tasks, and waiting for events."""
 
 import asyncio
 from typing import Any
@@ -15,3 +15,13 @@ async def end_task(task: asyncio.Task[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=_INSISTENCE_SECONDS)
+
+
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set, or so long; returns whether it was set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from daemons.banking_api.books.checkpoints import Checkpoints, StoredCheckpoint
 from daemons.contracts.errors import BankError
 from daemons.shared.clock import Clock
 from daemons.shared.mongo import Database
-from daemons.shared.tasks import end_task
+from daemons.shared.tasks import end_task, is_set_within
 
 HandOut = Callable[[StoredCheckpoint], Awaitable[None]]
 """Takes one checkpoint somewhere; raises OSError or BankError where that must be tried again."""
@@ -73,11 +73,7 @@ class CheckpointDistribution:
                 _log.exception("checkpoints will be tried again")
             else:
                 told = ""
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(self._wake, LOOK_SECONDS)
 
     async def _make_if_due(self) -> None:
         newest = await self._checkpoints.newest()

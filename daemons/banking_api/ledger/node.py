@@ -25,7 +25,7 @@ from daemons.banking_api.ledger.server import LedgerServer
 from daemons.banking_api.ledger.tls import StreamTls
 from daemons.contracts.errors import BankError
 from daemons.shared.lease import RENEW_SECONDS
-from daemons.shared.tasks import end_task
+from daemons.shared.tasks import end_task, is_set_within
 
 PATIENCE_SECONDS = 10.0
 """How long a lone command waits for a ledger: longer than a lease lasts, shorter than clients wait."""
@@ -155,7 +155,7 @@ class LedgerNode:
     async def _keep_role(self) -> None:
         while True:
             known = self._local is not None or (self._stream is not None and self._stream.takes_commands)
-            await _pause(self._changed, RENEW_SECONDS if known else _WITHOUT_LEDGER_SECONDS)
+            await is_set_within(self._changed, RENEW_SECONDS if known else _WITHOUT_LEDGER_SECONDS)
             self._changed.clear()
             try:
                 await self._find_role()
@@ -233,11 +233,3 @@ class LedgerNode:
             hanging_up = asyncio.create_task(stream.close(), name="ledger-front-close")
             self._hanging_up.add(hanging_up)
             hanging_up.add_done_callback(self._hanging_up.discard)
-
-
-async def _pause(until: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await until.wait()
-    except TimeoutError:
-        return

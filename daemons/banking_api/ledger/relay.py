@@ -24,7 +24,7 @@ from daemons.contracts.errors import TransientError
 from daemons.shared.kafka.producer import EventProducer, UnconfirmedError
 from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.mongo import Database, Document, Server, serving
-from daemons.shared.tasks import end_task
+from daemons.shared.tasks import end_task, is_set_within
 
 TopicOf = Callable[[Record], str]
 Encode = Callable[[Sequence[Record]], Awaitable[list[OutgoingRecord]]]
@@ -260,13 +260,13 @@ class Relay:
                 _log.exception("relay will try again", topic=topic.name, seconds=backoff)
             else:
                 topic.failure, backoff = None, _FIRST_BACKOFF_SECONDS
-                if events is None and not await _pause(topic.wake, _LOOK_AGAIN_SECONDS):
+                if events is None and not await is_set_within(topic.wake, _LOOK_AGAIN_SECONDS):
                     # A commit of unknown outcome, or another process's last one, wakes nobody.
                     self._feed.forget()
                 elif events is not None and 0 < events < EVENTS_AT_ONCE:
-                    await _pause(self._closing, _GATHER_SECONDS)
+                    await is_set_within(self._closing, _GATHER_SECONDS)
                 continue
-            await _pause(self._closing, backoff)
+            await is_set_within(self._closing, backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     async def _publish_next(self, topic: _Topic) -> int | None:
@@ -314,17 +314,17 @@ class Relay:
                 if self._topics_failure != error.message:
                     _log.warning("topics are not there", reason=error.message)
                 self._topics_failure = error.message
-                await _pause(self._closing, _LOOK_SECONDS)
+                await is_set_within(self._closing, _LOOK_SECONDS)
             except Exception:  # noqa: BLE001 - the next attempt may succeed, and events go out all the same
                 self._topics_failure = "met an unexpected fault with the topics; see the log"
                 _log.exception("topics are not there")
-                await _pause(self._closing, _TOPICS_SECONDS)
+                await is_set_within(self._closing, _TOPICS_SECONDS)
             else:
                 self._topics_failure = None
                 # So no event waits for that; before the account has its rights it would fail for good.
                 self._producer.connect()
                 self._prepared.set()
-                await _pause(self._topics_are_needed, _TOPICS_SECONDS)
+                await is_set_within(self._topics_are_needed, _TOPICS_SECONDS)
 
     async def compare_now(self) -> None:
         """Compare what was published with the database, and publish on if they agree."""
@@ -355,20 +355,20 @@ class Relay:
                 if self._comparison_failure != str(error):
                     _log.warning("what was published is not compared yet", reason=str(error))
                 self._comparison_failure = str(error)
-                await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+                await is_set_within(self._closing, _COMPARE_AGAIN_SECONDS)
             except Exception:  # noqa: BLE001 - the next attempt may succeed
                 _log.exception("what was published is not compared yet")
-                await _pause(self._closing, _COMPARE_AGAIN_SECONDS)
+                await is_set_within(self._closing, _COMPARE_AGAIN_SECONDS)
             else:
                 is_final = self._agreement.may_publish and self._agreement.is_complete
                 seconds = _COMPARE_SECONDS if is_final else _COMPARE_AGAIN_SECONDS
-                await _pause(self._comparison_is_needed, seconds)
+                await is_set_within(self._comparison_is_needed, seconds)
 
     async def _keep_positions(self) -> None:
         """Write positions down a little later, many at once: what is lost of them is published again."""
         failed_at = 0.0
         while not self._closing.is_set():
-            await _pause(self._closing, _KEEP_SECONDS)
+            await is_set_within(self._closing, _KEEP_SECONDS)
             if time.monotonic() < failed_at + 1:
                 continue
             try:
@@ -403,13 +403,3 @@ async def read_positions(database: Database) -> dict[str, int]:
     """Return up to which seal each topic's events are known to be published."""
     kept = await database["positions"].find_one({"_id": _POSITIONS}) or {}
     return {name: int(number) for name, number in kept.get("seals", {}).items()}
-
-
-async def _pause(until: asyncio.Event, seconds: float) -> bool:
-    """Wait until the event is set, or so long; returns whether it was set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await until.wait()
-    except TimeoutError:
-        return False
-    return True

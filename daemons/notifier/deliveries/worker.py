@@ -20,7 +20,7 @@ from daemons.notifier.deliveries.delivery import Delivery, Outcome, Patience
 from daemons.notifier.deliveries.storage import Lane, MongoDeliveries
 from daemons.shared.clock import Clock, utc_now
 from daemons.shared.lease import LEASE_SECONDS, RENEW_SECONDS, NamedLease
-from daemons.shared.tasks import end_task
+from daemons.shared.tasks import end_task, is_set_within
 
 LEASE_NAME = "deliveries"
 _SCAN_SECONDS = 0.25
@@ -182,11 +182,10 @@ class _Sending:
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and wait for what is being sent."""
         self._is_draining = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_idle.wait(), seconds)
+        await is_set_within(self._is_idle, seconds)
 
     async def stop(self) -> None:
-        """Stop sending at once; what was being sent is sent again by whoever comes next."""
+        """Stop sending at once; what was being sent is sent again by the process that comes next."""
         _sends.set(0)
         tasks, self._tasks = self._tasks, []
         for task in tasks:
@@ -211,8 +210,7 @@ class _Sending:
             for turn, lane in found:  # noqa: B007 - the last one is where the next scan begins
                 self._meet(lane)
             if len(found) < _SCANNED_AT_ONCE:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), _SCAN_SECONDS)
+                await is_set_within(self._woken, _SCAN_SECONDS)
 
     def _meet(self, lane: Lane) -> None:
         known = self._lanes.get(lane)

@@ -11,7 +11,7 @@ import structlog
 from daemons.contracts.errors import TransientError
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.reader import MongoEventReader
-from daemons.shared.tasks import end_task
+from daemons.shared.tasks import end_task, is_set_within
 
 POLL_SECONDS = 0.25
 """How late an event that another process recorded may reach a stream of this one."""
@@ -151,7 +151,7 @@ class EventFollower:
                 await asyncio.sleep(_BACKOFF_SECONDS)
                 continue
             if not more:
-                await self._wait()
+                await is_set_within(self._wake, POLL_SECONDS)
 
     async def _look(self) -> bool:
         """Hand out the next events; True when there may be more at once."""
@@ -173,10 +173,3 @@ class EventFollower:
         # Who subscribed meanwhile counts on everything after the position known then.
         if not self._subscriptions:
             self._last_found = max(self._last_found, last)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            return

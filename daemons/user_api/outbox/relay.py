@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from daemons.contracts.errors import TransientError
 from daemons.shared.kafka.producer import EventProducer, UnconfirmedError
 from daemons.shared.kafka.records import OutgoingRecord, event_headers
-from daemons.shared.tasks import end_task
+from daemons.shared.tasks import end_task, is_set_within
 from daemons.user_api.outbox.event import OwedEvent
 from daemons.user_api.outbox.storage import MongoOwedEvents
 
@@ -84,9 +84,9 @@ class OutboxRelay:
             else:
                 self._failure, backoff = None, _FIRST_BACKOFF_SECONDS
                 if published < _EVENTS_AT_ONCE:
-                    await self._pause(_LOOK_SECONDS)
+                    await is_set_within(self._closing, _LOOK_SECONDS)
                 continue
-            await self._pause(backoff)
+            await is_set_within(self._closing, backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     async def _prepare_now_and_then(self) -> None:
@@ -125,13 +125,6 @@ class OutboxRelay:
         if reason != self._failure:
             _log.warning("events of users wait", reason=reason)
         self._failure = reason
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        except TimeoutError:
-            return
 
 
 def _outgoing(event: OwedEvent) -> OutgoingRecord:

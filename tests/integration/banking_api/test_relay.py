@@ -351,12 +351,12 @@ async def test_what_has_piled_up_is_published_without_pause(
     count = 3 * relay_module.EVENTS_AT_ONCE // 400 + 1
     for _ in range(count):
         await process.post([funding(a, 1) for _ in range(400)])
-    pause = relay_module._pause
+    pause = relay_module.is_set_within
 
     async def pause_for_long(until: asyncio.Event, seconds: float) -> bool:
         return await pause(until, 3600 if seconds == relay_module._GATHER_SECONDS else seconds)
 
-    monkeypatch.setattr(relay_module, "_pause", pause_for_long)
+    monkeypatch.setattr(relay_module, "is_set_within", pause_for_long)
     async with publishing(process, kafka_broker, database_name) as told:
         await eventually(told.is_done)
         tasks = list(told.relay._tasks)
