@@ -242,7 +242,7 @@ def _journal_check(bank: BankClient, ledger: Mapping[str, Any], *, forget: bool)
 
 
 def _audit_checks(bank: BankClient, on_progress: OnProgress) -> list[Check]:
-    """Verify the trails against the ends that this machine keeps; they are kept anew only if all hold."""
+    """Verify the trails against the ends that this machine keeps; these are replaced only if all hold."""
     anchors = load_anchors(bank.profile)
     checks, heads = [], {}
     for done, trail in enumerate(Trail):

@@ -70,7 +70,7 @@ def verify_receipt(
 def _verified(
     receipt: Mapping[str, Any], keys: Sequence[CheckpointKey], held: SignedCheckpoint | None
 ) -> Verified:
-    _require(receipt["format"] == RECEIPT_FORMAT, "it is no receipt")
+    _require(receipt["format"] == RECEIPT_FORMAT, "it is not a receipt")
     record, group, journal = receipt["record"], receipt["record_inclusion"], receipt["seal_inclusion"]
     before, after, seal = (_bytes(text) for text in (record["before"], record["after"], receipt["seal"]))
     entries_hash = _bytes(record["entries_hash"])

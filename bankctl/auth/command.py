@@ -230,8 +230,8 @@ def undo(
       bankctl auth undo --email ann@example.com
       printf '%s\n' "$CODE" | bankctl auth undo --email ann@example.com --code-stdin
 
-    The address is the one that the mail came to. Whoever made the change knows your password: so all sessions
-    and API keys end, and the password counts no longer. Set a new one with `bankctl auth reset`.
+    The address is the one that the mail came to. The person who made the change knows your password, so all
+    sessions and API keys end, and the password counts no longer. Set a new one with `bankctl auth reset`.
     """
     with open_bank(logged_in=False) as bank:
         address = email or ask("E-mail", option="--email")

@@ -117,7 +117,7 @@ def keep(
       bankctl auth totp keep --email ann@example.com
       printf '%s\n' "$CODE" | bankctl auth totp keep --email ann@example.com --code-stdin
 
-    Whoever began it knows your password: change it then.
+    Somebody who began it knows your password: change it then.
     """
     with open_bank(logged_in=False) as bank:
         address = email or ask("E-mail", option="--email")

@@ -1,4 +1,4 @@
-"""Programs elsewhere that are told of events; operators manage them."""
+"""Webhooks: external programs that receive events; operators manage them."""
 
 from collections.abc import Sequence
 from typing import Any

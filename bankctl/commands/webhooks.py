@@ -13,7 +13,7 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit
 
 app = typer.Typer(
-    help="""Programs elsewhere that are told of events by signed HTTP requests (operators).
+    help="""External programs that receive events as signed HTTP requests (operators).
 
 Examples:
   bankctl admin webhooks add https://example.com/bank --reason "fraud checks"

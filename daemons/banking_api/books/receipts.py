@@ -21,7 +21,7 @@ from daemons.shared.clock import Clock
 from daemons.shared.mongo import Database
 
 AT_ONCE_SECONDS = 5
-"""Whoever asks for receipts makes no more checkpoints than one in that time."""
+"""Requests for receipts make at most one checkpoint in that time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Deliveries:
         if before.owed.cause.kind == "message":
             raise ConflictError(
                 "delivery_erased",
-                "The content of a message is erased when it is given up; ask whoever ordered it again.",
+                "The content of a message is erased when it is given up; order it again.",
             )
         now = self._clock()
         async for attempt in self._work.attempts():

@@ -1,7 +1,7 @@
 """Proves what the notifier holds: the log is whole, and every notification is its event's.
 
 The command line compares the digest of all events with the ledger's. The rest an event itself decides: its
-notification is written anew and held against the one that is stored.
+notification is written again and compared with the one that is stored.
 """
 
 import asyncio

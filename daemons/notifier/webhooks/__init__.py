@@ -1,1 +1,1 @@
-"""Programs elsewhere that are told of events by HTTP."""
+"""External programs that receive events by HTTP."""

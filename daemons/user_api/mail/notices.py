@@ -41,8 +41,8 @@ async def notify(
 ) -> None:
     """Owe a notice to the user's address, and to those that a change can still be undone from.
 
-    Whoever took a user over changes the address first: the one before must hear what follows. The code of the
-    request, if there is one, is in the message to its address only.
+    Somebody who takes a user over changes the address first: the one before must hear what follows. The code
+    of the request, if there is one, is in the message to its address only.
     """
     before = {one.email for one in await tx.requests.find_open_of(user.id, Purpose.UNDO, at)}
     code = None if request is None else CodeOf(purpose=request.purpose, request_id=request.id)

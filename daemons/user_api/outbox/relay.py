@@ -2,7 +2,7 @@
 
 The daemon starts and works while Kafka is away: events wait. What is published twice after a fault carries
 the same event id. Several processes of user_api may relay at once: each publishes in order and settles only
-what is confirmed, so the first copies of a user's events are in order whoever publishes them.
+what is confirmed, so the first copies of a user's events are in order, whichever process publishes them.
 """
 
 import asyncio

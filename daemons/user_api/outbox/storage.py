@@ -1,7 +1,7 @@
 """Owed events in MongoDB: they are written with the change that they tell, and removed once Kafka has them.
 
 Their numbers are taken from one document within the transaction, so they are in the order of the commits, and
-whoever has read one can read all before it.
+a reader of one can read all before it.
 """
 
 from collections.abc import Sequence

@@ -61,7 +61,7 @@ class PersonalDetails:
         """Mail a code to the new address. If a confirmed user has it, they are told instead.
 
         Raises:
-            InvalidRequestError: `invalid_request`, it is no address.
+            InvalidRequestError: `invalid_request`, it is not an address.
             ConflictError: `email_unchanged`.
             UnauthenticatedError: `invalid_credentials`; `totp_required`, `invalid_totp`.
             TransientError: `rate_limited`, `overloaded` or `unavailable`.
@@ -158,7 +158,7 @@ class PersonalDetails:
         Every session, API key, known device and other open request of the user ends.
 
         Raises:
-            InvalidRequestError: `invalid_request`, it is no address.
+            InvalidRequestError: `invalid_request`, it is not an address.
             UnauthenticatedError: `invalid_code`.
             ConflictError: `email_taken`, another user has confirmed the address since.
             TransientError: `rate_limited`, `overloaded` or `unavailable`.

@@ -25,7 +25,7 @@ from daemons.user_api.users.storage import MongoUsers
 from daemons.user_api.users.user import User
 
 _CARRIED_OUT_WITHIN = timedelta(days=7)
-"""How long after the wait the removal can be carried out; then it is begun anew."""
+"""How long after the wait the removal can be carried out; after that it must begin again."""
 _log = structlog.get_logger()
 
 
@@ -65,7 +65,7 @@ class LostFactor:
         The owner is mailed a code that stops it, and a sign-in with the second factor stops it as well.
 
         Raises:
-            InvalidRequestError: `invalid_request`, it is no address.
+            InvalidRequestError: `invalid_request`, it is not an address.
             UnauthenticatedError: `invalid_credentials`.
             ForbiddenError: `user_locked`, or `staff_second_factor` for one of the staff.
             ConflictError: `totp_not_active`.
@@ -109,7 +109,7 @@ class LostFactor:
         """Stop the removal by the code that its owner was mailed.
 
         Raises:
-            InvalidRequestError: `invalid_request`, it is no address.
+            InvalidRequestError: `invalid_request`, it is not an address.
             UnauthenticatedError: `invalid_code`.
             TransientError: `rate_limited` or `unavailable`.
         """

@@ -50,7 +50,7 @@ class PasswordReset:
         """Mail a code to the address if it is a user's; the work is the same if it is nobody's.
 
         Raises:
-            InvalidRequestError: `invalid_request`, it is no address.
+            InvalidRequestError: `invalid_request`, it is not an address.
             TransientError: `rate_limited` or `unavailable`.
         """
         address = normalise_email(email)

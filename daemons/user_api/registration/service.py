@@ -144,11 +144,11 @@ class AddressConfirmation:
     async def confirm(self, *, email: str, code: str, password: str, origin: Origin) -> User:
         """Confirm the address of a registration; an unconfirmed user of the same address loses it.
 
-        The password is that of the registration: whoever confirms a code that they did not ask for must not
-        let a stranger in.
+        The password is that of the registration: somebody who confirms a code that they did not ask for must
+        not let a stranger in.
 
         Raises:
-            InvalidRequestError: `invalid_request`, it is no address.
+            InvalidRequestError: `invalid_request`, it is not an address.
             UnauthenticatedError: `invalid_code`, also for a wrong password.
             TransientError: `rate_limited`, `overloaded` or `unavailable`.
         """

@@ -140,7 +140,7 @@ class SignIn:
                 await tx.sessions.insert(session, first)
                 await tx.devices.remember(digest_of(device_token), user.id, session.created_at)
                 if proof is not None:
-                    # Whoever has it has not lost it.
+                    # It is not lost: it was just used.
                     await tx.requests.close_all(user.id, Purpose.KEEP_SECOND_FACTOR)
                 if known is None and user.signed_in_at is not None:
                     await notify(

@@ -1,4 +1,4 @@
-"""Registering: an address belongs to whoever confirms it, and nobody is told who is registered."""
+"""Registering: an address belongs to the person who confirms it, and nobody is told who is registered."""
 
 import asyncio
 from collections.abc import AsyncIterator
