@@ -1,29 +1,13 @@
 """A lost second factor: removed after a wait that its owner can stop, or by two administrators."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
-import pytest
 
 from daemons.contracts.permissions import Role
-from tests.service.user_api.test_second_factor import Enrolled, StillClock, enrol
-from tests.support.mail import PlayedNotifier, played_notifier
-from tests.support.user_api import PASSWORD, MovableClock, UserApi, running_user_api
-
-
-@pytest.fixture
-async def notifier() -> AsyncIterator[PlayedNotifier]:
-    async with played_notifier() as running:
-        yield running
-
-
-@pytest.fixture
-async def api(mongo_uri: str, database_name: str, notifier: PlayedNotifier) -> AsyncIterator[UserApi]:
-    async with running_user_api(
-        mongo_uri, database_name, clock=StillClock(), notifier_url=notifier.url
-    ) as running:
-        yield running
+from tests.service.user_api.test_second_factor import Enrolled, enrol
+from tests.support.mail import PlayedNotifier
+from tests.support.user_api import PASSWORD, MovableClock, UserApi
 
 
 async def report(api: UserApi, email: str, password: str = PASSWORD) -> httpx.Response:

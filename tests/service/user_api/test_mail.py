@@ -1,6 +1,5 @@
 """Messages that user_api owes: kept with what they tell, tried until the notifier has taken each."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,15 +8,9 @@ from daemons.contracts.names import Language
 from daemons.shared.ids import new_id
 from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import CodeOf, OwedMessage, Template
-from tests.support.mail import TEXTS, PlayedNotifier, played_notifier
+from tests.support.mail import TEXTS, PlayedNotifier
 from tests.support.user_api import MovableClock, UserApi, running_user_api
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-async def notifier() -> AsyncIterator[PlayedNotifier]:
-    async with played_notifier() as running:
-        yield running
 
 
 @pytest.mark.parametrize("template", Template)

@@ -1,31 +1,15 @@
 """A user's own address and name: changed with proof, told to the address before, undone from there."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
-import pytest
 
-from tests.service.user_api.test_second_factor import StillClock, enrol
-from tests.support.mail import PlayedNotifier, played_notifier
-from tests.support.user_api import PASSWORD, MovableClock, Person, UserApi, new_email, running_user_api
+from tests.service.user_api.test_second_factor import enrol
+from tests.support.mail import PlayedNotifier
+from tests.support.user_api import PASSWORD, MovableClock, Person, UserApi, new_email
 
 NEW_PASSWORD = "seven loud geese"
-
-
-@pytest.fixture
-async def notifier() -> AsyncIterator[PlayedNotifier]:
-    async with played_notifier() as running:
-        yield running
-
-
-@pytest.fixture
-async def api(mongo_uri: str, database_name: str, notifier: PlayedNotifier) -> AsyncIterator[UserApi]:
-    async with running_user_api(
-        mongo_uri, database_name, clock=StillClock(), notifier_url=notifier.url
-    ) as running:
-        yield running
 
 
 async def confirmed(api: UserApi, notifier: PlayedNotifier) -> Person:

@@ -1,15 +1,13 @@
 """A forgotten password: a code from the mail of the address sets a new one, and nobody is told who exists."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
-import pytest
 
 from daemons.contracts.permissions import Role
-from tests.service.user_api.test_second_factor import StillClock, enrol
-from tests.support.mail import PlayedNotifier, played_notifier
+from tests.service.user_api.test_second_factor import enrol
+from tests.support.mail import PlayedNotifier
 from tests.support.user_api import (
     PASSWORD,
     MovableClock,
@@ -21,20 +19,6 @@ from tests.support.user_api import (
 from tests.support.work import done_by
 
 NEW_PASSWORD = "seven loud geese"
-
-
-@pytest.fixture
-async def notifier() -> AsyncIterator[PlayedNotifier]:
-    async with played_notifier() as running:
-        yield running
-
-
-@pytest.fixture
-async def api(mongo_uri: str, database_name: str, notifier: PlayedNotifier) -> AsyncIterator[UserApi]:
-    async with running_user_api(
-        mongo_uri, database_name, clock=StillClock(), notifier_url=notifier.url
-    ) as running:
-        yield running
 
 
 async def ask(api: UserApi, email: str) -> httpx.Response:

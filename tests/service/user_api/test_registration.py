@@ -7,17 +7,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.support.mail import PlayedNotifier, played_notifier
+from tests.support.mail import PlayedNotifier
 from tests.support.user_api import PASSWORD, MovableClock, UserApi, new_email, running_user_api
 from tests.support.work import done_by
 
 OTHER_PASSWORD = "seven loud geese"
-
-
-@pytest.fixture
-async def notifier() -> AsyncIterator[PlayedNotifier]:
-    async with played_notifier() as running:
-        yield running
 
 
 @pytest.fixture(params=["required", "optional"])

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from tests.support.user_api import (
     PASSWORD,
     SECRET,
     Person,
-    StandingClock,
+    StillClock,
     UserApi,
     refresh_token_in,
     running_user_api,
@@ -45,15 +45,6 @@ class Enrolled:
         if totp is not None:
             body["totp"] = totp
         return await self.person.api.call("POST", "/auth/login", body)
-
-
-@dataclass
-class StillClock(StandingClock):
-    """A time that stands in the middle of a step, so that no code grows old before it is used."""
-
-    def __call__(self) -> datetime:
-        into_step = timedelta(seconds=self.made_at.timestamp() % 30)
-        return self.made_at - into_step + timedelta(seconds=15) + self.ahead
 
 
 @pytest.fixture(scope="module")
