@@ -211,11 +211,12 @@ class FaultBank:
         """Wait until the daemons (or all) say that what they need is there."""
         for name in names or list(self.daemons):
             async with patience(f"{name} to be ready", found=self.daemons[name].log_tail):
-                while not await self._is_ready(name):
+                while not await self.is_ready(name):
                     assert self.daemons[name].alive, self.daemons[name].log_tail()
                     await asyncio.sleep(0.05)
 
-    async def _is_ready(self, name: str) -> bool:
+    async def is_ready(self, name: str) -> bool:
+        """Whether the daemon says that what it needs is there."""
         timeout = aiohttp.ClientTimeout(total=5)
         try:
             async with self.http.get(f"{self.urls[name]}/readyz", timeout=timeout) as response:

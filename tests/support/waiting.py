@@ -27,9 +27,10 @@ async def eventually(
     condition: Callable[[], Awaitable[bool]],
     *,
     every_seconds: float = 0.05,
+    seconds: float = PATIENCE_SECONDS,
     found: Callable[[], object] = lambda: "",
 ) -> None:
-    """Wait until the condition holds; a TimeoutError after a minute says that it never did."""
-    async with patience(condition.__qualname__, found=found):
+    """Wait until the condition holds; a TimeoutError, by default after a minute, says that it never did."""
+    async with patience(condition.__qualname__, seconds=seconds, found=found):
         while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(every_seconds)
