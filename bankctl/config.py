@@ -10,10 +10,11 @@ ca_file = "/home/ann/.local/share/bankctl/.../root.crt"
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from bankctl import paths
@@ -31,11 +32,15 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One bank: the HTTPS origin of its gateway, and the certificate to trust beside the system's."""
+    """One bank: the HTTPS origin of its gateway, and the certificate to trust beside the system's.
+
+    `filters` of events are kept for the person; `bankctl.client.event_filter` says what is in one.
+    """
 
     name: str
     url: str
     ca_file: Path | None = None
+    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +167,19 @@ def load_config() -> Config:
             raise _broken(path, f"ca_file of profile {name!r} is not a path")
         try:
             url = check_url(table["url"])
-            profiles[check_profile_name(name)] = Profile(name, url, Path(ca_file) if ca_file else None)
+            profiles[check_profile_name(name)] = Profile(
+                name, url, Path(ca_file) if ca_file else None, _filters_of(table, path)
+            )
         except CliError as error:
             raise _broken(path, f"profile {name!r}: {error.message}") from error
     return Config(default, profiles)
+
+
+def _filters_of(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    filters = table.get("filters", {})
+    if not isinstance(filters, dict) or not all(isinstance(kept, dict) for kept in filters.values()):
+        raise _broken(path, "filters must be tables")
+    return filters
 
 
 def _broken(path: Path, why: str) -> CliError:
@@ -186,7 +200,11 @@ def save_config(config: Config) -> None:
     if config.default_profile:
         document["default_profile"] = config.default_profile
     document["profiles"] = {
-        name: {"url": profile.url, **({"ca_file": str(profile.ca_file)} if profile.ca_file else {})}
+        name: {
+            "url": profile.url,
+            **({"ca_file": str(profile.ca_file)} if profile.ca_file else {}),
+            **({"filters": profile.filters} if profile.filters else {}),
+        }
         for name, profile in config.profiles.items()
     }
     ensure_private_directory(paths.config_dir())
@@ -200,7 +218,13 @@ def upsert_profile(name: str, *, url: str, ca_file: Path | None, make_default_if
         CliError: the name or the url is not usable, or the present file is broken.
     """
     config = load_config()
-    profile = Profile(check_profile_name(name), check_url(url), ca_file.absolute() if ca_file else None)
+    known = config.profiles.get(name)
+    profile = Profile(
+        check_profile_name(name),
+        check_url(url),
+        ca_file.absolute() if ca_file else None,
+        known.filters if known else {},
+    )
     default = config.default_profile
     if make_default_if_none and not default:
         default = name

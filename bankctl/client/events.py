@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bankctl.client.event_filter import EventFilter
 from bankctl.client.http import Transport
 from bankctl.client.long_answers import OnProgress, fetch_with_progress
 from bankctl.client.pages import iterate
@@ -15,15 +16,20 @@ class Events:
         self.http = http
 
     def history(
-        self, *, event_type: str | None, account: str | None, order: str, limit: int | None
+        self, wanted: EventFilter, *, first: str | None = None, order: str, limit: int | None
     ) -> Iterator[dict[str, Any]]:
-        """Past events."""
-        params = {"type": event_type, "account": account, "order": order}
+        """Past events, none before the event `first`."""
+        params = {**wanted.params(), "from": first, "order": order}
         return iterate(self.http, "/events/history", params=params, limit=limit)
+
+    def show(self, event_id: str) -> dict[str, Any]:
+        """One event, by its id."""
+        event: dict[str, Any] = self.http.request("GET", f"/events/{event_id}").data
+        return event
 
     def latest_position(self) -> int:
         """The position of the newest event, 0 if there is none yet."""
-        newest = next(self.history(event_type=None, account=None, order="desc", limit=1), None)
+        newest = next(self.history(EventFilter(), order="desc", limit=1), None)
         return int(newest["position"]) if newest else 0
 
     def missing(self, ids: Sequence[str]) -> list[str]:

@@ -65,6 +65,7 @@ _HINTS: Mapping[str, str] = {
     "weak_password": "choose a longer or less common password",
     "invalid_request": "add --help to the command to see what it takes",
     "rate_limited": "wait a little, then run it again",
+    Code.TOO_MANY_STREAMS: "end another `bankctl events tail` of yours, or use an API key for it",
     "overloaded": "run it again in a moment",
     "unavailable": "run it again in a moment; `bankctl doctor` shows what is down",
     "route_not_found": "the bank does not offer this; `bankctl doctor` compares versions",

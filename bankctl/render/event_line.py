@@ -24,51 +24,47 @@ _TYPE_WIDTH = max(len(name) for name in _STYLES)
 def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
     """What people want to know of an event: when, what, how much, from whom to whom, and why not."""
     data = event.get("data") or {}
-    amount, failure = data.get("amount") or {}, data.get("failure") or {}
-    if event.get("type") == EventType.ACCOUNT_CHANGED:
+    amount = data.get("amount") or {}
+    return {
+        "position": event.get("position"),
+        "id": event.get("id"),
+        "time": event.get("time"),
+        "type": event.get("type"),
+        "amount": f"{amount['amount']} {amount['currency']}" if amount else None,
+        **_sides(event.get("type"), data),
+    }
+
+
+def _sides(event_type: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """`from`, `to` and `note`, as they are of each type."""
+    if event_type == EventType.ACCOUNT_CHANGED:
         owner = (data.get("owner") or {}).get("display_name")
         return {
-            "position": event.get("position"),
-            "time": event.get("time"),
-            "type": event.get("type"),
-            "amount": None,
             "from": _named(owner, data.get("account_id")),
             "to": data.get("change"),
             "note": data.get("reason"),
         }
-    if event.get("type") in {EventType.USER_REGISTERED, EventType.USER_CHANGED}:
+    if event_type in {EventType.USER_REGISTERED, EventType.USER_CHANGED}:
         by = (data.get("initiated_by") or {}).get("display_name")
-        changes = ", ".join(map(str, data.get("changes") or ["registered"]))
         note = f"{data.get('role')}, {data.get('status')}"
         return {
-            "position": event.get("position"),
-            "time": event.get("time"),
-            "type": event.get("type"),
-            "amount": None,
             "from": f"{data.get('display_name')} <{data.get('email')}>",
-            "to": changes,
+            "to": ", ".join(map(str, data.get("changes") or ["registered"])),
             "note": f"{note}; by {by}" if by else note,
         }
-    if event.get("type") == EventType.ACCOUNT_ADJUSTED:
+    if event_type == EventType.ACCOUNT_ADJUSTED:
         account = _party(data.get("account"))
         credit = data.get("direction") == "credit"
         corrects = f"corrects {data['corrects']}" if data.get("corrects") else None
         return {
-            "position": event.get("position"),
-            "time": event.get("time"),
-            "type": event.get("type"),
-            "amount": f"{amount['amount']} {amount['currency']}" if amount else None,
             "from": "the bank" if credit else account,
             "to": account if credit else "the bank",
             "note": "; ".join(str(text) for text in (data.get("reason"), corrects) if text) or None,
         }
+    failure = data.get("failure") or {}
     why = failure.get("detail") or failure.get("code")
     notes = [str(text) for text in (data.get("description"), why, data.get("reference")) if text]
     return {
-        "position": event.get("position"),
-        "time": event.get("time"),
-        "type": event.get("type"),
-        "amount": f"{amount['amount']} {amount['currency']}" if amount else None,
         "from": _party(data.get("sender")) if "sender" in data else "outside",
         "to": _party(data.get("receiver")),
         "note": "; ".join(notes) or None,
@@ -82,7 +78,8 @@ def event_line(event: Mapping[str, Any]) -> str:
     kind = styled(row["type"].ljust(_TYPE_WIDTH), _STYLES.get(row["type"], "bold"), sys.stdout)
     parties = f"{row['from']} {arrow} {row['to']}"
     line = f"{styled(row['time'], 'dim', sys.stdout)}  {kind}  {row['amount']:>14}  {parties}"
-    return f"{line}  {row['note']}" if row["note"] else line
+    note = f"  {row['note']}" if row["note"] else ""
+    return f"{line}{note}  {styled(row['id'], 'dim', sys.stdout)}"
 
 
 def _party(party: Mapping[str, Any] | None) -> str:

@@ -20,8 +20,12 @@ DEVICE_COOKIE = "__Host-bankctl-device"
 
 JSON_LINES = "application/x-ndjson"
 """An answer of several lines of JSON: progress, then the result."""
+REACHED = "reached"
+"""What a stream of events says of itself: how far its reader has come, and how far the bank."""
 LAGGING = "lagging"
-"""What a stream of events says of itself: its reader is behind, and gets everything later."""
+"""The stream's reader is behind, and gets everything later."""
+TOO_SLOW = "too_slow"
+"""The stream ends because its reader has taken nothing for a while; it may come again at once."""
 
 
 class Daemon(StrEnum):
@@ -37,6 +41,7 @@ class Code(StrEnum):
 
     NOT_SIGNED_IN = "not_signed_in"
     SESSION_ENDED = "session_ended"
+    TOO_MANY_STREAMS = "too_many_streams"
     TOTP_REQUIRED = "totp_required"
     KEY_IN_USE = "idempotency_key_in_use"
     BATCH_BEFORE_NOT_SETTLED = "batch_before_not_settled"

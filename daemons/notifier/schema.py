@@ -16,6 +16,8 @@ _EVENTS = [
     IndexModel([("id", ASCENDING)], unique=True, name="one_record_per_event"),
     IndexModel([("type", ASCENDING), ("_id", ASCENDING)], name="by_type"),
     IndexModel([("account_ids", ASCENDING), ("_id", ASCENDING)], name="by_account"),
+    IndexModel([("user_ids", ASCENDING), ("_id", ASCENDING)], name="by_user"),
+    IndexModel([("magnitude", ASCENDING), ("_id", ASCENDING)], name="by_magnitude"),
 ]
 _NOTIFICATIONS = [
     IndexModel(

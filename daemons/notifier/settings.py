@@ -19,7 +19,7 @@ class NotifierSettings(PeerSettings):
     """Its database, and how many streams one process serves before it answers `overloaded`."""
 
     mongo_database: Annotated[str, Field(min_length=1, max_length=63)] = "notifier"
-    maximum_streams: Annotated[int, Field(ge=1, le=10_000)] = 200
+    maximum_streams: Annotated[int, Field(ge=1, le=10_000)] = 500
     maximum_streams_per_caller: Annotated[int, Field(ge=1, le=10_000)] = 10
     """How many of them one user or API key may hold open."""
     dead_letter_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 100

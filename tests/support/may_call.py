@@ -103,6 +103,7 @@ MAY_CALL = {
     "POST /ledger/accounts/rebuild": OPERATOR,
     "GET /events": SUPPORT,
     "GET /events/history": SUPPORT,
+    "GET /events/{event_id}": SUPPORT,
     "GET /events/proof": SUPPORT,
     "POST /events/missing": SUPPORT,
     "GET /notifications": SUPPORT,

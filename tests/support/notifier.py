@@ -16,7 +16,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from daemons.contracts.names import SESSION_COOKIE
+from daemons.contracts.names import REACHED, SESSION_COOKIE
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.notifier.app import DAEMON, build
@@ -157,7 +157,14 @@ def cookie(token: str) -> dict[str, str]:
 async def take(events: AsyncIterator[httpx_sse.ServerSentEvent], count: int) -> list[int]:
     """Return the positions of the next events."""
     async with patience(f"{count} events"):
-        return [int((await anext(events)).id) for _ in range(count)]
+        return [int((await next_event(events)).id) for _ in range(count)]
+
+
+async def next_event(events: AsyncIterator[httpx_sse.ServerSentEvent]) -> httpx_sse.ServerSentEvent:
+    """Return the next frame that does not only say how far the reader has come."""
+    while (told := await anext(events)).event == REACHED:
+        pass
+    return told
 
 
 @pytest_asyncio.fixture

@@ -45,6 +45,8 @@ def decode(record: IncomingRecord) -> Event:
         time=_time_of(record),
         data=data,
         document=_document_of(data),
+        partition=record.partition,
+        offset=record.offset,
     )
     if event_type in JOURNAL_EVENT_TYPES and event.document["transaction_id"] != str(event.id):
         raise UndecodableError("header ce_id is not the id of the transaction in the data")

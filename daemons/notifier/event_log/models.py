@@ -1,18 +1,22 @@
 """What the routes of events take and answer."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Self
+from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from daemons.contracts.names import EventOrder, EventType
-from daemons.contracts.vocabulary import IDS_LIMIT
-from daemons.contracts.wire import Instant, UuidText, WireModel
+from daemons.contracts.vocabulary import IDS_LIMIT, fault_of_amount
+from daemons.contracts.wire import AmountText, Instant, UuidText, WireModel
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.notifications.models import SeverityText
 from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import FROM_DIGITS, LARGEST_NUMBER, PageQuery
 
+_FAILURE = EventType.TRANSACTION_FAILED
 _TYPE_NAMES = [event_type.value for event_type in EventType]
 
 
@@ -55,17 +59,55 @@ class EventIds(WireModel):
     ids: Annotated[list[UuidText], Field(min_length=1, max_length=IDS_LIMIT)]
 
 
+def _positive(text: str) -> str:
+    if fault := fault_of_amount(text):
+        raise ValueError(fault)
+    return text
+
+
+def _in_some_zone(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("has no time zone; end it with Z for UTC")
+    return instant
+
+
 class SelectionQuery(WireModel):
-    """`?type=A,B&account=`: which events."""
+    """Which events: `?type=A,B`, of an account or a user, from an amount up, from a time or an event on.
+
+    `failures` are refused transactions. `min_amount` is in units of the event's own currency.
+    """
 
     type: TypeNames | None = None
     account: AccountNumber | None = None
+    user: UuidText | None = None
+    min_amount: Annotated[AmountText, AfterValidator(_positive)] | None = None
+    failures: Annotated[bool, Field(strict=False)] = False
+    since: Annotated[Instant, AfterValidator(_in_some_zone)] | None = None
+    first: Annotated[UuidText | None, Field(alias="from")] = None
+    """The event with which the answer begins."""
+
+    @model_validator(mode="after")
+    def _failures_among_types(self) -> Self:
+        if self.failures and self.type and _FAILURE.value not in self.type.split(","):
+            raise ValueError(f"failures are events of the type {_FAILURE.value}, which `type` leaves out")
+        return self
 
     @property
     def selection(self) -> Selection:
         """The events asked for."""
-        names = self.type.split(",") if self.type else []
-        return Selection(frozenset(EventType(name) for name in names), self.account)
+        names = [_FAILURE.value] if self.failures else self.type.split(",") if self.type else []
+        return Selection(
+            types=frozenset(EventType(name) for name in names),
+            account_id=self.account,
+            user_id=self.user,
+            minimum=None if self.min_amount is None else Decimal(self.min_amount),
+            since=self.since,
+        )
+
+    @property
+    def first_id(self) -> UUID | None:
+        """The event with which the answer begins."""
+        return None if self.first is None else UUID(self.first)
 
 
 class StreamQuery(SelectionQuery):
@@ -81,7 +123,7 @@ class HistoryQuery(PageQuery, SelectionQuery):
 
 
 class EventView(WireModel):
-    """A recorded event. `data` is as docs/events/<type>.json says."""
+    """A recorded event. `data` is as docs/events/<type>.json says; its topic has the type's name."""
 
     position: int
     id: UuidText
@@ -91,6 +133,8 @@ class EventView(WireModel):
     source: str
     data: dict[str, Any]
     severity: SeverityText
+    partition: int
+    offset: int
     received_at: Instant
 
 
@@ -149,5 +193,7 @@ def view_event(event: RecordedEvent) -> EventView:
         source=event.source,
         data=event.data,
         severity=event.severity,
+        partition=event.partition,
+        offset=event.offset,
         received_at=event.received_at,
     )

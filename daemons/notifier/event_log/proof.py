@@ -180,6 +180,8 @@ def _event_of(document: Document) -> Event:
         time=document["time"],
         data=data,
         document=document["data"],
+        partition=document["partition"],
+        offset=document["offset"],
     )
 
 

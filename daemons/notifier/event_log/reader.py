@@ -1,16 +1,21 @@
 """Reading the log of events: pages in either direction, and the last position."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from bson import Decimal128
 from pymongo import ASCENDING, DESCENDING
 
 from daemons.notifier.channels.port import Refused
 from daemons.notifier.deliveries.delivery import Delivery
-from daemons.notifier.event import RecordedEvent, Selection
+from daemons.notifier.event import LARGEST_MAGNITUDE, RecordedEvent, Selection, magnitude
 from daemons.notifier.event_log.storage import event_of, newest_position
 from daemons.notifier.reading import reading
 from daemons.shared.mongo import Database, Document
+
+_SKEW = timedelta(minutes=1)
+"""How far an event's time may be ahead of the clock of the notifier that recorded it."""
 
 
 class MongoEventReader:
@@ -36,20 +41,35 @@ class MongoEventReader:
         return await self._read_events(bounds, selection, limit, ASCENDING)
 
     async def events_before(
-        self, position: int | None, *, selection: Selection, limit: int
+        self, position: int | None, *, selection: Selection, limit: int, above: int = 0
     ) -> list[RecordedEvent]:
         """Return the selected events before a position, or the newest of all, newest first."""
-        bounds = {"$lt": position} if position is not None else None
+        bounds = {"$gt": above} if position is None else {"$gt": above, "$lt": position}
         return await self._read_events(bounds, selection, limit, DESCENDING)
 
+    async def position_before(self, since: datetime) -> int:
+        """Return a position behind which all events of this time or later are, and few earlier ones.
+
+        Positions follow the time of recording closely, so it is found by halving, without an index of times.
+        """
+        received = since - _SKEW
+        low, high = 0, await self.last_position()
+        while low < high:
+            middle = (low + high + 1) // 2
+            with reading():
+                before = await self._events.find_one(
+                    {"_id": {"$lte": middle}}, {"received_at": 1}, sort=[("_id", DESCENDING)]
+                )
+            if before is None or before["received_at"] >= received:
+                high = middle - 1
+            else:
+                low = middle
+        return low
+
     async def _read_events(
-        self, bounds: Document | None, selection: Selection, limit: int, direction: int
+        self, bounds: Document, selection: Selection, limit: int, direction: int
     ) -> list[RecordedEvent]:
-        query: Document = {} if bounds is None else {"_id": bounds}
-        if selection.types:
-            query["type"] = {"$in": sorted(event_type.value for event_type in selection.types)}
-        if selection.account_id is not None:
-            query["account_ids"] = selection.account_id
+        query = {"_id": bounds, **conditions(selection)}
         with reading():
             found = self._events.find(query).sort("_id", direction).limit(limit)
             return [event_of(document) async for document in found]
@@ -84,3 +104,24 @@ async def cause_of(delivery: Delivery, reader: MongoEventReader) -> RecordedEven
     if event is None:
         raise Refused("the event is not recorded")
     return event
+
+
+def conditions(selection: Selection) -> Document:
+    """Return what a document of a selected event meets.
+
+    Each condition but the time goes by an index that is in the order of positions. An amount is looked for
+    by its power of ten: MongoDB merges a few ranges in order, and would have to sort one range of amounts.
+    """
+    found: Document = {}
+    if selection.types:
+        found["type"] = {"$in": sorted(event_type.value for event_type in selection.types)}
+    if selection.account_id is not None:
+        found["account_ids"] = selection.account_id
+    if selection.user_id is not None:
+        found["user_ids"] = selection.user_id
+    if selection.minimum is not None:
+        found["magnitude"] = {"$in": list(range(magnitude(selection.minimum), LARGEST_MAGNITUDE + 1))}
+        found["amount"] = {"$gte": Decimal128(selection.minimum)}
+    if selection.since is not None:
+        found["time"] = {"$gte": selection.since}
+    return found

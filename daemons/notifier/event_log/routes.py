@@ -5,6 +5,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from daemons.contracts.errors import NotFoundError
 from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
 from daemons.notifier.deliveries.proof import DeliveryProver
@@ -15,6 +16,7 @@ from daemons.notifier.event_log.models import (
     EventPage,
     EventProofLine,
     EventProofView,
+    EventView,
     HistoryQuery,
     MissingEvents,
     view_event,
@@ -23,7 +25,7 @@ from daemons.notifier.event_log.proof import EventProver
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.event_sets import EventSetQuery, EventSetView, mismatch_views
 from daemons.shared.http.lines import answer_long_work
-from daemons.shared.http.requests import read_body, read_query
+from daemons.shared.http.requests import read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.shared.progress import Progress
 
@@ -38,7 +40,11 @@ async def list_events(request: web.Request) -> web.Response:
     """Read recorded events page by page."""
     query = read_query(request, HistoryQuery)
     page, cursor = await request.app[HISTORY_KEY].page(
-        query.selection, oldest_first=query.order == "asc", limit=query.limit, cursor=query.cursor
+        query.selection,
+        first=query.first_id,
+        oldest_first=query.order == "asc",
+        limit=query.limit,
+        cursor=query.cursor,
     )
     return json_response(EventPage(items=[view_event(event) for event in page], next_cursor=cursor))
 
@@ -68,6 +74,14 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
         )
 
     return await answer_long_work(request, prove)
+
+
+@routes.add("GET", "/events/{event_id}", permission=Permission.READ_EVENTS, answer=EventView)
+async def show_event(request: web.Request) -> web.Response:
+    """Read one event by its id; a transaction's event has the transaction's id."""
+    missing = NotFoundError("event_not_found", "There is no such event, or not yet.")
+    event_id = read_uuid(request, "event_id", missing=missing)
+    return json_response(view_event(await request.app[HISTORY_KEY].find(event_id)))
 
 
 @routes.add("POST", "/events/missing", permission=Permission.READ_EVENTS, body=EventIds, answer=MissingEvents)

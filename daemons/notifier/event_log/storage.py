@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from bson import Decimal128
 from pymongo import DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.names import EventType, Severity
-from daemons.notifier.event import Event, RecordedEvent
+from daemons.notifier.event import Event, RecordedEvent, magnitude
 from daemons.notifier.notifications.notification import Notification
 from daemons.shared.mongo import Database, Document, Session, insert_all
 
@@ -103,6 +104,7 @@ async def newest_position(events: AsyncCollection[Document], session: Session | 
 
 def event_document(event: Event, notification: Notification, *, position: int) -> Document:
     """Return what is stored of an event, with what its notification says of it."""
+    amount = event.amount
     return {
         "_id": position,
         "id": event.id,
@@ -113,6 +115,11 @@ def event_document(event: Event, notification: Notification, *, position: int) -
         "data": event.document,
         "severity": notification.severity.value,
         "account_ids": list(event.account_ids),
+        "user_ids": list(event.user_ids),
+        "amount": None if amount is None else Decimal128(amount),
+        "magnitude": None if amount is None else magnitude(amount),
+        "partition": event.partition,
+        "offset": event.offset,
         "received_at": notification.created_at,
     }
 
@@ -129,5 +136,9 @@ def event_of(document: Document) -> RecordedEvent:
         data=document["data"],
         severity=Severity(document["severity"]),
         account_ids=document["account_ids"],
+        user_ids=document["user_ids"],
+        amount=None if document["amount"] is None else document["amount"].to_decimal(),
+        partition=document["partition"],
+        offset=document["offset"],
         received_at=document["received_at"],
     )

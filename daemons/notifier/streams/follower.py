@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -17,10 +17,22 @@ POLL_SECONDS = 0.25
 """How late an event that another process recorded may reach a stream of this one."""
 LIMIT_EVENTS = 2_000
 """How many events wait for one reader before it is said to lag; they are shared, not copied."""
+QUIET_SECONDS = 15.0
+"""After how long without a selected event a reader is told how far the log has gone on without it."""
 _EVENTS_AT_ONCE = 500
+_OLD_EVENTS_AT_ONCE = 100
+"""Of old events each stream has a page of its own in memory."""
 _BACKOFF_SECONDS = 1.0
 _EVERYTHING = Selection()
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Said between events: the reader has seen everything selected up to this position."""
+
+    position: int
+    last_position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +67,19 @@ class Subscription:
             self._waiting.clear()
         self._news.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the reader has taken all that was found."""
+        return not self._waiting and not self.lags
+
     async def next(self) -> Sequence[RecordedEvent]:
-        """Wait for events and return some, in order; nothing once the reader lags."""
-        while not self._waiting and not self.lags:
+        """Wait for events and return some, in order; none if the reader lags or nothing came for a while."""
+        if not self._waiting and not self.lags:
             self._news.clear()
-            await self._news.wait()
-        if self.lags:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await self._news.wait()
+        if self.lags or not self._waiting:
             return ()
         events = self._waiting.popleft()
         self._waiting_events -= len(events)
@@ -92,8 +111,10 @@ class EventFollower:
 
     async def follow(
         self, position: int, selection: Selection
-    ) -> AsyncGenerator[Sequence[RecordedEvent] | Lagging]:
+    ) -> AsyncGenerator[Sequence[RecordedEvent] | Reached | Lagging]:
         """Yield the selected events after a position, in order, without gap or repetition, without end.
+
+        In between it says how far the reader has come: when it has caught up, and while nothing is selected.
 
         Raises:
             TransientError: the database does not answer; begin again after the last event received.
@@ -111,12 +132,17 @@ class EventFollower:
                 async for events in self._pages(reached, selection, up_to=subscription.begins_after):
                     yield events
                 reached = max(reached, subscription.begins_after)
+                yield Reached(reached, self._last_found)
                 while not subscription.lags:
                     # A stream may begin after events that this process has yet to find.
                     events = [event for event in await subscription.next() if event.position > reached]
                     if events:
                         reached = events[-1].position
                         yield events
+                    elif subscription.is_empty:
+                        # What was found was offered at once, so nothing selected is on its way.
+                        reached = max(reached, self._last_found)
+                        yield Reached(reached, reached)
             yield Lagging(reached, self._last_found)
 
     async def _pages(
@@ -124,13 +150,14 @@ class EventFollower:
     ) -> AsyncIterator[Sequence[RecordedEvent]]:
         while position < up_to:
             events = await self._reader.events_after(
-                position, selection=selection, limit=_EVENTS_AT_ONCE, up_to=up_to
+                position, selection=selection, limit=_OLD_EVENTS_AT_ONCE, up_to=up_to
             )
+            is_last = len(events) < _OLD_EVENTS_AT_ONCE
             if events:
+                position = events[-1].position
                 yield events
-            if len(events) < _EVENTS_AT_ONCE:
+            if is_last:
                 return
-            position = events[-1].position
 
     @contextmanager
     def _subscribed(self, selection: Selection) -> Iterator[Subscription]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 
-from daemons.contracts.names import LAGGING, Code
+from daemons.contracts.names import LAGGING, REACHED, TOO_SLOW, Code
 from daemons.notifier.event import RecordedEvent
 from daemons.notifier.event_log.models import view_event
 from daemons.notifier.streams.follower import Lagging
@@ -24,6 +24,18 @@ def event_frame(event: RecordedEvent) -> bytes:
 def opening_frame(position: int) -> bytes:
     """Where the stream begins, so that a client cut off before the first event resumes there as well."""
     return f"retry: {RETRY_MILLISECONDS}\nid: {position}\n\n".encode()
+
+
+def position_frame(position: int, last_position: int) -> bytes:
+    """How far the reader has come; it resumes there, however few of the events it has asked for."""
+    data = {"position": position, "last_position": last_position}
+    return f"id: {position}\n".encode() + _named(REACHED, data)
+
+
+def too_slow_frame(seconds: float) -> bytes:
+    """The stream ends because the client has taken nothing for so long; it resumes where it stopped."""
+    detail = f"Nothing was taken for {seconds:g} s; the stream goes on from the last event when asked again."
+    return _named(TOO_SLOW, {"code": TOO_SLOW, "detail": detail})
 
 
 def lagging_frame(lagging: Lagging) -> bytes:

@@ -7,7 +7,7 @@ from daemons.contracts.names import LAST_EVENT_ID_HEADER
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event_log.models import EventView, StreamQuery
 from daemons.notifier.event_log.routes import HISTORY_KEY
-from daemons.notifier.streams.streams import EventStreams
+from daemons.notifier.streams.streams import Beginning, EventStreams
 from daemons.shared.http.pages import LARGEST_NUMBER
 from daemons.shared.http.requests import caller_of, read_query
 from daemons.shared.http.routes import Routes
@@ -30,27 +30,29 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     query = read_query(request, StreamQuery)
     streams = request.app[STREAMS_KEY]
     with streams.slot(caller_of(request)):
-        position = await _first_position(request, query)
-        return await streams.serve(request, position, query.selection)
+        return await streams.serve(request, await _beginning(request, query))
 
 
-async def _first_position(request: web.Request, query: StreamQuery) -> int:
-    """Return the position after which the stream begins: the one named, else the newest event's.
+async def _beginning(request: web.Request, query: StreamQuery) -> Beginning:
+    """Find where the stream begins: the position named, else event or time, else the newest event's.
 
     Raises:
         InvalidRequestError: the position is malformed or has not been given out.
+        NotFoundError: there is no event from which on it should begin.
     """
+    history, selection = request.app[HISTORY_KEY], query.selection
     named = request.headers.get(LAST_EVENT_ID_HEADER)
-    last = await request.app[HISTORY_KEY].last_position()
+    last = await history.last_position()
     if named is None:
         position, field = query.after, "after"
     else:
         position, field = _read_last_event_id(named), LAST_EVENT_ID_HEADER
     if position is None:
-        return last
+        asked = query.first_id is not None or selection.since is not None
+        position = await history.position_before(selection, first=query.first_id) if asked else last
     if position > last:
         raise _invalid(field, f"is beyond the newest event, {last}")
-    return position
+    return Beginning(position, last, selection)
 
 
 def _read_last_event_id(text: str) -> int:

@@ -1,7 +1,8 @@
 """The streams that are open in this process: how many there may be, and how each of them ends."""
 
 import asyncio
-from collections import Counter
+import socket
+from collections import Counter as Tally
 from collections.abc import Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -11,19 +12,21 @@ from uuid import UUID
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from daemons.contracts.errors import TransientError, UnauthenticatedError
-from daemons.contracts.names import REQUEST_ID_HEADER
+from daemons.contracts.names import REQUEST_ID_HEADER, Code
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event import Selection
-from daemons.notifier.streams.follower import EventFollower, Lagging
+from daemons.notifier.streams.follower import EventFollower, Lagging, Reached
 from daemons.notifier.streams.frames import (
     event_frame,
     lagging_frame,
     opening_frame,
+    position_frame,
     reconnect_frame,
     session_ended_frame,
+    too_slow_frame,
 )
 from daemons.shared.auth.callers import Authenticator, Caller
 from daemons.shared.http.requests import caller_of, request_id_of
@@ -32,12 +35,17 @@ from daemons.shared.tasks import end_task
 SESSION_CHECK_SECONDS = 3.0
 _PING_SECONDS = 15
 _SEND_TIMEOUT_SECONDS = 10
+_LINGER_SECONDS = 30
+"""How long a client that was cut for taking nothing may still fetch why."""
+_SEND_BUFFER_BYTES = 128 * 1024
+"""What the system holds for one client that does not read; by itself it would hold megabytes."""
 _FAREWELL_TIMEOUT_SECONDS = 0.5
 _DISCONNECT_CHECK_SECONDS = 1.0
 _UNANSWERED_CHECKS = 5
 """How often in a row the session may be impossible to check before its stream is ended to be safe."""
 
 _open_streams = Gauge("bankctl_notifier_open_streams", "Event streams open in this process")
+_slow_clients = Counter("bankctl_notifier_slow_streams", "Event streams ended because nothing was taken")
 _log = structlog.get_logger()
 
 
@@ -63,15 +71,18 @@ class TooManyStreamsOfOneCallerError(TransientError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            "rate_limited",
+            Code.TOO_MANY_STREAMS,
             f"One caller may hold {limit} event streams open; end one, or try again later.",
             retry_after_seconds=5,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Beginning:
+class Beginning:
+    """After which position a stream begins, where the log ends then, and what it is to show."""
+
     position: int
+    last_position: int
     selection: Selection
 
 
@@ -84,7 +95,7 @@ class EventStreams:
         self._follower = follower
         self._authenticator = authenticator
         self._limits = limits
-        self._open: Counter[UUID] = Counter()
+        self._open: Tally[UUID] = Tally()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -110,19 +121,20 @@ class EventStreams:
             yield
         finally:
             self._open[whose] -= 1
-            self._open += Counter()  # drops those who have none
+            self._open += Tally()  # drops those who have none
             _open_streams.dec()
 
-    async def serve(self, request: web.Request, position: int, selection: Selection) -> EventSourceResponse:
+    async def serve(self, request: web.Request, beginning: Beginning) -> EventSourceResponse:
         """Stream the selected events after the position; returns when the stream has ended."""
         response = EventSourceResponse(
             ping_interval=_PING_SECONDS,
-            send_timeout=_SEND_TIMEOUT_SECONDS,
+            # The system must not cut a client off before it could be told why.
+            send_timeout=_SEND_TIMEOUT_SECONDS + _LINGER_SECONDS,
             headers={REQUEST_ID_HEADER: request_id_of(request)},
         )
         await response.prepare(request)
+        _bound_send_buffer(request)
         async with response:
-            beginning = _Beginning(position, selection)
             # An answer has begun: whatever happens now ends the stream and must not become another answer.
             farewell = await _first_of(
                 self._send(response, beginning), self._watch_session(request), self._await_closing()
@@ -130,19 +142,26 @@ class EventStreams:
             await _say(request, response, farewell)
         return response
 
-    async def _send(self, response: EventSourceResponse, beginning: _Beginning) -> bytes | None:
+    async def _send(self, response: EventSourceResponse, beginning: Beginning) -> bytes | None:
         try:
-            await _write(response, opening_frame(beginning.position))
+            opening = opening_frame(beginning.position)
+            await _write(response, opening + position_frame(beginning.position, beginning.last_position))
             async with aclosing(self._follower.follow(beginning.position, beginning.selection)) as news:
                 async for found in news:
-                    if isinstance(found, Lagging):
-                        frames = lagging_frame(found)
-                    else:
-                        frames = b"".join(map(event_frame, found))
+                    match found:
+                        case Lagging():
+                            frames = lagging_frame(found)
+                        case Reached():
+                            frames = position_frame(found.position, found.last_position)
+                        case _:
+                            frames = b"".join(map(event_frame, found))
                     await _write(response, frames)
         except TransientError:
             return reconnect_frame()
-        except (ConnectionError, TimeoutError):
+        except TimeoutError:
+            _slow_clients.inc()
+            return too_slow_frame(_SEND_TIMEOUT_SECONDS)
+        except ConnectionError:
             return None
         return None
 
@@ -195,14 +214,26 @@ async def _write(response: EventSourceResponse, frames: bytes) -> None:
 
 
 async def _say(request: web.Request, response: EventSourceResponse, farewell: bytes | None) -> None:
-    """Say goodbye, or cut off a client that does not take even that."""
+    """Say goodbye; a client that does not take even that has a while to fetch it, and is then cut off."""
+    transport = request.transport
+    if transport is None:
+        return
+    if farewell is None:
+        transport.abort()
+        return
     try:
-        if farewell is not None:
-            async with asyncio.timeout(_FAREWELL_TIMEOUT_SECONDS):
-                await response.write(farewell)
-                await response.write_eof()
-            return
-    except (ConnectionError, TimeoutError):
-        pass
-    if request.transport is not None:
-        request.transport.abort()
+        async with asyncio.timeout(_FAREWELL_TIMEOUT_SECONDS):
+            await response.write(farewell)
+            await response.write_eof()
+    except TimeoutError:
+        # It waits in the transport, behind what was sent before. Closing sends that first.
+        transport.close()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, transport.abort)
+    except ConnectionError:
+        transport.abort()
+
+
+def _bound_send_buffer(request: web.Request) -> None:
+    connection = None if request.transport is None else request.transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from daemons.contracts.errors import BankError, Category
+from daemons.contracts.names import Code
 from daemons.shared.http.answers import REPLAYED
 
 STATUS_OF_CATEGORY: dict[Category, int] = {
@@ -30,6 +31,7 @@ STATUS_OF_CODE: dict[str, int] = {
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
+    Code.TOO_MANY_STREAMS: 429,
 }
 """Codes whose status is more exact than their category's."""
 

@@ -107,11 +107,14 @@ class _Handler(BaseHTTPRequestHandler):
             for hook in list(bank.hooks):
                 hook(request)
         position = int(request.headers.get("Last-Event-ID") or request.query.get("after") or 0)
+        with bank.lock:
+            last = max((event["position"] for event in bank.events), default=0)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
+        self.wfile.write(_position_frame(position, last).encode())
         while not bank.stopping.is_set():
             with bank.lock:
                 fresh = [event for event in bank.events if event["position"] > position]
@@ -128,6 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
         """Stay silent."""
+
+
+def _position_frame(position: int, last: int) -> str:
+    data = json.dumps({"position": position, "last_position": last})
+    return f"id: {position}\nevent: reached\ndata: {data}\n\n"
 
 
 class _Server(ThreadingHTTPServer):

@@ -88,6 +88,8 @@ class Bank:
         self.checkpoint: dict[str, Any] | None = None
         self.checkpoint_keys: list[str] = []
         self.consistency: dict[str, Any] = {}
+        self.searches: list[dict[str, str]] = []
+        """The queries of histories."""
         self.rebuilt = {"accounts": 3, "changed": 0, "removed": 0}
         self.outbox_pending = [0]
         self.outbox: dict[str, Any] = {
@@ -256,6 +258,9 @@ class Bank:
             raise ProblemError(401, "not_signed_in", "unauthenticated", "nobody is signed in")
         if route in routes:
             return routes[route](request)
+        if request.method == "GET" and request.path.startswith("/events/"):
+            wanted = request.path.removeprefix("/events/")
+            return 200, next(event for event in self.events if event["id"] == wanted), {}
         if request.path.startswith("/accounts/"):
             return self._account_route(request)
         if request.method == "GET" and request.path.startswith("/transactions/"):
@@ -359,6 +364,7 @@ class Bank:
     def _history(self, request: Request) -> Answer:
         newest_first = request.query.get("order") == "desc"
         found = sorted(self.events, key=lambda event: event["position"], reverse=newest_first)
+        self.searches.append(request.query)
         return 200, {"items": found[: int(request.query["limit"])], "next_cursor": None}, {}
 
     def _event_proof(self) -> dict[str, Any]:

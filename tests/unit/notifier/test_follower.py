@@ -12,7 +12,7 @@ from daemons.contracts.errors import TransientError
 from daemons.contracts.names import EventType, Severity
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.streams import follower as follow_events
-from daemons.notifier.streams.follower import EventFollower, Lagging, Subscription
+from daemons.notifier.streams.follower import EventFollower, Lagging, Reached, Subscription
 from daemons.shared.clock import utc_now
 from daemons.shared.ids import new_id
 from tests.support.waiting import eventually, patience
@@ -32,6 +32,10 @@ def event(position: int, *, failed: bool = False, accounts: Sequence[str] = ("00
         data={},
         severity=Severity.INFO,
         account_ids=accounts,
+        user_ids=(),
+        amount=None,
+        partition=0,
+        offset=position,
         received_at=utc_now(),
     )
 
@@ -80,6 +84,7 @@ class Reader:
     def __init__(self, follower: EventFollower, position: int, selection: Selection) -> None:
         self._news = follower.follow(position, selection)
         self.lagged: list[Lagging] = []
+        self.reached: list[Reached] = []
 
     async def take(self, count: int) -> list[int]:
         seen: list[int] = []
@@ -88,6 +93,8 @@ class Reader:
                 told = await anext(self._news)
                 if isinstance(told, Lagging):
                     self.lagged.append(told)
+                elif isinstance(told, Reached):
+                    self.reached.append(told)
                 else:
                     seen += [one.position for one in told]
         return seen

@@ -21,9 +21,10 @@ from daemons.contracts.names import EventType
 from daemons.contracts.permissions import Role
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.streams import streams as event_streams
-from daemons.notifier.streams.follower import Lagging
+from daemons.notifier.streams.follower import Lagging, Reached
 from daemons.notifier.streams.frames import event_frame
 from daemons.notifier.streams.streams import (
+    Beginning,
     EventStreams,
     StreamLimits,
     TooManyStreamsError,
@@ -36,11 +37,11 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually, patience
 from tests.unit.notifier.test_follower import FAILURES, event
 
 AWAY = TransientError("unavailable", "away")
-OPENING = b"retry: 1000\nid: 7\n\n"
+OPENING = b'retry: 1000\nid: 7\n\nid: 7\nevent: reached\ndata: {"position": 7, "last_position": 12}\n\n'
 RECONNECT = b"retry: 1000\n\n"
 SESSION_ENDED = b'event: session_ended\ndata: {"code": "session_ended"}\n\n'
 
-Step = Sequence[RecordedEvent] | Lagging | BaseException | asyncio.Event
+Step = Sequence[RecordedEvent] | Lagging | Reached | BaseException | asyncio.Event
 
 
 def support() -> Caller:
@@ -107,7 +108,7 @@ async def opened(
     async def handle(request: web.Request) -> web.StreamResponse:
         request[CALLER_KEY], request[REQUEST_ID_KEY] = bank.caller, "r-1"
         try:
-            return await serving.serve(request, 7, selection)
+            return await serving.serve(request, Beginning(7, 12, selection))
         finally:
             bank.served += 1
 
@@ -129,10 +130,11 @@ async def whole(bank: Bank, streams: EventStreams | None = None) -> bytes:
 
 class TestFrames:
     async def test_a_stream_says_where_it_begins_and_then_what_is_new(self, bank: Bank) -> None:
-        bank.steps = [[event(8), event(9)], Lagging(9, 30), [event(10)], AWAY]
+        bank.steps = [[event(8), event(9)], Lagging(9, 30), [event(10)], Reached(29, 30), AWAY]
         first, second, third = (event_frame(one) for step in (0, 2) for one in bank.steps[step])  # type: ignore[union-attr]
         lagging = b'event: lagging\ndata: {"position": 9, "last_position": 30}\n\n'
-        assert await whole(bank) == OPENING + first + second + lagging + third + RECONNECT
+        reached = b'id: 29\nevent: reached\ndata: {"position": 29, "last_position": 30}\n\n'
+        assert await whole(bank) == OPENING + first + second + lagging + third + reached + RECONNECT
         assert bank.followed == [(7, FAILURES)]
 
     async def test_it_carries_the_id_of_its_request(self, bank: Bank) -> None:
@@ -189,11 +191,19 @@ class TestEnds:
 
         await eventually(ended, every_seconds=0.01)
 
-    @pytest.mark.parametrize("fault", [ConnectionResetError(), TimeoutError()])
-    async def test_without_a_word_when_the_client_takes_nothing(
-        self, bank: Bank, caplog: pytest.LogCaptureFixture, fault: BaseException
+    async def test_with_the_reason_when_the_client_takes_nothing(self, bank: Bank) -> None:
+        bank.steps = [TimeoutError()]
+        told = (await whole(bank)).removeprefix(OPENING).decode()
+        assert told.startswith("event: too_slow\ndata: ")
+        assert json.loads(told.splitlines()[1].removeprefix("data: ")) == {
+            "code": "too_slow",
+            "detail": "Nothing was taken for 10 s; the stream goes on from the last event when asked again.",
+        }
+
+    async def test_without_a_word_when_the_line_is_cut(
+        self, bank: Bank, caplog: pytest.LogCaptureFixture
     ) -> None:
-        bank.steps = [fault]
+        bank.steps = [ConnectionResetError()]
         with capture_logs() as logs, pytest.raises(httpx.TransportError):
             await whole(bank)
         faults = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -268,7 +278,7 @@ class TestEnds:
         monkeypatch.setattr(event_streams, "EventSourceResponse", make)
         bank.steps = [AWAY]
         await whole(bank)
-        assert (made[0]["ping_interval"], made[0]["send_timeout"]) == (15, 10)
+        assert (made[0]["ping_interval"], made[0]["send_timeout"]) == (15, 40)
 
 
 class TestLimits:
@@ -286,7 +296,7 @@ class TestLimits:
                     pass
             with streams.slot(caller):
                 pass
-        assert (refused.value.code, refused.value.retry_after_seconds) == ("rate_limited", 5)
+        assert (refused.value.code, refused.value.retry_after_seconds) == ("too_many_streams", 5)
         assert refused.value.message == (
             "One caller may hold 2 event streams open; end one, or try again later."
         )

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from bankctl.client import event_stream
-from bankctl.client.event_stream import Following, follow
+from bankctl.client.event_filter import EventFilter
+from bankctl.client.event_stream import Following, Watcher, follow
 from bankctl.errors import CliError, ExitStatus
 
 AWAY = CliError("the bank is away", exit_status=ExitStatus.UNREACHABLE, code="unreachable", request_id="r-1")
@@ -17,6 +18,11 @@ AWAY = CliError("the bank is away", exit_status=ExitStatus.UNREACHABLE, code="un
 
 def frame(position: int, event_id: str | None = None) -> str:
     return f'id: {position}\nevent: X\ndata: {{"position": {position}, "id": "{event_id or position}"}}\n\n'
+
+
+def position(reached: int, last: int) -> str:
+    data = f'{{"position": {reached}, "last_position": {last}}}'
+    return f"id: {reached}\nevent: reached\ndata: {data}\n\n"
 
 
 class Bank:
@@ -28,6 +34,7 @@ class Bank:
         self.pauses: list[float] = []
         self.lost: list[CliError] = []
         self.lagging: list[int] = []
+        self.positions: list[tuple[int, int]] = []
         self.now = 0.0
         self._streams = list(streams)
         time = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
@@ -48,10 +55,15 @@ class Bank:
         yield httpx.Response(200, headers=headers, text=played)
 
     def follow(
-        self, *, after: int = 0, wait_seconds: float = 0.0, **what: str | None
+        self,
+        *,
+        after: int | None = 0,
+        first: str | None = None,
+        wait_seconds: float = 0.0,
+        wanted: EventFilter = EventFilter(),  # noqa: B008  # it never changes
     ) -> Iterator[Mapping[str, Any]]:
-        following = Following(what.get("event_types"), what.get("account"), after, wait_seconds)
-        return follow(self, following, on_lost=self.lost.append, on_lagging=self.lagging.append)  # type: ignore[arg-type]
+        told = Watcher(self.lost.append, self.lagging.append, lambda *both: self.positions.append(both))
+        return follow(self, Following(wanted, after, first, wait_seconds), told)  # type: ignore[arg-type]
 
     def ended(self, **how: Any) -> tuple[list[int], CliError]:
         """What was shown until the end, and what ended it."""
@@ -63,11 +75,19 @@ class Bank:
 
 def test_the_stream_is_asked_for_behind_a_position(monkeypatch: pytest.MonkeyPatch) -> None:
     bank = Bank(monkeypatch, frame(8))
-    assert next(bank.follow(after=7, event_types="A,B", account="4000000006")) == {"position": 8, "id": "8"}
+    wanted = EventFilter(types="A,B", account="4000000006", failures=True, since="2026-11-24")
+    assert next(bank.follow(after=7, wanted=wanted)) == {"position": 8, "id": "8"}
     assert bank.asked == [
         {
             "path": "/events",
-            "params": {"type": "A,B", "account": "4000000006"},
+            "params": {
+                "type": "A,B",
+                "account": "4000000006",
+                "user": None,
+                "min_amount": None,
+                "failures": "true",
+                "since": "2026-11-24T00:00:00.000Z",
+            },
             "headers": {
                 "Accept": "text/event-stream",
                 "Cache-Control": "no-store",
@@ -91,6 +111,34 @@ def test_who_is_behind_is_told_by_how_much(monkeypatch: pytest.MonkeyPatch) -> N
     bank = Bank(monkeypatch, frame(40) + said + frame(41))
     assert bank.ended()[0] == [40, 41]
     assert bank.lagging == [100]
+
+
+def test_a_stream_that_begins_with_an_event_is_resumed_behind_what_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bank = Bank(monkeypatch, AWAY, position(6, 9) + frame(7), position(8, 9), frame(9))
+    news = bank.follow(after=None, first="e-7", wait_seconds=60)
+    assert [one["position"] for one in (next(news), next(news))] == [7, 9]
+    assert [asked["headers"].get("Last-Event-ID") for asked in bank.asked] == [None, None, "7", "8"]
+    assert [asked["params"].get("from") for asked in bank.asked] == ["e-7", "e-7", None, None]
+    assert bank.positions == [(6, 9), (8, 9)]
+
+
+def test_who_was_cut_off_for_being_slow_resumes_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = 'event: too_slow\ndata: {"code": "too_slow", "detail": "..."}\n\n'
+    bank = Bank(monkeypatch, frame(1) + said + frame(8), frame(2), AWAY)
+    shown, _ = bank.ended(wait_seconds=0.5)
+    assert shown == [1, 2]
+    assert bank.asked[1]["headers"]["Last-Event-ID"] == "1"
+    assert bank.lost[0].code == "too_slow"
+    assert bank.lost[0].message == "this reader was cut off because it took nothing for a while"
+
+
+def test_too_many_streams_are_refused_at_once_but_not_after_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stream that was cut the bank may not know yet."""
+    full = CliError("full", exit_status=ExitStatus.UNREACHABLE, code="too_many_streams")
+    assert Bank(monkeypatch, full).ended(wait_seconds=60) == ([], full)
+    assert Bank(monkeypatch, frame(1), full, full, frame(2), AWAY).ended(wait_seconds=2)[0] == [1, 2]
 
 
 def test_a_session_that_has_ended_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:

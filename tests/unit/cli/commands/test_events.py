@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from daemons.contracts.names import EventType
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, NOW, Bank, ProblemError, Request
+
+EVENT = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 def event(position: int, event_type: str = "TransactionCompleted", **more: Any) -> dict[str, Any]:
@@ -122,7 +125,19 @@ def test_a_slow_reader_is_told_and_misses_nothing(ann: Cli, bank: Bank) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--type", "Nothing"], ["--account", "123"], ["--after", "1", "--since-start"], ["--count", "0"]],
+    [
+        ["--type", "Nothing"],
+        ["--account", "123"],
+        ["--after", "1", "--since-start"],
+        ["--from", EVENT, "--since", "2h"],
+        ["--from", "not-an-id"],
+        ["--since", "yesterday"],
+        ["--min-amount", "1,5"],
+        ["--failures", "--type", "AccountChanged"],
+        ["--count", "0"],
+        ["--broker", "127.0.0.1:1", "--from", EVENT],
+        ["--broker", "127.0.0.1:1", "--user", "ann@example.com"],
+    ],
 )
 def test_wrong_filters_are_usage_errors(ann: Cli, bank: Bank, arguments: list[str]) -> None:
     assert ann("events", "tail", *arguments).status == 2
@@ -133,6 +148,10 @@ def test_filters_reach_the_bank(ann: Cli, bank: Bank) -> None:
     bank.events.append(event(1))
     ann("events", "tail", "--since-start", "--count", "1", "--type", "TransactionCompleted", "--account", ANN)
     assert bank.sent("/events")[0].query == {"type": "TransactionCompleted", "account": ANN}
+    ann("events", "tail", "--since", "2026-11-24", "--failures", "--min-amount", "10", "--count", "1")
+    asked = bank.sent("/events")[1]
+    assert asked.query == {"failures": "true", "min_amount": "10", "since": "2026-11-24T00:00:00.000Z"}
+    assert "Last-Event-ID" not in asked.headers
 
 
 def test_ctrl_c_exits_130_without_a_traceback(ann: Cli, bank: Bank) -> None:
@@ -160,3 +179,58 @@ def test_history_as_a_table_and_as_json(ann: Cli, bank: Bank) -> None:
     bank.events += [event(1), event(2)]
     assert [row["position"] for row in ann("events", "history", "-o", "json").json] == [2, 1]
     assert "Bob [/]" in ann("events", "history").out
+
+
+def test_every_line_ends_with_the_events_id(ann: Cli, bank: Bank) -> None:
+    bank.events += [event(number, event_type) for number, event_type in enumerate(EventType, 1)]
+    out = ann("events", "tail", "--since-start", "--count", str(len(EventType))).out
+    assert [line.split()[-1] for line in out.splitlines()] == [one["id"] for one in bank.events]
+
+
+def test_what_is_followed_and_how_far_behind_is_said_beside_the_data(ann: Cli, bank: Bank) -> None:
+    bank.events += [event(1), event(2)]
+    told = ann("events", "tail", "--since-start", "--count", "2", "--account", ANN, "-o", "json")
+    assert f"following all events of account {ANN} after position 0, 2 events behind" in told.err
+    assert len(told.out.splitlines()) == 2
+
+
+def test_too_many_streams_are_refused_with_what_to_do(ann: Cli, bank: Bank) -> None:
+    def refuse(request: Request) -> None:
+        if request.path == "/events":
+            raise ProblemError(429, "too_many_streams", "transient", "One caller may hold 10 streams open.")
+
+    bank.hooks.append(refuse)
+    outcome = ann("events", "tail", "--since-start", "-o", "json")
+    assert (outcome.status, outcome.problem["code"]) == (8, "too_many_streams")
+    assert "end another" in outcome.problem["hint"]
+
+
+class TestSavedFilters:
+    def test_a_filter_is_kept_in_the_profile_and_used_again(self, ann: Cli, bank: Bank) -> None:
+        saved = ann("events", "history", "--failures", "--min-amount", "10", "--save", "big")
+        assert (saved.status, "filter big is kept: failures of 10 or more" in saved.err) == (0, True)
+        ann("events", "history", "--filter", "big", "--min-amount", "20", "--account", ANN)
+        assert bank.searches[-1].items() >= {"failures": "true", "min_amount": "20", "account": ANN}.items()
+        assert [row["name"] for row in ann("events", "filters", "list", "-o", "json").json] == ["big"]
+
+    def test_other_changes_of_the_profile_leave_it(self, ann: Cli, bank: Bank) -> None:
+        ann("events", "history", "--since", "2h", "--save", "recent")
+        url = ann("config", "get", "url", "--query", "url", "--raw").out.strip()
+        assert ann("config", "set", "url", url).status == 0
+        assert [row["since"] for row in ann("events", "filters", "list", "-o", "json").json] == ["2h"]
+
+    def test_a_removed_filter_is_gone(self, ann: Cli, bank: Bank) -> None:
+        ann("events", "history", "--failures", "--save", "big")
+        assert ann("events", "filters", "remove", "big").status == 0
+        for arguments in (["filters", "remove", "big"], ["history", "--filter", "big"]):
+            outcome = ann("events", *arguments, "-o", "json")
+            assert (outcome.status, outcome.problem["code"]) == (3, "filter_not_found")
+        assert bank.searches[1:] == []
+
+
+def test_one_event_is_shown_with_its_place_on_kafka(ann: Cli, bank: Bank) -> None:
+    bank.events.append(event(1, id=EVENT, partition=4, offset=17))
+    out = ann("events", "show", EVENT).out
+    assert "TransactionCompleted, partition 4, offset 17" in out
+    assert ann("events", "show", EVENT, "-o", "json").json["offset"] == 17
+    assert ann("events", "show", "17").status == 2
