@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "withdraw": ("bankctl.commands.withdraw", "withdraw", "Pay to an account outside the bank."),
     "transactions": ("bankctl.payments.transactions", "app", "Look at transactions; finish open ones."),
     "verify": ("bankctl.commands.checkpoints", "verify", "Verify a receipt without the bank."),
+    "explain": ("bankctl.commands.explain", "explain", "Show how a transaction came about, on one screen."),
     "events": ("bankctl.commands.events", "app", "Follow events in the bank."),
     "notifications": (
         "bankctl.commands.notifications",

@@ -69,6 +69,11 @@ class Transactions:
         found: dict[str, Any] = self._http.request("GET", f"/transactions/{transaction_id}").data
         return found
 
+    def explain(self, transaction_id: str) -> dict[str, Any]:
+        """What banking_api knows of how a transaction came about: checks, entries, seal."""
+        found: dict[str, Any] = self._http.request("GET", f"/transactions/{transaction_id}/explanation").data
+        return found
+
     def list(self, *, scope: str, status: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
         """Transactions that one began, or (for support staff) all; newest first."""
         params = {"scope": scope, "status": status}

@@ -42,6 +42,7 @@ from daemons.banking_api.ledger.schema import ensure_bank_id, ensure_schema
 from daemons.banking_api.ledger.seal import Seal
 from daemons.banking_api.ledger.server import LedgerServer
 from daemons.banking_api.settings import BankingSettings
+from daemons.banking_api.transactions.explanation import Explanations
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.banking_api.transactions.service import Transactions
 from daemons.banking_api.transactions.statements import Statements
@@ -103,6 +104,7 @@ def build(settings: BankingSettings) -> web.Application:
         SnapshotOpener(bank.client, bank.database), lambda: app[checkpoint_routes.CHECKPOINTS_KEY]
     )
     app[transaction_routes.STATEMENTS_KEY] = Statements(bank.records, bank.accounts, bank.directory)
+    app[transaction_routes.EXPLANATIONS_KEY] = Explanations(bank.records, bank.directory)
     app.cleanup_ctx.append(bank.running)
     return app
 

@@ -73,6 +73,7 @@ MAY_CALL = {
     "POST /transactions/batch/preview": OWN_ACCOUNTS,
     "GET /transactions": OWN_ACCOUNTS,
     "GET /transactions/{id}": OWN_ACCOUNTS,
+    "GET /transactions/{id}/explanation": OWN_ACCOUNTS,
     # Support reads and changes nothing.
     "GET /users": SUPPORT,
     "GET /users/{id}": SUPPORT,
@@ -103,7 +104,7 @@ MAY_CALL = {
     "POST /ledger/accounts/rebuild": OPERATOR,
     "GET /events": SUPPORT,
     "GET /events/history": SUPPORT,
-    "GET /events/{event_id}": SUPPORT,
+    "GET /events/{id}": SUPPORT,
     "GET /events/proof": SUPPORT,
     "POST /events/missing": SUPPORT,
     "GET /notifications": SUPPORT,

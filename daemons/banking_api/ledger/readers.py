@@ -170,6 +170,12 @@ class RecordReader:
             own[id_].balance_minor, own[id_].sequence = balance, sequence
         return accounts | own
 
+    async def seal_with(self, record_id: UUID) -> Seal | None:
+        """Return the seal of a record."""
+        record = await self._journal.find_one({"_id": record_id}, {"seal": 1})
+        found = None if record is None else await self.seal_of(record["seal"])
+        return None if found is None else found[0]
+
     async def seal_of(self, number: int) -> tuple[Seal, list[UUID]] | None:
         """Return a seal and the ids of its records."""
         document = await self._journal.find_one({"_id": number})

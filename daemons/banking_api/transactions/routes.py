@@ -18,6 +18,7 @@ from daemons.banking_api.transactions.batch import (
     order_of,
     results_of,
 )
+from daemons.banking_api.transactions.explanation import Explanation, Explanations
 from daemons.banking_api.transactions.models import (
     ATOMIC_BODY_BYTES,
     BatchPreview,
@@ -69,6 +70,7 @@ PREFERENCE_APPLIED_HEADER = "Preference-Applied"
 routes = Routes("transactions")
 TRANSACTIONS_KEY = web.AppKey("transactions", Transactions)
 STATEMENTS_KEY = web.AppKey("statements", Statements)
+EXPLANATIONS_KEY = web.AppKey("explanations", Explanations)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
 APPROVALS_AREA = "ledger"
@@ -206,6 +208,18 @@ async def show_transaction(request: web.Request) -> web.Response:
     transaction_id = read_uuid(request, "id", missing=transaction_not_found())
     found = await request.app[STATEMENTS_KEY].transaction(caller_of(request), transaction_id)
     return json_response(transaction_in_full(found))
+
+
+@routes.add(
+    "GET",
+    "/transactions/{id}/explanation",
+    permission=Permission.USE_OWN_ACCOUNTS,
+    answer=Explanation,
+)
+async def explain_transaction(request: web.Request) -> web.Response:
+    """Explain a transaction: who asked, what was checked, entries with balances, and its seal."""
+    transaction_id = read_uuid(request, "id", missing=transaction_not_found())
+    return json_response(await request.app[EXPLANATIONS_KEY].explain(caller_of(request), transaction_id))
 
 
 @routes.add(

@@ -76,11 +76,11 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
     return await answer_long_work(request, prove)
 
 
-@routes.add("GET", "/events/{event_id}", permission=Permission.READ_EVENTS, answer=EventView)
+@routes.add("GET", "/events/{id}", permission=Permission.READ_EVENTS, answer=EventView)
 async def show_event(request: web.Request) -> web.Response:
     """Read one event by its id; a transaction's event has the transaction's id."""
     missing = NotFoundError("event_not_found", "There is no such event, or not yet.")
-    event_id = read_uuid(request, "event_id", missing=missing)
+    event_id = read_uuid(request, "id", missing=missing)
     return json_response(view_event(await request.app[HISTORY_KEY].find(event_id)))
 
 
