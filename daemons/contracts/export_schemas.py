@@ -1,4 +1,4 @@
-"""`python -m daemons.contracts.export_schemas FOLDER`: write the JSON Schema of every event's data."""
+"""`python -m daemons.contracts.export_schemas FOLDER`: write the JSON Schemas of all events, and AsyncAPI."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from daemons.contracts import asyncapi
 from daemons.contracts.events.contract import EventContract
 from daemons.contracts.events.table import CONTRACTS
 
@@ -28,8 +29,9 @@ def schema_text(contract: EventContract) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write `<type>.json` for every type into the folder."""
+    """Write `<type>.json` for every type, and the AsyncAPI document, into the folder."""
     [folder] = arguments
+    (Path(folder) / asyncapi.FILE_NAME).write_text(asyncapi.text(), encoding="utf-8")
     for event_type, contract in CONTRACTS.items():
         (Path(folder) / f"{event_type.value}.json").write_text(schema_text(contract), encoding="utf-8")
 

@@ -88,6 +88,8 @@ class Bank:
         self.checkpoint: dict[str, Any] | None = None
         self.checkpoint_keys: list[str] = []
         self.consistency: dict[str, Any] = {}
+        self.explanations: dict[str, dict[str, Any]] = {}
+        self.deliveries: list[dict[str, Any]] = []
         self.searches: list[dict[str, str]] = []
         """The queries of histories."""
         self.rebuilt = {"accounts": 3, "changed": 0, "removed": 0}
@@ -246,6 +248,7 @@ class Bank:
             ("POST", "/ledger/events/give-up"): lambda r: (200, {"given_up": r.body["event_ids"]}, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
+            ("GET", "/deliveries"): lambda _: (200, {"items": self.deliveries, "next_cursor": None}, {}),
             ("GET", "/audit/ledger/proof"): self._audit_proof,
             ("GET", "/audit/users/proof"): self._audit_proof,
             ("GET", "/audit/events/proof"): self._audit_proof,
@@ -258,9 +261,8 @@ class Bank:
             raise ProblemError(401, "not_signed_in", "unauthenticated", "nobody is signed in")
         if route in routes:
             return routes[route](request)
-        if request.method == "GET" and request.path.startswith("/events/"):
-            wanted = request.path.removeprefix("/events/")
-            return 200, next(event for event in self.events if event["id"] == wanted), {}
+        if request.path.startswith("/events/") or request.path.endswith("/explanation"):
+            return 200, self._looked_up(request.path), {}
         if request.path.startswith("/accounts/"):
             return self._account_route(request)
         if request.method == "GET" and request.path.startswith("/transactions/"):
@@ -360,6 +362,12 @@ class Bank:
         if problem:
             raise ProblemError(**problem, replayed=replayed)
         return 201, transaction, REPLAYED if replayed else {}
+
+    def _looked_up(self, path: str) -> dict[str, Any]:
+        wanted = path.split("/")[2]
+        if path.startswith("/events/"):
+            return next(event for event in self.events if event["id"] == wanted)
+        return self.explanations[wanted]
 
     def _history(self, request: Request) -> Answer:
         newest_first = request.query.get("order") == "desc"
