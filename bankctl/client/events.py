@@ -27,13 +27,6 @@ class Events:
         event: dict[str, Any] = self.http.request("GET", f"/events/{event_id}").data
         return event
 
-    def deliveries(self, event_id: str) -> list[dict[str, Any]]:
-        """What the event owed to whom, and how that came out."""
-        found: list[dict[str, Any]] = self.http.request(
-            "GET", "/deliveries", params={"event": event_id}
-        ).data["items"]
-        return found
-
     def latest_position(self) -> int:
         """The position of the newest event, 0 if there is none yet."""
         newest = next(self.history(EventFilter(), order="desc", limit=1), None)

@@ -1,6 +1,6 @@
 """explain."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render.output import emit, emit_text
 from bankctl.render.text import clean
+from daemons.contracts.permissions import Role
 
 _WIDTH = 12
 _MISSING = {ExitStatus.NOT_FOUND, ExitStatus.FORBIDDEN, ExitStatus.UNREACHABLE}
@@ -52,8 +53,13 @@ def explain(
 def _explanation(bank: BankClient, transaction_id: str) -> dict[str, Any]:
     """Join what the daemons answer; what one of them cannot say is named under `missing`."""
     found, missing = bank.transactions.explain(transaction_id), {}
+    # Whoever is refused leaves a record of it in the audit, so what is known to be refused is not asked for.
+    is_customer = bank.session is not None and bank.session.role == Role.USER
 
     def part(name: str, ask: Callable[[], Any]) -> Any:
+        if is_customer:
+            missing[name] = "for support staff"
+            return None
         try:
             return ask()
         except CliError as error:
@@ -63,9 +69,13 @@ def _explanation(bank: BankClient, transaction_id: str) -> dict[str, Any]:
             return None
 
     event = part("event", lambda: bank.events.show(transaction_id))
-    deliveries = part("deliveries", lambda: bank.events.deliveries(transaction_id))
+    deliveries = part("deliveries", lambda: list(_deliveries_of(bank, transaction_id)))
     audit = part("audit", lambda: _audited(bank, found))
     return {**found, "audit": audit, "event": event, "deliveries": deliveries, "missing": missing}
+
+
+def _deliveries_of(bank: BankClient, event_id: str) -> Iterator[dict[str, Any]]:
+    return bank.deliveries.list(state=None, channel=None, recipient=None, event=event_id, limit=None)
 
 
 def _audited(bank: BankClient, found: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -126,9 +136,9 @@ def _person(user: Mapping[str, Any] | None) -> str:
 def _asked_from(found: Mapping[str, Any]) -> list[str]:
     audit = found["audit"]
     if audit is None:
-        return _line("from", found["missing"].get("audit"))
+        return _line("made from", found["missing"].get("audit"))
     return [
-        *_line("from", f"address {audit['address']}, request {audit['request_id']}"),
+        *_line("made from", f"address {audit['address']}, request {audit['request_id']}"),
         *_line("carried out", f"{audit['actor']['display_name']}, {audit['actor']['role']}"),
         *_line("first person", ((audit["approval"] or {}).get("requested_by") or {}).get("display_name")),
         *_line("audit", f"record {audit['seq']}"),

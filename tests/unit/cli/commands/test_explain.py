@@ -88,6 +88,17 @@ def test_what_a_daemon_cannot_say_is_named(ann: Cli, bank: Bank) -> None:
     assert "This is for staff." in ann("explain", ID).out
 
 
+def test_a_customer_is_not_made_to_ask_for_what_staff_may_see(cli: Cli, ann: Cli, bank: Bank) -> None:
+    """Each refusal would stand in the audit."""
+    bank.explanations[ID] = EXPLANATION
+    bank.role = "user"
+    assert cli("login", "--email", "ann@example.com", "--password-stdin", stdin="correct horse\n").status == 0
+    asked = len(bank.requests)
+    outcome = ann("explain", ID, "-o", "json")
+    assert outcome.json["missing"] == dict.fromkeys(("event", "deliveries", "audit"), "for support staff")
+    assert bank.paths()[asked:] == [f"/transactions/{ID}/explanation"]
+
+
 def test_what_is_no_transaction_is_refused(ann: Cli, bank: Bank) -> None:
     assert ann("explain", "17").status == 2
     assert bank.requests == []
