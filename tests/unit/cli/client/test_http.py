@@ -251,7 +251,8 @@ def test_an_answer_in_pieces_is_read_as_it_comes(bank: PlayedBank, transport: Tr
         "/events", params={"after": 1, "kind": None}, headers={"Accept": "text/event-stream"}, idle_seconds=9
     ) as response:
         lines = list(response.iter_lines())
-    assert lines[:2] == ["id: 2", "event: T"]
+    assert lines[:2] == ["id: 1", "event: reached"]
+    assert lines[4:6] == ["id: 2", "event: T"]
     [sent] = bank.requests
     assert (sent.method, sent.query, sent.headers["Accept"]) == ("GET", {"after": "1"}, "text/event-stream")
     assert sent.headers["Cookie"] == f"__Host-bankctl={bank.cookie}"

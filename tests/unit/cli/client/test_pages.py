@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from bankctl.client import event_stream
-from bankctl.client.event_stream import Following, follow
+from bankctl.client.event_filter import EventFilter
+from bankctl.client.event_stream import Following, Watcher, follow
 from bankctl.client.pages import iterate
 from bankctl.errors import CliError, ExitStatus
 from tests.unit.cli.commands.test_events import event
@@ -144,8 +145,9 @@ class Streams:
 def followed(streams: Streams, *, after: int = 0, wait_seconds: float = 1.0) -> tuple[list[int], CliError]:
     """What was shown until the stream was given up, and why."""
     shown: list[int] = []
-    following = Following(None, None, after, wait_seconds)
-    told = follow(streams, following, on_lost=lambda _: None, on_lagging=lambda _: None)  # type: ignore[arg-type]
+    following = Following(EventFilter(), after, None, wait_seconds)
+    watcher = Watcher(lambda _: None, lambda _: None, lambda *_: None)
+    told = follow(streams, following, watcher)  # type: ignore[arg-type]
     with pytest.raises(CliError) as raised:
         shown.extend(one["position"] for one in told)
     return shown, raised.value
