@@ -80,6 +80,7 @@ async def assert_nothing_lost_nothing_twice(load: Load, *, notifier: str = "noti
         try:
             # What is wrong in the journal is told at once, and not as something that never arrives.
             await _assert_each_key_once(load)
+            _assert_no_more_reversed_than_done(load)
             await _assert_balances(load)
             await draining
         finally:
@@ -177,6 +178,15 @@ async def _assert_each_key_once(load: Load) -> None:
         assert parties == (operation.sender, operation.receiver), (operation, transaction)
 
 
+def _assert_no_more_reversed_than_done(load: Load) -> None:
+    """In sum, reversals take back at most the original."""
+    left = {operation.key: operation.minor for operation in load.operations}
+    for operation in load.operations:
+        if operation.reverses is not None and operation.settled is Verdict.COMPLETED:
+            left[operation.reverses.key] -= operation.minor
+            assert left[operation.reverses.key] >= 0, f"reversed beyond its amount: {operation.reverses}"
+
+
 async def _assert_all_or_none(load: Load) -> None:
     """A batch is done as a whole or leaves nothing behind."""
     found = await transactions_by_key(load)
@@ -227,7 +237,8 @@ async def _assert_balances(load: Load) -> None:
     rows = [row for batch in load.batches for row in batch.rows]
     for operation in [*load.operations, *rows]:
         if operation.settled is Verdict.COMPLETED:
-            expected[operation.receiver] += operation.minor
+            if operation.receiver is not None:
+                expected[operation.receiver] += operation.minor
             if operation.sender is not None:
                 expected[operation.sender] -= operation.minor
     for person in load.people:

@@ -1,6 +1,7 @@
 """A bounded load that remembers what it was told.
 
-Transfers and fundings, each under a key of its own; atomic batches; openings; freezing and unfreezing.
+Transfers, fundings, withdrawals and reversals, each under a key of its own; atomic batches; openings;
+freezing and unfreezing.
 """
 
 import asyncio
@@ -24,6 +25,10 @@ _BATCH_ROWS = 3
 _OTHER_SHARE = 0.15
 _BATCH_SHARE, _OPENING_SHARE = 0.45, 0.1
 """Of the others; the rest freezes and unfreezes."""
+_FUNDED_SHARE, _REFUSED_SHARE, _WITHDRAWN_SHARE, _REVERSED_SHARE = 0.1, 0.1, 0.1, 0.1
+"""Of the operations; the rest are transfers that the sender can pay."""
+_REVERSED_OF_LAST = 20
+"""So few that some are reversed several times, beyond what is left of them."""
 _PAUSE_AFTER_A_FAULT_SECONDS = 0.3
 
 
@@ -82,7 +87,7 @@ class Load:
                 await self.do_something_else(timeout_seconds, at=self._address())
                 await asyncio.sleep(pause_seconds)
                 continue
-            operation = self._draw()
+            operation = self.draw()
             self.operations.append(operation)
             # Half of those who are told nothing ask again at once, as impatient people do.
             for _ in range(self.random.choice((1, 2))):
@@ -132,13 +137,33 @@ class Load:
         finally:
             self._changing.remove(changes)
 
-    def _draw(self) -> Operation:
+    def draw(self) -> Operation:
+        """A new operation of any kind, as `draw_payment` draws its accounts; it has not been sent."""
         drawn, kind = self.draw_payment(), self.random.random()
-        if kind < 0.1:
-            return Operation(self.bank.operator, drawn.key, None, drawn.receiver, drawn.minor)
-        if kind < 0.2:
+        if kind < _FUNDED_SHARE:
+            drawn.person, drawn.sender = self.bank.operator, None
+        elif kind < _FUNDED_SHARE + _REFUSED_SHARE:
             drawn.minor = BEYOND_EVERY_BALANCE_MINOR
+        elif kind < _FUNDED_SHARE + _REFUSED_SHARE + _WITHDRAWN_SHARE:
+            drawn.receiver = None
+        elif kind < _FUNDED_SHARE + _REFUSED_SHARE + _WITHDRAWN_SHARE + _REVERSED_SHARE:
+            return self._draw_reversal() or drawn
         return drawn
+
+    def _draw_reversal(self) -> Operation | None:
+        """Take back part of what was done lately; of some, more than is left, which must be refused."""
+        lately = [
+            one
+            for one in self.operations[-_REVERSED_OF_LAST:]
+            if one.settled is Verdict.COMPLETED and one.sender is not None and one.reverses is None
+        ]
+        if not lately:
+            return None
+        original = self.random.choice(lately)
+        minor = self.random.randint(1, original.minor)
+        return Operation(
+            self.bank.operator, str(uuid4()), original.receiver, original.sender, minor, original
+        )
 
 
 async def attempt(operation: Operation, timeout_seconds: float = 12.0, *, at: str | None = None) -> Verdict:

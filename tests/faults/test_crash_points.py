@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.faults.bank_processes import FaultBank
 from tests.faults.invariants import assert_nothing_lost_nothing_twice, drained
-from tests.faults.load import BEYOND_EVERY_BALANCE_MINOR, Load, attempt, new_load
+from tests.faults.load import Load, attempt, new_load
 from tests.faults.mongo_server import ABANDONED_TRANSACTION_SECONDS, MongoServer
 from tests.faults.report import TallyRecorder
 from tests.faults.told import Verdict
@@ -23,8 +23,6 @@ ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 # One that hangs is given up soon: nothing but its killer ends it.
 TIMEOUT_SECONDS = 0.5
 OTHER_SHARE = 0.3
-FUNDED_SHARE = 0.1
-REFUSED_SHARE = 0.1
 REPEATED_SHARE = 0.2
 # Some are passed only after a kill at the right moment: an abort follows from what a dead process left open.
 RARE_POINT_SECONDS = 240
@@ -266,10 +264,6 @@ class Crashes:
             # A process that has not seen the key finds it taken, and begins anew.
             operation = load.random.choice(load.operations)
         else:
-            operation = load.draw_payment()
-            if chance > 1 - REFUSED_SHARE:
-                operation.minor = BEYOND_EVERY_BALANCE_MINOR
-            elif chance > 1 - REFUSED_SHARE - FUNDED_SHARE:
-                operation.person, operation.sender = load.bank.operator, None
+            operation = load.draw()
             load.operations.append(operation)
         return await attempt(operation, timeout_seconds=TIMEOUT_SECONDS, at=at)

@@ -1,4 +1,4 @@
-"""Hypothesis plays the bank against its model: money, freezes, closings, repeated and changed requests.
+"""Hypothesis plays the bank against its model: money both ways, freezes, closings, requests sent again.
 
 Two banking_api serve it, and each believes what it knows of the accounts: a request goes to the one or other.
 """
@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from tests.faults.bank_model import Asked, BankModel, ModelAccount
 from tests.faults.planting import chosen_bug, plant_chosen_bug
+from tests.faults.told import BENEFICIARY
 from tests.support.bank import CLOSED_PORT, Person, running_bank
 from tests.support.callers import sign_in_again
 
@@ -101,6 +102,7 @@ class BankMachine(RuleBasedStateMachine):
         self.model = BankModel()
         self.numbers: list[str] = []
         self.touched: set[str] = set()
+        self.reversible: dict[str, Asked] = {}
         self.run = uuid4().hex[:12]
 
     @initialize()
@@ -130,6 +132,17 @@ class BankMachine(RuleBasedStateMachine):
     @rule(at=places, receiver=numbers, minor=amounts, key=keys, currency=currencies)
     def fund(self, at: int, receiver: int, minor: int, key: str, currency: str) -> None:
         self._ask(at, key, Asked("operator", None, self.numbers[receiver], minor, currency))
+
+    @rule(at=places, by=people, sender=numbers, minor=amounts, key=keys, currency=currencies)
+    def withdraw(self, at: int, by: str, sender: int, minor: int, key: str, currency: str) -> None:
+        self._ask(at, key, Asked(by, self.numbers[sender], None, minor, currency))
+
+    @precondition(lambda self: self.reversible)
+    @rule(at=places, minor=amounts, key=keys, data=st.data())
+    def reverse(self, at: int, minor: int, key: str, data: st.DataObject) -> None:
+        original = data.draw(st.sampled_from(sorted(self.reversible)))
+        done = self.reversible[original]
+        self._ask(at, key, Asked("operator", done.receiver, done.sender, minor, done.currency, original))
 
     @precondition(lambda self: self.model.told)
     @rule(at=places, data=st.data())
@@ -187,18 +200,30 @@ class BankMachine(RuleBasedStateMachine):
 
     def _ask(self, at: int, key: str, asked: Asked) -> None:
         key_sent = f"{self.run}-{key}"
-        body = {"amount": _decimal(asked.minor), "currency": asked.currency}
-        if asked.sender is None:
-            person, path = stage.operator, f"/accounts/{asked.receiver}/fund"
-        else:
-            person, path = stage.people[asked.by], "/transactions/transfer"
-            body |= {"from_account": asked.sender, "to_account": asked.receiver}
+        person, path, body = _request(asked)
         answer = stage.do(stage.at(at, person).post(path, body, key=key_sent))
         code, replayed = self.model.ask(key, asked)
         assert _told(answer) == code, answer.text
         if code == "completed":
             assert (answer.headers.get("Idempotent-Replayed") == "true") is replayed
-            self.touched |= {asked.receiver} | ({asked.sender} if asked.sender else set())
+            self.touched |= {side for side in (asked.sender, asked.receiver) if side is not None}
+            if asked.sender is not None and asked.reverses is None:
+                done = str(answer.json()["id"])
+                self.reversible[done] = asked
+                self.model.left.setdefault(done, asked.minor)
+
+
+def _request(asked: Asked) -> tuple[Person, str, dict[str, Any]]:
+    """Return who asks, where, and the body."""
+    body: dict[str, Any] = {"amount": _decimal(asked.minor), "currency": asked.currency}
+    if asked.reverses is not None:
+        return stage.operator, f"/transactions/{asked.reverses}/reverse", {**body, "reason": "a test"}
+    if asked.sender is None:
+        return stage.operator, f"/accounts/{asked.receiver}/fund", body
+    body["from_account"] = asked.sender
+    if asked.receiver is None:
+        return stage.people[asked.by], "/transactions/withdraw", {**body, "beneficiary": BENEFICIARY}
+    return stage.people[asked.by], "/transactions/transfer", {**body, "to_account": asked.receiver}
 
 
 def _read(owner: str, path: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.faults.bank_processes import Person, Reply
 
+BENEFICIARY = {"name": "Elsewhere", "iban": "DE89370400440532013000"}
+
 
 class Verdict(StrEnum):
     """What one answer says. `NOTHING`: time-outs, cuts, 5xx without a promise; anything may have happened."""
@@ -19,30 +21,41 @@ class Verdict(StrEnum):
 
 @dataclass
 class Operation:
-    """One idempotency key, what was asked under it, and every answer."""
+    """One idempotency key, what was asked under it, and every answer.
+
+    Without a sender it is a funding, without a receiver a withdrawal; a reversal names what it reverses.
+    """
 
     person: Person
     key: str
     sender: str | None
-    receiver: str
+    receiver: str | None
     minor: int
+    reverses: "Operation | None" = None
     verdicts: list[Verdict] = field(default_factory=list)
     transaction_ids: set[str] = field(default_factory=set)
 
     @property
     def path(self) -> str:
-        return "/transactions/transfer" if self.sender else f"/accounts/{self.receiver}/fund"
+        if self.reverses is not None:
+            [original] = self.reverses.transaction_ids
+            return f"/transactions/{original}/reverse"
+        if self.sender is None:
+            return f"/accounts/{self.receiver}/fund"
+        return "/transactions/withdraw" if self.receiver is None else "/transactions/transfer"
 
     @property
-    def body(self) -> dict[str, str]:
+    def body(self) -> dict[str, Any]:
         # The reference carries the key into every list that shows the transaction.
-        body = {
-            "amount": f"{self.minor // 100}.{self.minor % 100:02d}",
-            "currency": "EUR",
-            "reference": self.key,
-        }
-        if self.sender:
-            body |= {"from_account": self.sender, "to_account": self.receiver}
+        amount = f"{self.minor // 100}.{self.minor % 100:02d}"
+        body: dict[str, Any] = {"amount": amount, "currency": "EUR"}
+        if self.reverses is not None:
+            return {**body, "reason": self.key}
+        body["reference"] = self.key
+        if self.sender is not None:
+            body["from_account"] = self.sender
+            outside = {"beneficiary": BENEFICIARY}
+            body |= outside if self.receiver is None else {"to_account": self.receiver}
         return body
 
     @property
