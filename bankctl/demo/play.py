@@ -1,4 +1,4 @@
-"""The play: two users and two operators, a payment that succeeds, some that are refused, and the proof."""
+"""The play: two users and two operators, payments that succeed and are refused, and the proof."""
 
 import secrets
 from collections.abc import Sequence
@@ -44,6 +44,7 @@ class Play:
         try:
             alices, bobs = self._open_and_fund(follower)
             self._pay(follower, alices, bobs)
+            self._withdraw_and_reverse(follower, bobs)
             self._lack_funds(follower, alices, bobs)
             self._freeze(follower, alices, bobs)
             self._try_to_steal(follower, alices, bobs)
@@ -97,6 +98,23 @@ class Play:
         self._expect_balance(self.alice, alices, "750.00")
         self._expect_balance(self.bob, bobs, "250.00")
 
+    def _withdraw_and_reverse(self, follower: Follower, bobs: str) -> None:
+        self._scene("Money leaves the bank for an account elsewhere, and two operators take that back")
+        elsewhere = ("--to", "DE89370400440532013000", "--name", "Zoe Lang")
+        withdrawing = ("withdraw", "50.00", *elsewhere, "--reference", "Invoice 7", "--yes")
+        self._show(follower, self.bob, withdrawing, ["TransactionCompleted", "50.00 EUR", "Bob"])
+        self._expect_balance(self.bob, bobs, "200.00")
+        [withdrawal] = self.bob.ask("transactions", "list", "--limit", "1")
+        asked = self.olga.run("admin", "reverse", withdrawal["id"], "--reason", "Paid twice", "--yes")
+        self._expect(asked, "the reversal waits for a second person")
+        self._show(follower, self.oscar, self._approval(), ["TransactionCompleted", "50.00 EUR", "Bob"])
+        self._expect_balance(self.bob, bobs, "250.00")
+
+    def _approval(self) -> tuple[str, ...]:
+        """What approves the newest request."""
+        [request] = self.oscar.ask("admin", "approvals", "list", "--status", "pending", "--limit", "1")
+        return ("admin", "approvals", "approve", request["id"], "--yes")
+
     def _lack_funds(self, follower: Follower, alices: str, bobs: str) -> None:
         self._scene("A payment fails for lack of funds")
         arguments = ("transfer", alices, bobs, "5000.00", "--reference", "Too much", "--yes")
@@ -123,8 +141,7 @@ class Play:
         self._scene("One operator asks to unfreeze the account, and another approves")
         asked = self.olga.run("admin", "unfreeze", bobs, "--reason", "Card replaced")
         self._expect(asked, "the request waits for a second person")
-        [request] = self.oscar.ask("admin", "approvals", "list", "--status", "pending", "--limit", "1")
-        approving = ("admin", "approvals", "approve", request["id"], "--yes")
+        approving = self._approval()
         own = self.olga.run(*approving)
         self._expect(own, "nobody approves their own request", ExitStatus.FORBIDDEN)
         self._show(follower, self.oscar, approving, ["AccountChanged", "unfrozen", bobs])
