@@ -33,7 +33,7 @@ _COLUMNS = [
     Column("parameters.amount", "Amount", "right", rank=1),
     Column("reason", "Why", cut=True, rank=4),
     Column("requested_by.display_name", "Asked by", cut=True, rank=2),
-    Column("status", "ApprovalStatus"),
+    Column("status", "Status"),
     Column("expires_at", "Until", rank=5),
 ]
 _DETAILS = [
