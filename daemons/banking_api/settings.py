@@ -1,11 +1,15 @@
 """What banking_api reads from its environment."""
 
+import re
+from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from daemons.banking_api.books.checkpoints import CheckpointKeys
 from daemons.banking_api.ledger.tls import StreamTls
@@ -15,6 +19,25 @@ from daemons.shared.approvals.policy import FourEyesSettings
 from daemons.shared.auth.keys import read_private_key
 from daemons.shared.http.rates import Rate
 from daemons.shared.settings import PeerSettings
+
+_AMOUNT = re.compile(r"([A-Z]{3})=([0-9]+(?:\.[0-9]+)?)")
+
+
+def read_amounts(value: Any) -> Any:
+    """Return the amounts of a setting, in major units by currency.
+
+    Raises:
+        ValueError: it is not a list such as `EUR=100,JPY=15000`.
+    """
+    if not isinstance(value, str):
+        return value
+    amounts: dict[str, Decimal] = {}
+    for part in filter(None, map(str.strip, value.split(","))):
+        found = _AMOUNT.fullmatch(part)
+        if found is None or found[1] in amounts:
+            raise ValueError(f"lists CURRENCY=AMOUNT, separated by commas, each currency once; not {part!r}")
+        amounts[found[1]] = Decimal(found[2])
+    return amounts
 
 
 class BankingSettings(PeerSettings, FourEyesSettings):
@@ -27,6 +50,10 @@ class BankingSettings(PeerSettings, FourEyesSettings):
     caller_rows_burst: Annotated[int, Field(ge=1)] = 40_000
     accounts_per_user: Annotated[int, Field(ge=1)] = 5000
     """How many accounts one user may ever open, closed ones included."""
+
+    payment_confirmation_above: Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(read_amounts)] = {}
+    """How much one person may pay within a day (UTC) without the second factor, by currency; in one that is
+    not named, nothing. Empty: no payment asks for it (docs/adr/0032)."""
 
     ledger_host: str = "127.0.0.1"
     """Where this process takes commands of others while it is the ledger (docs/adr/0026). Beyond loopback the
@@ -73,9 +100,13 @@ class BankingSettings(PeerSettings, FourEyesSettings):
 
     @model_validator(mode="after")
     def _known_currencies(self) -> Self:
-        unknown = [code for code in self.four_eyes_limits if exponent_of(code) is None]
-        if unknown:
-            raise ValueError(f"FOUR_EYES_LIMITS: no account can be kept in {', '.join(sorted(unknown))}")
+        for name, amounts in (
+            ("FOUR_EYES_LIMITS", self.four_eyes_limits),
+            ("PAYMENT_CONFIRMATION_ABOVE", self.payment_confirmation_above),
+        ):
+            unknown = [code for code in amounts if exponent_of(code) is None]
+            if unknown:
+                raise ValueError(f"{name}: no account can be kept in {', '.join(sorted(unknown))}")
         return self
 
     @model_validator(mode="after")

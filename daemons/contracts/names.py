@@ -11,6 +11,8 @@ REQUEST_ID_HEADER = "X-Request-Id"
 IDEMPOTENCY_KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 """`true` says that this was done before, under the same idempotency key, and nothing now."""
+PAYMENT_CONFIRMATION_HEADER = "Payment-Confirmation"
+"""What user_api gave for a code of the second factor, for just the payment that carries it."""
 FORGERY_HEADER = "X-Requested-With"
 LAST_EVENT_ID_HEADER = "Last-Event-ID"
 
@@ -46,6 +48,9 @@ class Code(StrEnum):
     KEY_IN_USE = "idempotency_key_in_use"
     BATCH_BEFORE_NOT_SETTLED = "batch_before_not_settled"
     ATOMIC_BATCH_PARTLY_KNOWN = "atomic_batch_partly_known"
+    ATOMIC_BATCH_REFUSED = "atomic_batch_refused"
+    PAYMENT_CONFIRMATION_REQUIRED = "payment_confirmation_required"
+    PAYMENT_CONFIRMATION_REFUSED = "payment_confirmation_refused"
 
 
 class AccountType(StrEnum):

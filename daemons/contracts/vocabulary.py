@@ -5,7 +5,7 @@ Each `fault_of_*` returns what is wrong as a phrase that follows the name of the
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 LONGEST_REFERENCE = 140
@@ -17,6 +17,8 @@ PART_DIGITS = 32
 """How many hexadecimal digits the digest of a part has."""
 BATCH_LIMIT = 500
 """Rows of one batch of transfers."""
+CONFIRMED_LIMIT = 1000
+"""Payments, or batches of them, that one code of the second factor confirms."""
 CARRIED_LIMIT = 1000
 """Accounts whose changes by earlier rows a preview takes."""
 IDS_LIMIT = 500
@@ -54,6 +56,19 @@ _SHOWN = frozenset("LNPS")
 _WHITE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
+
+
+def batch_digest(transfers: Sequence[Mapping[str, object]]) -> str:
+    """Return what stands for the rows of a batch where it is confirmed.
+
+    It is the SHA-256, in hexadecimal digits, of the JSON of `transfers` in the canonical form of RFC 8785.
+    """
+    # Only batches that are confirmed need them.
+    import hashlib  # noqa: PLC0415
+    import json  # noqa: PLC0415
+
+    canonical = json.dumps(list(transfers), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def fault_of_amount(text: str) -> str | None:

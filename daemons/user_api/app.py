@@ -9,6 +9,7 @@ from aiohttp import web
 
 import daemons.user_api.api_keys.routes as api_key_routes
 import daemons.user_api.internal.routes as internal_routes
+import daemons.user_api.payment_confirmations.routes as payment_confirmation_routes
 import daemons.user_api.personal_details.routes as personal_details_routes
 import daemons.user_api.recovery.routes as recovery_routes
 import daemons.user_api.registration.routes as registration_routes
@@ -25,7 +26,8 @@ from daemons.shared.audit.budget import RecordBudget
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
-from daemons.shared.auth.keys import derive, session_signing_key
+from daemons.shared.auth.keys import confirmation_signing_key, derive, session_signing_key
+from daemons.shared.auth.payment_confirmations import ConfirmationSigner
 from daemons.shared.auth.service_tokens import ServiceTokenVerifier
 from daemons.shared.auth.session_tokens import SessionSigner, verifier_from_jwks
 from daemons.shared.clock import Clock, utc_now
@@ -46,6 +48,7 @@ from daemons.user_api.mail.service import CodeCheck
 from daemons.user_api.mail.storage import MongoMailRequests, MongoOwedMessages
 from daemons.user_api.outbox.relay import OutboxRelay
 from daemons.user_api.outbox.storage import MongoOwedEvents
+from daemons.user_api.payment_confirmations.service import PaymentConfirmations
 from daemons.user_api.personal_details.service import PersonalDetails
 from daemons.user_api.recovery.lost_factor import LostFactor
 from daemons.user_api.recovery.service import PasswordReset
@@ -96,6 +99,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
             personal_details_routes.routes,
             session_routes.routes,
             second_factor_routes.routes,
+            payment_confirmation_routes.routes,
             api_key_routes.routes,
             internal_routes.routes,
             audit_routes("users"),
@@ -268,11 +272,18 @@ class _Bank:
         app[api_key_routes.API_KEYS_KEY] = ApiKeys(
             work, key_store, self.users, self.passwords, self.proof, clock=clock
         )
+        signing_key, *previous_keys = map(confirmation_signing_key, settings.secrets)
+        app[internal_routes.CONFIRMATION_SIGNER_KEY] = confirmations = ConfirmationSigner(
+            signing_key, previous=previous_keys
+        )
+        app[payment_confirmation_routes.CONFIRMATIONS_KEY] = PaymentConfirmations(
+            work, self.users, self.attempts, self.proof, confirmations, clock=clock
+        )
         good_keys = GoodKeys(key_store, living, clock=clock)
         app[internal_routes.VERIFICATION_KEY] = CallerVerification(
             MongoAccessChanges(self.client, self.database), session_store, key_store, living, good_keys
         )
-        verifier = verifier_from_jwks(DAEMON, signer.public_keys(), clock=clock)
+        verifier = verifier_from_jwks(DAEMON, signer.public_keys, clock=clock)
         app[AUTHENTICATOR_KEY] = OwnSessions(living, good_keys, verifier)
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:

@@ -94,7 +94,7 @@ class PlayedUserApi:
 
     async def _keys(self, request: web.Request) -> web.Response:
         self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))
-        return web.json_response(self._signer.public_keys())
+        return web.json_response({"keys": self._signer.public_keys, "confirmation_keys": []})
 
     async def _verify(self, request: web.Request) -> web.Response:
         self._tokens.verify(request.headers.get(SERVICE_TOKEN_HEADER))

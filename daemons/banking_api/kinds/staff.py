@@ -17,7 +17,7 @@ from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.audit.record import AuditEntry
 
 _NOT_ASKED = frozenset(
-    {"id", "initiator", "idempotency_key", "act", "amount_minor", "alone_limit_minor", "day"}
+    {"id", "initiator", "idempotency_key", "act", "amount_minor", "alone_limit_minor", "day", "confirmation"}
 )
 
 

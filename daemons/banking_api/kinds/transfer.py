@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.kind import MoneyKind
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
 from daemons.banking_api.ledger.account import Account
@@ -21,6 +22,7 @@ class Transfer(MoneyKind):
     amount_minor: int
     currency: str
     reference: str | None
+    confirmation: Confirmation | None = None
 
     def content(self) -> str:
         """All fields; a reference that is empty is not one that is absent."""
@@ -29,8 +31,11 @@ class Transfer(MoneyKind):
         return f"{sides}\x00{self.amount_minor}\x00{self.currency}\x00{reference}"
 
     def accounts(self) -> tuple[str, ...]:
-        """Both sides."""
-        return (self.from_account, self.to_account)
+        """Both sides, and what the initiator has paid unconfirmed, if the bank asks for confirmations."""
+        sides = (self.from_account, self.to_account)
+        if self.confirmation is None:
+            return sides
+        return (*sides, *self.confirmation.tallies(self.initiator, self.currency))
 
     def decide(self, accounts: Accounts) -> Ruling:
         """Judge the sender's account before the receiver's: nobody learns of others' accounts by trying."""
@@ -50,17 +55,26 @@ class Transfer(MoneyKind):
             or other_currency(receiver, self.currency)
             or beyond_balance(sender, receiver, amount)
         )
-        return failure or [Move(sender, -amount), Move(receiver, amount)]
+        if failure is not None:
+            return failure
+        moves = [Move(sender, -amount), Move(receiver, amount)]
+        # Between own accounts nobody is paid.
+        if self.confirmation is None or receiver.terms.owner == self.initiator:
+            return moves
+        return self.confirmation.admit(
+            moves, accounts, initiator=self.initiator, amount_minor=amount, currency=self.currency
+        )
 
     def data(self, accounts: Accounts) -> Data:  # noqa: ARG002 - it says nothing of them
-        """What was asked for."""
-        return {
+        """What was asked for, and by which confirmation."""
+        asked = {
             "from": self.from_account,
             "to": self.to_account,
             "amount": self.amount_minor,
             "currency": self.currency,
             "reference": self.reference,
         }
+        return asked if self.confirmation is None else asked | self.confirmation.data()
 
     def attempted_on(self, accounts: Accounts) -> Account | None:
         """The sender's account if it is the initiator's: nobody else is to know of it."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 # What checks IBANs takes 0.12 s to load: the daemon does so when it starts, and no request waits for it.
 import schwifty  # noqa: F401
 
+from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.kind import OutsideParty
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
 from daemons.banking_api.kinds.staff import CountedKind
@@ -69,6 +70,7 @@ class Withdrawal(CountedKind):
     reference: str | None
     name: str | None = None
     iban: str | None = None
+    confirmation: Confirmation | None = None
 
     def content(self) -> str:
         """All fields; a reference that is empty is not one that is absent."""
@@ -77,8 +79,11 @@ class Withdrawal(CountedKind):
         return f"{asked}\x00{self.name or ''}\x00{reference}"
 
     def accounts(self) -> tuple[str, ...]:
-        """The customer's account, the bank's own of the currency, and what was paid out alone that day."""
-        return (self.from_account, settlement_account(self.currency), *self.tallies())
+        """The customer's account, the bank's own of the currency, and what counts for limits."""
+        sides = (self.from_account, settlement_account(self.currency), *self.tallies())
+        if self.confirmation is None:
+            return sides
+        return (*sides, *self.confirmation.tallies(self.initiator, self.currency))
 
     def customers(self) -> tuple[str, ...]:
         """The account that money leaves."""
@@ -105,7 +110,12 @@ class Withdrawal(CountedKind):
         counted = self.count(accounts)
         if isinstance(counted, BankError):
             return counted
-        return [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
+        moves = [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
+        if self.confirmation is None:
+            return moves
+        return self.confirmation.admit(
+            moves, accounts, initiator=self.initiator, amount_minor=self.amount_minor, currency=self.currency
+        )
 
     def _payer(self, accounts: Accounts) -> Account | None:
         payer = accounts.get(self.from_account)
@@ -114,8 +124,8 @@ class Withdrawal(CountedKind):
         return payer if self.iban is None or payer.terms.owner == self.initiator else None
 
     def data(self, accounts: Accounts) -> Data:  # noqa: ARG002 - it says nothing of them
-        """What was asked for."""
-        return {
+        """What was asked for, and by which confirmation."""
+        asked = {
             "from": self.from_account,
             "to": settlement_account(self.currency),
             "amount": self.amount_minor,
@@ -123,6 +133,7 @@ class Withdrawal(CountedKind):
             "reference": self.reference,
             "beneficiary": None if self.iban is None else {"name": self.name, "iban": self.iban},
         }
+        return asked if self.confirmation is None else asked | self.confirmation.data()
 
     def attempted_on(self, accounts: Accounts) -> Account | None:
         """The account, unless it is somebody else's: nobody is to know of that."""

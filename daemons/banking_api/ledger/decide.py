@@ -211,7 +211,7 @@ def _refused_with_others(answer: Answer, others: BankError, *, is_known: bool) -
 def atomic_refused() -> RejectedError:
     """The error for what nothing is wrong with but that others of its atomic batch were refused."""
     return RejectedError(
-        "atomic_batch_refused",
+        Code.ATOMIC_BATCH_REFUSED,
         "Nothing of this batch was done, because other rows of it were refused; no key was used up.",
     )
 

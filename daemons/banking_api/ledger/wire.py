@@ -189,6 +189,8 @@ def _changes(type_: Any) -> tuple[_Change, _Change]:
         [type_] = [option for option in get_args(type_) if option is not type(None)]
     if get_origin(type_) is tuple:
         return list, tuple
+    if isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_make"):
+        return list, type_._make
     if type_ is UUID:
         return attrgetter("bytes"), _uuid
     if isinstance(type_, type) and issubclass(type_, Enum):

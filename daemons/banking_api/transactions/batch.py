@@ -9,6 +9,7 @@ from daemons.banking_api.ledger.decide import atomic_refused
 from daemons.banking_api.ledger.ledger import BatchTurn
 from daemons.banking_api.ledger.record import Outcome, refusal
 from daemons.banking_api.money import parse_money
+from daemons.banking_api.transactions.confirmation import ConfirmationOf
 from daemons.banking_api.transactions.models import BatchOutcome, BatchRow, TransferBatch, TransferRequest
 from daemons.banking_api.transactions.service import Begun, Transactions, TransferOrder, transfer_command
 from daemons.banking_api.transactions.views import transaction_document
@@ -37,7 +38,11 @@ BegunRow = tuple[CheckedRow, Begun | None]
 
 
 async def begin_rows(
-    batch: TransferBatch, caller: Caller, transactions: Transactions, turn: BatchTurn
+    batch: TransferBatch,
+    caller: Caller,
+    confirmation_of: ConfirmationOf | None,
+    transactions: Transactions,
+    turn: BatchTurn,
 ) -> list[BegunRow]:
     """Check every row on its own and begin what can be; those in front begin while the rest is checked.
 
@@ -52,7 +57,7 @@ async def begin_rows(
                 begun += _begin(checked, transactions, turn)
                 checked = []
             await asyncio.sleep(0)
-        checked.append(_check(place, raw, caller))
+        checked.append(_check(place, raw, caller, confirmation_of))
     try:
         await turn.come()
     except ConflictError as refused:
@@ -66,14 +71,18 @@ async def begin_rows(
 
 
 async def begin_atomic_rows(
-    batch: TransferBatch, caller: Caller, transactions: Transactions, turn: BatchTurn
+    batch: TransferBatch,
+    caller: Caller,
+    confirmation_of: ConfirmationOf | None,
+    transactions: Transactions,
+    turn: BatchTurn,
 ) -> list[BegunRow]:
     """Begin all rows together; if one is malformed none is begun, and the others are refused with it.
 
     Raises:
         ConflictError: the batch before is not settled; nothing was begun.
     """
-    checked = _without_doubles(await check_rows(batch.transfers, caller))
+    checked = _without_doubles(await check_rows(batch.transfers, caller, confirmation_of))
     await turn.come()
     commands = [row.command for row in checked if row.command is not None]
     if len(commands) < len(checked):
@@ -98,13 +107,15 @@ def _without_doubles(rows: Sequence[CheckedRow]) -> list[CheckedRow]:
     return checked
 
 
-async def check_rows(rows: Sequence[dict[str, object]], caller: Caller) -> list[CheckedRow]:
+async def check_rows(
+    rows: Sequence[dict[str, object]], caller: Caller, confirmation_of: ConfirmationOf | None = None
+) -> list[CheckedRow]:
     """Check every row on its own, and let others have their turn in between."""
     checked: list[CheckedRow] = []
     for place, raw in enumerate(rows):
         if place and place % _ROWS_AT_A_TIME == 0:
             await asyncio.sleep(0)
-        checked.append(_check(place, raw, caller))
+        checked.append(_check(place, raw, caller, confirmation_of))
     return checked
 
 
@@ -162,7 +173,9 @@ def _outcome_without_transaction(problem: BankError) -> BatchOutcome:
     return "unknown" if problem.category is Category.OUTCOME_UNKNOWN else "refused"
 
 
-def _check(place: int, raw: dict[str, object], caller: Caller) -> CheckedRow:
+def _check(
+    place: int, raw: dict[str, object], caller: Caller, confirmation_of: ConfirmationOf | None
+) -> CheckedRow:
     try:
         row = check_model(raw, BatchRow)
         order = order_of(row)
@@ -170,7 +183,8 @@ def _check(place: int, raw: dict[str, object], caller: Caller) -> CheckedRow:
         key = raw.get("idempotency_key")
         return CheckedRow(place, key if isinstance(key, str) else "", None, fault)
     key = row.idempotency_key
-    return CheckedRow(place, key, transfer_command(caller, order, key), None)
+    confirmation = None if confirmation_of is None else confirmation_of(order.money.currency)
+    return CheckedRow(place, key, transfer_command(caller, order, key, confirmation), None)
 
 
 def order_of(body: TransferRequest) -> TransferOrder:

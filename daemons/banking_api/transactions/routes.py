@@ -5,6 +5,7 @@ from uuid import UUID
 from aiohttp import web
 
 from daemons.banking_api.kinds.adjustment import AdjustAccount, Adjustment
+from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.funding import FundAccount, Funding
 from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.withdrawal import Withdraw, Withdrawal, WithdrawAtCounter
@@ -19,6 +20,7 @@ from daemons.banking_api.transactions.batch import (
     results_of,
 )
 from daemons.banking_api.transactions.explanation import Explanation, Explanations
+from daemons.banking_api.transactions.confirmation import ConfirmationPolicy
 from daemons.banking_api.transactions.models import (
     ATOMIC_BODY_BYTES,
     BatchPreview,
@@ -73,6 +75,7 @@ STATEMENTS_KEY = web.AppKey("statements", Statements)
 EXPLANATIONS_KEY = web.AppKey("explanations", Explanations)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
+CONFIRMATION_KEY = web.AppKey("confirmation", ConfirmationPolicy)
 APPROVALS_AREA = "ledger"
 _WAITING = {ACCEPTED: ApprovalView}
 
@@ -88,8 +91,9 @@ _WAITING = {ACCEPTED: ApprovalView}
 )
 async def transfer(request: web.Request) -> web.Response:
     """Move money from one of the caller's accounts."""
-    order = order_of(await read_body(request, TransferRequest))
-    command = transfer_command(caller_of(request), order, idempotency_key_of(request))
+    body = await read_body(request, TransferRequest)
+    confirmation = await _confirmation(request, body, "to_account")
+    command = transfer_command(caller_of(request), order_of(body), idempotency_key_of(request), confirmation)
     return settled_response(await request.app[TRANSACTIONS_KEY].order(command))
 
 
@@ -115,6 +119,7 @@ async def withdraw(request: web.Request) -> web.Response:
         reference=body.reference,
         name=body.beneficiary.name,
         iban=body.beneficiary.iban,
+        confirmation=await _confirmation(request, body, "beneficiary"),
     )
     return settled_response(await request.app[TRANSACTIONS_KEY].order(command))
 
@@ -169,9 +174,10 @@ async def transfer_batch(request: web.Request) -> web.Response:
     body = await read_body(request, TransferBatch)
     caller, transactions = caller_of(request), request.app[TRANSACTIONS_KEY]
     request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
+    confirmation_of = await request.app[CONFIRMATION_KEY].of_batch(request.headers, caller, body.transfers)
     with transactions.turn(caller, last_key=last_key_of(body), after=body.after) as turn:
         begin = begin_atomic_rows if body.atomic else begin_rows
-        begun = await begin(body, caller, transactions, turn)
+        begun = await begin(body, caller, confirmation_of, transactions, turn)
         outcomes = await transactions.end(waiting for _, waiting in begun)
         turn.check(outcomes)
     results = await results_of(begun, outcomes, request_id=request_id_of(request), minimal=minimal)
@@ -343,6 +349,18 @@ async def reverse_transaction(request: web.Request) -> web.Response:
         act=Act(actor=actor),
     )
     return await booked_response(request, await request.app[TRANSACTIONS_KEY].book(actor, command))
+
+
+async def _confirmation(
+    request: web.Request, body: TransferRequest | Withdraw, payee: str
+) -> Confirmation | None:
+    """Return what is known of the second factor for a payment: what is confirmed are these fields of it."""
+    policy = request.app[CONFIRMATION_KEY]
+    if not policy.asks:
+        return None
+    named = {"from_account", payee, "amount", "currency"}
+    payment = {**body.model_dump(include=named), "idempotency_key": idempotency_key_of(request)}
+    return await policy.of_payment(request.headers, caller_of(request), payment)
 
 
 async def booked_response(request: web.Request, done: Settled | Approval) -> web.Response:

@@ -15,6 +15,7 @@ from uuid import UUID
 from daemons.banking_api.acts import log_outcome
 from daemons.banking_api.kinds.adjustment import Adjustment
 from daemons.banking_api.kinds.change import account_not_found, own_account
+from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.kind import TARGET, MoneyKind
 from daemons.banking_api.kinds.staff import CountedKind, StaffKind
 from daemons.banking_api.kinds.table import STAFF_KINDS
@@ -262,7 +263,9 @@ class Transactions:
         return settled_or_refused(outcome)
 
 
-def transfer_command(caller: Caller, order: TransferOrder, idempotency_key: str) -> Transfer:
+def transfer_command(
+    caller: Caller, order: TransferOrder, idempotency_key: str, confirmation: Confirmation | None = None
+) -> Transfer:
     """Return what the ledger is asked for when a caller orders a transfer."""
     return Transfer(
         initiator=caller.user_id,
@@ -272,6 +275,7 @@ def transfer_command(caller: Caller, order: TransferOrder, idempotency_key: str)
         amount_minor=order.money.minor,
         currency=order.money.currency,
         reference=order.reference,
+        confirmation=confirmation,
     )
 
 

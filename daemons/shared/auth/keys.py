@@ -35,6 +35,11 @@ def session_signing_key(secret: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(derive(secret, "session-signing"))
 
 
+def confirmation_signing_key(secret: str) -> Ed25519PrivateKey:
+    """Return the key that signs confirmations of payments; only user_api calls this."""
+    return Ed25519PrivateKey.from_private_bytes(derive(secret, "payment-confirmations"))
+
+
 def read_private_key(text: str) -> Ed25519PrivateKey:
     """Return the key that a setting holds: PKCS #8 in DER, in base64.
 

@@ -22,6 +22,11 @@ from daemons.contracts.errors import BankError, TransientError
 from daemons.contracts.internal import MOST_VERIFIED, VerifiedCaller, VerifiedCallers, VerifyCallers
 from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
+from daemons.shared.auth.payment_confirmations import (
+    ConfirmationVerifier,
+    Confirmed,
+    confirmation_verifier,
+)
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.auth.session_tokens import (
     SessionClaims,
@@ -78,6 +83,7 @@ class RemoteSessions:
         self._refused = False
 
         self._verifier = SessionVerifier(audience, {})
+        self._confirmations = ConfirmationVerifier({})
         self._key_set: object = None
         self._keys_fetched_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
@@ -120,6 +126,16 @@ class RemoteSessions:
         if renewed is None:
             raise session_ended()
         return renewed
+
+    async def confirmed(self, token: str) -> Confirmed:
+        """Return what user_api says that somebody has confirmed; it is asked for its keys at most.
+
+        Raises:
+            InvalidTokenError: it does not say so.
+            TransientError: `unavailable`; unknown at the moment.
+        """
+        await self._ensure_keys(lambda: self._confirmations.knows(token))
+        return self._confirmations.verify(token)
 
     async def _key_caller(self, digest: str) -> Caller:
         caller = await self._caller_of(digest)
@@ -250,16 +266,20 @@ class RemoteSessions:
                 answer.set_result(None if known is None else known.caller)
 
     async def _verify(self, token: str) -> SessionClaims:
-        age_seconds = self._monotonic() - self._keys_fetched_at
-        # Tokens that name invented keys must not become a flood of questions.
-        unknown = age_seconds >= _KEYS_PAUSE_SECONDS and not self._verifier.knows(token)
-        if unknown or age_seconds >= KEYS_FRESH_SECONDS:
-            await asyncio.shield(self._fetching_keys())
+        await self._ensure_keys(lambda: self._verifier.knows(token))
         claims = self._claims.get(token)
         if claims is None:
             claims = self._verifier.verify(token)
             self._remember(token, claims)
         return claims
+
+    async def _ensure_keys(self, is_known: Callable[[], bool]) -> None:
+        """Fetch the published keys if they are no longer believed, or a token names one that is not known."""
+        age_seconds = self._monotonic() - self._keys_fetched_at
+        # Tokens that name invented keys must not become a flood of questions.
+        unknown = age_seconds >= _KEYS_PAUSE_SECONDS and not is_known()
+        if unknown or age_seconds >= KEYS_FRESH_SECONDS:
+            await asyncio.shield(self._fetching_keys())
 
     def _remember(self, token: str, claims: SessionClaims) -> None:
         # Tokens all live equally long, so the first are those that expire first.
@@ -284,7 +304,8 @@ class RemoteSessions:
         if key_set != self._key_set:
             # What a key has verified that is withdrawn is verified no more.
             self._claims.clear()
-            self._verifier = verifier_from_jwks(self._audience, key_set, clock=self._clock)
+            self._verifier = verifier_from_jwks(self._audience, key_set["keys"], clock=self._clock)
+            self._confirmations = confirmation_verifier(key_set["confirmation_keys"], clock=self._clock)
             self._key_set = key_set
         self._keys_fetched_at = asked_at
 

@@ -1,16 +1,12 @@
 """Access tokens: a signed, short-lived statement of a session; whether it still lives is asked elsewhere."""
 
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from jwt.algorithms import OKPAlgorithm
-from jwt.exceptions import InvalidKeyError
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.contracts.names import Code, Daemon
@@ -44,7 +40,8 @@ class SessionSigner:
     def __init__(self, key: Ed25519PrivateKey, *, previous: Sequence[Ed25519PrivateKey] = ()) -> None:
         self._key = key
         self.key_id = key_id(key.public_key())
-        self._public_jwks = [_describe(one.public_key()) for one in (key, *previous)]
+        self.public_keys = [signed_tokens.describe_key(one.public_key()) for one in (key, *previous)]
+        """The keys that let others verify."""
 
     def sign(self, *, user_id: UUID, session_id: UUID, issued_at: datetime, expires_at: datetime) -> str:
         """Return an access token of the session."""
@@ -58,10 +55,6 @@ class SessionSigner:
             "exp": expires_at,
         }
         return signed_tokens.sign(claims, self._key, typ=_TYPE)
-
-    def public_keys(self) -> dict[str, Any]:
-        """Return the JSON Web Key Set (RFC 7517) that lets others verify."""
-        return {"keys": self._public_jwks}
 
 
 class SessionVerifier:
@@ -111,16 +104,10 @@ class SessionVerifier:
 
 
 def verifier_from_jwks(
-    audience: str, key_set: Mapping[str, Any], *, clock: Clock = utc_now
+    audience: str, keys: Iterable[Mapping[str, Any]], *, clock: Clock = utc_now
 ) -> SessionVerifier:
-    """Build a verifier from user_api's published keys, leaving out any that are not Ed25519."""
-    keys: dict[str, Ed25519PublicKey] = {}
-    for jwk in key_set.get("keys", []):
-        with suppress(InvalidKeyError):
-            key = OKPAlgorithm.from_jwk(jwk)
-            if isinstance(key, Ed25519PublicKey):
-                keys[jwk["kid"]] = key
-    return SessionVerifier(audience, keys, clock=clock)
+    """Build a verifier from user_api's published keys."""
+    return SessionVerifier(audience, signed_tokens.described_keys(keys), clock=clock)
 
 
 def not_signed_in() -> UnauthenticatedError:
@@ -131,8 +118,3 @@ def not_signed_in() -> UnauthenticatedError:
 def session_ended() -> UnauthenticatedError:
     """The error for a session that is over: expired, logged out, or ended by an administrator."""
     return UnauthenticatedError(Code.SESSION_ENDED, "The session has ended; sign in again.")
-
-
-def _describe(key: Ed25519PublicKey) -> dict[str, Any]:
-    jwk: dict[str, Any] = json.loads(OKPAlgorithm.to_jwk(key))
-    return {**jwk, "kid": key_id(key), "use": "sig", "alg": signed_tokens.ALGORITHM}

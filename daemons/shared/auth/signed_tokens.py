@@ -1,11 +1,15 @@
 """What all tokens have in common: EdDSA, a type, a key from an allow-list, the same rules for times."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from jwt.algorithms import OKPAlgorithm
+from jwt.exceptions import InvalidKeyError
 from jwt.types import Options
 
 from daemons.shared.auth.keys import key_id
@@ -29,6 +33,23 @@ def sign(claims: Mapping[str, Any], key: Ed25519PrivateKey, *, typ: str) -> str:
     """Return a token that names its type and its key."""
     headers = {"kid": key_id(key.public_key()), "typ": typ}
     return jwt.encode(dict(claims), key, algorithm=ALGORITHM, headers=headers)
+
+
+def describe_key(key: Ed25519PublicKey) -> dict[str, Any]:
+    """Return a key as others learn it: a JSON Web Key (RFC 7517)."""
+    jwk: dict[str, Any] = json.loads(OKPAlgorithm.to_jwk(key))
+    return {**jwk, "kid": key_id(key), "use": "sig", "alg": ALGORITHM}
+
+
+def described_keys(jwks: Iterable[Mapping[str, Any]]) -> dict[str, Ed25519PublicKey]:
+    """Return the keys that are described, by their ids, leaving out any that are not Ed25519."""
+    keys: dict[str, Ed25519PublicKey] = {}
+    for jwk in jwks:
+        with suppress(InvalidKeyError):
+            key = OKPAlgorithm.from_jwk(dict(jwk))
+            if isinstance(key, Ed25519PublicKey):
+                keys[jwk["kid"]] = key
+    return keys
 
 
 def named_key(token: str, *, typ: str) -> str | None:

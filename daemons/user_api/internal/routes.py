@@ -16,6 +16,7 @@ from daemons.contracts.internal import (
 )
 from daemons.contracts.permissions import Permission
 from daemons.contracts.wire import WireModel
+from daemons.shared.auth.payment_confirmations import ConfirmationSigner
 from daemons.shared.auth.session_tokens import SessionSigner
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.requests import read_body, read_uuid
@@ -26,19 +27,26 @@ from daemons.user_api.users.user import User, user_not_found
 
 routes = Routes("internal")
 SIGNER_KEY = web.AppKey("signer", SessionSigner)
+CONFIRMATION_SIGNER_KEY = web.AppKey("confirmation_signer", ConfirmationSigner)
 VERIFICATION_KEY = web.AppKey("caller_verification", CallerVerification)
 
 
 class PublicKeys(WireModel):
-    """The JSON Web Key Set (RFC 7517) that verifies session tokens."""
+    """JSON Web Keys (RFC 7517): those that verify session tokens, and those that verify confirmations."""
 
     keys: list[dict[str, str]]
+    confirmation_keys: list[dict[str, str]]
 
 
 @routes.add("GET", "/internal/keys", permission=Permission.SERVICE, answer=PublicKeys)
 async def show_keys(request: web.Request) -> web.Response:
-    """Publish the keys that verify session tokens."""
-    return json_response(PublicKeys.model_validate(request.app[SIGNER_KEY].public_keys()))
+    """Publish the keys that verify session tokens and confirmations of payments."""
+    return json_response(
+        PublicKeys(
+            keys=request.app[SIGNER_KEY].public_keys,
+            confirmation_keys=request.app[CONFIRMATION_SIGNER_KEY].public_keys,
+        )
+    )
 
 
 @routes.add(

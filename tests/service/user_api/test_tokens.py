@@ -113,7 +113,7 @@ async def test_other_keys_and_algorithms_are_refused(user_api: UserApi) -> None:
     header, claims = parts_of(person)
     public = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     hmac_header = {name: value for name, value in header.items() if name != "alg"}
-    jwk = {"jwk": user_api.signer.public_keys()["keys"][0]}
+    jwk = {"jwk": user_api.signer.public_keys[0]}
     forged = {
         "unsigned": jwt.encode(claims, None, algorithm="none", headers=hmac_header),
         "public key as a secret": jwt.encode(claims, public, algorithm="HS256", headers=hmac_header),

@@ -78,7 +78,7 @@ def session_token(**changed: Any) -> str:
 
 
 def verifier(audience: str = "banking_api", *, now: datetime = NOW) -> SessionVerifier:
-    return verifier_from_jwks(audience, signer().public_keys(), clock=lambda: now)
+    return verifier_from_jwks(audience, signer().public_keys, clock=lambda: now)
 
 
 def refusal(token: str, *, now: datetime = NOW, audience: str = "banking_api") -> str | None:
@@ -164,7 +164,7 @@ def test_it_is_told_which_key_is_asked_for_before_anything_is_verified() -> None
 
 
 def test_the_published_keys_are_public_ones_and_those_of_another_kind_are_left_out() -> None:
-    keys = signer().public_keys()["keys"]
+    keys = signer().public_keys
     assert [key["kid"] for key in keys] == key_ids(KEY, PREVIOUS)
     assert signer().key_id == key_ids(KEY)[0]
     for key in keys:
@@ -179,10 +179,10 @@ def test_the_published_keys_are_public_ones_and_those_of_another_kind_are_left_o
     x25519 = {"kty": "OKP", "crv": "X25519", "x": keys[0]["x"], "kid": "exchange"}
     ed448 = json.loads(OKPAlgorithm.to_jwk(Ed448PrivateKey.generate().public_key()))
     foreign = [{**other, "kid": "curve"}, {**ed448, "kid": "long"}, x25519]
-    mixed = verifier_from_jwks("notifier", {"keys": [*foreign, *keys]})
+    mixed = verifier_from_jwks("notifier", [*foreign, *keys])
     assert mixed.knows(session_token())
     assert [mixed.knows(session_token(kid=one["kid"])) for one in foreign] == [False] * 3
-    assert not verifier_from_jwks("notifier", {}).knows(session_token())
+    assert not verifier_from_jwks("notifier", []).knows(session_token())
 
 
 def service_verifier(now: datetime = NOW) -> ServiceTokenVerifier:

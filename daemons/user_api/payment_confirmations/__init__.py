@@ -1,0 +1,1 @@
+"""Confirmations of payments by the second factor, for banking_api."""
