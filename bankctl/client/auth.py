@@ -1,5 +1,6 @@
 """The caller's own access (user_api): sessions, second factor, API keys."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bankctl.client.http import Transport
@@ -73,6 +74,17 @@ class Auth:
     def remove_totp(self, *, password: str, code: str) -> None:
         """Give the second factor up."""
         self._http.request("POST", "/auth/totp/remove", body={"password": password, "totp": code})
+
+    def confirm_payments(
+        self, payments: Sequence[Mapping[str, Any]], *, totp: str | None = None
+    ) -> list[str]:
+        """Confirm payments or batches by a code of the second factor; returns a confirmation of each."""
+        body: dict[str, Any] = {"payments": list(payments)}
+        if totp is not None:
+            body["totp"] = totp
+        answer = self._http.request("POST", "/auth/payment-confirmations", body=body, acts=False)
+        confirmations: list[str] = answer.data["confirmations"]
+        return confirmations
 
     def create_key(
         self, *, password: str, name: str, scopes: list[str], days: int, totp: str | None = None

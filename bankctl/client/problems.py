@@ -31,6 +31,7 @@ _HINTS: Mapping[str, str] = {
     "totp_already_active": "`bankctl auth totp disable` removes the current one",
     "totp_not_active": "`bankctl auth totp enroll` sets one up",
     "second_factor_required": "`bankctl auth totp enroll`",
+    Code.PAYMENT_CONFIRMATION_REQUIRED: "`bankctl transfer` and `bankctl withdraw` ask for the code",
     "scope_missing": "`bankctl auth token create --name NAME --scope SCOPE` creates a key that may do this",
     "api_key_not_found": "`bankctl auth token list` shows them",
     "too_many_api_keys": "`bankctl auth token list` shows them, `bankctl auth token revoke ID` removes one",

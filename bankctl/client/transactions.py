@@ -7,6 +7,7 @@ from bankctl.client import fast_json
 from bankctl.client.http import Answer, Transport
 from bankctl.client.long_answers import OnProgress, fetch_with_progress
 from bankctl.client.pages import iterate
+from daemons.contracts.names import PAYMENT_CONFIRMATION_HEADER
 
 
 class Transactions:
@@ -22,17 +23,31 @@ class Transactions:
         ).data
         return found
 
-    def move(self, path: str, request: Mapping[str, Any], *, idempotency_key: str) -> Answer:
-        """Transfer or fund once, however often this is called with the same key."""
-        return self._http.request("POST", path, body=dict(request), idempotency_key=idempotency_key)
+    def move(
+        self, path: str, request: Mapping[str, Any], *, idempotency_key: str, confirmation: str | None = None
+    ) -> Answer:
+        """Transfer or fund once, however often this is called with the same key.
+
+        `confirmation` is what the bank gave for a code of the second factor.
+        """
+        headers = _confirmed_by(confirmation)
+        return self._http.request(
+            "POST", path, body=dict(request), headers=headers, idempotency_key=idempotency_key
+        )
 
     def batch(
-        self, transfers: Sequence[Mapping[str, Any]], *, after: str | None = None, atomic: bool = False
+        self,
+        transfers: Sequence[Mapping[str, Any]],
+        *,
+        after: str | None = None,
+        atomic: bool = False,
+        confirmation: str | None = None,
     ) -> Answer:
         """Transfer many, each with its own key; each has its own outcome, and of its transaction the id.
 
         `after` is the last key of a batch that was sent before and is not answered yet: nothing of this one
-        is done unless all of that one is settled. If `atomic`, all are paid or none is.
+        is done unless all of that one is settled. If `atomic`, all are paid or none is. `confirmation` is as
+        for `move`.
         """
         body: dict[str, Any] = {"transfers": transfers}
         if after is not None:
@@ -43,7 +58,7 @@ class Transactions:
             "POST",
             "/transactions/batch",
             body=fast_json.encode(body),
-            headers={"Prefer": "return=minimal"},
+            headers={"Prefer": "return=minimal", **_confirmed_by(confirmation)},
             decode=fast_json.decode,
             repeatable=True,
         )
@@ -112,3 +127,7 @@ class Transactions:
         return fetch_with_progress(
             self._http, "/ledger/accounts/rebuild", on_progress=on_progress, body={"reason": reason}
         )
+
+
+def _confirmed_by(confirmation: str | None) -> dict[str, str]:
+    return {} if confirmation is None else {PAYMENT_CONFIRMATION_HEADER: confirmation}

@@ -11,7 +11,7 @@ from bankctl.commands import approvals
 from bankctl.commands.accounts import Account
 from bankctl.errors import usage_error
 from bankctl.money import parse_account, parse_amount, parse_currency, parse_iban, parse_name, parse_reference
-from bankctl.payments.command import TRANSACTION_COLUMNS, failed_transaction
+from bankctl.payments.command import TRANSACTION_COLUMNS, CodeStdin, failed_transaction
 from bankctl.payments.pending import check_key
 from bankctl.payments.single import Settled, begin_transfer, tell_done
 from bankctl.render import messages
@@ -42,6 +42,7 @@ def withdraw(
     currency: _Currency = None,
     reference: Annotated[str | None, typer.Option("--reference", help="What the beneficiary reads.")] = None,
     idempotency_key: _Key = None,
+    code_stdin: CodeStdin = False,
 ) -> None:
     """Pay from your account to one outside the bank.
 
@@ -51,7 +52,8 @@ def withdraw(
 
     The IBAN is checked before anything is sent. On a terminal the command shows what is to be paid, and asks;
     scripts add --yes. The payment is written to disk before it is sent: if the connection is lost,
-    `bankctl transactions retry` finishes it without paying twice.
+    `bankctl transactions retry` finishes it without paying twice. Where the bank asks for the second factor,
+    a code is asked for, which confirms just this payment.
     """
     request: dict[str, Any] = {
         "amount": parse_amount(amount),
@@ -76,7 +78,7 @@ def withdraw(
                 )
             )
         prompts.confirm("Pay this?")
-        settled = begin_transfer(bank, request, key=key, path="/transactions/withdraw")
+        settled = begin_transfer(bank, request, key=key, path="/transactions/withdraw", code_stdin=code_stdin)
     _show(settled, key, done="paid")
 
 

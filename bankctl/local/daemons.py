@@ -17,6 +17,7 @@ _TUNABLES = (
         "ADDRESS_",
         "ACCOUNT_",
         "ACCOUNTS_PER_USER",
+        "PAYMENT_CONFIRMATION_ABOVE",
         "CHECKPOINT_OLD_KEYS",
         "CHECKPOINT_HOURS",
         "CHECKPOINT_FOLDER",

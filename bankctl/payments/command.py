@@ -19,6 +19,10 @@ from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.text import clean
 
+CodeStdin = Annotated[
+    bool,
+    typer.Option("--code-stdin", help="Read a code of your second factor from stdin."),
+]
 TRANSACTION_COLUMNS = [
     Column("id", "Transaction", rank=1),
     Column("status", "Status"),
@@ -82,6 +86,7 @@ def transfer(
             "--wait", metavar="SECONDS", help="With --file: how long to wait for a lost bank. Default: 60."
         ),
     ] = None,
+    code_stdin: CodeStdin = False,
 ) -> None:
     """Pay an amount from your account to another.
 
@@ -93,7 +98,8 @@ def transfer(
 
     On a terminal it shows both names and the resulting balance, and asks; scripts add --yes. The payment is
     written to disk before it is sent: if the connection is lost, `bankctl transactions retry` finishes it
-    without paying twice.
+    without paying twice. Where the bank asks for the second factor, a code is asked for, which confirms just
+    this payment; of a file, all rows that need it together, after the others are paid.
 
     A file has the columns from, to, amount, currency, reference in any order; other columns are copied to the
     results. Each row is paid once within the file's run, even if other rows are corrected or added; another
@@ -120,7 +126,14 @@ def transfer(
         # Single payments need none of it.
         from bankctl.payments.paying import FileOptions, pay_file, rehearse_file  # noqa: PLC0415
 
-        options = FileOptions(run=run, key_column=key_column, resume=resume, results=results, atomic=atomic)
+        options = FileOptions(
+            run=run,
+            key_column=key_column,
+            resume=resume,
+            results=results,
+            atomic=atomic,
+            code_stdin=code_stdin,
+        )
         if dry_run:
             _refuse_with({"--wait": wait}, "is for paying, not for --dry-run")
             rehearse_file(file, options)
@@ -149,7 +162,7 @@ def transfer(
             _show_preview(bank.transactions.preview(request))
             return
         _confirm(bank, request)
-        settled = begin_transfer(bank, request, key=key)
+        settled = begin_transfer(bank, request, key=key, code_stdin=code_stdin)
     emit(
         {**settled.transaction, "idempotency_key": key, "replayed": settled.replayed},
         columns=TRANSACTION_COLUMNS,

@@ -6,7 +6,7 @@ from typing import Any
 
 from bankctl.client.bank import BankClient
 from bankctl.errors import CliError, ExitStatus
-from bankctl.payments.sender import Answers, Batch, SentBatch
+from bankctl.payments.sender import Answers, SentBatch
 from bankctl.render import messages
 from daemons.contracts.errors import Category
 from daemons.contracts.names import Code, RowOutcome
@@ -47,20 +47,22 @@ class Delivery:
         doubted = False
         if behind is not None:
             try:
-                return self._send(sent.batch, behind, doubted=False)
+                return self._send(sent, behind, doubted=False)
             except _MustWaitError as refused:
                 # This time nothing of the batch was done; whatever ended the one before it ends the run.
                 doubted = refused.doubted
                 behind.answers()
-        return self._send(sent.batch, None, doubted=doubted)
+        return self._send(sent, None, doubted=doubted)
 
-    def _send(self, batch: Batch, behind: SentBatch | None, *, doubted: bool) -> Answers:
+    def _send(self, sent: SentBatch, behind: SentBatch | None, *, doubted: bool) -> Answers:
         after = None if behind is None else str(behind.batch[-1]["idempotency_key"])
         deadline = time.monotonic() + self._wait_seconds
         pause_seconds = 0.2
         while True:
             try:
-                answer = self._bank.transactions.batch(batch, after=after, atomic=self._atomic)
+                answer = self._bank.transactions.batch(
+                    sent.batch, after=after, atomic=self._atomic, confirmation=sent.confirmation
+                )
                 doubted = doubted or answer.doubted
                 answers: Answers = answer.data["results"]
                 _refuse_unsettled(answers)

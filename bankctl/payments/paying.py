@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bankctl import invocation, prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
+from bankctl.payments.confirmation import confirm_batches
 from bankctl.payments.file import PaymentFile, is_stream
 from bankctl.payments.rehearsal import NOT_PAID, PAID_BEFORE, WOULD_BE_PAID, Rehearsal, Rehearsing
 from bankctl.payments.results import (
@@ -81,6 +83,7 @@ class FileOptions:
     results: Path | None = None
     wait_seconds: float = 60.0
     atomic: bool = False
+    code_stdin: bool = False
 
 
 @contextmanager
@@ -181,6 +184,8 @@ def pay_file(file: Path, options: FileOptions) -> None:
             are to be paid anew; otherwise why the run stopped before the end.
     """
     run_name = _run_name(file, options.run)
+    if options.code_stdin and is_stream(file):
+        raise usage_error("stdin holds either the rows or the code", hint="give the file by its name")
     prompts.require_consent()
     with PaymentFile(file, key_column=options.key_column) as payments, open_bank() as bank:
         about = bank.identity()
@@ -259,7 +264,26 @@ class _Payment:
                 atomic_limit=self._atomic_limit,
                 advance=advance,
             )
-            return run.pay(self._payments.orders(), self._keys())
+            summary = run.pay(self._payments.orders(), self._keys())
+        self._pay_confirmed(run)
+        return summary
+
+    def _pay_confirmed(self, run: PaymentRun) -> None:
+        """Pay what the bank takes with a confirmation only: one code for all of it."""
+        confirm = partial(confirm_batches, self._bank, code_stdin=self._options.code_stdin)
+        left = 0
+        # A confirmation is good for minutes: of a long file some rows may need another.
+        while run.rows_to_confirm and run.rows_to_confirm != left:
+            left = run.rows_to_confirm
+            with _resumable():
+                try:
+                    run.pay_confirmed(confirm)
+                except CliError as error:
+                    if run.rows_to_confirm != left:
+                        raise
+                    messages.warn(error.message if error.hint is None else f"{error.message}; {error.hint}")
+        if run.rows_to_confirm:
+            run.leave_unconfirmed()
 
     def _keys(self) -> RowKeys:
         identity = self._results.identity

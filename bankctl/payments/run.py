@@ -6,18 +6,21 @@ next one is read.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 from bankctl.client.bank import BankClient
 from bankctl.errors import CliError
+from bankctl.payments.confirmation import ASKED_FOR
 from bankctl.payments.delivery import Delivery
 from bankctl.payments.orders import Order
 from bankctl.payments.results import Result, ResultsFile, Summary
 from bankctl.payments.row_keys import RowKeys, attempt_key, content_of
-from bankctl.payments.sender import Answers, BatchSender, SentBatch
+from bankctl.payments.sender import Answers, Batch, BatchSender, SentBatch
 from bankctl.payments.survey import request_of, times_text
 from daemons.contracts.names import Code, RowOutcome
 from daemons.contracts.vocabulary import BATCH_LIMIT
@@ -110,13 +113,15 @@ class PaymentRun:
         """Pay all rows or none if there is an `atomic_limit`, which is how many the bank takes then."""
         self.summary = Summary()
         self._results = results
-        self._advance = advance
+        self.advance = advance
         self._atomic_limit = atomic_limit
         delivery = Delivery(bank, wait_seconds, atomic=bool(atomic_limit))
         self._sender = BatchSender(delivery.deliver, at_once=BATCHES_AT_ONCE)
         self._under_way: deque[tuple[_Batch, SentBatch]] = deque()
         self._again: list[Attempt] = []
         """Rows of which the bank has kept a failed attempt that this machine did not know of."""
+        self._unconfirmed: list[tuple[Attempt, dict[str, Any]]] = []
+        """Rows that the bank takes with a confirmation only, and its answers."""
 
     def pay(self, orders: Iterable[Order], keys: RowKeys) -> Summary:
         """Pay every row that was not paid before.
@@ -125,28 +130,66 @@ class PaymentRun:
             CliError: the bank stayed away for longer than the run waits, or refused the run as a whole, or
                 the file cannot be read on. What is settled is kept in the results.
         """
+        with self._nothing_left_behind():
+            self._pay(self._batches(unsettled(orders, keys, self._results, self._skip)))
+            self._pay_again()
+        return self.summary
+
+    @property
+    def rows_to_confirm(self) -> int:
+        """How many rows are left that the bank takes with a confirmation only."""
+        return len(self._unconfirmed)
+
+    def pay_confirmed(self, confirm: Callable[[Sequence[Batch]], Sequence[str]]) -> None:
+        """Pay the rows that the bank takes with a confirmation only.
+
+        Args:
+            confirm: Returns the confirmation of each batch of rows.
+
+        Raises:
+            CliError: as `pay`. What `confirm` raises leaves the rows as they are.
+        """
+        batches = list(self._batches(attempt for attempt, _ in self._unconfirmed))
+        confirmations = confirm([batch.transfers for batch in batches])
+        self._unconfirmed = []
+        with self._nothing_left_behind():
+            self._pay(batches, confirmations)
+            self._pay_again()
+
+    def leave_unconfirmed(self) -> None:
+        """Take what the bank said of rows without a confirmation for their outcome."""
+        now = _now()
+        self._keep(
+            [(attempt.order, _settled_row(attempt, answer, now)) for attempt, answer in self._unconfirmed]
+        )
+        self._unconfirmed = []
+
+    def _pay_again(self) -> None:
+        while again := self._again:
+            self._again = []
+            self._pay(self._batches(iter(again)))
+
+    @contextmanager
+    def _nothing_left_behind(self) -> Iterator[None]:
         try:
-            self._pay(unsettled(orders, keys, self._results, self._skip))
-            while again := self._again:
-                self._again = []
-                self._pay(iter(again))
+            yield
         except Exception:
             # The connection is closed next. A thread that still wrote to it would write to whatever file or
             # connection is opened then under the same number.
             for _, sent in self._under_way:
                 sent.wait()
             raise
-        return self.summary
 
     def _skip(self, order: Order, record: dict[str, Any]) -> None:
         self.summary.add(record, earlier=True, cells=order.cells)
-        self._advance(1)
+        self.advance(1)
 
-    def _pay(self, rows: Iterator[Attempt | Settled]) -> None:
+    def _pay(self, batches: Iterable[_Batch], confirmations: Iterable[str | None] = repeat(None)) -> None:
         try:
-            for batch in self._batches(rows):
+            for batch, confirmation in zip(batches, confirmations, strict=False):
                 # The bank gets its next batch before the oldest one's outcome is stored.
-                self._under_way.append((batch, self._sender.send(batch.transfers)))
+                sent = self._sender.send(batch.transfers, confirmation=confirmation)
+                self._under_way.append((batch, sent))
                 if len(self._under_way) > BATCHES_AT_ONCE:
                     self._keep_oldest()
         except CliError:
@@ -182,26 +225,29 @@ class PaymentRun:
         batch, sent = self._under_way[0]
         answers = sent.answers()
         self._under_way.popleft()
-        settled = self._settled(batch, answers)
+        self._keep(self._settled(batch, answers))
+
+    def _keep(self, settled: Sequence[Settled]) -> None:
         self._results.add([record for _, record in settled])
         for order, record in settled:
             self.summary.add(record, earlier=False, cells=order.cells)
-        self._advance(len(settled))
+        self.advance(len(settled))
 
     def _settled(self, batch: _Batch, answers: Answers) -> list[Settled]:
         """The outcomes of a batch, in the file's order, but for rows that are tried once more."""
         settled = list(batch.unsent)
         by_index = {answer["index"]: answer for answer in answers}
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = _now()
+        unconfirmed = self._to_be_confirmed(answers)
         # Some rows of an atomic batch were settled before, so nothing was done: the others go by themselves.
-        partly_known = any(
-            (answer.get("problem") or {}).get("code") == Code.ATOMIC_BATCH_PARTLY_KNOWN for answer in answers
-        )
+        partly_known = any(_code_of(answer) == Code.ATOMIC_BATCH_PARTLY_KNOWN for answer in answers)
         for index, attempt in enumerate(batch.attempts):
             answer = by_index[index]
             kept_failure = answer["outcome"] == "failed" and answer.get("replayed")
             if kept_failure and answer.get("transaction_id") is not None:
                 self._again.append(Attempt(attempt.order, attempt.row, attempt.number + 1))
+            elif index in unconfirmed:
+                self._unconfirmed.append((attempt, answer))
             elif partly_known and answer["outcome"] != "completed":
                 self._again.append(attempt)
             else:
@@ -209,6 +255,23 @@ class PaymentRun:
         if batch.unsent:
             settled.sort(key=lambda row: row[0].line)
         return settled
+
+    def _to_be_confirmed(self, answers: Answers) -> set[int]:
+        """The rows that are to be sent once more with a confirmation."""
+        asked = {answer["index"] for answer in answers if _code_of(answer) in ASKED_FOR}
+        if not asked or not self._atomic_limit:
+            return asked
+        # All rows or none: a confirmation helps only if there is nothing else against any of them.
+        others = {_code_of(answer) for answer in answers if answer["index"] not in asked}
+        return {answer["index"] for answer in answers} if others <= {Code.ATOMIC_BATCH_REFUSED} else set()
+
+
+def _code_of(answer: Mapping[str, Any]) -> str | None:
+    return (answer.get("problem") or {}).get("code")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def broken_row(order: Order) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class SentBatch:
 
     batch: Batch
     behind: "SentBatch | None"
+    confirmation: str | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
     _answers: Answers | BaseException | None = None
 
@@ -61,9 +62,12 @@ class BatchSender:
         self._threads: list[threading.Thread] = []
         self._last: SentBatch | None = None
 
-    def send(self, batch: Batch) -> SentBatch:
-        """Send a batch behind the one before; of an empty one nothing is sent."""
-        sent = SentBatch(batch, self._last)
+    def send(self, batch: Batch, *, confirmation: str | None = None) -> SentBatch:
+        """Send a batch behind the one before; of an empty one nothing is sent.
+
+        `confirmation` is what the bank gave for a code of the second factor.
+        """
+        sent = SentBatch(batch, self._last, confirmation)
         if not batch:
             sent.end([])
             return sent

@@ -42,8 +42,8 @@ from daemons.banking_api.ledger.schema import ensure_bank_id, ensure_schema
 from daemons.banking_api.ledger.seal import Seal
 from daemons.banking_api.ledger.server import LedgerServer
 from daemons.banking_api.settings import BankingSettings
-from daemons.banking_api.transactions.explanation import Explanations
 from daemons.banking_api.transactions.confirmation import ConfirmationPolicy
+from daemons.banking_api.transactions.explanation import Explanations
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.banking_api.transactions.service import Transactions
 from daemons.banking_api.transactions.statements import Statements
@@ -95,9 +95,10 @@ def build(settings: BankingSettings) -> web.Application:
     app[AUTHENTICATOR_KEY] = sessions = RemoteSessions(
         bank.user_api, audience=DAEMON, service_tokens=bank.service_tokens
     )
-    app[transaction_routes.CONFIRMATION_KEY] = ConfirmationPolicy(
-        settings.payment_confirmation_above, sessions.confirmed, clock=utc_now
-    )
+    if settings.payment_confirmation_above:
+        app[transaction_routes.CONFIRMATION_KEY] = ConfirmationPolicy(
+            settings.payment_confirmation_above, sessions.confirmed, clock=utc_now
+        )
     app[AUDIT_KEY] = bank.audit
     app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=utc_now)
     app[APPROVALS_KEY] = bank.approvals

@@ -53,7 +53,7 @@ class BankingSettings(PeerSettings, FourEyesSettings):
 
     payment_confirmation_above: Annotated[Mapping[str, Decimal], NoDecode, BeforeValidator(read_amounts)] = {}
     """How much one person may pay within a day (UTC) without the second factor, by currency; in one that is
-    not named, nothing. Empty: no payment asks for it (docs/adr/0032)."""
+    not named, nothing. Empty: no payment asks for it (docs/adr/0034)."""
 
     ledger_host: str = "127.0.0.1"
     """Where this process takes commands of others while it is the ledger (docs/adr/0026). Beyond loopback the

@@ -57,10 +57,11 @@ def shown(name: str, field: FieldInfo) -> str:
         return SHOWN_OTHERWISE[name]
     if default is PydanticUndefined:
         return "required"
-    if isinstance(default, dict):
+    if isinstance(default, dict) and default:
         return f"`{','.join(f'{key}={Decimal(value):f}' for key, value in default.items())}`"
     assert not isinstance(default, Enum)
-    text = "" if default is None else str(getattr(default, "get_secret_value", lambda: default)())
+    value = getattr(default, "get_secret_value", lambda: default)()
+    text = "" if value is None or value == {} else str(value)
     return f"`{text}`" if text else "empty"
 
 

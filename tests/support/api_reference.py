@@ -45,6 +45,10 @@ CONVENTIONS = """\
 - **Idempotency-Key** (1 to 128 printable ASCII characters, no spaces): a request repeated with the same key
   gets the stored answer, also that of a failure, with `Idempotent-Replayed: true`; another request under the
   same key is refused (422), as are two keys (400).
+- **Payment-Confirmation:** what `POST /auth/payment-confirmations` gives for a code of the second factor. A
+  payment above the bank's amount needs it (403 `payment_confirmation_required`). It confirms one payment,
+  written as it is ordered and with its key, or a batch by the digest of its rows (docs/adr/0034), and is good
+  for five minutes.
 - **Prefer:** `return=minimal` (RFC 7240) with a batch: each row's answer has the id of its transaction
   instead of the whole transaction.
 - **Batches** have up to 500 rows, and with `"atomic": true`, which pays all rows or none, up to 4,000

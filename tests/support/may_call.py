@@ -54,6 +54,7 @@ MAY_CALL = {
     "POST /auth/totp": USER,
     "POST /auth/totp/confirm": USER,
     "POST /auth/totp/remove": USER,
+    "POST /auth/payment-confirmations": USER,
     "POST /auth/tokens": USER,
     "GET /auth/tokens": USER,
     "DELETE /auth/tokens/{id}": USER,

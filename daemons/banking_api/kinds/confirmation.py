@@ -1,4 +1,4 @@
-"""Whether a payment is confirmed by the second factor, and how much somebody pays without (docs/adr/0032).
+"""Whether a payment is confirmed by the second factor, and how much somebody pays without (docs/adr/0034).
 
 It is decided with the payment: what somebody has paid unconfirmed on a day is a tally, which the payment's
 own record changes, so that many small payments at once exceed nothing.

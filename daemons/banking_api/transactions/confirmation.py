@@ -1,6 +1,6 @@
 """What the bank asks of a payment before it is decided: a confirmation by the second factor, or nothing.
 
-Where the setting is off, nothing is looked at. Only the decision tells whether a payment needed one, so that
+Where the setting is off, nothing comes here. Only the decision tells whether a payment needed one, so that
 a request that is repeated gets the outcome that was kept.
 """
 
@@ -24,7 +24,7 @@ _NO_LIMIT = Decimal(0)
 
 
 class ConfirmationPolicy:
-    """Above how much a payment must be confirmed, by currency; in other currencies all must. Empty: none."""
+    """Above how much a day payments must be confirmed, by currency; in other currencies all must."""
 
     def __init__(
         self,
@@ -36,11 +36,6 @@ class ConfirmationPolicy:
         self._limits = limits
         self._verify = verify
         self._clock = clock
-
-    @property
-    def asks(self) -> bool:
-        """Whether there is anything to confirm."""
-        return bool(self._limits)
 
     async def of_payment(
         self, headers: Mapping[str, str], caller: Caller, payment: Mapping[str, Any]
@@ -55,14 +50,12 @@ class ConfirmationPolicy:
 
     async def of_batch(
         self, headers: Mapping[str, str], caller: Caller, transfers: Sequence[Mapping[str, object]]
-    ) -> ConfirmationOf | None:
-        """Return what is known of the rows of a batch, given as they were sent; None where none is asked for.
+    ) -> ConfirmationOf:
+        """Return what is known of the rows of a batch, which are given as they were sent.
 
         Raises:
             TransientError: see `of_payment`.
         """
-        if not self.asks:
-            return None
         return await self._known(headers, caller, lambda confirmed: _is_of_batch(confirmed, transfers))
 
     async def _known(

@@ -19,8 +19,8 @@ from daemons.banking_api.transactions.batch import (
     order_of,
     results_of,
 )
-from daemons.banking_api.transactions.explanation import Explanation, Explanations
 from daemons.banking_api.transactions.confirmation import ConfirmationPolicy
+from daemons.banking_api.transactions.explanation import Explanation, Explanations
 from daemons.banking_api.transactions.models import (
     ATOMIC_BODY_BYTES,
     BatchPreview,
@@ -76,6 +76,7 @@ EXPLANATIONS_KEY = web.AppKey("explanations", Explanations)
 DIRECTORY_KEY = web.AppKey("directory", UserDirectory)
 ROW_LIMIT_KEY = web.AppKey("row_limit", RowLimit)
 CONFIRMATION_KEY = web.AppKey("confirmation", ConfirmationPolicy)
+"""Set only where payments above an amount are confirmed."""
 APPROVALS_AREA = "ledger"
 _WAITING = {ACCEPTED: ApprovalView}
 
@@ -88,6 +89,7 @@ _WAITING = {ACCEPTED: ApprovalView}
     answer=TransactionView,
     status=201,
     idempotency_key=IdempotencyKey.REQUIRED,
+    takes_confirmation=True,
 )
 async def transfer(request: web.Request) -> web.Response:
     """Move money from one of the caller's accounts."""
@@ -105,6 +107,7 @@ async def transfer(request: web.Request) -> web.Response:
     answer=TransactionView,
     status=201,
     idempotency_key=IdempotencyKey.REQUIRED,
+    takes_confirmation=True,
 )
 async def withdraw(request: web.Request) -> web.Response:
     """Pay from one of the caller's accounts to an account outside the bank."""
@@ -166,6 +169,7 @@ async def preview_batch(request: web.Request) -> web.Response:
     body=TransferBatch,
     answer=BatchResults,
     minimal_on_request=True,
+    takes_confirmation=True,
     maximum_body_bytes=ATOMIC_BODY_BYTES,
 )
 async def transfer_batch(request: web.Request) -> web.Response:
@@ -174,7 +178,10 @@ async def transfer_batch(request: web.Request) -> web.Response:
     body = await read_body(request, TransferBatch)
     caller, transactions = caller_of(request), request.app[TRANSACTIONS_KEY]
     request.app[ROW_LIMIT_KEY].admit(caller, len(body.transfers))
-    confirmation_of = await request.app[CONFIRMATION_KEY].of_batch(request.headers, caller, body.transfers)
+    policy = request.app.get(CONFIRMATION_KEY)
+    confirmation_of = (
+        None if policy is None else await policy.of_batch(request.headers, caller, body.transfers)
+    )
     with transactions.turn(caller, last_key=last_key_of(body), after=body.after) as turn:
         begin = begin_atomic_rows if body.atomic else begin_rows
         begun = await begin(body, caller, confirmation_of, transactions, turn)
@@ -355,8 +362,8 @@ async def _confirmation(
     request: web.Request, body: TransferRequest | Withdraw, payee: str
 ) -> Confirmation | None:
     """Return what is known of the second factor for a payment: what is confirmed are these fields of it."""
-    policy = request.app[CONFIRMATION_KEY]
-    if not policy.asks:
+    policy = request.app.get(CONFIRMATION_KEY)
+    if policy is None:
         return None
     named = {"from_account", payee, "amount", "currency"}
     payment = {**body.model_dump(include=named), "idempotency_key": idempotency_key_of(request)}

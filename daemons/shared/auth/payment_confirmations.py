@@ -1,4 +1,4 @@
-"""Confirmations of payments: a person has proved their second factor for just this (docs/adr/0032).
+"""Confirmations of payments: a person has proved their second factor for just this (docs/adr/0034).
 
 user_api signs them, banking_api verifies them without asking. What they confirm is one payment or one batch:
 its accounts, payee, amount, currency and idempotency key, or the digest of its rows. The key pays once, and

@@ -12,7 +12,12 @@ from apispec import APISpec
 from pydantic import BaseModel
 
 from daemons.contracts.errors import Category
-from daemons.contracts.names import FORGERY_HEADER, IDEMPOTENCY_KEY_HEADER, SESSION_COOKIE
+from daemons.contracts.names import (
+    FORGERY_HEADER,
+    IDEMPOTENCY_KEY_HEADER,
+    PAYMENT_CONFIRMATION_HEADER,
+    SESSION_COOKIE,
+)
 from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission
 from daemons.shared.http.requests import PREFER_HEADER, RETURN_MINIMAL
 from daemons.shared.http.routes import IdempotencyKey, Route
@@ -190,6 +195,15 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
             "required": False,
             "description": "With `return=minimal` each row's answer has the id of its transaction only.",
             "schema": {"type": "string", "examples": [RETURN_MINIMAL]},
+        }
+    if route.takes_confirmation:
+        yield {
+            "name": PAYMENT_CONFIRMATION_HEADER,
+            "in": "header",
+            "required": False,
+            "description": "A confirmation of just this by the second factor, from "
+            "`POST /auth/payment-confirmations`; needed after `payment_confirmation_required`.",
+            "schema": {"type": "string"},
         }
     if route.method != "GET" and route.permission is not Permission.SERVICE:
         yield _FORGERY

@@ -67,6 +67,9 @@ class Route:
     minimal_on_request: bool
     """Whether a caller may prefer an answer that has less (`prefers_minimal`)."""
 
+    takes_confirmation: bool
+    """Whether a payment may carry what confirms it by the second factor."""
+
     maximum_body_bytes: int | None
     """None for what every route takes."""
 
@@ -106,6 +109,7 @@ class Routes:
         other_forms: Mapping[str, type[BaseModel]] | None = None,
         idempotency_key: IdempotencyKey = IdempotencyKey.UNUSED,
         minimal_on_request: bool = False,
+        takes_confirmation: bool = False,
         maximum_body_bytes: int | None = None,
         media_type: str = "application/json",
         proves_itself: bool = False,
@@ -130,6 +134,7 @@ class Routes:
                 other_forms=other_forms or {},
                 idempotency_key=idempotency_key,
                 minimal_on_request=minimal_on_request,
+                takes_confirmation=takes_confirmation,
                 maximum_body_bytes=maximum_body_bytes,
                 media_type=media_type,
                 proves_itself=proves_itself,

@@ -1,4 +1,4 @@
-"""Confirming payments: a person proves the second factor for just these (docs/adr/0032)."""
+"""Confirming payments: a person proves the second factor for just these (docs/adr/0034)."""
 
 from collections.abc import Sequence
 from datetime import datetime

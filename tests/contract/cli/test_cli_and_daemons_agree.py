@@ -4,6 +4,7 @@ The unit tests run the command line against a played bank; this pins that bank t
 """
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from daemons.contracts.names import EventType
 from daemons.notifier.event_log import models as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.api_keys import models as api_keys
+from daemons.user_api.payment_confirmations import models as payment_confirmations
 from daemons.user_api.recovery import models as recovery
 from daemons.user_api.registration import models as registration
 from daemons.user_api.second_factor import models as second_factor
@@ -62,6 +64,12 @@ def check(model: type[BaseModel], document: Any) -> None:
         ("POST", "/accounts", {"type": "checking", "currency": "EUR"}, accounts.AccountView),
         ("GET", "/accounts", None, accounts.AccountPage),
         ("GET", f"/accounts/{ANN}/balance", None, accounts.BalanceView),
+        (
+            "POST",
+            "/auth/payment-confirmations",
+            {"payments": [{**TRANSFER, "idempotency_key": "k"}], "totp": "123456"},
+            payment_confirmations.PaymentConfirmationList,
+        ),
         ("POST", "/transactions/preview", TRANSFER, banking.PreviewView),
         ("POST", "/transactions/transfer", TRANSFER, banking.TransactionView),
         (
@@ -89,6 +97,7 @@ def test_the_played_bank_answers_as_the_daemons_do(
     method: str, path: str, body: Any, model: type[BaseModel]
 ) -> None:
     bank = Bank()
+    bank.totp = (body or {}).get("totp")
     bank.event_proofs = [{"events": event_set(), "notifications": event_set()}]
     headers = {
         "Cookie": f"__Host-bankctl={bank.cookie}",
@@ -155,6 +164,22 @@ def test_a_reversal_is_taken_and_what_it_looks_up_is_answered_so(ann: Cli, bank:
     [request] = bank.sent(f"/transactions/{paid}/reverse")
     check(ReverseTransaction, request.body)
     check(banking.TransactionInFull, ann("transactions", "show", paid, "-o", "json").json)
+
+
+def test_what_is_confirmed_is_taken(ann: Cli, bank: Bank, tmp_path: Path) -> None:
+    bank.totp, bank.confirm_above = "123456", Decimal(1)
+    given = {"stdin": "123456\n"}
+    assert ann("transfer", ANN, BOB, "5", "--reference", "r", "--code-stdin", **given).status == 0
+    to = ["--to", IBAN, "--name", "Z", "--from", ANN]
+    assert ann("withdraw", "5", *to, "--code-stdin", **given).status == 0
+    path = tmp_path / "orders.csv"
+    path.write_text(f"from,to,amount,currency,reference\n{ANN},{BOB},9.00,EUR,r\n")
+    assert ann("transfer", "--file", str(path), "--code-stdin", **given).status == 0
+    sent = bank.sent("/auth/payment-confirmations")
+    # Each is asked without a code first, which tells whether there is a second factor.
+    assert [request.body.get("totp") for request in sent] == [None, "123456"] * 3
+    for request in sent:
+        check(payment_confirmations.ConfirmPayments, request.body)
 
 
 def test_the_rows_of_a_file_are_taken(ann: Cli, bank: Bank, tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def values(type_: Any) -> st.SearchStrategy[Any]:
         return st.lists(values(get_args(type_)[0])).map(tuple)
     if issubclass(type_, Enum):
         return st.sampled_from(type_)
+    if issubclass(type_, tuple):
+        hints = get_type_hints(type_)
+        return st.builds(type_, **{name: values(hint) for name, hint in hints.items()})
     return SIMPLE[type_]
 
 

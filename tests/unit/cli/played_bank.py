@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from daemons.contracts.vocabulary import batch_digest
+
 ANN, BOB = "4000000006", "1234567894"
 NOW = "2026-11-23T05:34:42.123Z"
 KEY = "bk_" + "k" * 43
@@ -113,6 +115,10 @@ class Bank:
         self.cookie_seconds = 600
         self.exchanges = 0
         self.totp: str | None = None
+        self.confirm_above: Decimal | None = None
+        self.confirmations: dict[str, dict[str, Any]] = {}
+        """What each confirmation is of."""
+        self.batch_is_confirmed = False
         self.confirmation_required = False
         self.factor_removed = False
         self.api_key: str | None = None
@@ -234,6 +240,7 @@ class Bank:
                 },
                 {},
             ),
+            ("POST", "/auth/payment-confirmations"): self._confirm_payments,
             ("POST", "/transactions/preview"): lambda r: (200, self._preview(r.body), {}),
             ("POST", "/transactions/transfer"): self._transfer,
             ("POST", "/transactions/withdraw"): self._transfer,
@@ -325,6 +332,21 @@ class Bank:
         self._check_code(request)
         return 201, {"key": self._api_key(), "token": KEY}, {}
 
+    def _confirm_payments(self, request: Request) -> Answer:
+        if self.totp is None:
+            raise ProblemError(403, "second_factor_required", "forbidden")
+        self._check_code(request)
+        tokens = [f"confirmed-{len(self.confirmations) + n}" for n in range(len(request.body["payments"]))]
+        self.confirmations.update(zip(tokens, request.body["payments"], strict=True))
+        return 201, {"confirmations": tokens, "expires_at": NOW}, {}
+
+    def _unconfirmed(self, key: str, body: dict[str, Any], *, confirmed: bool) -> dict[str, Any] | None:
+        """The refusal of a payment that must be confirmed; the played bank counts no day."""
+        needed = self.confirm_above is not None and Decimal(body["amount"]) > self.confirm_above
+        if key in self.settled or confirmed or not needed:
+            return None
+        return {"status": 403, "code": "payment_confirmation_required", "category": "forbidden"}
+
     def _confirm_totp(self, request: Request) -> Answer:
         if request.body["totp"] != "123456":
             raise ProblemError(401, "invalid_totp", "unauthenticated")
@@ -358,6 +380,11 @@ class Bank:
         return 200, {"user": self._user(), "session": self._session()}, {"Set-Cookie": cookies}
 
     def _transfer(self, request: Request) -> Answer:
+        asked = {name: value for name, value in request.body.items() if name != "reference"}
+        given = self.confirmations.get(request.headers.get("Payment-Confirmation", ""))
+        confirmed = given == {**asked, "idempotency_key": request.key}
+        if unconfirmed := self._unconfirmed(request.key, request.body, confirmed=confirmed):
+            raise ProblemError(**unconfirmed)
         transaction, problem, replayed = self._settle(request.key, request.body)
         if problem:
             raise ProblemError(**problem, replayed=replayed)
@@ -487,12 +514,18 @@ class Bank:
         if request.body.get("after", "") not in {"", *self.settled}:
             raise ProblemError(409, "batch_before_not_settled", "conflict")
         take = self.atomic_batch if request.body.get("atomic") else self.batch
-        return 200, {"results": take(request.body["transfers"])}, {}
+        rows = request.body["transfers"]
+        given = self.confirmations.get(request.headers.get("Payment-Confirmation", ""), {})
+        self.batch_is_confirmed = given.get("digest") == batch_digest(rows) and given["rows"] == len(rows)
+        return 200, {"results": take(rows)}, {}
 
     def atomic_batch(self, transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Settle all rows or none; without an effect, no key is used up."""
         known = [row["idempotency_key"] in self.settled for row in transfers]
         looked_at = self._preview_batch({"transfers": transfers, "carried": {}})["results"]
+        for row, look in zip(transfers, looked_at, strict=True):
+            key, confirmed = row["idempotency_key"], self.batch_is_confirmed
+            look["problem"] = look["problem"] or self._unconfirmed(key, row, confirmed=confirmed)
         if all(known) or not (any(known) or any(row["problem"] for row in looked_at)):
             return self.batch(transfers)
         code = "atomic_batch_partly_known" if any(known) else "atomic_batch_refused"
@@ -520,7 +553,10 @@ class Bank:
         results = []
         for index, row in enumerate(transfers):
             key = row["idempotency_key"]
-            transaction, problem, replayed = self._settle(key, row)
+            problem = self._unconfirmed(key, row, confirmed=self.batch_is_confirmed)
+            transaction, replayed = {"status": "refused"}, False
+            if problem is None:
+                transaction, problem, replayed = self._settle(key, row)
             outcome = transaction["status"]
             if problem and problem["code"] == "idempotency_key_reused":
                 outcome, transaction = "refused", {}

@@ -51,8 +51,14 @@ class Line:
         self.advanced: list[int] = []
 
     def batch(
-        self, transfers: Sequence[dict[str, Any]], *, after: str | None = None, atomic: bool = False
+        self,
+        transfers: Sequence[dict[str, Any]],
+        *,
+        after: str | None = None,
+        atomic: bool = False,
+        confirmation: str | None = None,
     ) -> Answer:
+        assert confirmation is None
         with self.bank.lock:
             if after is not None and after not in self.bank.settled:
                 code = "batch_before_not_settled"
@@ -382,8 +388,10 @@ class TestBatches:
         second_is_sent, first_is_told = threading.Event(), threading.Event()
         at_work: list[str] = []
 
-        def batch(transfers: Sequence[dict[str, Any]], *, after: str | None, atomic: bool) -> Answer:
-            assert not atomic
+        def batch(
+            transfers: Sequence[dict[str, Any]], *, after: str | None, atomic: bool, confirmation: str | None
+        ) -> Answer:
+            assert (atomic, confirmation) == (False, None)
             if after is None:
                 assert second_is_sent.wait(20)
                 threading.Timer(0.2, first_is_told.set).start()

@@ -62,8 +62,14 @@ class Bank:
         self.now += seconds
 
     def batch(
-        self, transfers: Sequence[dict[str, Any]], *, after: str | None = None, atomic: bool = False
+        self,
+        transfers: Sequence[dict[str, Any]],
+        *,
+        after: str | None = None,
+        atomic: bool = False,
+        confirmation: str | None = None,
     ) -> Answer:
+        assert confirmation is None
         self.sent.append((transfers[0]["idempotency_key"], after, atomic))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, CliError):

@@ -218,7 +218,10 @@ class Bank:
     def require_session(self) -> Any:
         return SimpleNamespace(user_id="user-1")
 
-    def move(self, path: str, request: Mapping[str, Any], *, idempotency_key: str) -> Answer:
+    def move(
+        self, path: str, request: Mapping[str, Any], *, idempotency_key: str, confirmation: str | None
+    ) -> Answer:
+        assert confirmation is None
         self.sent.append((path, request, idempotency_key, load_pending(idempotency_key) is not None))
         if isinstance(self.answer, BaseException):
             raise self.answer
