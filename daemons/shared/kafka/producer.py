@@ -2,6 +2,11 @@
 
 confluent-kafka's own asyncio producer refuses headers and takes seconds for one awaited send, so this one
 polls in a thread and hands each batch's outcome to the event loop.
+
+A record counts as confirmed only with the offset that Kafka gave it. The library also reports success,
+without an offset, of a batch that was refused while the next one, already under way, was accepted: it
+concludes that the broker has both. A topic that was just made anew accepts the next one without the first,
+since it does not know the producer yet.
 """
 
 import asyncio
@@ -151,7 +156,9 @@ class Delivery:
         self.report_of = {topic: partial(self._report, topic) for topic in self._missing}
         self.settled: asyncio.Future[None] = self._loop.create_future()
 
-    def _report(self, topic: str, error: KafkaError | None, _message: Message | None) -> None:
+    def _report(self, topic: str, error: KafkaError | None, message: Message | None) -> None:
+        if error is None and (message is None or message.offset() is None):
+            error = KafkaError(KafkaError._NO_OFFSET)  # noqa: SLF001 - the library's public name
         with self._lock:
             self._missing[topic] -= 1
             self._all_missing -= 1
