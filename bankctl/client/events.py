@@ -27,6 +27,12 @@ class Events:
         event: dict[str, Any] = self.http.request("GET", f"/events/{event_id}").data
         return event
 
+    def summary(self, window_seconds: int) -> dict[str, Any]:
+        """Rates, failures and what waits to be consumed and delivered."""
+        params = {"window": window_seconds}
+        summary: dict[str, Any] = self.http.request("GET", "/events/summary", params=params).data
+        return summary
+
     def latest_position(self) -> int:
         """The position of the newest event, 0 if there is none yet."""
         newest = next(self.history(EventFilter(), order="desc", limit=1), None)

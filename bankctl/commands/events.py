@@ -1,4 +1,4 @@
-"""events tail, history, show, types; filters."""
+"""events tail, history, show, types; filters; `top` is in a file of its own."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -27,6 +27,7 @@ from bankctl.commands.event_options import (
     filters,
     with_user_id,
 )
+from bankctl.commands.events_top import top
 from bankctl.errors import CliError, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render import messages
@@ -46,6 +47,7 @@ Examples:
 """
 )
 app.add_typer(filters, name="filters")
+app.command()(top)
 
 EVENT_TYPES: Mapping[str, str] = {
     EventType.TRANSACTION_COMPLETED: "money moved between two accounts",

@@ -37,6 +37,7 @@ from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.reader import MongoEventReader
 from daemons.notifier.event_log.service import EventLog
 from daemons.notifier.event_log.storage import LogEnd
+from daemons.notifier.event_log.summary import EventsSummary
 from daemons.notifier.messages.composing import UserMessages
 from daemons.notifier.messages.orders import MessageOrders
 from daemons.notifier.messages.own import OwnNotices, TestMessages
@@ -112,6 +113,7 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
     app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
     app[event_routes.PROVER_KEY] = EventProver(bank.client, bank.database)
     app[event_routes.DELIVERY_PROVER_KEY] = bank.delivery_prover
+    app[event_routes.SUMMARY_KEY] = bank.summary
     app[notification_routes.NOTIFICATIONS_KEY] = Notifications(bank.notifications)
     app[message_routes.ORDERS_KEY] = bank.orders
     app[message_routes.OWN_KEY] = bank.own_notices
@@ -190,6 +192,7 @@ class _Bank:
         self.consumer = EventConsumer(
             settings.kafka, group=NOTIFIER_GROUP, topics=TOPICS, effect=self._take_records
         )
+        self.summary = EventsSummary(self.reader, deliveries, lambda: self.consumer.waiting, clock=clock)
 
     def _directory(self) -> UserDirectory:
         """Users' names and addresses, from the cache where there is one."""

@@ -105,6 +105,7 @@ MAY_CALL = {
     "POST /ledger/accounts/rebuild": OPERATOR,
     "GET /events": SUPPORT,
     "GET /events/history": SUPPORT,
+    "GET /events/summary": SUPPORT,
     "GET /events/{id}": SUPPORT,
     "GET /events/proof": SUPPORT,
     "POST /events/missing": SUPPORT,

@@ -65,6 +65,16 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a channel has still to send: how much, how much of it failed before, and since when the oldest."""
+
+    channel: str
+    unsettled: int
+    failing: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt came out: the new state, when to try next, and what went wrong."""
 

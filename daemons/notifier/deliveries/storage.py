@@ -8,7 +8,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from daemons.contracts.names import DeliveryState
-from daemons.notifier.deliveries.delivery import SETTLED, Cause, Delivery, Outcome, Owed
+from daemons.notifier.deliveries.delivery import SETTLED, Backlog, Cause, Delivery, Outcome, Owed
 from daemons.notifier.reading import reading
 from daemons.notifier.schema import DELIVERY_TURNS
 from daemons.shared.ids import new_id
@@ -154,6 +154,29 @@ class MongoDeliveries:
         with reading():
             found = await self._deliveries.aggregate([{"$group": group}])
             return {(one["_id"]["channel"], one["_id"]["state"]): one["count"] async for one in found}
+
+    async def backlogs(self, *, limit: int) -> list[Backlog]:
+        """Return what each channel has still to send, of the first `limit` unsettled deliveries of all."""
+        is_failing = {"$cond": [{"$eq": ["$state", DeliveryState.FAILED.value]}, 1, 0]}
+        steps: list[Document] = [
+            {"$match": _UNSETTLED},
+            {"$sort": {"turn": ASCENDING}},
+            {"$limit": limit},
+            {
+                "$group": {
+                    "_id": "$channel",
+                    "unsettled": {"$sum": 1},
+                    "failing": {"$sum": is_failing},
+                    "oldest_at": {"$min": "$tried_since"},
+                }
+            },
+            {"$sort": {"_id": ASCENDING}},
+        ]
+        with reading():
+            found = await self._deliveries.aggregate(steps, hint="unsettled")
+            return [
+                Backlog(one["_id"], one["unsettled"], one["failing"], one["oldest_at"]) async for one in found
+            ]
 
     async def astray(self) -> int:
         """Count the deliveries that are neither settled nor tried again: there should be none."""

@@ -1,6 +1,6 @@
 """What the routes of events take and answer."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -10,7 +10,9 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from daemons.contracts.names import EventOrder, EventType
 from daemons.contracts.vocabulary import IDS_LIMIT, fault_of_amount
 from daemons.contracts.wire import AmountText, Instant, UuidText, WireModel
+from daemons.notifier.deliveries.models import DeliveryView, view_delivery
 from daemons.notifier.event import RecordedEvent, Selection
+from daemons.notifier.event_log.summary import Summary
 from daemons.notifier.notifications.models import SeverityText
 from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
@@ -145,6 +147,65 @@ class EventPage(WireModel):
     next_cursor: str | None
 
 
+class SummaryQuery(WireModel):
+    """`?window=`: over how many seconds events are counted."""
+
+    window: Annotated[int, Field(ge=1, le=3600), FROM_DIGITS] = 60
+
+
+class TypeCount(WireModel):
+    """How many events of a type were recorded."""
+
+    type: EventType
+    count: int
+
+
+class ReasonCount(WireModel):
+    """How many transactions were refused for a reason, by its code."""
+
+    code: str
+    count: int
+
+
+class TopicWaiting(WireModel):
+    """How many records of a topic are not consumed."""
+
+    topic: str
+    records: int
+
+
+class BacklogView(WireModel):
+    """What a channel has still to send: how much, how much of it failed before, and since when the oldest."""
+
+    channel: str
+    unsettled: int
+    failing: int
+    oldest_at: Instant
+    oldest_age_seconds: float
+
+
+class EventsSummaryView(WireModel):
+    """How events come in and go out.
+
+    `events` counts those recorded in the last `window_seconds`, at most 100,000 of a type; `reasons` says why
+    the newest 1,000 of the refused transactions among them were refused; `deliveries` counts the oldest 5,000
+    unsettled ones. `waiting` is what the consumer group had not taken from Kafka a few seconds ago, null if
+    Kafka does not answer. The newest event was recorded `newest_delay_seconds` after it happened.
+    """
+
+    at: Instant
+    window_seconds: int
+    position: int
+    newest_at: Instant | None
+    newest_delay_seconds: float | None
+    events: list[TypeCount]
+    reasons: list[ReasonCount]
+    waiting: list[TopicWaiting] | None
+    deliveries: list[BacklogView]
+    last_failures: list[EventView]
+    last_undelivered: list[DeliveryView]
+
+
 class DeliveriesProofView(WireModel):
     """How the deliveries stand; none is astray: each is settled or still tried."""
 
@@ -197,3 +258,39 @@ def view_event(event: RecordedEvent) -> EventView:
         offset=event.offset,
         received_at=event.received_at,
     )
+
+
+def view_summary(summary: Summary) -> EventsSummaryView:
+    """Show a summary."""
+    newest = summary.newest
+    return EventsSummaryView(
+        at=summary.at,
+        window_seconds=round(summary.window.total_seconds()),
+        position=0 if newest is None else newest.position,
+        newest_at=None if newest is None else newest.time,
+        newest_delay_seconds=None if newest is None else _seconds(newest.received_at - newest.time),
+        events=[TypeCount(type=event_type, count=count) for event_type, count in summary.counts.items()],
+        reasons=[ReasonCount(code=code, count=count) for code, count in summary.reasons.items()],
+        waiting=None
+        if summary.waiting is None
+        else [
+            TopicWaiting(topic=topic, records=records) for topic, records in sorted(summary.waiting.items())
+        ],
+        deliveries=[
+            BacklogView(
+                channel=one.channel,
+                unsettled=one.unsettled,
+                failing=one.failing,
+                oldest_at=one.oldest_at,
+                oldest_age_seconds=_seconds(summary.at - one.oldest_at),
+            )
+            for one in summary.backlogs
+        ],
+        last_failures=[view_event(event) for event in summary.last_failures],
+        last_undelivered=[view_delivery(delivery) for delivery in summary.last_undelivered],
+    )
+
+
+def _seconds(length: timedelta) -> float:
+    """A length of time between two clocks; never less than nothing."""
+    return max(0.0, round(length.total_seconds(), 3))

@@ -7,6 +7,7 @@ from uuid import UUID
 from bson import Decimal128
 from pymongo import ASCENDING, DESCENDING
 
+from daemons.contracts.names import EventType
 from daemons.notifier.channels.port import Refused
 from daemons.notifier.deliveries.delivery import Delivery
 from daemons.notifier.event import LARGEST_MAGNITUDE, RecordedEvent, Selection, magnitude
@@ -48,11 +49,14 @@ class MongoEventReader:
         return await self._read_events(bounds, selection, limit, DESCENDING)
 
     async def position_before(self, since: datetime) -> int:
-        """Return a position behind which all events of this time or later are, and few earlier ones.
+        """Return a position behind which all events of this time or later are, and few earlier ones."""
+        return await self.position_recorded_before(since - _SKEW)
+
+    async def position_recorded_before(self, since: datetime) -> int:
+        """Return a position behind which all events are that were recorded at this time or later.
 
         Positions follow the time of recording closely, so it is found by halving, without an index of times.
         """
-        received = since - _SKEW
         low, high = 0, await self.last_position()
         while low < high:
             middle = (low + high + 1) // 2
@@ -60,11 +64,34 @@ class MongoEventReader:
                 before = await self._events.find_one(
                     {"_id": {"$lte": middle}}, {"received_at": 1}, sort=[("_id", DESCENDING)]
                 )
-            if before is None or before["received_at"] >= received:
+            if before is None or before["received_at"] >= since:
                 high = middle - 1
             else:
                 low = middle
         return low
+
+    async def count_by_type(self, position: int, *, limit: int) -> dict[EventType, int]:
+        """Count the events of each type behind a position, at most `limit` of each."""
+        counts = {}
+        with reading():
+            for event_type in EventType:
+                query = {"type": event_type.value, "_id": {"$gt": position}}
+                counts[event_type] = await self._events.count_documents(query, limit=limit, hint="by_type")
+        return counts
+
+    async def count_reasons(self, position: int, *, limit: int) -> dict[str, int]:
+        """Count why transactions were refused, of the newest `limit` refusals behind a position."""
+        refused = {"type": EventType.TRANSACTION_FAILED.value, "_id": {"$gt": position}}
+        steps: list[Document] = [
+            {"$match": refused},
+            {"$sort": {"_id": DESCENDING}},
+            {"$limit": limit},
+            {"$group": {"_id": "$data.failure.code", "count": {"$sum": 1}}},
+            {"$sort": {"count": DESCENDING, "_id": ASCENDING}},
+        ]
+        with reading():
+            found = await self._events.aggregate(steps, hint="by_type")
+            return {one["_id"]: one["count"] async for one in found}
 
     async def _read_events(
         self, bounds: Document, selection: Selection, limit: int, direction: int

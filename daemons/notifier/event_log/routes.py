@@ -1,6 +1,7 @@
 """Events: pages of them, and the proof that none is missing."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from uuid import UUID
 
 from aiohttp import web
@@ -16,12 +17,16 @@ from daemons.notifier.event_log.models import (
     EventPage,
     EventProofLine,
     EventProofView,
+    EventsSummaryView,
     EventView,
     HistoryQuery,
     MissingEvents,
+    SummaryQuery,
     view_event,
+    view_summary,
 )
 from daemons.notifier.event_log.proof import EventProver
+from daemons.notifier.event_log.summary import EventsSummary
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.event_sets import EventSetQuery, EventSetView, mismatch_views
 from daemons.shared.http.lines import answer_long_work
@@ -33,6 +38,7 @@ routes = Routes("events")
 HISTORY_KEY = web.AppKey("history", EventHistory)
 DELIVERY_PROVER_KEY = web.AppKey("delivery_prover", DeliveryProver)
 PROVER_KEY = web.AppKey("prover", EventProver)
+SUMMARY_KEY = web.AppKey("summary", EventsSummary)
 
 
 @routes.add("GET", "/events/history", permission=Permission.READ_EVENTS, query=HistoryQuery, answer=EventPage)
@@ -74,6 +80,19 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
         )
 
     return await answer_long_work(request, prove)
+
+
+@routes.add(
+    "GET",
+    "/events/summary",
+    permission=Permission.READ_EVENTS,
+    query=SummaryQuery,
+    answer=EventsSummaryView,
+)
+async def summarize_events(request: web.Request) -> web.Response:
+    """Summarize the last minute's events, what waits at Kafka and in deliveries, and the last failures."""
+    window = timedelta(seconds=read_query(request, SummaryQuery).window)
+    return json_response(view_summary(await request.app[SUMMARY_KEY].read(window)))
 
 
 @routes.add("GET", "/events/{id}", permission=Permission.READ_EVENTS, answer=EventView)

@@ -103,6 +103,11 @@ class EventConsumer:
         """Return None while the consumer does its work, else what keeps it."""
         return self._failure or self._finding.reason
 
+    @property
+    def waiting(self) -> Mapping[str, int] | None:
+        """How many records of each topic the group had not taken, a moment ago; None if that is not known."""
+        return self._finding.waiting
+
     async def close(self) -> None:
         """Stop after the batch under way and leave the group."""
         self._closing.set()

@@ -43,6 +43,8 @@ class Finding:
     reason: str | None = None
     looked: bool = True
     """Whether Kafka answered; while a broker or a topic comes up it may not, for a moment."""
+    waiting: Mapping[str, int] | None = None
+    """How many records of each topic the group has not taken; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,13 @@ class Consumption:
             return Finding(ids, f"Kafka has no topic {', '.join(missing)}")
         places = [(topic, partition.id) for topic, found in there.items() for partition in found.partitions]
         partitions = self._partitions(admin, places)
-        for topic in ids:
-            waiting = sum(found.waiting for place, found in partitions.items() if place[0] == topic)
-            _waiting.labels(topic).set(max(0, waiting))
-        return Finding(ids, "; ".join(self._faults(partitions, self._assigned(admin))) or None)
+        waiting = dict.fromkeys(ids, 0)
+        for (topic, _), found in partitions.items():
+            waiting[topic] += max(0, found.waiting)
+        for topic, records in waiting.items():
+            _waiting.labels(topic).set(records)
+        reason = "; ".join(self._faults(partitions, self._assigned(admin))) or None
+        return Finding(ids, reason, waiting=waiting)
 
     def _partitions(self, admin: AdminClient, places: Sequence[Place]) -> dict[Place, _Partition]:
         begins = _offsets(admin, places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]

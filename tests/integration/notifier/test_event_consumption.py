@@ -136,6 +136,7 @@ async def test_offsets_are_not_committed_before_the_effect(
     tmp_path: Path,
     parts: tuple[str, str, str],
     notifier_database: Database,
+    users: tuple[PlayedUserApi, str],
     broker: str,
     producer: EventProducer,
     http: httpx.AsyncClient,
@@ -144,8 +145,15 @@ async def test_offsets_are_not_committed_before_the_effect(
     records = transfers(300)
     with notifier_process(*parts, broker=broker, log=log) as (victim, url):
         await await_ready(http, url)
+        notifier = Notifier(url, http, users[0])
         async with _first_position_held(notifier_database):
             await producer.publish(records)
+
+            async def told_to_wait() -> bool:
+                waiting = (await notifier.get("/events/summary")).json()["waiting"]
+                return {one["topic"]: one["records"] for one in waiting}[records[0].topic] == len(records)
+
+            await eventually(told_to_wait)
 
             async def a_batch_has_failed_twice() -> bool:
                 return log.read_text().count("effect failed, will try again") >= 2

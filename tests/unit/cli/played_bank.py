@@ -92,6 +92,7 @@ class Bank:
         self.consistency: dict[str, Any] = {}
         self.explanations: dict[str, dict[str, Any]] = {}
         self.deliveries: list[dict[str, Any]] = []
+        self.summary: dict[str, Any] = {}
         self.searches: list[dict[str, str]] = []
         """The queries of histories."""
         self.rebuilt = {"accounts": 3, "changed": 0, "removed": 0}
@@ -255,6 +256,7 @@ class Bank:
             ("POST", "/ledger/events/give-up"): lambda r: (200, {"given_up": r.body["event_ids"]}, {}),
             ("GET", "/events/proof"): lambda _: (200, self._event_proof(), {}),
             ("GET", "/events/history"): self._history,
+            ("GET", "/events/summary"): lambda _: (200, self.summary, {}),
             ("GET", "/deliveries"): lambda _: (200, {"items": self.deliveries, "next_cursor": None}, {}),
             ("GET", "/audit/ledger/proof"): self._audit_proof,
             ("GET", "/audit/users/proof"): self._audit_proof,
