@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -58,12 +59,20 @@ def top(
         raise usage_error("the screen needs a terminal", hint="use --once")
     show = _screen()
     with open_bank() as bank:
-        show(
-            lambda: sections(overview(bank, window)),
-            title=f"bankctl events top, {bank.profile.name} at {bank.profile.url}",
-            every_seconds=every,
-            colored=run.colored(sys.__stdout__),
-        )
+        # Nobody who is not logged in sees an empty screen first.
+        profile = bank.profile
+
+    @contextmanager
+    def reader() -> Iterator[Callable[[], list[Section]]]:
+        with open_bank() as bank:
+            yield lambda: sections(overview(bank, window))
+
+    show(
+        reader,
+        title=f"bankctl events top, {profile.name} at {profile.url}",
+        every_seconds=every,
+        colored=run.colored(sys.__stdout__),
+    )
 
 
 def _screen() -> Callable[..., None]:
@@ -123,9 +132,17 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
 
 def _rates(summary: Mapping[str, Any]) -> Section:
     window = summary["window_seconds"]
-    rows = [(one["type"], f"{one['count']:,}", f"{one['count'] / window:,.1f}") for one in summary["events"]]
+    rows = [
+        (one["type"], f"{one['count']:,}", f"{one['count'] / window:,.1f}")
+        for one in summary["events"]
+        if one["count"]
+    ]
     return Section(
-        "Events", headings=("Type", f"In {_length(window)}", "A second"), rows=rows, right=frozenset({1, 2})
+        "Events",
+        headings=("Type", f"In {_length(window)}", "A second"),
+        rows=rows,
+        right=frozenset({1, 2}),
+        note=f"none in the last {_length(window)}",
     )
 
 

@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import ClassVar
 
-from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,21 +18,30 @@ from bankctl.render.section import Section
 from bankctl.render.text import clean
 
 Read = Callable[[], Sequence[Section]]
+OpenReader = Callable[[], AbstractContextManager[Read]]
 _NARROWEST = 58
 """How many columns a frame needs; a screen of twice as many has two side by side."""
 _PASSING = {ExitStatus.UNREACHABLE, ExitStatus.OUTCOME_UNKNOWN}
 """Faults after which asking again may help."""
 
 
-def show_screen(read: Read, *, title: str, every_seconds: float, colored: bool) -> None:
-    """Show what `read` returns, read again every so many seconds, until the person ends it.
+_END_SECONDS = 2.0
+"""How long the end waits for an answer that is under way."""
+
+
+def show_screen(open_reader: OpenReader, *, title: str, every_seconds: float, colored: bool) -> None:
+    """Show what is read, again and again, until the person ends it.
+
+    Reading is done in a thread, which opens the reader and closes it: what it uses is closed by nobody else,
+    and a bank that does not answer keeps nobody here.
 
     Raises:
         CliError: the bank says that asking again will not help.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
-    app = SectionsApp(read, title=title, every_seconds=every_seconds, colored=colored)
+    app = SectionsApp(open_reader, title=title, every_seconds=every_seconds, colored=colored)
     app.run(mouse=False)
+    app.end_reading(_END_SECONDS)
     if app.failure is not None:
         raise app.failure
     if app.interrupted:
@@ -59,6 +68,7 @@ class SectionsApp(App[None]):
     #sections { height: 1fr; }
     ItemGrid { height: auto; grid-gutter: 0; }
     .section { height: auto; border: round $primary; padding: 0 1; }
+    .section { text-wrap: nowrap; text-overflow: ellipsis; }
     .section.alarm { border: heavy $warning; border-title-color: $warning; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -67,13 +77,15 @@ class SectionsApp(App[None]):
         Binding("space", "read", "Read now"),
     ]
 
-    def __init__(self, read: Read, *, title: str, every_seconds: float, colored: bool) -> None:
+    def __init__(self, open_reader: OpenReader, *, title: str, every_seconds: float, colored: bool) -> None:
         super().__init__()
-        self._sections_of_bank = read
+        self._open_reader = open_reader
         self._heading = clean(title)
         self._every_seconds = every_seconds
         self._colored = colored
-        self._is_reading = False
+        self._is_wanted = threading.Event()
+        self._is_over = False
+        self._reader = threading.Thread(target=self._read, name="read", daemon=True)
         self._shown_at: float | None = None
         self._fault: str | None = None
         self.failure: Exception | None = None
@@ -91,23 +103,29 @@ class SectionsApp(App[None]):
         if not self._colored:
             self.theme = "textual-ansi"
         self.query_one("#sections").focus()
-        self.action_read()
-        self.set_interval(self._every_seconds, self.action_read)
+        self._reader.start()
         self.set_interval(1.0, self._say_how_old)
 
     def action_read(self) -> None:
-        """Ask the bank, unless it is being asked."""
-        if not self._is_reading:
-            self._is_reading = True
-            # Nobody waits for this thread: a bank that does not answer does not keep the person here.
-            threading.Thread(target=self._read_in_thread, name="read", daemon=True).start()
+        """Ask the bank now."""
+        self._is_wanted.set()
 
-    def _read_in_thread(self) -> None:
-        try:
-            outcome = _WasRead(self._sections_of_bank())
-        except Exception as failure:  # noqa: BLE001  # it is raised where the command is run
-            outcome = _WasRead([], failure)
-        self.post_message(outcome)
+    def end_reading(self, patience_seconds: float) -> None:
+        """Wait until what is read is closed, but no longer than that."""
+        self._is_over = True
+        self._is_wanted.set()
+        self._reader.join(patience_seconds)
+
+    def _read(self) -> None:
+        with self._open_reader() as read:
+            while not self._is_over:
+                self._is_wanted.clear()
+                try:
+                    outcome = _WasRead(read())
+                except Exception as failure:  # noqa: BLE001  # it is raised where the command is run
+                    outcome = _WasRead([], failure)
+                self.post_message(outcome)
+                self._is_wanted.wait(self._every_seconds)
 
     def action_interrupt(self) -> None:
         """End as Ctrl-C ends other commands."""
@@ -116,7 +134,6 @@ class SectionsApp(App[None]):
 
     async def on__was_read(self, outcome: _WasRead) -> None:
         """Show what was read, or what kept it from being read; what was shown stays."""
-        self._is_reading = False
         failure = outcome.failure
         if failure is None:
             self._shown_at, self._fault = time.monotonic(), None
@@ -149,16 +166,11 @@ class SectionsApp(App[None]):
         status.set_class(self._fault is not None, "fault")
 
 
-def _drawn(section: Section) -> Table | Text:
-    rows = section.cells()
-    if not rows:
-        return Text(clean(section.note), style="dim")
-    table = Table.grid(padding=(0, 2))
-    for index, heading in enumerate(section.headings):
-        table.add_column(
-            heading, justify="right" if index in section.right else "left", no_wrap=True, overflow="ellipsis"
-        )
-    table.add_row(*(Text(heading, style="dim") for heading in section.headings))
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+def _drawn(section: Section) -> Text:
+    lines = section.lines()
+    text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+    if not section.rows:
+        text.stylize("dim")
+    elif section.headings:
+        text.stylize("dim", 0, len(lines[0]))
+    return text

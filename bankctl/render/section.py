@@ -22,9 +22,19 @@ class Section:
     alarm: bool = False
     """Whether somebody should look at it."""
 
-    def cells(self) -> list[list[str]]:
-        """The rows without anything that drives a terminal."""
-        return [[clean(cell) for cell in row] for row in self.rows]
+    def lines(self) -> list[str]:
+        """The headings and rows in columns, or the note, without anything that drives a terminal."""
+        if not self.rows:
+            return [clean(self.note)]
+        headed = [list(self.headings), *([clean(cell) for cell in row] for row in self.rows)]
+        widths = [max(len(row[index]) for row in headed) for index in range(len(self.headings))]
+        return [
+            _BETWEEN.join(
+                cell.rjust(width) if index in self.right else cell.ljust(width)
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in headed
+        ]
 
 
 def as_text(sections: Sequence[Section]) -> list[str]:
@@ -32,22 +42,5 @@ def as_text(sections: Sequence[Section]) -> list[str]:
     lines: list[str] = []
     for section in sections:
         mark = " (!)" if section.alarm else ""
-        lines += [f"{section.title}{mark}", *_table(section)]
-    return lines
-
-
-def _table(section: Section) -> list[str]:
-    rows = section.cells()
-    if not rows:
-        return [f"{_INDENT}{clean(section.note)}"[:TEXT_WIDTH]]
-    headed = [list(section.headings), *rows]
-    widths = [max(len(row[index]) for row in headed) for index in range(len(section.headings))]
-    lines = []
-    for row in headed:
-        cells = [
-            cell.rjust(width) if index in section.right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = f"{_INDENT}{_BETWEEN.join(cells)}".rstrip()
-        lines.append(line if len(line) <= TEXT_WIDTH else f"{line[: TEXT_WIDTH - 1]}…")
-    return lines
+        lines += [f"{section.title}{mark}", *(f"{_INDENT}{line}" for line in section.lines())]
+    return [line if len(line) <= TEXT_WIDTH else f"{line[: TEXT_WIDTH - 1]}…" for line in lines]

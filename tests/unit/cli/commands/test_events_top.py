@@ -6,7 +6,8 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -14,13 +15,13 @@ from textual.containers import ItemGrid
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from bankctl.client.bank import open_bank
+from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands.events_top import overview, sections
 from bankctl.errors import CliError, ExitStatus
 from bankctl.render.screen import SectionsApp
 from bankctl.render.section import Section
 from daemons.notifier.event_log.models import EventsSummaryView
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, NOW, USER, Bank, ProblemError, Request
 
@@ -62,7 +63,11 @@ SUMMARY: dict[str, Any] = {
     "position": 42,
     "newest_at": NOW,
     "newest_delay_seconds": 0.046,
-    "events": [{"type": "TransactionCompleted", "count": 738}, {"type": "TransactionFailed", "count": 12}],
+    "events": [
+        {"type": "TransactionCompleted", "count": 738},
+        {"type": "TransactionFailed", "count": 12},
+        {"type": "AccountChanged", "count": 0},
+    ],
     "reasons": [{"code": "insufficient_funds", "count": 10}, {"code": "account_frozen", "count": 2}],
     "waiting": [
         {"topic": "TransactionCompleted", "records": 7},
@@ -100,6 +105,7 @@ def test_once_prints_every_part_in_eighty_columns(watched: Cli) -> None:
         "421 the server is away",
     ):
         assert told in " ".join(outcome.out.split()), outcome.out
+    assert "AccountChanged" not in outcome.out
     assert "\x1b" not in outcome.out
     assert max(map(len, outcome.out.splitlines())) <= 80
 
@@ -181,33 +187,52 @@ def test_without_textual_the_remedy_is_named(watched: Cli, monkeypatch: pytest.M
 
 
 class Reading:
-    """What the screen reads: the sections of a bank, or a fault."""
+    """What the screen reads: the sections of the played bank over HTTP, or a fault."""
 
-    def __init__(self, read: Callable[[], Sequence[Section]]) -> None:
-        self.read = read
+    def __init__(self) -> None:
+        self.is_closed = False
         self.fault: CliError | None = None
         self.count = 0
         self.held: threading.Event | None = None
 
-    def __call__(self) -> Sequence[Section]:
+    def read(self, bank: BankClient) -> Sequence[Section]:
         self.count += 1
         if self.held is not None:
             self.held.wait()
         if self.fault is not None:
             raise self.fault
-        return self.read()
+        return sections(overview(bank, 60))
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[], Sequence[Section]]]:
+        with open_bank() as bank:
+            yield lambda: self.read(bank)
+        self.is_closed = True
 
 
 @pytest.fixture
-def reading(watched: Cli) -> Iterator[Reading]:
-    """The played bank over HTTP, as the command reads it."""
+def reading(watched: Cli) -> Reading:
+    """The played bank, as the command reads it."""
     assert watched is not None
-    with open_bank() as bank:
-        yield Reading(lambda: sections(overview(bank, 60)))
+    return Reading()
 
 
-def screen(reading: Reading, *, every_seconds: float = 3600) -> SectionsApp:
-    return SectionsApp(reading, title="bankctl events top, test", every_seconds=every_seconds, colored=True)
+@asynccontextmanager
+async def screen(
+    reading: Reading, *, columns: int = 80, rows: int = 24, every_seconds: float = 3600
+) -> AsyncIterator[tuple[SectionsApp, Pilot[None]]]:
+    """The screen, as long as the block runs; then nothing reads any more."""
+    app = SectionsApp(
+        reading.open, title="bankctl events top, test", every_seconds=every_seconds, colored=True
+    )
+    try:
+        async with app.run_test(size=(columns, rows)) as pilot:
+            yield app, pilot
+    finally:
+        if reading.held is not None:
+            reading.held.set()
+        await asyncio.to_thread(app.end_reading, PATIENCE_SECONDS)
+    assert reading.is_closed
 
 
 async def frames_of(app: SectionsApp, pilot: Pilot[None]) -> list[Static]:
@@ -233,18 +258,20 @@ def text_on(app: SectionsApp) -> str:
 async def test_frames_stand_side_by_side_where_there_is_room(
     reading: Reading, columns: int, side_by_side: int
 ) -> None:
-    app = screen(reading)
-    async with app.run_test(size=(columns, 40)) as pilot:
+    async with screen(reading, columns=columns, rows=40) as (app, pilot):
         frames = await frames_of(app, pilot)
         assert len({frame.region.x for frame in frames}) == side_by_side
         assert max(frame.region.right for frame in frames) <= columns
         text = text_on(app)
-        for told in ("TransactionCompleted", "insufficient_funds", "the oldest for 3 min", "Ann [b]Berg"):
+        for told in ("TransactionCompleted", "insufficient_funds", "the oldest for 3 min", "250.00 EUR"):
             assert told in text
+        assert ("Ann [b]Berg" in text) == (side_by_side == 1)
         assert [frame.border_title for frame in frames if frame.has_class("alarm")] == [
             "Waiting",
             "Last not delivered",
         ]
+        # What has no room is cut, not wrapped: three headings, five rows, and the frames around them.
+        assert [frame.region.height for frame in frames[:2]] == [5, 7] if side_by_side == 1 else [7, 7]
         assert all(len(line) <= columns for line in text.splitlines())
 
 
@@ -252,22 +279,15 @@ async def test_frames_stand_side_by_side_where_there_is_room(
 async def test_a_key_ends_it_though_the_bank_does_not_answer(
     reading: Reading, key: str, *, interrupted: bool
 ) -> None:
-    app = screen(reading)
     reading.held = threading.Event()
-    try:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await pilot.press(key)
-        assert app.interrupted is interrupted
-        assert app.failure is None
-    finally:
-        reading.held.set()
-        for thread in [one for one in threading.enumerate() if one.name == "read"]:
-            await asyncio.to_thread(thread.join)
+    async with screen(reading) as (app, pilot):
+        await pilot.press(key)
+    assert app.interrupted is interrupted
+    assert app.failure is None
 
 
 async def test_a_bank_that_is_away_is_asked_again_and_what_was_read_stays(reading: Reading) -> None:
-    app = screen(reading, every_seconds=0.05)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with screen(reading, every_seconds=0.05) as (app, pilot):
         await frames_of(app, pilot)
         reading.fault = CliError("the bank is away", exit_status=ExitStatus.UNREACHABLE, code="unreachable")
 
@@ -288,8 +308,7 @@ async def test_a_bank_that_is_away_is_asked_again_and_what_was_read_stays(readin
 
 async def test_an_ended_session_ends_the_screen_and_is_told_there(reading: Reading) -> None:
     reading.fault = CliError("the session ended", exit_status=ExitStatus.NOT_LOGGED_IN, code="session_ended")
-    app = screen(reading)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with screen(reading) as (app, pilot):
 
         async def ended() -> bool:
             await pilot.pause()
