@@ -43,6 +43,7 @@ def create(
 
     Scopes are permissions of your role: use_own_accounts; for staff also those that docs/caller-matrix.md
     names, such as read_any_account or fund_accounts. A key never does more than you may at the time.
+    One that may approve (approve_acts, manage_users) waits for `bankctl admin approvals`.
     Put what is shown as token into BANKCTL_TOKEN, not into an option, which others can see. It is the key,
     an @, and the bank that it is for: the key is sent to no other. Other programs need what is before the @.
     With a second factor a fresh code is asked for too; with --password-stdin it is the second line. All your
@@ -59,6 +60,11 @@ def create(
         columns=["token", "id", "name", "scopes", "expires_at"],
         shown_once=True,
     )
+    if "approval" in made:
+        approve = f"bankctl admin approvals approve {made['approval']['id']}"
+        messages.warn(f"the key is refused until somebody else runs `{approve}`")
+        messages.note("the token is not shown again; keep it until then")
+        return
     messages.note(f"the token is not shown again; `bankctl auth token revoke {made['key']['id']}` ends it")
 
 

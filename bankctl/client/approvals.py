@@ -38,6 +38,11 @@ class Approvals:
         ).data
         return done
 
+    def policy(self, area: str) -> dict[str, Any]:
+        """Which acts of one daemon wait, and what one person may do in a day."""
+        found: dict[str, Any] = self._http.request("GET", f"/approvals/{area}/policy").data
+        return found
+
     def _find(self, request_id: str) -> tuple[str, dict[str, Any]]:
         missing: CliError | None = None
         for area in AREAS:

@@ -63,6 +63,12 @@ _OUTBOX_COLUMNS = [
     Column("relay.address", "At"),
     Column("relay.failure", "Kept by"),
 ]
+_POLICY_COLUMNS = [
+    Column("act", "Act"),
+    Column("approval", "Waits"),
+    Column("alone", "Alone in a day"),
+    Column("at_most", "With another in a day"),
+]
 _REBUILT_COLUMNS = [
     Column("accounts", "Accounts", "right"),
     Column("changed", "Changed", "right"),
@@ -323,6 +329,26 @@ def _user_id(bank: BankClient, user: str) -> str:
             code="user_not_found",
         )
     return str(found[0]["id"])
+
+
+@app.command()
+def policy() -> None:
+    """Show which acts wait for a second person, and what one person may do in a day (support staff).
+
+    Examples:
+      bankctl admin policy
+      bankctl admin policy --query "[?approval=='never'].act"
+
+    It is the file that the setting STAFF_POLICY names, as the daemons have read it when they started. Nobody
+    approves for those who gave them their role in the last so many days (`grant_days`). A warning says if the
+    daemons have read different files.
+    """
+    with open_bank() as bank:
+        ledger, users = (bank.approvals.policy(area) for area in ("ledger", "users"))
+    days = ledger["grant_days"]
+    emit([{**act, "grant_days": days} for act in ledger["acts"]], columns=_POLICY_COLUMNS, title="Policy")
+    if ledger != users:
+        messages.warn("user_api has read another policy than banking_api: give both the same STAFF_POLICY")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""admin audit list, show, verify, export."""
+"""admin audit list, show, verify, export, findings."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -57,6 +57,13 @@ _DETAILS = [
     Column("approval", "First person"),
     Column("request_id", "Request"),
     Column("hash", "Hash"),
+]
+_FINDINGS = [
+    Column("rule", "Rule"),
+    Column("at", "Time"),
+    Column("who", "Who"),
+    Column("what", "What"),
+    Column("records", "Records", rank=1),
 ]
 _VERDICTS = [
     Column("trail", "Trail"),
@@ -187,6 +194,46 @@ def export(*, trail: _Which = None) -> None:
         for one in _chosen(trail):
             heads[one] = _export_one(bank, one)
     emit_event({"heads": heads})
+
+
+@app.command()
+def findings(
+    *,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only acts from this time on.")
+    ] = None,
+    rule: Annotated[str | None, typer.Option("--rule", metavar="RULE", help="Only that one's.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 if there is any.")] = False,
+) -> None:
+    """Name what looks as if staff had got around the policy (support staff).
+
+    Examples:
+      bankctl admin audit findings
+      bankctl admin audit findings --since 2026-11-01 --rule same_address
+      bankctl admin audit findings --since 2026-11-29 --check
+
+    Rules over the whole trails: `granted`, one had taken part in giving the other a role; `same_address`,
+    asked and approved from one address; `hasty`, approved within seconds; `mutual`, two who approve for each
+    other; `brief_role`, approved in a role that was held for less than a day; `burst`, one person just below
+    the limit in pieces or on days in a row; `split`, several just below it on one account; `tried`, what the
+    policy refused; `shell`, power given in the server's shell. A finding is a reason to look, not a proof;
+    `records` names the records for `bankctl admin audit show`.
+    """
+    from bankctl.audit_findings import find  # noqa: PLC0415 - no other command needs it
+
+    earliest = parse_instant("--since", since) or ""
+    with open_bank() as bank:
+        policy = bank.approvals.policy("ledger")["acts"]
+        records = [record for one in ("ledger", "users") for record in _named(bank.audit.list(one), one)]
+    found = [one for one in find(records, policy) if one.at >= earliest and rule in {None, one.rule}]
+    emit([one.row() for one in found], columns=_FINDINGS, title="Findings")
+    if found and check:
+        raise CliError(
+            f"{len(found)} findings",
+            exit_status=ExitStatus.UNEXPECTED,
+            hint="`bankctl admin audit show TRAIL NUMBER` shows the records that they name",
+            code="audit_findings",
+        )
 
 
 def _export_one(bank: BankClient, trail: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def up(
 
     If MONGO_URI, KAFKA_BROKER or SMTP_HOST is set, that server is used instead of starting one. The first
     start fetches Kafka (45 MB). Afterwards the profile named after the stack talks to this bank.
-    FOUR_EYES_ACTIONS and FOUR_EYES_LIMITS set which acts wait for a second person; see docs/settings.md.
+    STAFF_POLICY names the file that says which acts wait for a second person; see docs/settings.md.
     """
     local = Stack.load(stack)
     wishes = Wishes(SERVERS if servers_only else ALL_PARTS, ports, _numbers(port or []))

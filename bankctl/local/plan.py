@@ -19,7 +19,7 @@ SERVERS = ("mongod", "kafka", "gateway", "mail")
 ALL_PARTS = (*SERVERS, *DAEMONS)
 # What the environment gives instead of a part of our own.
 INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER", "mail": "SMTP_HOST"}
-POLICY_VARIABLES = ("FOUR_EYES_ACTIONS", "FOUR_EYES_LIMITS")
+POLICY_VARIABLES = ("STAFF_POLICY",)
 """What waits for a second person; without them as the daemons have it by default."""
 KAFKA_CLIENTS = tuple(grant.account for grant in KAFKA_GRANTS)
 _WITHOUT_ACCOUNT: Mapping[str, str] = {

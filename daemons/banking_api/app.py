@@ -137,7 +137,12 @@ class _Bank:
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
         self.approval_store = MongoApprovals(self.database)
         self.approvals = Approvals(
-            self.client, self.approval_store, self.audit, standings=self.directory.standings, clock=utc_now
+            self.client,
+            self.approval_store,
+            self.audit,
+            standings=self.directory.standings,
+            policy=settings.staff_policy,
+            clock=utc_now,
         )
 
     async def running(self, app: web.Application) -> AsyncIterator[None]:
@@ -169,14 +174,19 @@ class _Bank:
                 ledger,
                 self.accounts,
                 self.approvals,
-                settings,
+                settings.staff_policy,
                 clock=utc_now,
                 new_id=new_id,
                 draw_payload=_draw_payload,
                 most_per_user=settings.accounts_per_user,
             )
             app[transaction_routes.TRANSACTIONS_KEY] = Transactions(
-                ledger, self.accounts, self.records, self.approvals, settings, clock=utc_now
+                ledger,
+                self.accounts,
+                self.records,
+                self.approvals,
+                settings.staff_policy,
+                clock=utc_now,
             )
             _log.info("ready", port=settings.port)
             yield

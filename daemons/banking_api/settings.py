@@ -15,7 +15,7 @@ from daemons.banking_api.books.checkpoints import CheckpointKeys
 from daemons.banking_api.ledger.tls import StreamTls
 from daemons.banking_api.money import exponent_of
 from daemons.contracts.checkpoint import CheckpointKey, read_key
-from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.approvals.policy import StaffPolicySettings
 from daemons.shared.auth.keys import read_private_key
 from daemons.shared.http.rates import Rate
 from daemons.shared.settings import PeerSettings
@@ -40,7 +40,7 @@ def read_amounts(value: Any) -> Any:
     return amounts
 
 
-class BankingSettings(PeerSettings, FourEyesSettings):
+class BankingSettings(PeerSettings, StaffPolicySettings):
     """The settings of the ledger's daemon."""
 
     mongo_database: str = "banking_api"
@@ -100,11 +100,11 @@ class BankingSettings(PeerSettings, FourEyesSettings):
 
     @model_validator(mode="after")
     def _known_currencies(self) -> Self:
-        for name, amounts in (
-            ("FOUR_EYES_LIMITS", self.four_eyes_limits),
-            ("PAYMENT_CONFIRMATION_ABOVE", self.payment_confirmation_above),
+        for name, currencies in (
+            ("STAFF_POLICY", self.staff_policy.currencies()),
+            ("PAYMENT_CONFIRMATION_ABOVE", set(self.payment_confirmation_above)),
         ):
-            unknown = [code for code in amounts if exponent_of(code) is None]
+            unknown = {code for code in currencies if exponent_of(code) is None}
             if unknown:
                 raise ValueError(f"{name}: no account can be kept in {', '.join(sorted(unknown))}")
         return self

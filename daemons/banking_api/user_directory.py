@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from daemons.contracts.errors import TransientError
 from daemons.contracts.internal import FetchedStandings, FetchedUsers, FetchUsers, UserSummary
-from daemons.shared.approvals.approval import Standing
+from daemons.shared.approvals.approval import RoleGrant, Standing
 from daemons.shared.auth.remote_sessions import USER_API
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.user_cache import UserCache
@@ -66,7 +66,12 @@ class UserDirectory:
         """
         found = await self._ask("/internal/users/standings", user_ids, FetchedStandings)
         return {
-            UUID(user.id): Standing(role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
+            UUID(user.id): Standing(
+                role=user.role,
+                locked=user.locked,
+                rights_lost_at=user.rights_lost_at,
+                grants=tuple(RoleGrant(UUID(grant.by), grant.at) for grant in user.grants),
+            )
             for user in found.users
         }
 

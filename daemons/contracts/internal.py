@@ -77,13 +77,21 @@ class FetchedUsers(WireModel):
     users: list[UserSummary]
 
 
+class RoleGranted(WireModel):
+    """Who gave a user a role, and when."""
+
+    by: UuidText
+    at: Instant
+
+
 class UserStanding(WireModel):
-    """What a request for approval needs to know of who made it."""
+    """What a request for approval needs to know of who made it, and of who approves it."""
 
     id: UuidText
     role: Annotated[Role, Field(strict=False)]
     locked: bool
     rights_lost_at: Instant | None
+    grants: list[RoleGranted]
 
 
 class FetchedStandings(WireModel):

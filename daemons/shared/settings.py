@@ -183,6 +183,7 @@ def load_settings(cls: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         print("The environment does not configure this daemon:", file=sys.stderr)  # noqa: T201 - no logger yet
         for fault in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in fault["loc"]).upper()
+            variable, *inside = [str(part) for part in fault["loc"]] or [""]
+            name = ".".join([variable.upper(), *inside])
             print(f"  {name}: {fault['msg']}", file=sys.stderr)  # noqa: T201 - no logger yet
         raise SystemExit(EXIT_BAD_SETTINGS) from None

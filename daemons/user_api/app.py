@@ -18,7 +18,6 @@ import daemons.user_api.sessions.routes as session_routes
 import daemons.user_api.sign_in.routes as sign_in_routes
 import daemons.user_api.users.routes as user_routes
 from daemons.contracts.kafka_accounts import USER_TOPICS
-from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
@@ -69,7 +68,7 @@ from daemons.user_api.unit_of_work import user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.passwords import PasswordConfirmation
-from daemons.user_api.users.requesters import Requesters
+from daemons.user_api.users.requesters import DECIDES, Requesters
 from daemons.user_api.users.service import Users
 from daemons.user_api.users.storage import MongoUsers
 
@@ -103,7 +102,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
             api_key_routes.routes,
             internal_routes.routes,
             audit_routes("users"),
-            approval_routes(user_routes.APPROVALS_AREA, decide=Permission.MANAGE_USERS),
+            approval_routes(user_routes.APPROVALS_AREA, decide=DECIDES),
         ],
     )
     app[AUDIT_KEY] = bank.audit
@@ -125,13 +124,14 @@ class _Bank:
         self.database = self.client[settings.mongo_database]
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
         self.approval_store = MongoApprovals(self.database)
-        requesters = Requesters(self.database)
+        requesters = Requesters(self.database, settings.staff_policy, clock=clock)
         self.approvals = Approvals(
             self.client,
             self.approval_store,
             self.audit,
             standings=requesters.standings,
-            hold_requester=requesters.hold,
+            policy=settings.staff_policy,
+            hold_people=requesters.hold,
             clock=clock,
         )
         self.work = user_work(self.client, self.database, self.audit)
@@ -199,7 +199,7 @@ class _Bank:
             clock=clock,
         )
         app[user_routes.ADMINISTRATION_KEY] = Administration(
-            work, self.user_store, self.approvals, self.settings, clock=clock
+            work, self.user_store, self.approvals, self.settings.staff_policy, clock=clock
         )
         app[sign_in_routes.PASSWORD_CHANGE_KEY] = PasswordChange(
             work, self.users, self.hasher, self.passwords, clock=clock
@@ -270,7 +270,7 @@ class _Bank:
             clock=clock,
         )
         app[api_key_routes.API_KEYS_KEY] = ApiKeys(
-            work, key_store, self.users, self.passwords, self.proof, clock=clock
+            work, key_store, self.users, self.passwords, self.proof, approvals=self.approvals, clock=clock
         )
         signing_key, *previous_keys = map(confirmation_signing_key, settings.secrets)
         app[internal_routes.CONFIRMATION_SIGNER_KEY] = confirmations = ConfirmationSigner(

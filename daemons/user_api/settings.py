@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
 from daemons.contracts.permissions import Role
-from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.approvals.policy import StaffPolicySettings
 from daemons.shared.auth.keys import read_public_keys
 from daemons.shared.settings import CallingSettings, KafkaSettings, StoreSettings, check_secret
 from daemons.user_api.attempts.backoff import BackOff, SignInLimits
@@ -22,7 +22,7 @@ class UserStoreSettings(StoreSettings):
     hashing_queue: Annotated[int, Field(ge=1)] = 64
 
 
-class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, FourEyesSettings):
+class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, StaffPolicySettings):
     """What the serving daemon needs besides; the limits of a session are argued in docs/adr/0005."""
 
     session_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12

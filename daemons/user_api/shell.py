@@ -11,7 +11,7 @@ import structlog
 
 from daemons.contracts.errors import BankError
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.approvals.policy import StaffPolicy
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.record import SHELL
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -115,18 +115,20 @@ async def _shell(settings: UserStoreSettings) -> AsyncIterator[Shell]:
             await ensure_schema(database)
             audit = MongoAuditTrail(database, chain=DAEMON)
             await audit.prepare()
+            policy = StaffPolicy()
             work, store = user_work(client, database, audit), MongoUsers(database)
             approvals = Approvals(
                 client,
                 MongoApprovals(database),
                 audit,
-                standings=Requesters(database).standings,
+                standings=Requesters(database, policy, clock=utc_now).standings,
+                policy=policy,
                 clock=utc_now,
             )
             yield Shell(
                 Users(work, store, hasher, clock=utc_now),
                 # The shell asks nobody's approval: the verbs call the acts themselves.
-                Administration(work, store, approvals, FourEyesSettings(), clock=utc_now),
+                Administration(work, store, approvals, policy, clock=utc_now),
             )
     finally:
         hasher.close()

@@ -181,7 +181,7 @@ class FaultBank:
             "ACCESS_TOKEN_MINUTES": "15",
             # The operator here is a program.
             "TOTP_REQUIRED_ROLES": "",
-            "FOUR_EYES_ACTIONS": "none",
+            "STAFF_POLICY": "none",
             # All the tests' people come from one address.
             "ADDRESS_FREE_SIGN_UPS": "100000",
             **environment,

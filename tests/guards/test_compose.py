@@ -8,20 +8,25 @@ import yaml
 from bankctl.local.mongod import WRITE_BACK
 from daemons.banking_api.settings import BankingSettings
 from daemons.notifier.settings import NotifierSettings
-from daemons.shared.approvals.policy import ALWAYS_GUARDED, FourEyesSettings, GuardedAct
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicySettings
 from daemons.user_api.settings import UserApiSettings
 from tests.support.compose_kafka import service_environment
 
 COMPOSE = Path(__file__).parents[2] / "compose.yaml"
 
 
+def policy_of(daemon: str) -> str:
+    """The file on this machine that compose.yaml mounts where the daemon is told to look."""
+    named = service_environment(daemon)["STAFF_POLICY"]
+    service = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"][daemon]
+    [mounted] = [volume for volume in service["volumes"] if volume.split(":")[1] == named]
+    return str(COMPOSE.parent / mounted.split(":")[0])
+
+
 @pytest.mark.parametrize("daemon", ["user_api", "banking_api"])
 def test_everything_that_can_wait_for_a_second_person_does(daemon: str) -> None:
-    given = service_environment(daemon)
-    policy = FourEyesSettings.model_validate(
-        {name: given[name.upper()] for name in ("four_eyes_actions", "four_eyes_limits")}
-    )
-    assert policy.four_eyes_actions | ALWAYS_GUARDED == set(GuardedAct)
+    policy = StaffPolicySettings.model_validate({"staff_policy": policy_of(daemon)}).staff_policy
+    assert set(policy.acts) == {act for act in GuardedAct if policy.needs_approval(act)} == set(GuardedAct)
     assert policy.alone_limit(GuardedAct.FUND, "EUR") == 1000
     assert policy.alone_limit(GuardedAct.FUND, "SEK") == 0
 
@@ -31,6 +36,8 @@ def test_each_daemon_starts_with_what_it_is_given_and_has_no_secret_of_another(d
     given = service_environment(daemon)
     settings = {"user_api": UserApiSettings, "banking_api": BankingSettings, "notifier": NotifierSettings}
     fields = settings[daemon].model_fields
+    if daemon != "notifier":
+        given = {**given, "STAFF_POLICY": policy_of(daemon)}
     settings[daemon].model_validate({name: given[name.upper()] for name in fields if name.upper() in given})
     of_others = {
         secret

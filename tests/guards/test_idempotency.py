@@ -12,10 +12,11 @@ import pytest
 from daemons.shared.http.routes import IdempotencyKey, Route
 from tests.support.bank import Person
 from tests.support.callers import routes
+from tests.support.policies import asking_for
 from tests.support.whole_bank import WholeBank, running_whole_bank
 
 REPLAYED = "Idempotent-Replayed"
-FOUR_EYES = {"four_eyes_actions": "fund", "four_eyes_limits": {"EUR": 1000, "JPY": 1000}}
+FOUR_EYES = {"staff_policy": asking_for("fund", alone={"EUR": 1000, "JPY": 1000})}
 KEYED = {
     (daemon, route.method, route.path): route
     for daemon, route in routes()

@@ -33,7 +33,7 @@ DOCUMENT = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 READ_BY_PYTHON = {"NO_PROXY", "no_proxy", "PATH"}
 SHOWN_OTHERWISE = {
     "MONGO_DATABASE": "the daemon's name",
-    "FOUR_EYES_ACTIONS": "all acts",
+    "STAFF_POLICY": "the built-in policy",
 }
 
 

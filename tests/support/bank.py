@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 
 from daemons.banking_api import app as banking_app
 from daemons.banking_api.settings import BankingSettings
-from daemons.shared.approvals.policy import NO_ACTS
+from daemons.shared.approvals.policy import LIFTED
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
 from daemons.user_api.settings import UserApiSettings
@@ -161,7 +161,7 @@ async def running_bank(
     """Run both daemons on databases of their own, or on those of an earlier run with the same suffix."""
     suffix = suffix or uuid4().hex[:8]
     # Most tests are about something else than who else has to agree.
-    common: dict[str, Any] = {"mongo_uri": mongo_uri, "port": 1, "four_eyes_actions": NO_ACTS}
+    common: dict[str, Any] = {"mongo_uri": mongo_uri, "port": 1, "staff_policy": LIFTED}
     secrets: dict[str, Any] = secret_settings("user_api", secret_of(suffix))
     peer: dict[str, Any] = secret_settings("banking_api", "")
     async with AsyncExitStack() as stack:

@@ -13,18 +13,17 @@ from daemons.banking_api.transactions.service import Transactions
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import Standing
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import NO_ACTS, FourEyesSettings, GuardedAct
+from daemons.shared.approvals.policy import StaffPolicy
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.clock import utc_now
 from tests.support.ledgers import LedgerProcess
 from tests.support.nodes import running_node, runs
+from tests.support.policies import asking_for
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-NOBODY_ASKS = FourEyesSettings.model_validate({"four_eyes_actions": NO_ACTS})
-HALF_A_EURO_ALONE = FourEyesSettings(
-    four_eyes_actions=frozenset({GuardedAct.FUND}), four_eyes_limits={"EUR": Decimal("0.50")}
-)
+NOBODY_ASKS = StaffPolicy.model_validate(asking_for())
+HALF_A_EURO_ALONE = StaffPolicy.model_validate(asking_for("fund", alone={"EUR": Decimal("0.50")}))
 
 
 async def operators(ids: Collection[UUID]) -> Mapping[UUID, Standing]:
@@ -43,12 +42,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def running_desk(process: LedgerProcess, policy: FourEyesSettings) -> AsyncIterator[Desk]:
+async def running_desk(process: LedgerProcess, policy: StaffPolicy) -> AsyncIterator[Desk]:
     database = process.database
     audit, store = MongoAuditTrail(database, chain="banking_api"), MongoApprovals(database)
     await audit.prepare()
     await store.prepare()
-    approvals = Approvals(database.client, store, audit, standings=operators, clock=utc_now)
+    approvals = Approvals(database.client, store, audit, standings=operators, policy=policy, clock=utc_now)
     process.pipeline._write_acts = ActRecorder(audit, approvals).write
     async with running_node(database, runs(process), find_approval=approvals.fetch) as node:
         transactions = Transactions(

@@ -63,7 +63,7 @@ class LocalStack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Most tests are about something else than who else has to agree.
-        self.terminal = Terminal(folder / "stack", FOUR_EYES_ACTIONS="none")
+        self.terminal = Terminal(folder / "stack", STAFF_POLICY="none")
         self.url = ""
         self.ca_file = ""
 

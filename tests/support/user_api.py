@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from daemons.contracts.names import DEVICE_COOKIE, REFRESH_COOKIE, SESSION_COOKIE
 from daemons.contracts.permissions import Role
-from daemons.shared.approvals.policy import NO_ACTS
+from daemons.shared.approvals.policy import LIFTED
 from daemons.shared.approvals.routes import APPROVALS_KEY
 from daemons.shared.audit.record import SHELL
 from daemons.shared.audit.routes import AUDIT_KEY
@@ -219,7 +219,7 @@ async def running_user_api(
     # Staff of most tests sign in by password alone, and act alone. Many register, from one address.
     settings = {
         "totp_required_roles": "",
-        "four_eyes_actions": NO_ACTS,
+        "staff_policy": LIFTED,
         "address_free_sign_ups": 100_000,
         "kafka_broker": CLOSED_PORT,
         **secret_settings("user_api", secret),

@@ -22,7 +22,7 @@ from daemons.contracts.names import AccountStatus, AccountType
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
 
@@ -45,7 +45,7 @@ class Accounts:
         ledger: Ledger,
         reader: AccountReader,
         approvals: Approvals,
-        policy: FourEyesSettings,
+        policy: StaffPolicy,
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], UUID],

@@ -18,7 +18,13 @@ from uuid import UUID
 from daemons.banking_api.books.chain import ChainCheck, SignedRoot
 from daemons.banking_api.books.checkpoints import Checkpoints, StoredCheckpoint
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
-from daemons.banking_api.ledger.account import Entry, is_banks_account, is_tally, untouched
+from daemons.banking_api.ledger.account import (
+    Entry,
+    is_banks_account,
+    is_tally,
+    is_tally_of_record,
+    untouched,
+)
 from daemons.banking_api.ledger.seal import GENESIS, Head, Seal
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.errors import ConflictError
@@ -310,8 +316,9 @@ def _fold_entry(proof: Proof, fold: _Fold, record: StoredRecord, entry: Entry) -
     fold.add(entry)
     fold.entries += record.is_transaction
     if is_tally(entry.account_id):
-        if record.at_most is not None and entry.balance_after_minor > record.at_most:
-            proof.report(str(record.id), f"{entry.account_id} exceeds {record.at_most}")
+        most = record.at_most if is_tally_of_record(entry.account_id) else None
+        if most is not None and entry.balance_after_minor > most:
+            proof.report(str(record.id), f"{entry.account_id} exceeds {most}")
     elif record.overdraws:
         fold.may_be_below_zero = True
     elif entry.amount_minor < 0 and entry.balance_after_minor < 0:

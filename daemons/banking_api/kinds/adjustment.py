@@ -51,8 +51,8 @@ class Adjustment(StaffKind):
 
     def accounts(self) -> tuple[str, ...]:
         """The bank's own account for it, the customer's, and the count of what it corrects."""
-        sides = (adjustment_account(self.currency), self.account_id)
-        return sides if self.corrects is None else (*sides, tally_of(self.corrects))
+        counts = () if self.corrects is None else (tally_of(self.corrects),)
+        return (adjustment_account(self.currency), self.account_id, *counts, *self.tallies())
 
     def customers(self) -> tuple[str, ...]:
         """The account that is corrected."""
@@ -62,7 +62,7 @@ class Adjustment(StaffKind):
         """The reason."""
         return self.reason
 
-    def decide(self, accounts: Accounts) -> Ruling:
+    def rule(self, accounts: Accounts) -> Ruling:
         """It works on a frozen account: a freeze stops what customers do."""
         bank, account = accounts[adjustment_account(self.currency)], accounts.get(self.account_id)
         if account is None or account.terms.type is None:

@@ -38,7 +38,9 @@ class Unfreeze(ChangeOfAccount):
         """Refuse an account that is not frozen, or no longer the one that was asked about."""
         if self.as_of is not None and self.as_of != account.sequence:
             return approval_outdated(f"Account {account.id}")
-        if (own := own_account(account, self.initiator)) is not None:
+        asked_by = None if self.act is None or self.act.approval is None else self.act.approval.requester_id
+        own = own_account(account, self.initiator) or own_account(account, asked_by)
+        if own is not None:
             return own
         if account.terms.status is not AccountStatus.FROZEN:
             return ConflictError("account_not_frozen", f"Account {account.id} is not frozen.")

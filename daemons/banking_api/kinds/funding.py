@@ -49,7 +49,7 @@ class Funding(CountedKind):
         """The reference."""
         return self.reference
 
-    def decide(self, accounts: Accounts) -> Ruling:
+    def rule(self, accounts: Accounts) -> Ruling:
         """Refuse an account that is not there, not active, or kept in another currency."""
         bank = accounts[settlement_account(self.currency)]
         receiver = accounts.get(self.to_account)

@@ -60,7 +60,7 @@ class MoneyKind(Kind):
     """Moves an amount between two accounts; its data hold `from`, `to`, `amount`, `currency`, `reference`.
 
     Two more entries of the data are for the proof of the books: `overdraws`, true if it may take a customer's
-    account below zero, and `at_most`, which no tally that it counts on may exceed.
+    account below zero, and `at_most`, which the tally of the record that it takes back may not exceed.
     """
 
     is_transaction: ClassVar[bool] = True

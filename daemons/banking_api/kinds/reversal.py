@@ -102,7 +102,7 @@ class Reversal(StaffKind):
 
     def accounts(self) -> tuple[str, ...]:
         """Both sides, and how much of the original was taken back before."""
-        return (self.payer, self.payee, tally_of(self.original))
+        return (self.payer, self.payee, tally_of(self.original), *self.tallies())
 
     def customers(self) -> tuple[str, ...]:
         """Those sides that are not the bank's, first the one that gives the money back."""
@@ -112,9 +112,9 @@ class Reversal(StaffKind):
         """The reason."""
         return self.reason
 
-    def decide(self, accounts: Accounts) -> Ruling:
+    def rule(self, accounts: Accounts) -> Ruling:
         """It works on frozen accounts, as a freeze stops what customers do, and on no closed one."""
-        payer, payee, count = (accounts.get(id_) for id_ in self.accounts())
+        payer, payee, count = (accounts.get(id_) for id_ in self.accounts()[:3])
         if payer is None or payee is None or count is None:
             missing = self.payer if payer is None else self.payee
             return Failure("account_not_found", f"There is no account {missing}.")

@@ -9,15 +9,18 @@ from pydantic import TypeAdapter
 
 from daemons.banking_api.kinds.kind import TARGET, MoneyKind, customers_account
 from daemons.banking_api.ledger.account import tally
-from daemons.banking_api.ledger.record import Accounts, Act, Move, Record
+from daemons.banking_api.ledger.record import Accounts, Act, Move, Record, Ruling
 from daemons.banking_api.money import format_minor, parse_money
-from daemons.contracts.errors import BankError
+from daemons.contracts.errors import BankError, ForbiddenError, RejectedError
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.policy import GuardedAct
 from daemons.shared.audit.record import AuditEntry
 
 _NOT_ASKED = frozenset(
-    {"id", "initiator", "idempotency_key", "act", "amount_minor", "alone_limit_minor", "day", "confirmation"}
+    {
+        *("id", "initiator", "idempotency_key", "act", "amount_minor"),
+        *("most_minor", "alone_limit_minor", "day", "confirmation"),
+    }
 )
 
 
@@ -29,6 +32,10 @@ class StaffKind(MoneyKind):
     """The act of the policy, which is also what the audit calls it."""
     amount_minor: int
     currency: str
+    most_minor: int | None = None
+    """How much the initiator may book within a day with others' approval; None where that is not bounded."""
+    day: str = ""
+    """The day (UTC) that counts for limits."""
 
     @property
     def always_by_two(self) -> bool:
@@ -41,6 +48,38 @@ class StaffKind(MoneyKind):
 
         A request for a second person names the first one.
         """
+
+    @abstractmethod
+    def rule(self, accounts: Accounts) -> Ruling:
+        """Apply the kind's own rule to the accounts that exist, and change none of them."""
+
+    def decide(self, accounts: Accounts) -> Ruling:
+        """Refuse what concerns an account of who asks or approves, and what is beyond their day's limit."""
+        people = set() if self.act is None else self.act.people
+        for account_id in self.customers():
+            account = accounts.get(account_id)
+            if account is not None and account.terms.owner in people:
+                return ForbiddenError(
+                    "own_account", f"Account {account_id} belongs to who asks for this or approves it."
+                )
+        ruling = self.rule(accounts)
+        if self.most_minor is None or not isinstance(ruling, list):
+            return ruling
+        booked = accounts[self._together()]
+        if booked.balance_minor + self.amount_minor > self.most_minor:
+            left = f"{format_minor(self.most_minor - booked.balance_minor, self.currency)} {self.currency}"
+            return RejectedError(
+                "beyond_daily_limit",
+                f"One person may have {left} more booked by {self.guard.value} today, also with approval.",
+            )
+        return [*ruling, Move(booked, self.amount_minor)]
+
+    def tallies(self) -> tuple[str, ...]:
+        """Return the state that counts, if the command is counted."""
+        return () if self.most_minor is None else (self._together(),)
+
+    def _together(self) -> str:
+        return tally("together", self.guard.value, self.initiator, self.currency, self.day)
 
     @abstractmethod
     def stated(self) -> str | None:
@@ -113,8 +152,6 @@ class CountedKind(StaffKind):
 
     alone_limit_minor: int | None = None
     """How much the initiator may book alone within a day; None where that is not bounded."""
-    day: str = ""
-    """The day (UTC) that counts for that limit."""
 
     def within(self, limit_minor: int, day: str) -> Self:
         """Return the same, counted for a limit on that day."""
@@ -122,7 +159,8 @@ class CountedKind(StaffKind):
 
     def tallies(self) -> tuple[str, ...]:
         """Return the state that counts, if the command is counted."""
-        return () if self.alone_limit_minor is None else (self._alone(),)
+        counted = () if self.alone_limit_minor is None else (self._alone(),)
+        return (*counted, *StaffKind.tallies(self))
 
     def count(self, accounts: Accounts) -> list[Move] | BankError:
         """Return what to add to the moves, or the refusal of what takes a second person."""

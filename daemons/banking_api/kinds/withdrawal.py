@@ -93,7 +93,7 @@ class Withdrawal(CountedKind):
         """The reference."""
         return self.reference
 
-    def decide(self, accounts: Accounts) -> Ruling:
+    def rule(self, accounts: Accounts) -> Ruling:
         """Refuse as a transfer is refused; at the counter anybody's account may be named."""
         bank = accounts[settlement_account(self.currency)]
         payer = self._payer(accounts)

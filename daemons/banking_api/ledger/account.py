@@ -12,6 +12,7 @@ _SETTLEMENT_PREFIX = "settlement:"
 _ADJUSTMENT_PREFIX = "adjustment:"
 _BANKS_PREFIXES = (_SETTLEMENT_PREFIX, _ADJUSTMENT_PREFIX)
 _TALLY_PREFIX = "tally:"
+_OF_RECORD = "of"
 
 
 class Terms(NamedTuple):
@@ -84,7 +85,12 @@ def tally(*names: object) -> str:
 
 def tally_of(record_id: UUID) -> str:
     """Return the id of the count of what later records take back of a record; they stand in its history."""
-    return tally("of", record_id)
+    return tally(_OF_RECORD, record_id)
+
+
+def is_tally_of_record(account_id: str) -> bool:
+    """Tell whether the id is one that `tally_of` makes."""
+    return account_id.startswith(f"{_TALLY_PREFIX}{_OF_RECORD}:")
 
 
 def is_banks_account(account_id: str) -> bool:

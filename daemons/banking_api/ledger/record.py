@@ -47,6 +47,12 @@ class Act:
     actor: Actor
     approval: Approval | None = None
 
+    @property
+    def people(self) -> set[UUID]:
+        """Who asked and who approves; one and the same if it took one."""
+        asked = None if self.approval is None else self.approval.requester_id
+        return {one for one in (self.actor.user_id, asked) if one is not None}
+
 
 @dataclass(slots=True, kw_only=True)
 class Command(ABC):

@@ -7,7 +7,7 @@ and batches, which are transfers.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -42,7 +42,7 @@ from daemons.banking_api.transactions.statements import transaction_not_found
 from daemons.contracts.errors import BankError, ConflictError, RejectedError
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import FourEyesSettings
+from daemons.shared.approvals.policy import StaffPolicy
 from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
 
@@ -76,7 +76,7 @@ class Transactions:
         accounts: AccountReader,
         records: RecordReader,
         approvals: Approvals,
-        policy: FourEyesSettings,
+        policy: StaffPolicy,
         *,
         clock: Callable[[], datetime],
     ) -> None:
@@ -227,11 +227,18 @@ class Transactions:
         limit = self._policy.alone_limit(command.guard, command.currency)
         if limit is None:
             return command
-        day = self._clock().astimezone(UTC).date().isoformat()
-        return command.within(whole_minor(limit, command.currency), day)
+        return command.within(whole_minor(limit, command.currency), self._today())
+
+    def _today(self) -> str:
+        return self._clock().astimezone(UTC).date().isoformat()
 
     async def _carry_out(self, approval: Approval, by: Actor) -> None:
         command = STAFF_KINDS[approval.act].requested(approval, Act(actor=by, approval=approval))
+        most = self._policy.most(command.guard, command.currency)
+        if most is not None:
+            # Of the day on which it is booked, for whom it is booked.
+            minor = whole_minor(most, command.currency)
+            command = replace(command, id=command.id, most_minor=minor, day=self._today())
         await self._check_not_own(command, by)
         settled = await self._book(command)
         if settled.replayed:

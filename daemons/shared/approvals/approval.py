@@ -28,13 +28,37 @@ class Decision:
     outcome: Fields | None
 
 
+@dataclass(frozen=True, slots=True)
+class RoleGrant:
+    """That somebody gave a user a role, alone or as one of two."""
+
+    by: UUID
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How somebody who has asked stands now; `rights_lost_at` is the last time a lock or a role took any."""
+    """How somebody who asks or approves stands now.
+
+    `rights_lost_at` is the last time a lock or a role took any right; `grants` are the newest ones of a role.
+    """
 
     role: Role
     locked: bool
     rights_lost_at: datetime | None
+    grants: tuple[RoleGrant, ...] = ()
+
+    def check_independent(self, requester_id: UUID, *, since: datetime) -> None:
+        """Go on only if who approves did not get their role from the requester since then.
+
+        Raises:
+            ForbiddenError: `granted_role`.
+        """
+        if any(grant.by == requester_id and grant.at > since for grant in self.grants):
+            raise ForbiddenError(
+                "granted_role",
+                "Who asks for this has given you your role a short while ago; somebody else must approve it.",
+            )
 
 
 Standings = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, Standing]]]
@@ -94,14 +118,15 @@ class Approval:
             return "who asked was locked or had another role since"
         return None
 
-    def check_other_person(self, user_id: UUID | None) -> None:
-        """Go on only if it is somebody else who approves.
+    def check_other_person(self, user_id: UUID | None) -> UUID:
+        """Return who approves, if it is somebody else.
 
         Raises:
             ForbiddenError: `own_request`.
         """
         if user_id is None or user_id == self.requester_id:
             raise ForbiddenError("own_request", "Nobody approves their own request; ask somebody else.")
+        return user_id
 
     def audit_fields(self) -> Fields:
         """Return the first person's part, as the audit record of the carried out act keeps it."""

@@ -19,7 +19,7 @@ from daemons.shared.approvals.approval import (
     approval_not_found,
     check_decidable,
 )
-from daemons.shared.approvals.policy import GuardedAct
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail, log_act
@@ -33,8 +33,8 @@ CarryOut = Callable[[Approval, Actor], Awaitable[None]]
 
 It must call `Approvals.mark_approved` in the transaction of the act, so that both happen or neither.
 """
-HoldRequester = Callable[[Approval, Session], Awaitable[None]]
-"""Refuses within the transaction of the act if the requester has lost the right to ask meanwhile."""
+HoldPeople = Callable[[Approval, Actor, Session], Awaitable[None]]
+"""Refuses within the transaction of the act if either of the two has lost the right to it meanwhile."""
 
 
 class Approvals:
@@ -47,13 +47,15 @@ class Approvals:
         audit: MongoAuditTrail,
         *,
         standings: Standings,
-        hold_requester: HoldRequester | None = None,
+        policy: StaffPolicy,
+        hold_people: HoldPeople | None = None,
         clock: Clock,
     ) -> None:
         self._work = UnitOfWork(client, audit, AuditedTransaction)
         self._store = store
         self._standings = standings
-        self._hold_requester = hold_requester
+        self.policy = policy
+        self._hold_people = hold_people
         self._clock = clock
         self._carry_out: dict[GuardedAct, CarryOut] = {}
 
@@ -141,14 +143,18 @@ class Approvals:
 
         Raises:
             NotFoundError: `approval_not_found`.
-            ForbiddenError: `own_request`, `own_account`.
+            ForbiddenError: `own_request`, `own_account`, or `granted_role`: the requester gave the approver
+                their role a short while ago.
             ConflictError: `approval_decided`, `approval_expired`, `approval_withdrawn`, `approval_outdated`,
                 or the act is not possible any more.
         """
         approval = await self.fetch(approval_id)
-        approval.check_other_person(by.user_id)
-        [judged] = await self.judge([approval])
-        check_decidable(judged)
+        approver = approval.check_other_person(by.user_id)
+        now = self._clock()
+        standings = await self._standings({approval.requester_id, approver})
+        check_decidable(approval.judged(now, standings.get(approval.requester_id)))
+        if (standing := standings.get(approver)) is not None:
+            standing.check_independent(approval.requester_id, since=self.policy.granted_since(now))
         await self._carry_out[approval.act](approval, by)
         return await self.fetch(approval_id)
 
@@ -160,8 +166,8 @@ class Approvals:
         Raises:
             ConflictError: `approval_decided`, `approval_withdrawn`; the transaction must not go on.
         """
-        if self._hold_requester is not None:
-            await self._hold_requester(approval, session)
+        if self._hold_people is not None:
+            await self._hold_people(approval, by, session)
         decision = Decision(by=by.person(), at=self._clock(), reason=None, outcome=outcome)
         await self._store.decide(approval.id, ApprovalStatus.APPROVED, decision, session=session)
 

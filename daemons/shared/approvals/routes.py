@@ -8,7 +8,13 @@ from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval, approval_not_found
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.views import ApprovalPage, ApprovalQuery, ApprovalView, Rejection
+from daemons.shared.approvals.views import (
+    ApprovalPage,
+    ApprovalQuery,
+    ApprovalView,
+    Rejection,
+    StaffPolicyView,
+)
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of
 from daemons.shared.http.pages import decode_id_cursor, encode_cursor
@@ -39,6 +45,11 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
         judged = await approvals.judge(shown)
         items = [ApprovalView.of(one) for one in judged if wanted in {None, one.status}]
         return json_response(ApprovalPage(items=items, next_cursor=cursor))
+
+    @routes.add("GET", f"{path}/policy", permission=read, answer=StaffPolicyView)
+    async def show_policy(request: web.Request) -> web.Response:
+        """Show which acts wait for approval, and what one person may do in a day."""
+        return json_response(StaffPolicyView.of(request.app[APPROVALS_KEY].policy))
 
     @routes.add("GET", f"{path}/{{id}}", permission=read, answer=ApprovalView)
     async def show_approval(request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from pydantic import Field
 from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
 from daemons.shared.approvals.approval import Judged
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.audit.views import PersonView, TargetView
 from daemons.shared.http.pages import PageQuery
 
@@ -63,6 +64,39 @@ class ApprovalQuery(PageQuery):
     """The list of requests, or those of one status."""
 
     status: StatusName | None = None
+
+
+class ActPolicyView(WireModel):
+    """What is said of one act; amounts by currency, in major units."""
+
+    act: str
+    approval: str
+    alone: dict[str, str]
+    at_most: dict[str, str]
+
+
+class StaffPolicyView(WireModel):
+    """The policy that the daemon has read."""
+
+    grant_days: int
+    acts: list[ActPolicyView]
+
+    @classmethod
+    def of(cls, policy: StaffPolicy) -> "StaffPolicyView":
+        """Show every act, also those of which the file says nothing."""
+        rules = {act: policy.rule(act) for act in GuardedAct}
+        return cls(
+            grant_days=policy.grant_days,
+            acts=[
+                ActPolicyView(
+                    act=act.value,
+                    approval=rule.approval,
+                    alone={code: f"{amount:f}" for code, amount in rule.alone.items()},
+                    at_most={code: f"{amount:f}" for code, amount in rule.at_most.items()},
+                )
+                for act, rule in rules.items()
+            ],
+        )
 
 
 class Rejection(WireModel):

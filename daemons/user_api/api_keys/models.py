@@ -7,6 +7,7 @@ from pydantic import Field
 from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import MOST_KEY_DAYS
 from daemons.contracts.wire import Instant, Name, UuidText, WireModel
+from daemons.shared.approvals.views import ApprovalView
 from daemons.user_api.api_keys.api_key import ApiKey
 from daemons.user_api.second_factor.models import Code
 from daemons.user_api.users.models import PasswordAgain
@@ -58,3 +59,9 @@ class NewApiKey(WireModel):
 
     key: ApiKeyView
     token: str
+
+
+class WaitingApiKey(NewApiKey):
+    """A key that is good for nothing until another person has approved it."""
+
+    approval: ApprovalView

@@ -5,12 +5,14 @@ from datetime import timedelta
 from aiohttp import web
 
 from daemons.contracts.permissions import Permission
+from daemons.shared.approvals.routes import ACCEPTED, APPROVALS_KEY
+from daemons.shared.approvals.views import ApprovalView
 from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.origin import origin_of
 from daemons.shared.http.requests import caller_of, read_body, read_uuid
 from daemons.shared.http.routes import Routes
 from daemons.user_api.api_keys.api_key import api_key_not_found
-from daemons.user_api.api_keys.models import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey
+from daemons.user_api.api_keys.models import ApiKeyList, ApiKeyRequest, ApiKeyView, NewApiKey, WaitingApiKey
 from daemons.user_api.api_keys.service import ApiKeys
 
 routes = Routes("API keys")
@@ -24,9 +26,10 @@ API_KEYS_KEY = web.AppKey("api_keys", ApiKeys)
     body=ApiKeyRequest,
     answer=NewApiKey,
     status=201,
+    other_answers={ACCEPTED: WaitingApiKey},
 )
 async def create(request: web.Request) -> web.Response:
-    """Create an API key for some of the caller's permissions; it is shown only once."""
+    """Create an API key for some of the caller's permissions; one that may approve waits for approval."""
     body = await read_body(request, ApiKeyRequest)
     made = await request.app[API_KEYS_KEY].create(
         caller_of(request),
@@ -37,7 +40,12 @@ async def create(request: web.Request) -> web.Response:
         lifetime=timedelta(days=body.expires_in_days),
         origin=origin_of(request),
     )
-    return json_response(NewApiKey(key=ApiKeyView.of(made.key), token=made.text), status=201)
+    key = ApiKeyView.of(made.key)
+    if made.waits_for is None:
+        return json_response(NewApiKey(key=key, token=made.text), status=201)
+    [judged] = await request.app[APPROVALS_KEY].judge([made.waits_for])
+    waiting = WaitingApiKey(key=key, token=made.text, approval=ApprovalView.of(judged))
+    return json_response(waiting, status=ACCEPTED)
 
 
 @routes.add("GET", "/auth/tokens", permission=Permission.MANAGE_OWN_ACCESS, answer=ApiKeyList)

@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -11,7 +12,12 @@ import structlog
 from daemons.contracts.errors import TransientError
 from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import API_KEY_PREFIX
-from daemons.shared.audit.record import Origin
+from daemons.contracts.wire import format_instant
+from daemons.shared.approvals.approval import Approval, approval_outdated
+from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.approvals.policy import APPROVING, GuardedAct
+from daemons.shared.audit.record import Actor, Origin
+from daemons.shared.audit.trail import log_act
 from daemons.shared.auth.api_keys import api_key_digest
 from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
@@ -27,9 +33,9 @@ from daemons.user_api.api_keys.storage import MongoApiKeys
 from daemons.user_api.mail.message import Template
 from daemons.user_api.mail.notices import notify
 from daemons.user_api.second_factor.service import FactorProof
-from daemons.user_api.security_events import SecurityEvent, acting, event_of
+from daemons.user_api.security_events import USER, SecurityEvent, acting, event_of
 from daemons.user_api.sessions.service import LivingSessions
-from daemons.user_api.unit_of_work import UserWork
+from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.passwords import PasswordConfirmation
 from daemons.user_api.users.service import Users
 from daemons.user_api.users.user import User
@@ -44,6 +50,8 @@ class MadeKey:
 
     key: ApiKey
     text: str = field(repr=False)
+    waits_for: Approval | None = None
+    """The request that another person must approve first; the key is not stored until then."""
 
 
 class ApiKeys:
@@ -57,6 +65,7 @@ class ApiKeys:
         passwords: PasswordConfirmation,
         proof: FactorProof,
         *,
+        approvals: Approvals,
         clock: Clock,
     ) -> None:
         self._work = work
@@ -64,7 +73,9 @@ class ApiKeys:
         self._users = users
         self._passwords = passwords
         self._proof = proof
+        self._approvals = approvals
         self._clock = clock
+        approvals.carry_out_by({GuardedAct.CREATE_API_KEY: self._create_approved})
 
     async def create(
         self,
@@ -78,6 +89,8 @@ class ApiKeys:
         origin: Origin,
     ) -> MadeKey:
         """Make a key for some of what the caller may do; password and second factor are asked again.
+
+        A key that may approve takes two people: it is good for nothing until another admin has approved it.
 
         Raises:
             InvalidRequestError: `invalid_request`, the caller's role does not hold a scope.
@@ -95,8 +108,15 @@ class ApiKeys:
             id=new_id(), user_id=user.id, name=name, scopes=bounds, created_at=now, expires_at=now + lifetime
         )
         text = API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
-        made, actor = SecurityEvent.CREATE_API_KEY, acting(caller, origin)
-        entry = event_of(now, actor, made, user.id, after=key.audit_fields())
+        actor, digest = acting(caller, origin), api_key_digest(text)
+        if bounds & APPROVING and self._approvals.policy.needs_approval(GuardedAct.CREATE_API_KEY):
+            asked = key.audit_fields() | {
+                "created_at": format_instant(now),
+                "digest": digest,
+                "user_version": user.version,
+            }
+            return MadeKey(key, text, await self._ask(actor, user.id, asked))
+        entry = event_of(now, actor, SecurityEvent.CREATE_API_KEY, user.id, after=key.audit_fields())
         async for attempt in self._work.attempts():
             async with attempt as tx:
                 # Two that are made at once conflict at the user, so that both are counted.
@@ -104,14 +124,48 @@ class ApiKeys:
                     raise TransientError(
                         "unavailable", "The user was just changed; try again.", retry_after_seconds=1
                     )
-                if await tx.api_keys.count_living(user.id, now) >= MAXIMUM_KEYS:
-                    raise too_many_api_keys()
-                await tx.api_keys.insert(key, api_key_digest(text))
-                told = ", ".join(sorted(bounds))
-                await notify(tx, user, Template.NEW_API_KEY, now, key_name=name, scopes=told)
+                await _add(tx, user, key, digest, now)
                 tx.audit(entry)
         _log.info("API key made", user_id=str(user.id), key_id=str(key.id), scopes=sorted(bounds))
         return MadeKey(key, text)
+
+    async def _ask(self, actor: Actor, user_id: UUID, asked: dict[str, Any]) -> Approval:
+        reason = f"API key {asked['name']}"
+        target = (USER, str(user_id))
+        return await self._approvals.request(
+            actor, GuardedAct.CREATE_API_KEY, target=target, reason=reason, parameters=asked
+        )
+
+    async def _create_approved(self, approval: Approval, by: Actor) -> None:
+        """Make the key that somebody has asked for, in the approver's name.
+
+        Raises:
+            ConflictError: `approval_decided`, `approval_withdrawn`, `too_many_api_keys`, or
+                `approval_outdated`: its user signs in otherwise now, or their sessions and keys were ended.
+        """
+        asked, now = approval.parameters, self._clock()
+        key = ApiKey(
+            id=UUID(asked["key_id"]),
+            user_id=approval.requester_id,
+            name=asked["name"],
+            scopes=frozenset(map(Permission, asked["scopes"])),
+            created_at=datetime.fromisoformat(asked["created_at"]),
+            expires_at=datetime.fromisoformat(asked["expires_at"]),
+        )
+        entry = replace(
+            event_of(now, by, SecurityEvent.CREATE_API_KEY, key.user_id, after=key.audit_fields()),
+            reason=approval.reason,
+            approval=approval.audit_fields(),
+        )
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                user = await tx.users.get(key.user_id)
+                if user.version != asked["user_version"]:
+                    raise approval_outdated("How its user signs in")
+                await self._approvals.mark_approved(approval, by, outcome=None, session=tx.session)
+                await _add(tx, user, key, asked["digest"], now)
+                tx.audit(entry)
+        log_act(entry)
 
     async def list_of(self, user_id: UUID) -> list[ApiKey]:
         """Return the user's keys that have not expired, newest first."""
@@ -135,6 +189,14 @@ class ApiKeys:
                 revoked, before = SecurityEvent.REVOKE_API_KEY, key.audit_fields()
                 tx.audit(event_of(now, actor, revoked, caller.user_id, before=before))
         _log.info("API key revoked", user_id=str(caller.user_id), key_id=str(key_id))
+
+
+async def _add(tx: UserTransaction, user: User, key: ApiKey, digest: str, now: datetime) -> None:
+    if await tx.api_keys.count_living(user.id, now) >= MAXIMUM_KEYS:
+        raise too_many_api_keys()
+    await tx.api_keys.insert(key, digest)
+    scopes = ", ".join(sorted(key.scopes))
+    await notify(tx, user, Template.NEW_API_KEY, now, key_name=key.name, scopes=scopes)
 
 
 class GoodKeys:

@@ -8,6 +8,7 @@ from daemons.contracts.internal import (
     FetchedStandings,
     FetchedUsers,
     FetchUsers,
+    RoleGranted,
     UserStanding,
     UserSummary,
     VerifiedCaller,
@@ -101,7 +102,13 @@ async def fetch_standings(request: web.Request) -> web.Response:
     body = await read_body(request, FetchUsers)
     users = await request.app[USERS_KEY].find_many([UUID(user_id) for user_id in body.ids])
     standings = [
-        UserStanding(id=str(user.id), role=user.role, locked=user.locked, rights_lost_at=user.rights_lost_at)
+        UserStanding(
+            id=str(user.id),
+            role=user.role,
+            locked=user.locked,
+            rights_lost_at=user.rights_lost_at,
+            grants=[RoleGranted(by=str(grant.by), at=grant.at) for grant in user.grants],
+        )
         for user in users
     ]
     return json_response(FetchedStandings(users=standings))

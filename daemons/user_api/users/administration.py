@@ -9,7 +9,7 @@ import structlog
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import Approval, approval_outdated
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.audit.record import Actor, AuditEntry
 from daemons.shared.audit.trail import log_act
 from daemons.shared.clock import Clock
@@ -65,7 +65,7 @@ class Administration:
         work: UserWork,
         store: MongoUsers,
         approvals: Approvals,
-        policy: FourEyesSettings,
+        policy: StaffPolicy,
         *,
         clock: Clock,
     ) -> None:
@@ -131,7 +131,13 @@ class Administration:
                 before = await tx.users.get(user_id)
                 if approval is not None and approval.parameters["role_before"] != before.role.value:
                     raise approval_outdated("The user's role")
-                after = with_role(before, role, actor_id=actor.user_id, at=now)
+                after = with_role(
+                    before,
+                    role,
+                    actor_id=actor.user_id,
+                    at=now,
+                    asked_by=None if approval is None else approval.requester_id,
+                )
                 done = await self._write(tx, act, before, after)
         self._report("role changed", act, done, before=before.role.value, after=done.user.role.value)
         return done.user

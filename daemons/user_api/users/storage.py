@@ -9,6 +9,7 @@ from uuid import UUID
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.permissions import Role
+from daemons.shared.approvals.approval import RoleGrant
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.schema import REGISTRATIONS, USERS
 from daemons.user_api.users.told import UserWrite
@@ -132,22 +133,20 @@ class MongoUsers:
         )
         return held.matched_count == 1
 
-    async def hold_standing(self, user_id: UUID, roles: Collection[Role], *, since: datetime) -> bool:
-        """Tell whether a user holds one of the roles, is not locked and was not, since then.
+    async def hold_standing(
+        self, user_id: UUID, roles: Collection[Role], *, since: datetime | None = None
+    ) -> User | None:
+        """Return a user if they hold one of the roles and are not locked, and were not since a time.
 
         Writing to the user makes a lock or another role at the same moment conflict.
         """
-        held = await self._users.update_one(
-            {
-                "_id": user_id,
-                "locked": False,
-                "role": {"$in": [role.value for role in roles]},
-                "$or": [{"rights_lost_at": None}, {"rights_lost_at": {"$lt": since}}],
-            },
-            {"$currentDate": {"request_carried_out_at": True}},
-            session=self._session,
+        query: Document = {"_id": user_id, "locked": False, "role": {"$in": [role.value for role in roles]}}
+        if since is not None:
+            query["$or"] = [{"rights_lost_at": None}, {"rights_lost_at": {"$lt": since}}]
+        held = await self._users.find_one_and_update(
+            query, {"$currentDate": {"request_carried_out_at": True}}, session=self._session
         )
-        return held.matched_count == 1
+        return None if held is None else user_of(held)
 
     async def _find_present(self, query: Document) -> User | None:
         document = await self._users.find_one(query, session=self._session)
@@ -181,4 +180,5 @@ def user_of(document: Document) -> User:
         rights_lost_at=document.get("rights_lost_at"),
         email_confirmed=document["email_confirmed"],
         signed_in_at=document.get("signed_in_at"),
+        grants=tuple(RoleGrant(grant["by"], grant["at"]) for grant in document.get("grants", ())),
     )

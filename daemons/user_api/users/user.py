@@ -13,8 +13,11 @@ from daemons.contracts.errors import (
     RejectedError,
 )
 from daemons.contracts.permissions import GRANTS, Role
+from daemons.shared.approvals.approval import RoleGrant
 from daemons.shared.audit.record import Actor, Origin
 from daemons.user_api.users.confusables import poses_as_bank
+
+_GRANTS_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class User:
     second_factor: bool = False
     rights_lost_at: datetime | None = None
     """When a lock or another role last took a right: what they had asked for until then counts no longer."""
+    grants: tuple[RoleGrant, ...] = ()
+    """Who gave the user a role, and when: the newest, without those of the server's own shell."""
 
     email_confirmed: bool = False
     """Whether somebody who reads the address's mail, or the server's shell, has said that it is theirs."""
@@ -74,7 +79,9 @@ def check_strangers_name(name: str) -> str:
     return name
 
 
-def with_role(user: User, role: Role, *, actor_id: UUID | None, at: datetime) -> User:
+def with_role(
+    user: User, role: Role, *, actor_id: UUID | None, at: datetime, asked_by: UUID | None = None
+) -> User:
     """Give the user a role; the one they have already changes nothing.
 
     Args:
@@ -82,14 +89,23 @@ def with_role(user: User, role: Role, *, actor_id: UUID | None, at: datetime) ->
         role: The new role.
         actor_id: The acting admin; None is the server's own shell.
         at: When this is done.
+        asked_by: Who asked for it, if the actor approves it.
 
     Raises:
         RejectedError: `self_lockout`, an admin would give up the role by their own hand.
     """
     if user.role is not role and user.id == actor_id:
         raise RejectedError("self_lockout", "You cannot change your own role; another admin can.")
+    if user.role is role:
+        return user
     loses = GRANTS[user.role] - GRANTS[role]
-    return replace(user, role=role, rights_lost_at=at if loses else user.rights_lost_at)
+    given = [RoleGrant(by, at) for by in (asked_by, actor_id) if by is not None]
+    return replace(
+        user,
+        role=role,
+        rights_lost_at=at if loses else user.rights_lost_at,
+        grants=(*user.grants, *given)[-_GRANTS_KEPT:],
+    )
 
 
 def locked(user: User, *, actor_id: UUID | None, at: datetime) -> User:

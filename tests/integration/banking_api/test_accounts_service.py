@@ -24,17 +24,18 @@ from daemons.contracts.errors import (
 from daemons.contracts.names import AccountStatus, AccountType
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import Approval
-from daemons.shared.approvals.policy import FourEyesSettings, GuardedAct
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
 from daemons.shared.ids import new_id
 from tests.support.desk import NOBODY_ASKS, NOW, Desk, running_desk
 from tests.support.ledgers import OWNER, LedgerProcess
+from tests.support.policies import asking_for
 
 ALICE = Caller(user_id=OWNER, session_id=UUID(int=1), role=Role.USER, display_name="Alice")
 BOB = replace(ALICE, user_id=UUID(int=8), display_name="Bob")
 OLGA = Caller(user_id=UUID(int=9), session_id=UUID(int=2), role=Role.OPERATOR, display_name="Olga")
-UNFREEZING_TAKES_TWO = FourEyesSettings(four_eyes_actions=frozenset({GuardedAct.UNFREEZE}))
+UNFREEZING_TAKES_TWO = StaffPolicy.model_validate(asking_for("unfreeze"))
 _payloads: Iterator[int] = count(SMALLEST_PAYLOAD)
 
 
@@ -53,7 +54,7 @@ OMAR = replace(actor(OLGA), user_id=UUID(int=10), display_name="Omar")
 
 @asynccontextmanager
 async def accounts_with(
-    process: LedgerProcess, policy: FourEyesSettings, *, most: int | None = None
+    process: LedgerProcess, policy: StaffPolicy, *, most: int | None = None
 ) -> AsyncIterator[tuple[Accounts, Desk]]:
     async with running_desk(process, policy) as desk:
         yield (

@@ -15,7 +15,7 @@ from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import Approval, Standing, approval_withdrawn
 from daemons.shared.approvals.approvals import Approvals
-from daemons.shared.approvals.policy import GuardedAct
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.record import SHELL, Actor
 from daemons.shared.audit.refusals import RefusalRecorder
@@ -59,7 +59,8 @@ class Desk:
             self.store,
             self.audit,
             standings=self._standings,
-            hold_requester=self._hold,
+            policy=StaffPolicy(),
+            hold_people=self._hold,
             clock=lambda: self.now,
         )
         self.approvals.carry_out_by({GuardedAct.FUND: self._fund})
@@ -68,7 +69,7 @@ class Desk:
         self.asked_about.append(set(user_ids))
         return {one: self.standings[one] for one in user_ids if one in self.standings}
 
-    async def _hold(self, approval: Approval, session: Session) -> None:
+    async def _hold(self, approval: Approval, _by: Actor, session: Session) -> None:
         assert session.in_transaction
         if self.lost_meanwhile:
             raise approval_withdrawn(f"{approval.requested_by['display_name']} was locked just now")

@@ -16,6 +16,7 @@ from daemons.shared.approvals.approval import LIFETIME, Standing
 from daemons.shared.audit.record import SHELL
 from daemons.shared.clock import utc_now
 from tests.support.bank import CLOSED_PORT, Bank, Person, running_bank
+from tests.support.policies import asking_for
 from tests.support.user_api import MovableClock, UserApi, running_user_api
 from tests.support.user_api import Person as UserPerson
 
@@ -23,7 +24,7 @@ from tests.support.user_api import Person as UserPerson
 @pytest.fixture(scope="module")
 async def careful_bank(mongo_uri: str) -> AsyncIterator[Bank]:
     """A bank where unfreezing, and funding of more than 100 euro a day or of other money, take two."""
-    policy = {"four_eyes_actions": "unfreeze, fund", "four_eyes_limits": "EUR=100"}
+    policy = {"staff_policy": asking_for("unfreeze", "fund", alone={"EUR": 100})}
     async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy) as bank:
         yield bank
 
@@ -194,7 +195,7 @@ async def test_what_another_has_approved_is_not_counted(staff: Staff) -> None:
 
 
 async def test_the_limit_holds_for_many_at_once_in_two_processes_and_after_a_restart(mongo_uri: str) -> None:
-    policy = {"four_eyes_actions": "fund", "four_eyes_limits": "EUR=100"}
+    policy = {"staff_policy": asking_for("fund", alone={"EUR": 100})}
     async with AsyncExitStack() as stack:
         bank = await stack.enter_async_context(
             running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy)
@@ -357,7 +358,10 @@ async def careful_users(mongo_uri: str, database_name: str) -> AsyncIterator[tup
     """A user_api where roles, and locks of staff, take two admins."""
     clock = MovableClock()
     async with running_user_api(
-        mongo_uri, database_name, clock=clock, four_eyes_actions="change_role,lock_staff,unlock_staff"
+        mongo_uri,
+        database_name,
+        clock=clock,
+        staff_policy=asking_for("change_role", "lock_staff", "unlock_staff", "create_api_key"),
     ) as api:
         yield api, clock
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
+from tests.support.policies import asking_for
 
 
 @dataclass
@@ -222,7 +223,7 @@ async def test_money_that_is_gone_is_taken_back_by_force_and_with_a_second_perso
 
 @pytest.fixture
 async def careful_bank(mongo_uri: str) -> AsyncIterator[Bank]:
-    policy = {"four_eyes_actions": "reverse"}
+    policy = {"staff_policy": asking_for("reverse")}
     async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy) as running:
         yield running
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.bank import CLOSED_PORT, Bank, Person, people, running_bank
+from tests.support.policies import asking_for
 
 IBAN = "DE89370400440532013000"
 
@@ -165,7 +166,7 @@ async def test_many_at_once_never_pay_more_than_there_is(bank: Bank) -> None:
 
 @pytest.fixture
 async def careful_bank(mongo_uri: str) -> AsyncIterator[Bank]:
-    policy = {"four_eyes_actions": "withdraw", "four_eyes_limits": "EUR=50"}
+    policy = {"staff_policy": asking_for("withdraw", alone={"EUR": 50})}
     async with running_bank(mongo_uri, kafka_broker=CLOSED_PORT, banking=policy) as running:
         yield running
 

@@ -8,18 +8,19 @@ from uuid import UUID, uuid4
 import pyotp
 import pytest
 
-from daemons.contracts.errors import ConflictError, UnauthenticatedError
+from daemons.contracts.errors import ConflictError, ForbiddenError, UnauthenticatedError
 from daemons.contracts.permissions import Permission, Role
 from daemons.shared.approvals.approval import Approval, Standing
-from daemons.shared.approvals.policy import GuardedAct
-from daemons.shared.audit.record import SHELL, AuditEntry
+from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
+from daemons.shared.audit.record import SHELL, Actor, AuditEntry
 from daemons.shared.clock import utc_now
 from daemons.shared.http.routes import AUTHENTICATOR_KEY
 from daemons.shared.mongo import run_transaction
 from daemons.user_api.users.requesters import Requesters
 from daemons.user_api.users.service import creation_of
 from daemons.user_api.users.user import User
-from tests.support.user_api import PASSWORD, StandingClock, UserApi, running_user_api
+from tests.support.policies import asking_for
+from tests.support.user_api import PASSWORD, Person, StandingClock, UserApi, running_user_api
 from tests.support.user_audit import trail
 
 
@@ -33,8 +34,8 @@ from tests.support.user_audit import trail
 async def test_the_record_of_an_approved_act_names_both_and_what_changed(
     mongo_uri: str, database_name: str, act: str, body: dict[str, str], asked_as: str, after: dict[str, Any]
 ) -> None:
-    policy = "change_role,lock_staff,unlock_staff"
-    async with running_user_api(mongo_uri, database_name, four_eyes_actions=policy) as api:
+    policy = asking_for("change_role", "lock_staff", "unlock_staff")
+    async with running_user_api(mongo_uri, database_name, staff_policy=policy) as api:
         ada, abe, person = [await api.person(role) for role in (Role.ADMIN, Role.ADMIN, Role.OPERATOR)]
         before = {"role": "operator", "locked": False}
 
@@ -68,8 +69,8 @@ async def test_the_record_of_an_approved_act_names_both_and_what_changed(
 
 async def test_how_those_who_asked_stand_is_read_and_held_in_the_act(lone_user_api: UserApi) -> None:
     api = lone_user_api
-    requesters = Requesters(api.database)
-    admin, operator = await api.person(Role.ADMIN), await api.person(Role.OPERATOR)
+    requesters = Requesters(api.database, StaffPolicy(), clock=utc_now)
+    admin, operator, other = [await api.person(role) for role in (Role.ADMIN, Role.OPERATOR, Role.ADMIN)]
     ids = [UUID(one.id) for one in (admin, operator)]
     lost = {one["_id"]: one.get("rights_lost_at") for one in api.stored("users")["users"]}
     assert await requesters.standings([*ids, uuid4()]) == {
@@ -92,10 +93,13 @@ async def test_how_those_who_asked_stand_is_read_and_held_in_the_act(lone_user_a
             expires_at=now + timedelta(hours=1),
         )
 
-    async def held(approval: Approval) -> bool:
+    async def held(approval: Approval, by: Person = other) -> bool:
         refusals: list[tuple[str, str]] = []
+        approver = Actor(user_id=UUID(by.id), display_name="Abe", role="admin", address="-", request_id="-")
         try:
-            await run_transaction(api.audit.client, lambda session: requesters.hold(approval, session))
+            await run_transaction(
+                api.audit.client, lambda session: requesters.hold(approval, approver, session)
+            )
         except ConflictError as refused:
             refusals = [(refused.code, refused.message.rpartition(" ")[0])]
         told = "This request counts no longer: who asked was locked or given another role just"
@@ -107,6 +111,9 @@ async def test_how_those_who_asked_stand_is_read_and_held_in_the_act(lone_user_a
     assert await held(request(GuardedAct.FUND, ids[1]))
     assert not await held(request(GuardedAct.CHANGE_ROLE, ids[1]))
     assert not await held(request(GuardedAct.FUND, uuid4()))
+    # Nor does it count who approves without the right to it.
+    with pytest.raises(ForbiddenError, match="locked or given another role just now"):
+        await held(request(GuardedAct.CHANGE_ROLE, ids[0]), operator)
     changed = {"locked": True, "rights_lost_at": now}
     await api.database["users"].update_one({"_id": ids[0]}, {"$set": changed})
     assert not await held(request(GuardedAct.CHANGE_ROLE, ids[0]))

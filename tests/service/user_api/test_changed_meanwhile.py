@@ -9,6 +9,7 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
+from tests.support.policies import asking_for
 from tests.support.user_api import PASSWORD, Person, UserApi, running_user_api
 
 FIRST, SECOND = "eleven loud herons", "twelve tired storks"
@@ -88,7 +89,7 @@ async def test_a_session_that_ends_while_it_is_refreshed_stays_ended(
 async def test_one_who_has_just_become_staff_is_not_locked_by_one_person(
     mongo_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running_user_api(mongo_uri, database_name, four_eyes_actions="lock_staff") as api:
+    async with running_user_api(mongo_uri, database_name, staff_policy=asking_for("lock_staff")) as api:
         admin, person = await api.person(Role.ADMIN), await api.person()
         before_it_is_written(
             api,

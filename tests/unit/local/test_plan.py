@@ -53,10 +53,10 @@ def test_the_policy_is_on_unless_it_was_lifted_when_the_stack_was_started(
     daemon: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not what the supervisor's own environment says, which is that of whatever command started it last.
-    monkeypatch.setenv("FOUR_EYES_ACTIONS", "none")
+    monkeypatch.setenv("STAFF_POLICY", "none")
     given = environment(SETTINGS, {}, daemon)
-    assert not [name for name in given if name.startswith("FOUR_EYES")]
-    lifted = {"FOUR_EYES_ACTIONS": "none", "FOUR_EYES_LIMITS": "EUR=5"}
+    assert not [name for name in given if name == "STAFF_POLICY"]
+    lifted = {"STAFF_POLICY": "none"}
     assert environment(SETTINGS, lifted, daemon).items() >= lifted.items()
 
 
