@@ -14,7 +14,7 @@ TOPICS = {
 TEXTS = {
     "environment": """\
 BANKCTL_PROFILE   the profile to use when --profile is not given
-BANKCTL_TOKEN     an API key to use instead of the session: KEY@URL, as `bankctl auth token create`
+BANKCTL_TOKEN     an API key to use instead of the session: KEY@URL, as `bankctl auth api-keys create`
                   prints it; the key is sent to the bank of that URL and to no other
 BANKCTL_YES       1 answers every question with yes, as --yes does (`bankctl help scripts`)
 BANKCTL_HOME      folder for profiles, sessions and data

@@ -1,4 +1,4 @@
-"""auth status, sessions, totp, token; the password, the address and the name, changed and recovered."""
+"""auth status, sessions, totp, api-keys; the password, the address and the name, changed and recovered."""
 
 import shlex
 from functools import partial
@@ -24,11 +24,11 @@ Examples:
   bankctl auth sessions
   bankctl auth reset --email ann@example.com
   bankctl auth totp enroll
-  bankctl auth token create --name ci --scope use_own_accounts
+  bankctl auth api-keys create --name ci --scope use_own_accounts
 """
 )
 app.add_typer(second_factor.app, name="totp")
-app.add_typer(api_keys.app, name="token")
+app.add_typer(api_keys.app, name="api-keys")
 
 
 @app.command()

@@ -87,10 +87,22 @@ class Auth:
         return confirmations
 
     def create_key(
-        self, *, password: str, name: str, scopes: list[str], days: int, totp: str | None = None
+        self,
+        *,
+        password: str,
+        name: str,
+        scopes: list[str],
+        ends: Mapping[str, Any],
+        budget: Mapping[str, Any] | None = None,
+        totp: str | None = None,
     ) -> dict[str, Any]:
-        """Make an API key; returns `{key, token}`, the token this once. A second factor asks for a code."""
-        body = {"password": password, "name": name, "scopes": scopes, "expires_in_days": days}
+        """Make an API key; returns `{key, token}`, the token this once. A second factor asks for a code.
+
+        `ends` is `{expires_in_days}` or `{expires_at}`.
+        """
+        body: dict[str, Any] = {"password": password, "name": name, "scopes": scopes, **ends}
+        if budget is not None:
+            body["budget"] = budget
         if totp is not None:
             body["totp"] = totp
         found: dict[str, Any] = self._http.request("POST", "/auth/tokens", body=body).data

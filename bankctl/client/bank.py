@@ -54,7 +54,7 @@ def api_key_for(profile: Profile, value: str) -> str:
         raise usage_error(
             f"{API_KEY_VARIABLE} holds no API key ({API_KEY_PREFIX} and 43 letters and digits, then @ and "
             "the bank's URL)",
-            hint="`bankctl auth token create --name NAME --scope SCOPE` makes one; unset it to log in",
+            hint="`bankctl auth api-keys create --name NAME --scope SCOPE` makes one; unset it to log in",
             code="invalid_api_key",
         )
     key, origin = parts.groups()

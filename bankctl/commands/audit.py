@@ -1,7 +1,6 @@
 """admin audit list, show, verify, export, findings."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from heapq import merge
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from bankctl.proof import place_of
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event
+from bankctl.times import parse_instant
 from daemons.contracts.names import Trail
 
 app = typer.Typer(
@@ -244,24 +244,6 @@ def _export_one(bank: BankClient, trail: str) -> dict[str, Any]:
         head: dict[str, Any] = bank.audit.proof(trail, None)["head"]
         return head
     return {"count": records[0]["seq"], "hash": records[0]["hash"]}
-
-
-def parse_instant(option: str, text: str | None) -> str | None:
-    """A time as the bank writes it, in UTC; None where none is given.
-
-    Raises:
-        CliError: it is not a time.
-    """
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        zoned = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise usage_error(
-            f"{option}: {text} is not a time", hint="2026-11-24, or 2026-11-24T09:30Z"
-        ) from None
-    return zoned.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _chosen(trail: Trail | None) -> list[str]:

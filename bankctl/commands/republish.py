@@ -8,12 +8,12 @@ import typer
 
 from bankctl import prompts
 from bankctl.client.bank import open_bank
-from bankctl.commands.audit import parse_instant
 from bankctl.errors import usage_error
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit
 from bankctl.render.progress import phases
+from bankctl.times import parse_instant
 from daemons.contracts.vocabulary import IDS_LIMIT
 
 app = typer.Typer(

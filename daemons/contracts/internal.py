@@ -1,16 +1,56 @@
 """Messages between daemons: session verification, user look-ups, mail. Never routed by the gateway."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from daemons.contracts.permissions import Permission, Role
-from daemons.contracts.wire import Instant, UuidText, WireModel
+from daemons.contracts.vocabulary import fault_of_account, fault_of_amount, fault_of_iban
+from daemons.contracts.wire import AmountText, CurrencyCode, Instant, UuidText, WireModel
 
 MOST_VERIFIED = 500
 """How many sessions, and how many API keys, one question may name."""
 
 KeyDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _payee(text: str) -> str:
+    fault = fault_of_account(text) if text.isdigit() else fault_of_iban(text)
+    if fault is not None:
+        raise ValueError(fault)
+    return text
+
+
+def _limit(text: str) -> str:
+    fault = fault_of_amount(text)
+    if fault is not None:
+        raise ValueError(fault)
+    return text
+
+
+_Limit = Annotated[AmountText, AfterValidator(_limit)]
+_Payee = Annotated[str, AfterValidator(_payee)]
+
+
+class KeyBudget(WireModel):
+    """What may be paid with an API key: at once, within a day (UTC), and to whom; null leaves it open.
+
+    Payees are account numbers, or IBANs of accounts elsewhere. Amounts are of one currency, and nothing is
+    paid in another.
+    """
+
+    currency: CurrencyCode | None = None
+    max_payment: _Limit | None = None
+    max_day: _Limit | None = None
+    payees: Annotated[list[_Payee], Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if (self.currency is None) is not (self.max_payment is None and self.max_day is None):
+            raise ValueError("a limit needs a currency, and a currency a limit")
+        if self.currency is None and self.payees is None:
+            raise ValueError("names neither a limit nor a payee")
+        return self
 
 
 class VerifyCallers(WireModel):
@@ -38,6 +78,9 @@ class VerifiedCaller(WireModel):
     role: Annotated[Role, Field(strict=False)]
     scopes: list[Annotated[Permission, Field(strict=False)]] | None
     """What bounds the role's permissions; None leaves them as they are."""
+
+    budget: KeyBudget | None
+    """What bounds the payments of an API key."""
 
     ends_at: Instant
     """When the session or the API key ends by itself, unless user_api learns of a use before."""

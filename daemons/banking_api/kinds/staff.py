@@ -19,7 +19,7 @@ from daemons.shared.audit.record import AuditEntry
 _NOT_ASKED = frozenset(
     {
         *("id", "initiator", "idempotency_key", "act", "amount_minor"),
-        *("most_minor", "alone_limit_minor", "day", "confirmation"),
+        *("most_minor", "alone_limit_minor", "day", "confirmation", "budget"),
     }
 )
 

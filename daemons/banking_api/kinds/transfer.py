@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from daemons.banking_api.kinds.budget import Budget
 from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.kind import MoneyKind
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
@@ -23,6 +24,7 @@ class Transfer(MoneyKind):
     currency: str
     reference: str | None
     confirmation: Confirmation | None = None
+    budget: Budget | None = None
 
     def content(self) -> str:
         """All fields; a reference that is empty is not one that is absent."""
@@ -31,11 +33,13 @@ class Transfer(MoneyKind):
         return f"{sides}\x00{self.amount_minor}\x00{self.currency}\x00{reference}"
 
     def accounts(self) -> tuple[str, ...]:
-        """Both sides, and what the initiator has paid unconfirmed, if the bank asks for confirmations."""
+        """Both sides, and what counts the key's spending, and what was paid unconfirmed, if anything does."""
         sides = (self.from_account, self.to_account)
-        if self.confirmation is None:
-            return sides
-        return (*sides, *self.confirmation.tallies(self.initiator, self.currency))
+        if self.budget is not None:
+            sides += self.budget.tallies()
+        if self.confirmation is not None:
+            sides += self.confirmation.tallies(self.initiator, self.currency)
+        return sides
 
     def decide(self, accounts: Accounts) -> Ruling:
         """Judge the sender's account before the receiver's: nobody learns of others' accounts by trying."""
@@ -58,6 +62,13 @@ class Transfer(MoneyKind):
         if failure is not None:
             return failure
         moves = [Move(sender, -amount), Move(receiver, amount)]
+        if self.budget is not None:
+            ruling = self.budget.spend(
+                moves, accounts, amount_minor=amount, currency=self.currency, payee=self.to_account
+            )
+            if not isinstance(ruling, list):
+                return ruling
+            moves = ruling
         # Between own accounts nobody is paid.
         if self.confirmation is None or receiver.terms.owner == self.initiator:
             return moves

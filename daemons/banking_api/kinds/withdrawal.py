@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 # What checks IBANs takes 0.12 s to load: the daemon does so when it starts, and no request waits for it.
 import schwifty  # noqa: F401
 
+from daemons.banking_api.kinds.budget import Budget
 from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.kind import OutsideParty
 from daemons.banking_api.kinds.money import beyond_balance, not_active, other_currency
@@ -71,6 +72,7 @@ class Withdrawal(CountedKind):
     name: str | None = None
     iban: str | None = None
     confirmation: Confirmation | None = None
+    budget: Budget | None = None
 
     def content(self) -> str:
         """All fields; a reference that is empty is not one that is absent."""
@@ -81,9 +83,11 @@ class Withdrawal(CountedKind):
     def accounts(self) -> tuple[str, ...]:
         """The customer's account, the bank's own of the currency, and what counts for limits."""
         sides = (self.from_account, settlement_account(self.currency), *self.tallies())
-        if self.confirmation is None:
-            return sides
-        return (*sides, *self.confirmation.tallies(self.initiator, self.currency))
+        if self.budget is not None:
+            sides += self.budget.tallies()
+        if self.confirmation is not None:
+            sides += self.confirmation.tallies(self.initiator, self.currency)
+        return sides
 
     def customers(self) -> tuple[str, ...]:
         """The account that money leaves."""
@@ -111,6 +115,14 @@ class Withdrawal(CountedKind):
         if isinstance(counted, BankError):
             return counted
         moves = [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
+        if self.budget is not None:
+            payee = self.iban or "the counter"
+            ruling = self.budget.spend(
+                moves, accounts, amount_minor=self.amount_minor, currency=self.currency, payee=payee
+            )
+            if not isinstance(ruling, list):
+                return ruling
+            moves = ruling
         if self.confirmation is None:
             return moves
         return self.confirmation.admit(

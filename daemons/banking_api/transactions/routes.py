@@ -36,7 +36,7 @@ from daemons.banking_api.transactions.models import (
     TransferRequest,
 )
 from daemons.banking_api.transactions.preview_views import batch_preview_view, preview_view
-from daemons.banking_api.transactions.service import Settled, Transactions, transfer_command
+from daemons.banking_api.transactions.service import Settled, Transactions, budget_of, transfer_command
 from daemons.banking_api.transactions.statements import Statements, transaction_not_found
 from daemons.banking_api.transactions.views import (
     statement_line_view,
@@ -123,6 +123,7 @@ async def withdraw(request: web.Request) -> web.Response:
         name=body.beneficiary.name,
         iban=body.beneficiary.iban,
         confirmation=await _confirmation(request, body, "beneficiary"),
+        budget=budget_of(caller_of(request)),
     )
     return settled_response(await request.app[TRANSACTIONS_KEY].order(command))
 

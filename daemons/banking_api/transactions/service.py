@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
 from daemons.banking_api.acts import log_outcome
 from daemons.banking_api.kinds.adjustment import Adjustment
+from daemons.banking_api.kinds.budget import Budget
 from daemons.banking_api.kinds.change import account_not_found, own_account
 from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.kind import TARGET, MoneyKind
@@ -45,6 +47,7 @@ from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import StaffPolicy
 from daemons.shared.audit.record import Actor
 from daemons.shared.auth.callers import Caller
+from daemons.shared.clock import utc_now
 
 Begun = asyncio.Future[Outcome] | BankError
 """A transfer that waits for its commit, or why it does not."""
@@ -270,6 +273,26 @@ class Transactions:
         return settled_or_refused(outcome)
 
 
+def budget_of(caller: Caller) -> Budget | None:
+    """Return what bounds the payments of the API key that a caller uses, as of today (UTC)."""
+    given = caller.budget
+    if given is None:
+        return None
+    currency = given.currency
+
+    def minor(amount: str | None) -> int | None:
+        return None if amount is None or currency is None else whole_minor(Decimal(amount), currency)
+
+    return Budget(
+        key=str(caller.session_id),
+        day=utc_now().date().isoformat(),
+        currency=currency,
+        payment_minor=minor(given.max_payment),
+        day_minor=minor(given.max_day),
+        payees=None if given.payees is None else tuple(given.payees),
+    )
+
+
 def transfer_command(
     caller: Caller, order: TransferOrder, idempotency_key: str, confirmation: Confirmation | None = None
 ) -> Transfer:
@@ -283,6 +306,7 @@ def transfer_command(
         currency=order.money.currency,
         reference=order.reference,
         confirmation=confirmation,
+        budget=None if caller.budget is None else budget_of(caller),
     )
 
 

@@ -11,10 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import NoDecode
 
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import CurrencyCode
 
 
 class GuardedAct(StrEnum):
@@ -61,7 +62,6 @@ LIFTED = "none"
 _MOST_FILE_BYTES = 65_536
 
 Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=18)]
-CurrencyName = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
 class _Part(BaseModel):
@@ -73,9 +73,9 @@ class ActPolicy(_Part):
 
     approval: Literal["always", "beyond", "never"] = "always"
     """`beyond`: what goes beyond the limits in `alone` waits; in another currency all of it."""
-    alone: dict[CurrencyName, Amount] = Field(default_factory=dict)
+    alone: dict[CurrencyCode, Amount] = Field(default_factory=dict)
     """What one person may book without asking."""
-    at_most: dict[CurrencyName, Amount] = Field(default_factory=dict)
+    at_most: dict[CurrencyCode, Amount] = Field(default_factory=dict)
     """What one person may book by requests that another approves; in another currency any amount."""
 
 

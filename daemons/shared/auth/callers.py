@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from daemons.contracts.internal import KeyBudget
 from daemons.contracts.permissions import Permission, Role, is_granted
 
 
@@ -21,6 +22,8 @@ class Caller:
     display_name: str
     scopes: frozenset[Permission] | None = None
     key_digest: str | None = field(default=None, repr=False)
+    budget: KeyBudget | None = None
+    """What bounds the payments of an API key."""
 
     def may(self, permission: Permission) -> bool:
         """Tell whether the caller's role holds the permission, and the scopes do not leave it out."""

@@ -342,6 +342,7 @@ def _caller(verified: VerifiedCaller) -> Caller:
         display_name=verified.display_name,
         scopes=None if verified.scopes is None else frozenset(verified.scopes),
         key_digest=verified.key_digest,
+        budget=verified.budget,
     )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from daemons.contracts.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError
-from daemons.contracts.permissions import NEVER_GRANTED_TO_KEYS, Permission, Role, is_granted
+from daemons.contracts.internal import KeyBudget
+from daemons.contracts.permissions import GRANTS, NEVER_GRANTED_TO_KEYS, Permission, Role, is_granted
+from daemons.contracts.vocabulary import MOST_KEY_DAYS
 from daemons.contracts.wire import format_instant
 
 MAXIMUM_KEYS = 20
@@ -26,6 +28,7 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None = None
+    budget: KeyBudget | None = None
 
     def lives(self, now: datetime) -> bool:
         """Tell whether it has not expired."""
@@ -37,12 +40,13 @@ class ApiKey:
 
     def audit_fields(self) -> dict[str, Any]:
         """Return what the audit keeps of the key."""
-        return {
+        fields: dict[str, Any] = {
             "key_id": str(self.id),
             "name": self.name,
             "scopes": sorted(scope.value for scope in self.scopes),
             "expires_at": format_instant(self.expires_at),
         }
+        return fields if self.budget is None else {**fields, "budget": self.budget.model_dump()}
 
 
 def check_scopes(scopes: Collection[Permission], role: Role) -> frozenset[Permission]:
@@ -58,6 +62,36 @@ def check_scopes(scopes: Collection[Permission], role: Role) -> frozenset[Permis
             "invalid_request", f"The request is malformed: scopes: {fault.message}.", errors=[fault]
         )
     return frozenset(scopes)
+
+
+def check_end(ends: datetime | timedelta, now: datetime) -> datetime:
+    """Return when a new key ends.
+
+    Raises:
+        InvalidRequestError: `invalid_request`, it would have ended already, or live too long.
+    """
+    at = now + ends if isinstance(ends, timedelta) else ends.replace(tzinfo=ends.tzinfo or UTC)
+    if not now < at <= now + timedelta(days=MOST_KEY_DAYS):
+        fault = FieldError("expires_at", f"must be in the future, {MOST_KEY_DAYS} days at most")
+        raise InvalidRequestError(
+            "invalid_request", f"The request is malformed: expires_at: {fault.message}.", errors=[fault]
+        )
+    return at
+
+
+def check_budget(budget: KeyBudget | None, scopes: Collection[Permission]) -> KeyBudget | None:
+    """Return the budget if it bounds whatever the scopes let a key move.
+
+    Raises:
+        InvalidRequestError: `invalid_request`, the key could move money of others as staff do.
+    """
+    unbounded = set(scopes) & (GRANTS[Role.ADMIN] - GRANTS[Role.SUPPORT])
+    if budget is not None and unbounded:
+        fault = FieldError("budget", f"does not bound {', '.join(sorted(unbounded))}; leave that out")
+        raise InvalidRequestError(
+            "invalid_request", f"The request is malformed: budget: {fault.message}.", errors=[fault]
+        )
+    return budget
 
 
 def api_key_not_found() -> NotFoundError:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from daemons.contracts.internal import KeyBudget
 from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import MOST_KEY_DAYS
 from daemons.contracts.wire import Instant, Name, UuidText, WireModel
@@ -14,7 +15,7 @@ from daemons.user_api.users.models import PasswordAgain
 
 
 class ApiKeyRequest(PasswordAgain):
-    """A key for a script: what it is for, what it may do, and for how many days.
+    """A key for a script: what it is for, what it may do and pay, and for how many days or until when.
 
     `totp` is a fresh code, for those who have a second factor.
     """
@@ -23,6 +24,8 @@ class ApiKeyRequest(PasswordAgain):
     name: Name
     scopes: Annotated[list[Annotated[Permission, Field(strict=False)]], Field(min_length=1, max_length=20)]
     expires_in_days: Annotated[int, Field(ge=1, le=MOST_KEY_DAYS)] = 90
+    expires_at: Instant | None = None
+    budget: KeyBudget | None = None
 
 
 class ApiKeyView(WireModel):
@@ -34,6 +37,7 @@ class ApiKeyView(WireModel):
     created_at: Instant
     expires_at: Instant
     last_used_at: Instant | None
+    budget: KeyBudget | None
 
     @classmethod
     def of(cls, key: ApiKey) -> "ApiKeyView":
@@ -45,6 +49,7 @@ class ApiKeyView(WireModel):
             created_at=key.created_at,
             expires_at=key.expires_at,
             last_used_at=key.last_used_at,
+            budget=key.budget,
         )
 
 

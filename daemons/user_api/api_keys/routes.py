@@ -37,7 +37,8 @@ async def create(request: web.Request) -> web.Response:
         code=body.totp,
         name=body.name,
         scopes=body.scopes,
-        lifetime=timedelta(days=body.expires_in_days),
+        ends=body.expires_at or timedelta(days=body.expires_in_days),
+        budget=body.budget,
         origin=origin_of(request),
     )
     key = ApiKeyView.of(made.key)

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from daemons.contracts.errors import TransientError
+from daemons.contracts.internal import KeyBudget
 from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import API_KEY_PREFIX
 from daemons.contracts.wire import format_instant
@@ -26,6 +27,8 @@ from daemons.user_api.api_keys.api_key import (
     MAXIMUM_KEYS,
     ApiKey,
     api_key_not_found,
+    check_budget,
+    check_end,
     check_scopes,
     too_many_api_keys,
 )
@@ -85,7 +88,8 @@ class ApiKeys:
         code: str | None,
         name: str,
         scopes: Collection[Permission],
-        lifetime: timedelta,
+        ends: datetime | timedelta,
+        budget: KeyBudget | None,
         origin: Origin,
     ) -> MadeKey:
         """Make a key for some of what the caller may do; password and second factor are asked again.
@@ -93,19 +97,28 @@ class ApiKeys:
         A key that may approve takes two people: it is good for nothing until another admin has approved it.
 
         Raises:
-            InvalidRequestError: `invalid_request`, the caller's role does not hold a scope.
+            InvalidRequestError: `invalid_request`, the caller's role does not hold a scope, the budget does
+                not bound one, or the end is too early or too late.
             UnauthenticatedError: `invalid_credentials`; `totp_required`, `invalid_totp`.
             ConflictError: `too_many_api_keys`.
             TransientError: `rate_limited`, `overloaded` or `unavailable`, or the user was changed just now.
         """
         user = await self._users.find(caller.user_id)
         bounds = check_scopes(scopes, user.role)
+        check_budget(budget, bounds)
+        now = self._clock()
+        expires_at = check_end(ends, now)
         await self._passwords.confirm(user, password, origin=origin)
         if user.second_factor:
             await self._proof.confirm(user, code, origin=origin)
-        now = self._clock()
         key = ApiKey(
-            id=new_id(), user_id=user.id, name=name, scopes=bounds, created_at=now, expires_at=now + lifetime
+            id=new_id(),
+            user_id=user.id,
+            name=name,
+            scopes=bounds,
+            created_at=now,
+            expires_at=expires_at,
+            budget=budget,
         )
         text = API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
         actor, digest = acting(caller, origin), api_key_digest(text)
@@ -151,6 +164,7 @@ class ApiKeys:
             scopes=frozenset(map(Permission, asked["scopes"])),
             created_at=datetime.fromisoformat(asked["created_at"]),
             expires_at=datetime.fromisoformat(asked["expires_at"]),
+            budget=None if asked.get("budget") is None else KeyBudget.model_validate(asked["budget"]),
         )
         entry = replace(
             event_of(now, by, SecurityEvent.CREATE_API_KEY, key.user_id, after=key.audit_fields()),
@@ -241,4 +255,5 @@ class GoodKeys:
             display_name=user.display_name,
             scopes=scopes if bounds is None else scopes & bounds,
             key_digest=digest,
+            budget=key.budget,
         )

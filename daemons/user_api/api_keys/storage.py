@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from daemons.contracts.internal import KeyBudget
 from daemons.contracts.permissions import Permission
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.api_keys.api_key import USED_RESOLUTION, ApiKey
@@ -82,6 +83,7 @@ def _to_document(key: ApiKey) -> Document:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,
+        "budget": None if key.budget is None else key.budget.model_dump(),
     }
 
 
@@ -94,4 +96,5 @@ def _key_of(document: Document) -> ApiKey:
         created_at=document["created_at"],
         expires_at=document["expires_at"],
         last_used_at=document["last_used_at"],
+        budget=None if document["budget"] is None else KeyBudget.model_validate(document["budget"]),
     )

@@ -123,6 +123,7 @@ def _verified(verified: Verified) -> VerifiedCaller:
         display_name=caller.display_name,
         role=caller.role,
         scopes=None if caller.scopes is None else sorted(caller.scopes),
+        budget=caller.budget,
         ends_at=verified.ends_at,
     )
 

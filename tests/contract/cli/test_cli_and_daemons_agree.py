@@ -223,7 +223,7 @@ def test_the_second_factor_and_keys_are_taken(ann: Cli, bank: Bank) -> None:
     assert ann("auth", "totp", "disable", *password, stdin=both).status == 0
     check(second_factor.FactorRemoval, bank.sent("/auth/totp/remove")[0].body)
     scopes = ("--scope", "use_own_accounts", "--scope", "read_events")
-    assert ann("auth", "token", "create", "--name", "ci", *scopes, *password, stdin=both).status == 0
+    assert ann("auth", "api-keys", "create", "--name", "ci", *scopes, *password, stdin=both).status == 0
     check(api_keys.ApiKeyRequest, bank.sent("/auth/tokens")[0].body)
 
 

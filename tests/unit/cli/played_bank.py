@@ -332,7 +332,10 @@ class Bank:
 
     def _make_key(self, request: Request) -> Answer:
         self._check_code(request)
-        return 201, {"key": self._api_key(), "token": KEY}, {}
+        made = {"key": self._api_key(), "token": KEY}
+        if "approve_acts" in request.body.get("scopes", ()):
+            return 202, {**made, "approval": {"id": USER}}, {}
+        return 201, made, {}
 
     def _confirm_payments(self, request: Request) -> Answer:
         if self.totp is None:
@@ -362,6 +365,7 @@ class Bank:
             "created_at": NOW,
             "expires_at": NOW,
             "last_used_at": None,
+            "budget": None,
         }
 
     def _refresh(self, request: Request) -> Answer:

@@ -16,7 +16,7 @@ from tests.unit.cli.played_bank import ANN, BOB, KEY, WEBHOOK_SECRET, Bank, Prob
 from tests.unit.cli.processes import bankctl, on_terminal
 
 PAY = ("transfer", ANN, BOB, "1.00", "--yes")
-TOKEN = ("auth", "token", "create", "--name", "ci", "--scope", "use_own_accounts", "--password-stdin")
+TOKEN = ("auth", "api-keys", "create", "--name", "ci", "--scope", "use_own_accounts", "--password-stdin")
 PASSWORD = b"correct horse\n"
 
 

@@ -400,7 +400,16 @@ class TestKeysAndOrigins:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         made = ann(
-            *("auth", "token", "create", "--name", "ci", "--scope", "use_own_accounts", "--password-stdin"),
+            *(
+                "auth",
+                "api-keys",
+                "create",
+                "--name",
+                "ci",
+                "--scope",
+                "use_own_accounts",
+                "--password-stdin",
+            ),
             *("-o", "json"),
             stdin="correct horse\n123456\n",
         ).json["token"]

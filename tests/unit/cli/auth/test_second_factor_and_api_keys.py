@@ -12,6 +12,7 @@ from bankctl.registry import build_root
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.played_bank import ANN, BOB, KEY, USER, Bank
 
+IBAN = "DE89370400440532013000"
 LOGIN = ("login", "--email", "a@b.c", "--password-stdin")
 
 
@@ -50,19 +51,58 @@ def test_the_qr_code_is_drawn_for_people_and_stays_off_stdout(capsys: pytest.Cap
 
 
 def test_a_key_is_made_listed_and_revoked(ann: Cli, bank: Bank) -> None:
-    arguments = ("auth", "token", "create", "--name", "ci", "--password-stdin")
+    arguments = ("auth", "api-keys", "create", "--name", "ci", "--password-stdin")
     assert ann(*arguments, stdin="correct horse\n").status == 2
     made = ann(*arguments, "--scope", "use_own_accounts", "-o", "json", stdin="correct horse\n")
     assert made.json["token"] == f"{KEY}@{load_profile(None).url}"
-    assert ann("auth", "token", "list", "--query", "[].name").json == ["ci"]
+    assert ann("auth", "api-keys", "list", "--query", "[].name").json == ["ci"]
     bank.hooks.clear()
-    ann("auth", "token", "revoke", USER)
+    ann("auth", "api-keys", "revoke", USER)
     assert bank.requests[-1].path == f"/auth/tokens/{USER}"
+
+
+def test_a_key_is_made_with_a_budget_and_an_end(ann: Cli, bank: Bank) -> None:
+    arguments = ("auth", "api-keys", "create", "--name", "agent", "--scope", "use_own_accounts")
+    limits = ("--max-payment", "50.00", "--max-day", "200.00", "--payee", ANN, "--payee", IBAN)
+    made = ann(
+        *arguments, *limits, "--currency", "EUR", "--expires", "2026-12-24", "--password-stdin",
+        stdin="correct horse\n",
+    )  # fmt: skip
+    assert made.status == 0
+    [sent] = bank.sent("/auth/tokens")
+    assert sent.body["budget"] == {
+        "max_payment": "50.00",
+        "max_day": "200.00",
+        "currency": "EUR",
+        "payees": [ANN, IBAN],
+    }
+    assert sent.body["expires_at"] == "2026-12-24T00:00:00.000Z"
+    assert "expires_in_days" not in sent.body
+    for wrong, code in (
+        (limits, "currency_needed"),
+        (("--currency", "EUR"), "currency_needed"),
+        (("--payee", "4000000007"), "invalid_account"),
+        (("--expires", "soon"), "usage"),
+    ):
+        refused = ann(*arguments, *wrong, "--password-stdin", "-o", "json", stdin="correct horse\n")
+        assert refused.status == 2, code
+    assert len(bank.sent("/auth/tokens")) == 1
+
+
+def test_a_key_that_may_approve_waits(ann: Cli) -> None:
+    made = ann(
+        *("auth", "api-keys", "create", "--name", "ci", "--scope", "approve_acts", "--password-stdin"),
+        stdin="correct horse\n",
+    )
+    assert made.status == 0
+    assert KEY in made.out
+    assert "the key is refused until somebody else runs" in made.err
+    assert f"bankctl admin approvals approve {USER}" in made.err
 
 
 def test_a_key_is_made_with_a_fresh_code_where_there_is_a_second_factor(ann: Cli, bank: Bank) -> None:
     bank.totp = "123456"
-    arguments = ("auth", "token", "create", "--name", "ci", "--password-stdin", "--scope", "read_events")
+    arguments = ("auth", "api-keys", "create", "--name", "ci", "--password-stdin", "--scope", "read_events")
     made = ann(*arguments, "-o", "json", stdin="correct horse\n123456\n")
     assert made.json["token"] == f"{KEY}@{load_profile(None).url}"
     assert [sent.body.get("totp") for sent in bank.sent("/auth/tokens")] == [None, "123456"]
