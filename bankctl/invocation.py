@@ -36,6 +36,8 @@ class Invocation:
     quiet: bool = False
     debug: bool = False
     no_color: bool = False
+    reason: str | None = None
+    """Why staff read what is a customer's; the bank asks for it once per customer and hour."""
     acted: bool = False
     """Whether the bank has done something by now that asking again would do again."""
     not_printed: str | None = None

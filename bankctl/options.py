@@ -14,7 +14,7 @@ from bankctl.invocation import OutputFormat
 
 EPILOG = (
     "Global options (--profile, -o/--output, --query, -r/--raw, --yes, --no-input, --quiet, --debug, "
-    "--no-color) work before and after the command; `bankctl --help` explains them."
+    "--no-color, --reason) work before and after the command; `bankctl --help` explains them."
 )
 
 
@@ -89,6 +89,15 @@ def _declare(
     no_color: Annotated[
         bool, _option("no_color", "--no-color", help_text="No colour (as NO_COLOR does).")
     ] = False,
+    reason: Annotated[
+        str | None,
+        _option(
+            "reason",
+            "--reason",
+            help_text="Why staff read a customer's data; holds for an hour.",
+            metavar="WHY",
+        ),
+    ] = None,
 ) -> None:
     """Carries the declarations; never called."""
 
@@ -135,7 +144,13 @@ def complete_command(command: Any) -> Any:
     """Give a command, and all below it, the global options and the one form of help."""
     for parameter in command.params:
         lighten(parameter)
-    command.params.extend(global_parameters(hidden=True))
+    own = next((parameter for parameter in command.params if parameter.name == "reason"), None)
+    if own is not None:
+        # What is given for an act explains what is read for it.
+        own.callback = lambda _context, _parameter, value: _setter("reason")(value)
+    command.params.extend(
+        parameter for parameter in global_parameters(hidden=True) if own is None or parameter.name != "reason"
+    )
     command.rich_markup_mode = None
     command.epilog = command.epilog or EPILOG
     command.help = keep_examples(command.help or "")
@@ -144,7 +159,7 @@ def complete_command(command: Any) -> Any:
     command.context_settings.setdefault("max_content_width", 100)
     lighten_help(command)
     if isinstance(command, TyperGroup):
-        command.no_args_is_help = True
+        command.no_args_is_help = not command.invoke_without_command
         for child in command.commands.values():
             complete_command(child)
     return command

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logout": ("bankctl.auth.sign_in", "logout", "End the session."),
     "whoami": ("bankctl.auth.sign_in", "whoami", "Show who is logged in, where and until when."),
     "auth": ("bankctl.auth.command", "app", "Sessions and the password."),
+    "me": ("bankctl.commands.me", "app", "What the bank holds about you."),
     "accounts": ("bankctl.commands.accounts", "app", "Open, list, show and close accounts."),
     "balance": ("bankctl.commands.accounts", "balance", "Show an account's balance."),
     "transfer": ("bankctl.payments.command", "transfer", "Pay, once or from a file."),

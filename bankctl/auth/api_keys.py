@@ -88,8 +88,10 @@ def create(
         shown_once=True,
     )
     if "approval" in made:
-        approve = f"bankctl admin approvals approve {made['approval']['id']}"
-        messages.warn(f"the key is refused until somebody else runs `{approve}`")
+        request = made["approval"]["id"]
+        messages.warn(
+            f"the key is refused until somebody else runs `bankctl admin approvals approve {request}`"
+        )
         messages.note("the token is not shown again; keep it until then")
         return
     messages.note(f"the token is not shown again; `bankctl auth api-keys revoke {made['key']['id']}` ends it")

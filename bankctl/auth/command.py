@@ -241,6 +241,31 @@ def undo(
     )
 
 
+@app.command()
+def accesses() -> None:
+    """List which of the bank's staff have read your data, and why.
+
+    Examples:
+      bankctl auth accesses
+      bankctl auth accesses -o json --query "[?contains(seen, 'view_as')]"
+
+    Staff give a reason once per customer and hour; what kind of data they read in that hour is listed.
+    Entries are kept for 400 days.
+    """
+    with open_bank() as bank:
+        emit(
+            bank.auth.accesses(),
+            columns=[
+                Column("at", "Time"),
+                Column("role", "Role"),
+                Column("reason", "Why", cut=True),
+                Column("seen", "What", cut=True),
+                Column("until", "Until", rank=1),
+            ],
+            title="Accesses",
+        )
+
+
 @app.command("change-password")
 def change_password(
     *,

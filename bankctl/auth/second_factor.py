@@ -1,6 +1,7 @@
 """auth totp enroll, confirm, disable, lost, keep."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from bankctl import invocation
 from bankctl.auth.sign_in import Email
 from bankctl.client.bank import BankClient, open_bank
+from bankctl.errors import CliError
 from bankctl.prompts import ask, read_code, read_mailed_code, read_password
 from bankctl.render import messages
 from bankctl.render.output import emit
@@ -33,11 +35,25 @@ def enroll(*, password_stdin: PasswordStdin = False) -> None:
       bankctl auth totp enroll
       printf '%s\n' "$PASSWORD" | bankctl auth totp enroll --password-stdin --query secret
 
+    Staff whose role needs a second factor enrol their first one with a code that an administrator
+    (`bankctl admin enrolment-code`) or the server's shell hands out. It works once, for three days, and is
+    asked for; with --password-stdin it is the second line.
     Without a terminal, confirm with `bankctl auth totp confirm`. Your other sessions end when the second
     factor takes effect.
     """
     with open_bank() as bank:
-        begun = bank.auth.begin_totp(password=read_password(from_stdin=password_stdin))
+        begin = partial(bank.auth.begin_totp, password=read_password(from_stdin=password_stdin))
+        try:
+            begun = begin()
+        except CliError as error:
+            if error.code != "enrolment_code_required":
+                raise
+            handed_out = (
+                sys.stdin.readline().strip() if password_stdin else ask("Enrolment code", option="the code")
+            )
+            if not handed_out:
+                raise
+            begun = begin(enrolment_code=handed_out)
         run = invocation.current()
         interactive = run.interactive and not password_stdin and not run.machine_readable
         if interactive:

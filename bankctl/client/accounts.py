@@ -18,6 +18,11 @@ class Accounts:
         body = {"type": account_type, "currency": currency, **({"name": name} if name else {})}
         return self._http.request("POST", "/accounts", body=body, idempotency_key=idempotency_key)
 
+    def overview(self, user_id: str) -> list[dict[str, Any]]:
+        """A customer's accounts with their newest transactions, other parties masked, for support staff."""
+        found: list[dict[str, Any]] = self._http.request("GET", f"/accounts/view-as/{user_id}").data["items"]
+        return found
+
     def list(
         self, *, scope: str, status: str | None, owner_id: str | None, limit: int | None
     ) -> Iterator[dict[str, Any]]:

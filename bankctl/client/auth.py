@@ -60,9 +60,18 @@ class Auth:
         params = {"keep_current": "true"} if keep_current else {}
         self._http.request("DELETE", "/auth/sessions", params=params, repeatable=True)
 
-    def begin_totp(self, *, password: str) -> dict[str, Any]:
+    def accesses(self) -> list[dict[str, Any]]:
+        """Which of the staff have read the caller's data, newest first."""
+        found: list[dict[str, Any]] = []
+        for area in ("users", "ledger"):
+            found += self._http.request("GET", f"/accesses/{area}").data["items"]
+        return sorted(found, key=lambda access: str(access["at"]), reverse=True)
+
+    def begin_totp(self, *, password: str, enrolment_code: str | None = None) -> dict[str, Any]:
         """Begin to enrol; returns `{secret, otpauth_uri}`. A second time replaces the first."""
         body = {"password": password}
+        if enrolment_code is not None:
+            body["enrolment_code"] = enrolment_code
         found: dict[str, Any] = self._http.request("POST", "/auth/totp", body=body, repeatable=True).data
         return found
 

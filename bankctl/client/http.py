@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from bankctl import __version__, invocation
 from bankctl.client.credentials import Credentials
@@ -27,10 +27,12 @@ from bankctl.client.proxy import NamedProxy, proxy_for
 from bankctl.client.tls import timeless_context, tls_context
 from bankctl.config import Profile
 from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.prompts import ask
 from bankctl.render import messages
 from daemons.contracts.names import (
     FORGERY_HEADER,
     IDEMPOTENCY_KEY_HEADER,
+    REASON_HEADER,
     REPLAYED_HEADER,
     REQUEST_ID_HEADER,
     Code,
@@ -152,14 +154,20 @@ class Transport:
         sent = {REQUEST_ID_HEADER: uuid.uuid4().hex, **(headers or {})}
         if idempotency_key is not None:
             sent[IDEMPOTENCY_KEY_HEADER] = idempotency_key
+        if (reason := invocation.current().reason) is not None:
+            sent[REASON_HEADER] = quote(reason)
         self._renew_in_time()
         used = self.credentials.cookie
         sending = _Sending(method, path, sent, body, params, decode, repeatable)
         try:
             answer = self._send(sending)
         except CliError as error:
-            # A request answered with `sign in` was not carried out, so repeating it is safe.
-            if error.code not in _WITHOUT_SESSION or not self._renewed(used):
+            # A request answered with `sign in`, or with `say why`, was not carried out: repeating it is safe.
+            if error.code == Code.REASON_REQUIRED and invocation.current().interactive:
+                reason = ask("Why do you read this customer's data", option="--reason")
+                invocation.current().reason = reason
+                sent[REASON_HEADER] = quote(reason)
+            elif error.code not in _WITHOUT_SESSION or not self._renewed(used):
                 raise
             answer = self._send(sending)
         if method != "GET" if acts is None else acts:

@@ -46,6 +46,11 @@ class Users:
         user: dict[str, Any] = self._http.request("GET", "/users/me").data
         return user
 
+    def my_data(self) -> dict[str, Any]:
+        """All that user_api holds about the caller."""
+        found: dict[str, Any] = self._http.request("GET", "/users/me/data").data
+        return found
+
     def logout(self) -> None:
         """End this session."""
         self._http.request("POST", "/auth/logout", repeatable=True)
@@ -72,6 +77,27 @@ class Users:
     def list(self, *, email: str | None, limit: int | None) -> Iterator[dict[str, Any]]:
         """All users, for support staff."""
         return iterate(self._http, "/users", params={"email": email}, limit=limit)
+
+    def erase(self, user_id: str, *, reason: str) -> dict[str, Any]:
+        """Ask for a customer's personal data to be erased; returns the request for approval."""
+        asked: dict[str, Any] = self._http.request(
+            "POST", f"/users/{user_id}/erase", body={"reason": reason}
+        ).data
+        return asked
+
+    def enrolment_code(self, user_id: str, *, reason: str) -> dict[str, Any]:
+        """A code with which one of the staff enrols their first second factor, for administrators."""
+        code: dict[str, Any] = self._http.request(
+            "POST", f"/users/{user_id}/enrolment-code", body={"reason": reason}
+        ).data
+        return code
+
+    def view_as(self, user_id: str, *, reason: str) -> dict[str, Any]:
+        """Begin to look at the bank as this customer; returns the user, masked."""
+        user: dict[str, Any] = self._http.request(
+            "POST", f"/users/{user_id}/view-as", body={"reason": reason}, acts=False
+        ).data
+        return user
 
     def set_role(self, user_id: str, *, role: str, reason: str) -> dict[str, Any]:
         """Give a user a role, for administrators."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bankctl import prompts
+from bankctl import invocation, prompts
 from bankctl.client.bank import BankClient, open_bank
 from bankctl.commands import approvals, audit, checkpoints, dead_letters, deliveries, republish, webhooks
 from bankctl.commands.accounts import ACCOUNT_COLUMNS, DETAIL_COLUMNS, Account, All, Limit
@@ -62,6 +62,29 @@ _OUTBOX_COLUMNS = [
     Column("relay.lease_until", "Lease until"),
     Column("relay.address", "At"),
     Column("relay.failure", "Kept by"),
+]
+_MASKED_COLUMNS = [
+    Column("id", "User"),
+    Column("email", "E-mail"),
+    Column("initials", "Initials"),
+    Column("locked", "Locked"),
+    Column("second_factor", "Second factor"),
+    Column("created_at", "Since"),
+]
+_SEEN_ACCOUNTS = [
+    Column("id", "Account"),
+    Column("type", "Type"),
+    Column("status", "Status"),
+    Column("balance.amount", "Balance", "right"),
+    Column("balance.currency", "Currency"),
+]
+_SEEN_LINES = [
+    Column("account", "Account"),
+    Column("at", "Time"),
+    Column("kind", "Kind"),
+    Column("amount.amount", "Amount", "right"),
+    Column("counterparty", "Other party"),
+    Column("failure", "Refused", rank=1),
 ]
 _POLICY_COLUMNS = [
     Column("act", "Act"),
@@ -228,22 +251,61 @@ def adjust(
     tell_done("approved and booked", replayed=settled.replayed)
 
 
-@app.command()
+users_app = typer.Typer(invoke_without_command=True)
+app.add_typer(users_app, name="users")
+
+
+@users_app.callback()
 def users(
+    context: typer.Context,
     *,
     email: Annotated[str | None, typer.Option("--email", metavar="ADDRESS", help="Only that one.")] = None,
     limit: Limit = 50,
     everything: All = False,
 ) -> None:
-    """List users (support staff).
+    """List users (support staff), or erase one.
 
     Examples:
       bankctl admin users
       bankctl admin users --email ann@example.com --query "[0].id"
+      bankctl admin users erase ann@example.com --reason "asked for it in writing"
     """
+    if context.invoked_subcommand is not None:
+        return
     with open_bank() as bank:
         found = bank.users.list(email=email, limit=None if everything else limit)
         emit(found, columns=_USER_COLUMNS, title="Users")
+
+
+@users_app.command()
+def erase(user: User, *, reason: Reason) -> None:
+    """Erase who a customer was (administrators); another one must approve, and it cannot be undone.
+
+    Examples:
+      bankctl admin users erase ann@example.com --reason "asked for it in writing"
+
+    All accounts must be closed. Address, name, password, second factor, sessions, keys and devices go; the id
+    stays, which the books name, so that they can still be proved. The audit keeps its records, and so do
+    events that were published (docs/security.md, personal data).
+    """
+    prompts.require_consent()
+    with open_bank() as bank:
+        user_id = _user_id(bank, user)
+        open_ones = [
+            account["id"]
+            for account in bank.accounts.list(scope="all", status=None, owner_id=user_id, limit=None)
+            if account["status"] != "closed"
+        ]
+        if open_ones:
+            raise CliError(
+                f"{user} has open accounts: {', '.join(open_ones)}",
+                exit_status=ExitStatus.CONFLICT,
+                hint=f"`bankctl accounts close {open_ones[0]}` closes an empty one",
+                code="accounts_open",
+            )
+        prompts.confirm(f"Ask to erase {user}, which cannot be undone?")
+        asked = bank.users.erase(user_id, reason=reason)
+    approvals.shows_waiting(asked)
 
 
 @app.command("set-role")
@@ -314,6 +376,47 @@ def reset_second_factor(user: User, *, reason: Reason) -> None:
     with open_bank() as bank:
         answer = bank.users.reset_second_factor(_user_id(bank, user), reason=reason)
     approvals.shows_waiting(answer)
+
+
+@app.command(name="enrolment-code")
+def enrolment_code(user: User, *, reason: Reason) -> None:
+    """Hand out a code with which one of the staff enrols their first second factor (administrators).
+
+    Examples:
+      bankctl admin enrolment-code omar@example.com --reason "new colleague, identity card seen"
+
+    It is shown once, works once, for three days, and ends the ones before it. Hand it to the person by
+    another way than the password. In the server's shell: `python -m daemons.user_api enrolment-code`.
+    """
+    with open_bank() as bank:
+        made = bank.users.enrolment_code(_user_id(bank, user), reason=reason)
+    emit(made, columns=["code", "expires_at"], shown_once=True)
+
+
+@app.command(name="view-as")
+def view_as(
+    user: User, *, reason: Annotated[str, typer.Option("--reason", help="Why; the customer sees it.")]
+) -> None:
+    """Look at the bank as a customer sees it: accounts and newest transactions, read-only (support staff).
+
+    Examples:
+      bankctl admin view-as ann@example.com --reason "ticket 4711: payment missing"
+      bankctl admin view-as 0190a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b --reason "ticket 4712" -o json
+
+    The name and the other parties are masked. The reason holds for an hour (`reading_hours` of the policy),
+    is recorded in the audit trail, and the customer finds it with `bankctl auth accesses`.
+    """
+    with open_bank() as bank:
+        user_id = _user_id(bank, user)
+        seen = bank.users.view_as(user_id, reason=reason)
+        accounts = bank.accounts.overview(user_id)
+    if invocation.current().machine_readable:
+        emit({"user": seen, "accounts": accounts})
+        return
+    emit(seen, columns=_MASKED_COLUMNS)
+    emit(accounts, columns=_SEEN_ACCOUNTS, title="Accounts")
+    lines = [{"account": one["id"], **line} for one in accounts for line in one["lines"]]
+    emit(lines, columns=_SEEN_LINES, title="Newest transactions")
 
 
 def _user_id(bank: BankClient, user: str) -> str:

@@ -231,7 +231,7 @@ def findings(
         raise CliError(
             f"{len(found)} findings",
             exit_status=ExitStatus.UNEXPECTED,
-            hint="`bankctl admin audit show TRAIL NUMBER` shows the records that they name",
+            hint="`bankctl admin audit list` shows the records that they name",
             code="audit_findings",
         )
 

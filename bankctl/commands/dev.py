@@ -294,11 +294,15 @@ def create_operator(
       bankctl dev create-operator --email op@example.com --display-name Operator
       printf '%s\n' "$PASSWORD" | bankctl dev create-operator --email ada@example.com --display-name Ada \
         --role admin --password-stdin
+
+    The password counts once: `bankctl auth change-password` comes before anything else.
     """
     local = Stack.load(stack)
     _ = local.settings
     password = prompts.read_password(from_stdin=password_stdin, confirm=True)
-    user = create_user(local, email=email, display_name=display_name, role=role.value, password=password)
+    user = create_user(
+        local, email=email, display_name=display_name, role=role.value, password=password, one_time=True
+    )
     emit(user, columns=["id", "email", "display_name", "role"])
     messages.success(f"made; next: {how_to_log_in(stack, email)}")
 

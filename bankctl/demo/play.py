@@ -75,7 +75,8 @@ class Play:
             self._expect(ran, f"{person.name}'s account is open")
             [account] = person.ask("accounts", "list")
             numbers.append(str(account["id"]))
-        funding = ("admin", "fund", numbers[0], "1000.00", "--reference", "Opening deposit", "--yes")
+        slip = ("--reference", "Opening deposit", "--reason", "Deposit slip")
+        funding = ("admin", "fund", numbers[0], "1000.00", *slip, "--yes")
         self._show(follower, self.olga, funding, ["AccountFundedPayload", "1000.00 EUR", numbers[0]])
         return numbers[0], numbers[1]
 

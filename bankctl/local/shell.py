@@ -11,7 +11,9 @@ from bankctl.local.control import command
 from bankctl.local.stack import Stack
 
 
-def create_user(stack: Stack, *, email: str, display_name: str, role: str, password: str) -> dict[str, Any]:
+def create_user(
+    stack: Stack, *, email: str, display_name: str, role: str, password: str, one_time: bool = False
+) -> dict[str, Any]:
     """Make a user with a role and return it; the password goes by stdin, so no process list shows it.
 
     Raises:
@@ -21,6 +23,7 @@ def create_user(stack: Stack, *, email: str, display_name: str, role: str, passw
         [
             *(sys.executable, "-m", "daemons.user_api", "create-user"),
             *("--email", email, "--display-name", display_name, "--role", role),
+            *(["--one-time"] if one_time else []),
         ],
         env={**os.environ, **stack.environment("user_api")},
         input=password + "\n",

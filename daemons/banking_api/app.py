@@ -53,6 +53,8 @@ from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.audit.reading_routes import reading_routes
+from daemons.shared.audit.readings import READINGS_KEY, Readings
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -89,6 +91,7 @@ def build(settings: BankingSettings) -> web.Application:
             book_routes.routes,
             checkpoint_routes.routes,
             audit_routes("ledger"),
+            reading_routes("ledger"),
             approval_routes(account_routes.APPROVALS_AREA, decide=Permission.APPROVE_ACTS),
         ],
     )
@@ -102,6 +105,7 @@ def build(settings: BankingSettings) -> web.Application:
     app[AUDIT_KEY] = bank.audit
     app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=utc_now)
     app[APPROVALS_KEY] = bank.approvals
+    app[READINGS_KEY] = bank.readings
     app[transaction_routes.ROW_LIMIT_KEY] = RowLimit(settings.row_rate, largest=ATOMIC_LIMIT)
     app[transaction_routes.DIRECTORY_KEY] = bank.directory
     app[book_routes.UNPUBLISHED_KEY] = Unpublished(bank.database)
@@ -135,6 +139,9 @@ class _Bank:
         self.user_cache = settings.user_cache
         self.directory = UserDirectory(self.user_api, self.service_tokens, cache=self.user_cache)
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.readings = Readings(
+            self.database, self.audit, hours=settings.staff_policy.reading_hours, clock=utc_now
+        )
         self.approval_store = MongoApprovals(self.database)
         self.approvals = Approvals(
             self.client,
@@ -159,6 +166,7 @@ class _Bank:
             )
             await wait_until_done(self.audit.prepare)
             await wait_until_done(self.approval_store.prepare)
+            await wait_until_done(self.readings.prepare)
             app[book_routes.REBUILDER_KEY] = AccountRebuilder(
                 self.client, self.database, self.audit, clock=utc_now
             )

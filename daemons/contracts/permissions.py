@@ -20,6 +20,7 @@ class Permission(StrEnum):
     SERVICE = "service"
 
     USE_OWN_SESSION = "use_own_session"
+    CHANGE_OWN_PASSWORD = "change_own_password"  # noqa: S105 - a permission
     MANAGE_OWN_ACCESS = "manage_own_access"
     USE_OWN_ACCOUNTS = "use_own_accounts"
     READ_ANY_ACCOUNT = "read_any_account"
@@ -45,8 +46,16 @@ class Permission(StrEnum):
 
 MUST_ENROL = frozenset({Permission.SIGNED_IN, Permission.USE_OWN_SESSION})
 """What is left of a role that needs a second factor until its user has one."""
+MUST_CHANGE_PASSWORD = frozenset(
+    {Permission.SIGNED_IN, Permission.USE_OWN_SESSION, Permission.CHANGE_OWN_PASSWORD}
+)
+"""What is left of any role while the password is one that somebody else has chosen."""
 
-_USER = MUST_ENROL | {Permission.MANAGE_OWN_ACCESS, Permission.USE_OWN_ACCOUNTS}
+_USER = MUST_ENROL | {
+    Permission.CHANGE_OWN_PASSWORD,
+    Permission.MANAGE_OWN_ACCESS,
+    Permission.USE_OWN_ACCOUNTS,
+}
 _SUPPORT = _USER | {
     Permission.READ_ANY_ACCOUNT,
     Permission.READ_USERS,
@@ -77,6 +86,7 @@ NEVER_GRANTED_TO_KEYS = frozenset(
         Permission.SERVICE,
         Permission.SIGNED_IN,
         Permission.USE_OWN_SESSION,
+        Permission.CHANGE_OWN_PASSWORD,
         Permission.MANAGE_OWN_ACCESS,
     }
 )

@@ -1,4 +1,4 @@
-"""`python -m daemons.user_api [serve | create-user | grant-role | reset-second-factor]`."""
+"""`python -m daemons.user_api [serve | create-user | grant-role | enrolment-code | reset-second-factor]`."""
 
 import argparse
 import sys
@@ -19,12 +19,20 @@ def main() -> int:
     create.add_argument("--email", required=True)
     create.add_argument("--display-name", required=True)
     create.add_argument("--role", type=Role, choices=list(Role), default=Role.USER)
+    create.add_argument(
+        "--one-time", action="store_true", help="the password must be changed at the first sign-in"
+    )
     create.set_defaults(run=shell.create_user)
 
     grant = verbs.add_parser("grant-role", help="give a user a role; ends their sessions")
     grant.add_argument("--email", required=True)
     grant.add_argument("--role", type=Role, choices=list(Role), required=True)
     grant.set_defaults(run=shell.grant_role)
+
+    enrol = verbs.add_parser("enrolment-code", help="a code to enrol the first second factor with")
+    enrol.add_argument("--email", required=True)
+    enrol.add_argument("--reason", required=True, help="kept in the audit trail")
+    enrol.set_defaults(run=shell.hand_out_enrolment_code)
 
     reset = verbs.add_parser("reset-second-factor", help="for a user who has lost it; ends their sessions")
     reset.add_argument("--email", required=True)

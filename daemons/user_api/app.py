@@ -22,6 +22,8 @@ from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
 from daemons.shared.approvals.store import MongoApprovals
 from daemons.shared.audit.budget import RecordBudget
+from daemons.shared.audit.reading_routes import reading_routes
+from daemons.shared.audit.readings import READINGS_KEY, Readings
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -68,6 +70,7 @@ from daemons.user_api.unit_of_work import user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.passwords import PasswordConfirmation
+from daemons.user_api.users.personal_data import PersonalDataReader
 from daemons.user_api.users.requesters import DECIDES, Requesters
 from daemons.user_api.users.service import Users
 from daemons.user_api.users.storage import MongoUsers
@@ -102,12 +105,14 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
             api_key_routes.routes,
             internal_routes.routes,
             audit_routes("users"),
+            reading_routes("users"),
             approval_routes(user_routes.APPROVALS_AREA, decide=DECIDES),
         ],
     )
     app[AUDIT_KEY] = bank.audit
     app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=clock)
     app[APPROVALS_KEY] = bank.approvals
+    app[READINGS_KEY] = bank.readings
     bank.provide_users(app)
     bank.provide_access(app)
     app.cleanup_ctx.append(bank.running)
@@ -123,6 +128,9 @@ class _Bank:
         self.client = connect(settings.mongo_uri, daemon=DAEMON)
         self.database = self.client[settings.mongo_database]
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.readings = Readings(
+            self.database, self.audit, hours=settings.staff_policy.reading_hours, clock=clock
+        )
         self.approval_store = MongoApprovals(self.database)
         requesters = Requesters(self.database, settings.staff_policy, clock=clock)
         self.approvals = Approvals(
@@ -180,6 +188,7 @@ class _Bank:
         """Give the routes what they do with users and their second factors."""
         work, clock = self.work, self.clock
         app[user_routes.USERS_KEY] = self.users
+        app[user_routes.PERSONAL_DATA_KEY] = PersonalDataReader(self.database, self.audit)
         app[registration_routes.SIGN_UP_KEY] = SignUp(
             work,
             self.users,
@@ -231,6 +240,7 @@ class _Bank:
             passwords=self.passwords,
             proof=self.proof,
             attempts=self.attempts,
+            code_roles=self.settings.second_factor_roles,
             clock=clock,
         )
 
@@ -295,6 +305,7 @@ class _Bank:
             await wait_until_done(lambda: ensure_schema(self.database))
             await wait_until_done(self.audit.prepare)
             await wait_until_done(self.approval_store.prepare)
+            await wait_until_done(self.readings.prepare)
             await wait_until_done(lambda: self.factor_store.reseal(self.sealer))
             if self.notifier is not None:
                 await stack.enter_async_context(self.notifier)

@@ -34,7 +34,7 @@ class UserApiSettings(UserStoreSettings, CallingSettings, KafkaSettings, StaffPo
     jwt_secret_previous: SecretStr | None = None
     """The secret before this one: what was signed under it stays valid, nothing new is."""
 
-    totp_required_roles: str = "operator,admin"
+    totp_required_roles: str = "support,operator,admin"
     """Roles, separated by commas, that may do nothing before they have a second factor; empty for none."""
     account_free_failures: Annotated[int, Field(ge=1)] = 10
     account_longest_pause_seconds: Annotated[float, Field(ge=1)] = 300

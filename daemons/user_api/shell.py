@@ -28,7 +28,7 @@ from daemons.user_api.settings import UserApiSettings, UserStoreSettings
 from daemons.user_api.unit_of_work import user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
-from daemons.user_api.users.models import UserView
+from daemons.user_api.users.models import EnrolmentCodeView, UserView
 from daemons.user_api.users.requesters import Requesters
 from daemons.user_api.users.service import Users
 from daemons.user_api.users.storage import MongoUsers
@@ -62,6 +62,7 @@ def create_user(options: argparse.Namespace) -> int:
             display_name=wanted.display_name,
             password=wanted.password,
             role=options.role,
+            temporary=options.one_time,
         )
 
     return _run(act)
@@ -79,6 +80,17 @@ def grant_role(options: argparse.Namespace) -> int:
     return _run(act)
 
 
+def hand_out_enrolment_code(options: argparse.Namespace) -> int:
+    """Print a code with which one of the staff enrols their first second factor, as JSON."""
+
+    async def act(shell: Shell) -> EnrolmentCodeView:
+        user = await shell.users.find_by_email(options.email)
+        code = await shell.administration.hand_out_enrolment_code(user.id, actor=SHELL, reason=options.reason)
+        return EnrolmentCodeView(code=code.text, expires_at=code.expires_at)
+
+    return _run(act)
+
+
 def reset_second_factor(options: argparse.Namespace) -> int:
     """Take the second factor off a user who has lost it, end their sessions and print the user as JSON."""
 
@@ -89,20 +101,21 @@ def reset_second_factor(options: argparse.Namespace) -> int:
     return _run(act)
 
 
-def _run(act: Callable[[Shell], Awaitable[User]]) -> int:
+def _run(act: Callable[[Shell], Awaitable[User | EnrolmentCodeView]]) -> int:
     settings = load_settings(UserStoreSettings)
     # Standard output belongs to the answer.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
-    async def acted() -> User:
+    async def acted() -> User | EnrolmentCodeView:
         async with _shell(settings) as shell:
             return await act(shell)
 
     try:
-        user = asyncio.run(acted())
+        done = asyncio.run(acted())
     except BankError as error:
         return _fail(error)
-    sys.stdout.write(UserView.of(user).model_dump_json() + "\n")
+    view = UserView.of(done) if isinstance(done, User) else done
+    sys.stdout.write(view.model_dump_json() + "\n")
     return 0
 
 

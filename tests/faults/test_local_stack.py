@@ -12,7 +12,6 @@ from tests.faults.bank_processes import FaultBank, Person
 from tests.faults.invariants import assert_nothing_lost_nothing_twice, watched
 from tests.faults.load import Load, running_load
 from tests.faults.report import TallyRecorder, dice
-from tests.support.person import PASSWORD
 from tests.support.stack import LocalStack
 from tests.support.waiting import eventually
 
@@ -34,8 +33,8 @@ class GatewayBank(FaultBank):
 
     async def appoint(self, name: str, role: str) -> Person:
         email = f"{name}-of-the-gateway@example.com"
-        given = ("--email", email, "--display-name", name.title(), "--role", role, "--password-stdin")
-        await self.stack.terminal.run("dev", "create-operator", *given, stdin=f"{PASSWORD}\n")
+        visitor = await self.stack.at_another_terminal(email)
+        await self.stack.create_operator(visitor, name.title(), role)
         person = Person(self, email, "", self.banking_api)
         await person.sign_in()
         return person

@@ -47,7 +47,7 @@ class Person:
     ) -> httpx.Response:
         origin = (
             self.user_api
-            if path.startswith(("/users", "/auth", "/audit/users", "/approvals/users"))
+            if path.startswith(("/users", "/auth", "/audit/users", "/accesses/users", "/approvals/users"))
             else self.banking_api
         )
         sent = {"X-Requested-With": "tests", **self.headers, **headers}

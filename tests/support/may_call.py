@@ -41,6 +41,7 @@ MAY_CALL = {
     "POST /auth/refresh": ANYBODY,
     # One's own access: with a session only, never with a key.
     "GET /users/me": OWN_ACCOUNTS,
+    "GET /users/me/data": USER,
     "POST /auth/logout": USER,
     "GET /auth/session": USER,
     "GET /auth/sessions": USER,
@@ -76,7 +77,13 @@ MAY_CALL = {
     "GET /transactions/{id}": OWN_ACCOUNTS,
     "GET /transactions/{id}/explanation": OWN_ACCOUNTS,
     # Support reads and changes nothing.
+    "GET /accesses/users": USER,
+    "GET /accesses/ledger": USER,
     "GET /users": SUPPORT,
+    "POST /users/{id}/view-as": SUPPORT,
+    "POST /users/{id}/enrolment-code": ADMIN,
+    "POST /users/{id}/erase": ADMIN,
+    "GET /accounts/view-as/{id}": SUPPORT,
     "GET /users/{id}": SUPPORT,
     "GET /audit/users": SUPPORT,
     "GET /audit/users/proof": SUPPORT,

@@ -65,6 +65,7 @@ class PlayedUserApi:
         self._sessions[str(session_id)] = {
             "credential_id": str(session_id),
             "key_digest": None,
+            "budget": None,
             "user_id": str(user_id),
             "role": role.value,
             "scopes": None,

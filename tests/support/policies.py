@@ -18,4 +18,4 @@ def asking_for(
         rules[act] = {"approval": "always", "at_most": dict(at_most or {})}
         if act in COUNTED and alone is not None:
             rules[act] |= {"approval": "beyond", "alone": dict(alone)}
-    return {"acts": rules, **more}
+    return {"acts": rules, "reading_hours": 0, **more}

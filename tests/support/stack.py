@@ -117,10 +117,16 @@ class LocalStack:
     async def appoint(self, name: str, role: str) -> Person:
         """Somebody with a role, which only the server's own shell gives, who has logged in."""
         person = await self.visitor(name)
-        given = ("--email", person.email, "--display-name", name, "--role", role, "--password-stdin")
-        await self.terminal.run("dev", "create-operator", *given, stdin=f"{PASSWORD}\n")
-        await person.login()
+        await self.create_operator(person, name, role)
         return person
+
+    async def create_operator(self, person: Person, name: str, role: str) -> None:
+        """Make the user, log in with the password that works once, and change it."""
+        given = ("--email", person.email, "--display-name", name, "--role", role, "--password-stdin")
+        once = f"{PASSWORD} once"
+        await self.terminal.run("dev", "create-operator", *given, stdin=f"{once}\n")
+        await person.run("login", "--email", person.email, "--password-stdin", stdin=f"{once}\n")
+        await person.run("auth", "change-password", "--password-stdin", stdin=f"{once}\n{PASSWORD}\n")
 
     async def visitor(self, name: str) -> Person:
         """Somebody at a new terminal that knows the bank and nothing else."""

@@ -17,6 +17,7 @@ from daemons.banking_api.accounts.models import (
 )
 from daemons.banking_api.accounts.service import Accounts
 from daemons.banking_api.accounts.views import account_view
+from daemons.banking_api.ledger.account import Account
 from daemons.banking_api.money import Money
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.names import AccountStatus, AccountType
@@ -24,6 +25,7 @@ from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
 from daemons.shared.approvals.views import ApprovalView
+from daemons.shared.audit.readings import EVERYBODY, admit_reading
 from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of
@@ -75,6 +77,7 @@ async def list_accounts(request: web.Request) -> web.Response:
         if not caller.may(Permission.READ_ANY_ACCOUNT):
             raise ForbiddenError("forbidden", "Your role may not read other users' accounts.")
         owner = UUID(query.owner_id) if query.owner_id else None
+        await admit_reading(request, {owner or EVERYBODY}, what="accounts")
     status = AccountStatus(query.status) if query.status else None
     accounts, cursor = await request.app[ACCOUNTS_KEY].page(
         owner, status=status, limit=query.limit, cursor=query.cursor
@@ -85,14 +88,13 @@ async def list_accounts(request: web.Request) -> web.Response:
 @routes.add("GET", "/accounts/{id}", permission=Permission.USE_OWN_ACCOUNTS, answer=AccountView)
 async def show_account(request: web.Request) -> web.Response:
     """Show an account."""
-    account = await request.app[ACCOUNTS_KEY].fetch(caller_of(request), request.match_info["id"])
-    return json_response(account_view(account))
+    return json_response(account_view(await _read(request, what="account")))
 
 
 @routes.add("GET", "/accounts/{id}/balance", permission=Permission.USE_OWN_ACCOUNTS, answer=BalanceView)
 async def show_balance(request: web.Request) -> web.Response:
     """Show an account's balance."""
-    account = await request.app[ACCOUNTS_KEY].fetch(caller_of(request), request.match_info["id"])
+    account = await _read(request, what="balance")
     view = BalanceView(
         account_id=account.id,
         balance=Money(account.balance_minor, account.terms.currency).view(),
@@ -183,3 +185,11 @@ async def close_account(request: web.Request) -> web.Response:
         caller_of(request), actor_of(request), account_id, body.reason
     )
     return json_response(account_view(account))
+
+
+async def _read(request: web.Request, *, what: str) -> Account:
+    """Return the account that the path names; staff who read a customer's say why."""
+    account = await request.app[ACCOUNTS_KEY].fetch(caller_of(request), request.match_info["id"])
+    if account.terms.owner is not None and account.terms.owner != caller_of(request).user_id:
+        await admit_reading(request, {account.terms.owner}, what=what)
+    return account

@@ -34,7 +34,7 @@ class Transfer(MoneyKind):
 
     def accounts(self) -> tuple[str, ...]:
         """Both sides, and what counts the key's spending, and what was paid unconfirmed, if anything does."""
-        sides = (self.from_account, self.to_account)
+        sides: tuple[str, ...] = (self.from_account, self.to_account)
         if self.budget is not None:
             sides += self.budget.tallies()
         if self.confirmation is not None:
@@ -61,19 +61,20 @@ class Transfer(MoneyKind):
         )
         if failure is not None:
             return failure
-        moves = [Move(sender, -amount), Move(receiver, amount)]
+        ruling: Ruling = [Move(sender, -amount), Move(receiver, amount)]
         if self.budget is not None:
             ruling = self.budget.spend(
-                moves, accounts, amount_minor=amount, currency=self.currency, payee=self.to_account
+                ruling, accounts, amount_minor=amount, currency=self.currency, payee=self.to_account
             )
-            if not isinstance(ruling, list):
-                return ruling
-            moves = ruling
         # Between own accounts nobody is paid.
-        if self.confirmation is None or receiver.terms.owner == self.initiator:
-            return moves
+        if (
+            self.confirmation is None
+            or receiver.terms.owner == self.initiator
+            or not isinstance(ruling, list)
+        ):
+            return ruling
         return self.confirmation.admit(
-            moves, accounts, initiator=self.initiator, amount_minor=amount, currency=self.currency
+            ruling, accounts, initiator=self.initiator, amount_minor=amount, currency=self.currency
         )
 
     def data(self, accounts: Accounts) -> Data:  # noqa: ARG002 - it says nothing of them

@@ -114,19 +114,16 @@ class Withdrawal(CountedKind):
         counted = self.count(accounts)
         if isinstance(counted, BankError):
             return counted
-        moves = [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
+        ruling: Ruling = [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
         if self.budget is not None:
             payee = self.iban or "the counter"
             ruling = self.budget.spend(
-                moves, accounts, amount_minor=self.amount_minor, currency=self.currency, payee=payee
+                ruling, accounts, amount_minor=self.amount_minor, currency=self.currency, payee=payee
             )
-            if not isinstance(ruling, list):
-                return ruling
-            moves = ruling
-        if self.confirmation is None:
-            return moves
+        if self.confirmation is None or not isinstance(ruling, list):
+            return ruling
         return self.confirmation.admit(
-            moves, accounts, initiator=self.initiator, amount_minor=self.amount_minor, currency=self.currency
+            ruling, accounts, initiator=self.initiator, amount_minor=self.amount_minor, currency=self.currency
         )
 
     def _payer(self, accounts: Accounts) -> Account | None:

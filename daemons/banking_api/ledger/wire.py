@@ -5,10 +5,10 @@ longer than all else of a command.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -190,12 +190,20 @@ def _changes(type_: Any) -> tuple[_Change, _Change]:
     if get_origin(type_) is tuple:
         return list, tuple
     if isinstance(type_, type) and issubclass(type_, tuple) and hasattr(type_, "_make"):
-        return list, type_._make
+        packs, unpacks = zip(*map(_changes, get_type_hints(type_).values()), strict=True)
+        return partial(_changed, packs), lambda items: type_._make(_changed(unpacks, items))
     if type_ is UUID:
         return attrgetter("bytes"), _uuid
     if isinstance(type_, type) and issubclass(type_, Enum):
         return attrgetter("value"), type_
     return None, None
+
+
+def _changed(changes: Iterable[_Change], values: Iterable[Any]) -> list[Any]:
+    return [
+        value if change is None or value is None else change(value)
+        for change, value in zip(changes, values, strict=True)
+    ]
 
 
 @lru_cache(maxsize=65_536)

@@ -35,9 +35,10 @@ from daemons.banking_api.transactions.models import (
     TransferBatch,
     TransferRequest,
 )
+from daemons.banking_api.transactions.overview import CustomerOverview, OverviewedAccount, user_not_found
 from daemons.banking_api.transactions.preview_views import batch_preview_view, preview_view
 from daemons.banking_api.transactions.service import Settled, Transactions, budget_of, transfer_command
-from daemons.banking_api.transactions.statements import Statements, transaction_not_found
+from daemons.banking_api.transactions.statements import Statements, owners_of, transaction_not_found
 from daemons.banking_api.transactions.views import (
     statement_line_view,
     transaction_document,
@@ -51,6 +52,7 @@ from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
 from daemons.shared.approvals.views import ApprovalView
+from daemons.shared.audit.readings import EVERYBODY, admit_reading
 from daemons.shared.http.answers import document_response, json_response
 from daemons.shared.http.origin import actor_of
 from daemons.shared.http.pages import PageQuery
@@ -206,6 +208,8 @@ async def list_transactions(request: web.Request) -> web.Response:
     caller = caller_of(request)
     if query.scope == "all" and not caller.may(Permission.READ_ANY_ACCOUNT):
         raise ForbiddenError("forbidden", "Your role may not read other users' transactions.")
+    if query.scope == "all":
+        await admit_reading(request, {EVERYBODY}, what="transactions")
     records, cursor = await request.app[STATEMENTS_KEY].initiated(
         None if query.scope == "all" else caller.user_id,
         status=RecordStatus(query.status) if query.status else None,
@@ -220,7 +224,10 @@ async def list_transactions(request: web.Request) -> web.Response:
 async def show_transaction(request: web.Request) -> web.Response:
     """Show a transaction that concerns the caller, and what later ones take back of it."""
     transaction_id = read_uuid(request, "id", missing=transaction_not_found())
-    found = await request.app[STATEMENTS_KEY].transaction(caller_of(request), transaction_id)
+    caller = caller_of(request)
+    found = await request.app[STATEMENTS_KEY].transaction(caller, transaction_id)
+    if caller.user_id not in (owners := owners_of(found.record)):
+        await admit_reading(request, owners, what="transaction")
     return json_response(transaction_in_full(found))
 
 
@@ -246,12 +253,25 @@ async def explain_transaction(request: web.Request) -> web.Response:
 async def account_history(request: web.Request) -> web.Response:
     """Show an account's statement, newest line first."""
     query = read_query(request, PageQuery)
-    lines, cursor = await request.app[STATEMENTS_KEY].account_history(
-        caller_of(request), request.match_info["id"], limit=query.limit, cursor=query.cursor
-    )
+    caller, account_id = caller_of(request), request.match_info["id"]
+    statements = request.app[STATEMENTS_KEY]
+    owner = await statements.owner_of(caller, account_id)
+    if owner is not None and owner != caller.user_id:
+        await admit_reading(request, {owner}, what="statement")
+    lines, cursor = await statements.account_history(account_id, limit=query.limit, cursor=query.cursor)
     return json_response(
         StatementPage(items=[statement_line_view(line) for line in lines], next_cursor=cursor)
     )
+
+
+@routes.add("GET", "/accounts/view-as/{id}", permission=Permission.READ_ANY_ACCOUNT, answer=CustomerOverview)
+async def view_accounts_as(request: web.Request) -> web.Response:
+    """Show a customer's accounts and their newest transactions, the other parties masked."""
+    customer = read_uuid(request, "id", missing=user_not_found())
+    await admit_reading(request, {customer}, what="view_as")
+    found = await request.app[STATEMENTS_KEY].overview(customer)
+    items = [OverviewedAccount.of(account, lines) for account, lines in found]
+    return json_response(CustomerOverview(items=items))
 
 
 @routes.add(

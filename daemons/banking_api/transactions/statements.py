@@ -5,7 +5,7 @@ from uuid import UUID
 
 from daemons.banking_api.kinds.change import account_not_found
 from daemons.banking_api.kinds.table import MONEY_KINDS
-from daemons.banking_api.ledger.account import is_banks_account, tally_of
+from daemons.banking_api.ledger.account import Account, is_banks_account, tally_of
 from daemons.banking_api.ledger.readers import AccountReader, Page, RecordReader
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.user_directory import UserDirectory
@@ -14,6 +14,8 @@ from daemons.contracts.names import RecordStatus
 from daemons.contracts.permissions import Permission
 from daemons.shared.auth.callers import Caller
 
+_ACCOUNTS_SHOWN = 50
+_LINES_SHOWN = 10
 _FOLLOW_UPS_SHOWN = 200
 
 
@@ -46,20 +48,39 @@ class Statements:
         self._accounts = accounts
         self._directory = directory
 
+    async def owner_of(self, caller: Caller, account_id: str) -> UUID | None:
+        """Return whose account it is that the caller may read.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        owner = None if caller.may(Permission.READ_ANY_ACCOUNT) else caller.user_id
+        account = await self._accounts.find(account_id, owner=owner)
+        if account is None:
+            raise account_not_found(account_id)
+        return account.terms.owner
+
     async def account_history(
-        self, caller: Caller, account_id: str, *, limit: int, cursor: str | None
+        self, account_id: str, *, limit: int, cursor: str | None
     ) -> tuple[list[StatementLine], str | None]:
         """Return a page of an account's history with the other parties' names, newest first.
 
-        The names of a page are looked up at once, never one by one.
+        The names of a page are looked up at once, never one by one; see `owner_of` for who may read it.
         """
-        owner = None if caller.may(Permission.READ_ANY_ACCOUNT) else caller.user_id
-        if await self._accounts.find(account_id, owner=owner) is None:
-            raise account_not_found(account_id)
         records, next_cursor = await self._records.history(account_id, limit=limit, cursor=cursor)
         owners = {_counterparty_owner(record, account_id) for record in records} - {None}
         names = await self._directory.names(owner for owner in owners if owner)
         return [_line(record, account_id, names) for record in records], next_cursor
+
+    async def overview(self, customer: UUID) -> list[tuple[Account, list[StatementLine]]]:
+        """Return a customer's newest accounts, each with the newest lines of its statement."""
+        accounts, _ = await self._accounts.page(
+            owner=customer, status=None, limit=_ACCOUNTS_SHOWN, cursor=None
+        )
+        return [
+            (account, (await self.account_history(account.id, limit=_LINES_SHOWN, cursor=None))[0])
+            for account in accounts
+        ]
 
     async def transaction(self, caller: Caller, transaction_id: UUID) -> FollowedUp:
         """Return a transaction that concerns the caller, or any for those who read all, and its follow-ups.
@@ -92,6 +113,12 @@ class Statements:
 def transaction_not_found() -> NotFoundError:
     """The error for a transaction that does not exist or does not concern the caller."""
     return NotFoundError("transaction_not_found", "You have no such transaction.")
+
+
+def owners_of(record: Record) -> set[UUID]:
+    """Return the customers whose accounts a transaction concerns, or who tried it."""
+    entries = record.entries if record.attempt is None else (record.attempt,)
+    return {entry.owner for entry in entries if entry.owner is not None} or {record.initiator}
 
 
 def _concerns(record: Record, user_id: UUID) -> bool:

@@ -31,6 +31,7 @@ class GuardedAct(StrEnum):
     REVERSE = "reverse"
     RESET_SECOND_FACTOR = "reset_second_factor"
     CREATE_API_KEY = "create_api_key"
+    ERASE_USER = "erase_user"
 
     @property
     def permission(self) -> Permission:
@@ -49,9 +50,10 @@ _PERMISSIONS = {
     GuardedAct.REVERSE: Permission.REVERSE_TRANSACTIONS,
     GuardedAct.RESET_SECOND_FACTOR: Permission.MANAGE_USERS,
     GuardedAct.CREATE_API_KEY: Permission.APPROVE_ACTS,
+    GuardedAct.ERASE_USER: Permission.MANAGE_USERS,
 }
-ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST, GuardedAct.RESET_SECOND_FACTOR})
-"""What nobody does alone, whatever the policy says (docs/adr/0016, docs/identity.md)."""
+ALWAYS_GUARDED = frozenset({GuardedAct.ADJUST, GuardedAct.RESET_SECOND_FACTOR, GuardedAct.ERASE_USER})
+"""What nobody does alone, whatever the policy says (docs/adr/0016, 0033, docs/identity.md)."""
 COUNTED = frozenset({GuardedAct.FUND, GuardedAct.WITHDRAW})
 """What one person may do alone up to a limit in a day."""
 OF_MONEY = COUNTED | {GuardedAct.ADJUST, GuardedAct.REVERSE}
@@ -90,6 +92,8 @@ class StaffPolicy(_Part):
 
     grant_days: Annotated[int, Field(ge=0, le=3650)] = 30
     """So many days nobody approves for those who gave them their role."""
+    reading_hours: Annotated[int, Field(ge=0, le=24)] = 1
+    """So long a reason to read a customer's data holds; 0 asks for none, and then no reading is recorded."""
     acts: dict[GuardedAct, ActPolicy] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -147,7 +151,8 @@ def _read(value: Any) -> Any:
         if not value.strip():
             return StaffPolicy.model_validate(_BUILT_IN)
         if value == LIFTED:
-            return {"acts": {act.value: {"approval": "never"} for act in set(GuardedAct) - ALWAYS_GUARDED}}
+            never = {act.value: {"approval": "never"} for act in set(GuardedAct) - ALWAYS_GUARDED}
+            return {"reading_hours": 0, "acts": never}
         return _read_file(Path(value))
     return value
 

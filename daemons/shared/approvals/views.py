@@ -79,6 +79,7 @@ class StaffPolicyView(WireModel):
     """The policy that the daemon has read."""
 
     grant_days: int
+    reading_hours: int
     acts: list[ActPolicyView]
 
     @classmethod
@@ -87,6 +88,7 @@ class StaffPolicyView(WireModel):
         rules = {act: policy.rule(act) for act in GuardedAct}
         return cls(
             grant_days=policy.grant_days,
+            reading_hours=policy.reading_hours,
             acts=[
                 ActPolicyView(
                     act=act.value,

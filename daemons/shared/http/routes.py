@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from daemons.contracts.errors import ForbiddenError, UnauthenticatedError
-from daemons.contracts.names import FORGERY_HEADER, SESSION_COOKIE
+from daemons.contracts.names import FORGERY_HEADER, SESSION_COOKIE, Code
 from daemons.contracts.permissions import ADMINISTRATIVE, Permission, is_granted
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.auth.api_keys import api_key_in
@@ -176,7 +176,9 @@ def _guarded(route: Route, rates: RateLimits) -> Handler:
                 read_idempotency_key(request, required=route.idempotency_key is IdempotencyKey.REQUIRED)
             return await route.handler(request)
         except ForbiddenError as error:
-            if route.permission in ADMINISTRATIVE and REFUSALS_KEY in request.app:
+            # Who is asked for a reason is not refused.
+            told = error.code != Code.REASON_REQUIRED and route.permission in ADMINISTRATIVE
+            if told and REFUSALS_KEY in request.app:
                 await request.app[REFUSALS_KEY].record(
                     actor_of(request),
                     route=f"{route.method} {route.path}",
@@ -237,6 +239,10 @@ def _refusal(caller: Caller, permission: Permission) -> ForbiddenError:
         return ForbiddenError("forbidden", f"Your role, {caller.role.value}, may not do this.")
     if caller.key_digest is not None:
         return ForbiddenError("scope_missing", f"The API key was not made for this: {permission.value}.")
+    if Permission.CHANGE_OWN_PASSWORD in (caller.scopes or ()):
+        return ForbiddenError(
+            "password_change_required", "Your password was chosen by somebody else; change it first."
+        )
     return ForbiddenError(
         "second_factor_required", f"Your role, {caller.role.value}, needs a second factor first."
     )

@@ -35,6 +35,11 @@ class MongoOwedMessages:
         """Keep a message in the transaction of what it tells."""
         await self._messages.insert_one(_to_document(message), session=self._session)
 
+    async def forget(self, user_id: UUID, email: str) -> None:
+        """Owe nothing any longer to the user, or to their address."""
+        query: Document = {"$or": [{"user_id": user_id}, {"email": email}]}
+        await self._messages.delete_many(query, session=self._session)
+
     async def take(self, now: datetime, *, lease: timedelta) -> Taken | None:
         """Take a message that is due for this process alone, for so long; None if none is due."""
         with unavailable_on_fault():
@@ -139,6 +144,18 @@ class MongoMailRequests:
             {"user_id": user_id, "purpose": purpose.value}, session=self._session
         )
         return closed.deleted_count
+
+    async def forget(self, user_id: UUID, email: str) -> None:
+        """Close every request of the user, and every one whose code went to their address."""
+        query: Document = {"$or": [{"user_id": user_id}, {"email": email}]}
+        await self._requests.delete_many(query, session=self._session)
+
+    async def of_user(self, user_id: UUID, email: str) -> list[MailRequest]:
+        """Return every request of the user, or whose code went to their address, oldest first."""
+        query: Document = {"$or": [{"user_id": user_id}, {"email": email}]}
+        with unavailable_on_fault():
+            documents = await self._requests.find(query).sort("_id", 1).to_list()
+        return [_request_of(document) for document in documents]
 
     async def _find(self, query: Document) -> list[MailRequest]:
         found = self._requests.find(query, session=self._session).sort("_id", -1).limit(_READ)

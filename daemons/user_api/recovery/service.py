@@ -114,7 +114,9 @@ class PasswordReset:
                     )
                 if not await tx.requests.close(request):
                     raise invalid_code()
-                changed = replace(present, password_hash=new_hash, email_confirmed=True)
+                changed = replace(
+                    present, password_hash=new_hash, email_confirmed=True, password_is_temporary=False
+                )
                 await tx.users.save(changed)
                 ended = await tx.access.end(user.id)
                 await tx.devices.forget_all(user.id)

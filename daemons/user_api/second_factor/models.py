@@ -16,6 +16,12 @@ class FactorRemoval(PasswordAgain):
     totp: Code
 
 
+class EnrolmentRequest(PasswordAgain):
+    """The password again; where the role needs a second factor, the code that was handed out as well."""
+
+    enrolment_code: Code | None = None
+
+
 class Enrolment(WireModel):
     """The secret that the second factor's app and user_api share; shown this once."""
 

@@ -7,9 +7,14 @@ from daemons.shared.http.answers import json_response, no_content
 from daemons.shared.http.origin import origin_of
 from daemons.shared.http.requests import caller_of, read_body
 from daemons.shared.http.routes import Routes
-from daemons.user_api.second_factor.models import Enrolment, FactorCode, FactorRemoval, RecoveryCodes
+from daemons.user_api.second_factor.models import (
+    Enrolment,
+    EnrolmentRequest,
+    FactorCode,
+    FactorRemoval,
+    RecoveryCodes,
+)
 from daemons.user_api.second_factor.service import SecondFactors
-from daemons.user_api.users.models import PasswordAgain
 
 routes = Routes("second factor")
 SECOND_FACTORS_KEY = web.AppKey("second_factors", SecondFactors)
@@ -19,15 +24,18 @@ SECOND_FACTORS_KEY = web.AppKey("second_factors", SecondFactors)
     "POST",
     "/auth/totp",
     permission=Permission.USE_OWN_SESSION,
-    body=PasswordAgain,
+    body=EnrolmentRequest,
     answer=Enrolment,
     status=201,
 )
 async def enrol(request: web.Request) -> web.Response:
     """Begin enrolment: returns the secret for the app, only once; it takes effect when confirmed."""
-    body = await read_body(request, PasswordAgain)
+    body = await read_body(request, EnrolmentRequest)
     begun = await request.app[SECOND_FACTORS_KEY].begin(
-        caller_of(request), password=body.password, origin=origin_of(request)
+        caller_of(request),
+        password=body.password,
+        enrolment_code=body.enrolment_code,
+        origin=origin_of(request),
     )
     return json_response(Enrolment(secret=begun.secret, otpauth_uri=begun.uri), status=201)
 

@@ -1,5 +1,6 @@
 """Enrolling in a second factor, proving it, and giving it up."""
 
+import hmac
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,6 +9,8 @@ from uuid import UUID
 import pyotp
 import structlog
 
+from daemons.contracts.errors import UnauthenticatedError
+from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
@@ -32,7 +35,7 @@ from daemons.user_api.typed_codes import CODE_BYTES, write_code
 from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.passwords import PasswordConfirmation
 from daemons.user_api.users.service import Users
-from daemons.user_api.users.user import User
+from daemons.user_api.users.user import User, enrolment_digest
 
 _log = structlog.get_logger()
 
@@ -144,8 +147,10 @@ class SecondFactors:
         passwords: PasswordConfirmation,
         proof: FactorProof,
         attempts: AttemptCounter,
+        code_roles: frozenset[Role],
         clock: Clock,
     ) -> None:
+        self._code_roles = code_roles
         self._work = work
         self._store = store
         self._sealer = sealer
@@ -155,16 +160,24 @@ class SecondFactors:
         self._attempts = attempts
         self._clock = clock
 
-    async def begin(self, caller: Caller, *, password: str, origin: Origin) -> NewEnrolment:
+    async def begin(
+        self, caller: Caller, *, password: str, enrolment_code: str | None = None, origin: Origin
+    ) -> NewEnrolment:
         """Make a secret for the user's app; it counts when a code of it has confirmed it.
 
+        Those whose role needs a second factor show a code that an admin or the server's shell has handed out:
+        whoever has only their password does not become them.
+
         Raises:
-            UnauthenticatedError: `invalid_credentials`, the password is wrong.
+            UnauthenticatedError: `invalid_credentials`, the password is wrong; `enrolment_code_required`,
+                `invalid_enrolment_code`.
             ConflictError: `totp_already_active`.
             TransientError: `rate_limited`, `overloaded` or `unavailable`.
         """
         user = await self._users.find(caller.user_id)
         await self._passwords.confirm(user, password, origin=origin)
+        if user.role in self._code_roles:
+            await self._check_code(user, enrolment_code, origin)
         secret = pyotp.random_base32()
         factor = SecondFactor(user_id=user.id, sealed_secret=self._sealer.seal(secret, user.id))
         begun = SecurityEvent.BEGIN_SECOND_FACTOR
@@ -174,6 +187,24 @@ class SecondFactors:
                 await tx.second_factors.begin(factor)
                 tx.audit(entry)
         return NewEnrolment(secret, enrolment_uri(secret, user.email))
+
+    async def _check_code(self, user: User, code: str | None, origin: Origin) -> None:
+        if code is None:
+            raise UnauthenticatedError(
+                "enrolment_code_required", "Your role enrols with a code; ask an administrator for one."
+            )
+        refusal, person = SecurityEvent.CONFIRMATION_REFUSED, user.acting(origin)
+        async with self._attempts.counted(user.email, origin, refusal, actor=person):
+            known = user.enrolment
+            good = (
+                known is not None
+                and self._clock() < known.expires_at
+                and hmac.compare_digest(known.digest, enrolment_digest(code))
+            )
+            if not good:
+                raise UnauthenticatedError(
+                    "invalid_enrolment_code", "The enrolment code is wrong, too old, or was used already."
+                )
 
     async def confirm(self, caller: Caller, *, code: str, origin: Origin) -> list[str]:
         """Make the second factor count, end the user's other sessions, and return the recovery codes.
@@ -249,5 +280,5 @@ class SecondFactors:
 async def _mark(tx: UserTransaction, user_id: UUID, *, has_factor: bool, kept_session: UUID) -> None:
     """Keep with the user whether they have a factor, and end the access that was begun under the old rule."""
     # The version makes a sign-in that was judged by the old rule fail, as after a new password.
-    await tx.users.renew_version(user_id, second_factor=has_factor)
+    await tx.users.renew_version(user_id, second_factor=has_factor, enrolment=None)
     await tx.access.end(user_id, kept_session=kept_session)

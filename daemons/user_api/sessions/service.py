@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from daemons.contracts.permissions import MUST_ENROL, Permission, Role
+from daemons.contracts.permissions import MUST_CHANGE_PASSWORD, MUST_ENROL, Permission, Role
 from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.session_tokens import SessionSigner
@@ -120,7 +120,9 @@ class LivingSessions:
         )
 
     def scopes_of(self, user: User) -> frozenset[Permission] | None:
-        """Return what bounds the user's sessions: some roles may do little without a second factor."""
+        """Return what bounds the user's sessions: a password of another's, or no second factor yet."""
+        if user.password_is_temporary:
+            return MUST_CHANGE_PASSWORD
         if user.role in self._second_factor_roles and not user.second_factor:
             return MUST_ENROL
         return None

@@ -36,7 +36,11 @@ async def login(request: web.Request) -> web.Response:
 
 
 @routes.add(
-    "POST", "/auth/change-password", permission=Permission.MANAGE_OWN_ACCESS, body=PasswordChange, status=204
+    "POST",
+    "/auth/change-password",
+    permission=Permission.CHANGE_OWN_PASSWORD,
+    body=PasswordChange,
+    status=204,
 )
 async def replace_password(request: web.Request) -> web.Response:
     """Change the caller's password; ends API keys, and other sessions unless they are kept."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from daemons.contracts.errors import ForbiddenError, InvalidRequestError, TransientError
+from daemons.contracts.errors import FieldError, ForbiddenError, InvalidRequestError, TransientError
 from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
@@ -97,7 +97,8 @@ class SignIn:
         ) as guess:
             user = await self._users.find_by_email(account)
             guess.user_id = user.id if user else None
-            password_hash = user.password_hash if user else None
+            # Nobody knows the password of a user who was erased.
+            password_hash = (user.password_hash or None) if user else None
             if not await self._hasher.verify(normalise_password(password), password_hash):
                 _refused("invalid_credentials", user, origin.address)
                 raise invalid_credentials()
@@ -208,6 +209,9 @@ class PasswordChange:
         """
         user = await self._users.find(caller.user_id)
         await self._passwords.confirm(user, current, origin=origin)
+        if user.password_is_temporary and normalise_password(new) == normalise_password(current):
+            fault = FieldError("new_password", "must be another one than the one you were given")
+            raise InvalidRequestError("weak_password", f"The new password {fault.message}.", errors=[fault])
         new_hash = await hash_new_password(
             self._hasher, new, field="new_password", email=user.email, display_name=user.display_name
         )
@@ -224,7 +228,7 @@ class PasswordChange:
                 # The verified password is no longer the current one: somebody else changed it meanwhile.
                 if present.password_hash != user.password_hash:
                     raise invalid_credentials()
-                await tx.users.save(replace(present, password_hash=new_hash))
+                await tx.users.save(replace(present, password_hash=new_hash, password_is_temporary=False))
                 ended = await tx.access.end(
                     user.id, kept_session=caller.session_id, keep_sessions=not end_other_sessions
                 )

@@ -1,12 +1,15 @@
 """Acts on users: roles, locks, lost second factors; some wait for approval (docs/adr/0010)."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
+from daemons.contracts.errors import ConflictError, RejectedError
 from daemons.contracts.permissions import Role
+from daemons.contracts.wire import format_instant
 from daemons.shared.approvals.approval import Approval, approval_outdated
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
@@ -17,11 +20,15 @@ from daemons.user_api.mail.codes import Purpose
 from daemons.user_api.mail.message import Template
 from daemons.user_api.mail.notices import notify
 from daemons.user_api.security_events import USER
+from daemons.user_api.typed_codes import CODE_BYTES, write_code
 from daemons.user_api.unit_of_work import UserTransaction, UserWork
 from daemons.user_api.users.storage import MongoUsers
 from daemons.user_api.users.user import (
+    EnrolmentCode,
     User,
     check_other_factor,
+    enrolment_digest,
+    erased,
     locked,
     unlocked,
     user_not_found,
@@ -29,11 +36,20 @@ from daemons.user_api.users.user import (
 )
 
 _log = structlog.get_logger()
+_CODE_LIFETIME = timedelta(days=3)
 _OF_STAFF = {True: GuardedAct.LOCK_STAFF, False: GuardedAct.UNLOCK_STAFF}
 
 
 class _NeedsApprovalError(Exception):
     """The user is one of the staff, whom nobody locks or unlocks alone; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOutCode:
+    """A code for enrolment, which leaves the daemon this once."""
+
+    text: str = field(repr=False)
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +96,7 @@ class Administration:
                 GuardedAct.LOCK_STAFF: self._lock_approved,
                 GuardedAct.UNLOCK_STAFF: self._lock_approved,
                 GuardedAct.RESET_SECOND_FACTOR: self._reset_approved,
+                GuardedAct.ERASE_USER: self._erase_approved,
             }
         )
 
@@ -160,6 +177,78 @@ class Administration:
             TransientError: `unavailable`.
         """
         return await self._lock_or_ask(user_id, lock=False, actor=actor, reason=reason)
+
+    async def ask_to_erase(self, user_id: UUID, *, actor: Actor, reason: str) -> Approval:
+        """Return the request that another admin must approve; erasing cannot be undone.
+
+        Raises:
+            NotFoundError: `user_not_found`.
+            RejectedError: `user_is_staff`, `user_erased`.
+            TransientError: `unavailable`.
+        """
+        user = await self._store.find(user_id)
+        if user is None:
+            raise user_not_found()
+        erased(user, at=self._clock())
+        return await self._approvals.request(
+            actor, GuardedAct.ERASE_USER, target=(USER, str(user_id)), reason=reason, parameters={}
+        )
+
+    async def _erase_approved(self, approval: Approval, by: Actor) -> None:
+        """Take everything off a user that says who they were, in the approver's name.
+
+        What was promised of the books stands: they name the user's id, and no record of the audit changes.
+        """
+        act = _Act(
+            name="erase_user", at=self._clock(), actor=by, reason=approval.reason or "", approval=approval
+        )
+        user_id = UUID(approval.target_id)
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                before = await tx.users.get(user_id)
+                await tx.second_factors.remove(user_id)
+                await tx.devices.forget_all(user_id)
+                await tx.users.forget_refused(user_id)
+                await tx.requests.forget(user_id, before.email)
+                await tx.messages.forget(user_id, before.email)
+                done = await self._write(tx, act, before, erased(before, at=act.at))
+        self._report("user erased", act, done)
+
+    async def hand_out_enrolment_code(self, user_id: UUID, *, actor: Actor, reason: str) -> HandedOutCode:
+        """Return a new code with which one of the staff enrols their first second factor; others end.
+
+        Raises:
+            NotFoundError: `user_not_found`.
+            ConflictError: `totp_already_active`.
+            RejectedError: `self_lockout`; nobody hands a code out to themselves.
+            TransientError: `unavailable`.
+        """
+        if actor.user_id == user_id:
+            raise RejectedError("self_lockout", "Nobody hands a code out to themselves; another admin can.")
+        now, text = self._clock(), write_code(secrets.token_bytes(CODE_BYTES))
+        code = HandedOutCode(text, now + _CODE_LIFETIME)
+        entry = AuditEntry(
+            at=now,
+            actor=actor,
+            action="hand_out_enrolment_code",
+            target_kind=USER,
+            target_id=str(user_id),
+            reason=reason,
+            before=None,
+            after={"expires_at": format_instant(code.expires_at)},
+        )
+        async for attempt in self._work.attempts():
+            async with attempt as tx:
+                user = await tx.users.get(user_id)
+                if user.second_factor:
+                    raise ConflictError(
+                        "totp_already_active", "They have a second factor; there is nothing to enrol."
+                    )
+                handed_out = EnrolmentCode(enrolment_digest(text), code.expires_at)
+                await tx.users.save(replace(user, enrolment=handed_out))
+                tx.audit(entry)
+        log_act(entry)
+        return code
 
     async def ask_for_factor_reset(self, user_id: UUID, *, actor: Actor, reason: str) -> Approval:
         """Ask another administrator to take the second factor off a user who has lost it.

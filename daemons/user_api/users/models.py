@@ -6,6 +6,7 @@ from pydantic import Field
 
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
+from daemons.shared.audit.masks import initials_of, masked_email
 from daemons.shared.http.pages import PageQuery
 from daemons.user_api.users.email import MAXIMUM_EMAIL_LENGTH
 from daemons.user_api.users.user import User
@@ -24,7 +25,7 @@ class RoleChange(WireModel):
 
 
 class LockChange(WireModel):
-    """Why a user is locked or unlocked, or their second factor reset."""
+    """Why a user is locked, unlocked or erased, or their second factor reset."""
 
     reason: Reason
 
@@ -56,6 +57,48 @@ class UserView(WireModel):
             display_name=user.display_name,
             role=user.role,
             locked=user.locked,
+            created_at=user.created_at,
+        )
+
+
+class EnrolmentCodeRequest(WireModel):
+    """Why a code is handed out."""
+
+    reason: Reason
+
+
+class EnrolmentCodeView(WireModel):
+    """A code with which one of the staff enrols their first second factor; shown this once."""
+
+    code: str
+    expires_at: Instant
+
+
+class ViewAs(WireModel):
+    """Why staff look at the bank as a customer sees it."""
+
+    reason: Reason
+
+
+class MaskedUserView(WireModel):
+    """A customer without what nobody needs to help them: initials, and the ends of the address."""
+
+    id: UuidText
+    email: str
+    initials: str
+    locked: bool
+    second_factor: bool
+    created_at: Instant
+
+    @classmethod
+    def of(cls, user: User) -> "MaskedUserView":
+        """Mask a user."""
+        return cls(
+            id=str(user.id),
+            email=masked_email(user.email),
+            initials=initials_of(user.display_name),
+            locked=user.locked,
+            second_factor=user.second_factor,
             created_at=user.created_at,
         )
 

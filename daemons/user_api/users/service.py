@@ -39,7 +39,15 @@ class Users:
         self._hasher = hasher
         self._clock = clock
 
-    async def register(self, *, email: str, display_name: str, password: str, role: Role = Role.USER) -> User:
+    async def register(
+        self,
+        *,
+        email: str,
+        display_name: str,
+        password: str,
+        role: Role = Role.USER,
+        temporary: bool = False,
+    ) -> User:
         """Add a user who signs in with this address and password.
 
         For the server's own shell: it alone gives a role, names staff as it likes, and learns that an
@@ -51,7 +59,7 @@ class Users:
             TransientError: `overloaded` or `unavailable`.
         """
         prepared = await self.prepare(email=email, display_name=display_name, password=password, role=role)
-        user = replace(prepared, email_confirmed=True)
+        user = replace(prepared, email_confirmed=True, password_is_temporary=temporary)
         async for attempt in self._work.attempts():
             async with attempt as tx:
                 await tx.users.insert(user)

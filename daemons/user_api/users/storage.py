@@ -13,7 +13,7 @@ from daemons.shared.approvals.approval import RoleGrant
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.schema import REGISTRATIONS, USERS
 from daemons.user_api.users.told import UserWrite
-from daemons.user_api.users.user import User, email_taken, user_not_found
+from daemons.user_api.users.user import EnrolmentCode, User, email_taken, user_not_found
 
 _REFUSED_KEPT = timedelta(days=30)
 
@@ -53,6 +53,10 @@ class MongoUsers:
         }
         await self._refused.insert_one(refused, session=self._session)
         self.written.append(UserWrite(None, None))
+
+    async def forget_refused(self, user_id: UUID) -> None:
+        """Forget who tried to register under the user's address."""
+        await self._refused.delete_many({"user_id": user_id}, session=self._session)
 
     async def find(self, user_id: UUID) -> User | None:
         """Return the user of this id."""
@@ -180,5 +184,7 @@ def user_of(document: Document) -> User:
         rights_lost_at=document.get("rights_lost_at"),
         email_confirmed=document["email_confirmed"],
         signed_in_at=document.get("signed_in_at"),
+        password_is_temporary=document.get("password_is_temporary", False),
+        enrolment=EnrolmentCode(**document["enrolment"]) if document.get("enrolment") else None,
         grants=tuple(RoleGrant(grant["by"], grant["at"]) for grant in document.get("grants", ())),
     )

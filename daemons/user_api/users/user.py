@@ -1,5 +1,6 @@
 """Users: those who log in. Their accounts are another daemon's."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,9 +16,18 @@ from daemons.contracts.errors import (
 from daemons.contracts.permissions import GRANTS, Role
 from daemons.shared.approvals.approval import RoleGrant
 from daemons.shared.audit.record import Actor, Origin
+from daemons.user_api.typed_codes import normalise_code
 from daemons.user_api.users.confusables import poses_as_bank
 
 _GRANTS_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentCode:
+    """A code that was handed out, as a digest, and until when it counts."""
+
+    digest: bytes
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +45,12 @@ class User:
     second_factor: bool = False
     rights_lost_at: datetime | None = None
     """When a lock or another role last took a right: what they had asked for until then counts no longer."""
+    password_is_temporary: bool = False
+    """Whether somebody else chose the password, so that nothing may be done before it is changed."""
+    enrolment: EnrolmentCode | None = None
+    """The code with which one of the staff enrols their first second factor."""
     grants: tuple[RoleGrant, ...] = ()
     """Who gave the user a role, and when: the newest, without those of the server's own shell."""
-
     email_confirmed: bool = False
     """Whether somebody who reads the address's mail, or the server's shell, has said that it is theirs."""
     signed_in_at: datetime | None = None
@@ -61,6 +74,11 @@ class User:
             address=origin.address,
             request_id=origin.request_id,
         )
+
+
+def enrolment_digest(code: str) -> bytes:
+    """Return the form in which an enrolment code is kept; its random bits need no slow hash."""
+    return hashlib.sha256(normalise_code(code).encode()).digest()
 
 
 def check_strangers_name(name: str) -> str:
@@ -117,6 +135,35 @@ def locked(user: User, *, actor_id: UUID | None, at: datetime) -> User:
     if user.id == actor_id:
         raise RejectedError("self_lockout", "You cannot lock yourself out; another admin can.")
     return user if user.locked else replace(user, locked=True, rights_lost_at=at)
+
+
+def erased(user: User, *, at: datetime) -> User:
+    """Take everything off that says who the user was; the id stays, which the books name.
+
+    Raises:
+        RejectedError: `user_is_staff`, `user_erased`.
+    """
+    if user.is_staff:
+        raise RejectedError("user_is_staff", "Staff are not erased; give them the role of a user first.")
+    if user.email == _erased_address(user.id):
+        raise RejectedError("user_erased", "This user was erased already.")
+    return replace(
+        user,
+        email=_erased_address(user.id),
+        display_name="Erased user",
+        password_hash="",
+        locked=True,
+        rights_lost_at=at,
+        second_factor=False,
+        enrolment=None,
+        email_confirmed=False,
+        signed_in_at=None,
+    )
+
+
+def _erased_address(user_id: UUID) -> str:
+    # A domain that is nobody's, ever (RFC 2606).
+    return f"{user_id}@erased.invalid"
 
 
 def unlocked(user: User) -> User:

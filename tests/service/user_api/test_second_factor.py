@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -14,12 +15,14 @@ import pytest
 
 from daemons.contracts.permissions import Role
 from daemons.shared.audit.record import SHELL
+from daemons.user_api.users.routes import USERS_KEY
 from tests.support.user_api import (
     PASSWORD,
     SECRET,
     Person,
     StillClock,
     UserApi,
+    new_email,
     refresh_token_in,
     running_user_api,
     token_in,
@@ -61,8 +64,8 @@ async def lone_user_api(mongo_uri: str, database_name: str) -> AsyncIterator[Use
         yield api
 
 
-async def enrol(person: Person) -> Enrolled:
-    begun = await person.call("POST", "/auth/totp", {"password": PASSWORD})
+async def enrol(person: Person, **more: str) -> Enrolled:
+    begun = await person.call("POST", "/auth/totp", {"password": PASSWORD, **more})
     assert begun.status_code == 201, begun.text
     enrolled = Enrolled(person, begun.json()["secret"], [])
     # A step back, so that the present one is left for the test.
@@ -188,13 +191,80 @@ async def test_a_role_that_needs_a_second_factor_may_only_enrol_before(
             assert code_of(answer) == (403, "second_factor_required"), path
         [told] = await api.verified(person.session_id)
         assert set(told["scopes"]) == {"signed_in", "use_own_session"}
-        enrolled = await enrol(person)
+        code = await api.administration.hand_out_enrolment_code(UUID(person.id), actor=SHELL, reason="new")
+        enrolled = await enrol(person, enrolment_code=code.text)
         assert (await person.call("GET", "/users")).status_code == 200
         [told] = await api.verified(person.session_id)
         assert told["scopes"] is None
         assert (await enrolled.sign_in(enrolled.code())).status_code == 200
         support = await api.person(Role.SUPPORT)
         assert (await support.call("GET", "/users")).status_code == 200
+
+
+async def test_staff_enrol_with_a_code_that_was_handed_out_and_works_once(
+    mongo_uri: str, database_name: str
+) -> None:
+    clock = StillClock()
+    settings = {"totp_required_roles": "support,admin"}
+    async with running_user_api(mongo_uri, database_name, clock=clock, **settings) as api:
+        sam = await api.person(Role.SUPPORT)
+        ada = await api.person(Role.ADMIN)
+        first = await api.administration.hand_out_enrolment_code(UUID(ada.id), actor=SHELL, reason="first")
+        await enrol(ada, enrolment_code=first.text)
+
+        async def begin(**more: str) -> tuple[int, str]:
+            answer = await sam.call("POST", "/auth/totp", {"password": PASSWORD, **more})
+            return answer.status_code, answer.json().get("code", "")
+
+        async def handed_out(to: str = sam.id) -> dict[str, Any]:
+            path = f"/users/{to}/enrolment-code"
+            answer = await ada.call("POST", path, {"reason": "identity card seen"})
+            return {"status": answer.status_code, **answer.json()}
+
+        assert await begin() == (401, "enrolment_code_required")
+        assert await begin(enrolment_code="AAAA-BBBB") == (401, "invalid_enrolment_code")
+        early, code = await handed_out(), await handed_out()
+        assert early["status"] == 201
+        # A new one ends the one before.
+        assert await begin(enrolment_code=early["code"]) == (401, "invalid_enrolment_code")
+        assert (await begin(enrolment_code=code["code"].lower()))[0] == 201
+        await enrol(sam, enrolment_code=code["code"])
+        assert code["code"] not in str(api.stored("users", "audit"))
+        assert (await handed_out())["code"] == "totp_already_active"
+        assert (await handed_out(ada.id))["code"] == "self_lockout"
+        # It is used up: a factor that was lost takes a new code.
+        await api.administration.reset_second_factor(UUID(sam.id), actor=SHELL, reason="phone lost")
+        sam = await api.sign_in(sam.email)
+        assert await begin(enrolment_code=code["code"]) == (401, "invalid_enrolment_code")
+        late = await handed_out()
+        clock.ahead += timedelta(days=3)
+        sam = await api.sign_in(sam.email)
+        assert await begin(enrolment_code=late["code"]) == (401, "invalid_enrolment_code")
+
+
+async def test_a_customer_enrols_without_a_code(user_api: UserApi) -> None:
+    await enrol(await user_api.person())
+
+
+async def test_a_password_that_somebody_else_chose_counts_once(user_api: UserApi) -> None:
+    users = user_api.app[USERS_KEY]
+    address = new_email()
+    await users.register(
+        email=address, display_name="Omar", password=PASSWORD, role=Role.OPERATOR, temporary=True
+    )
+    omar = await user_api.sign_in(address)
+    [told] = await user_api.verified(omar.session_id)
+    assert set(told["scopes"]) == {"signed_in", "use_own_session", "change_own_password"}
+    for path in ("/users", "/auth/sessions", "/audit/users"):
+        assert code_of(await omar.call("GET", path)) == (403, "password_change_required")
+    body = {"current_password": PASSWORD, "new_password": PASSWORD, "end_other_sessions": False}
+    same = await omar.call("POST", "/auth/change-password", body)
+    assert (same.status_code, same.json()["errors"][0]["field"]) == (422, "new_password")
+    other = await omar.call("POST", "/auth/change-password", {**body, "new_password": "eleven loud herons"})
+    assert other.status_code == 204
+    assert (await omar.call("GET", "/users")).status_code == 200
+    [told] = await user_api.verified(omar.session_id)
+    assert told["scopes"] is None
 
 
 async def test_a_session_begun_before_the_promotion_is_worth_no_more(

@@ -47,6 +47,7 @@ async def test_a_session_shows_its_user_as_they_are_now(user_api: UserApi) -> No
         "display_name": "Ann Other",
         "role": "support",
         "scopes": None,
+        "budget": None,
     }
 
 

@@ -10,7 +10,7 @@ from daemons.banking_api.settings import BankingSettings
 from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.settings import load_settings
 
-ALWAYS = {GuardedAct.ADJUST, GuardedAct.RESET_SECOND_FACTOR}
+ALWAYS = {GuardedAct.ADJUST, GuardedAct.RESET_SECOND_FACTOR, GuardedAct.ERASE_USER}
 EVERY_ACT = set(GuardedAct)
 PEER = {
     "PORT": "1",

@@ -103,7 +103,8 @@ def test_production_does_with_a_request_what_the_local_gateway_does(
     production = _adapt(tmp_path / PRODUCTION.name, given)
 
     [local], [remote] = (one["apps"]["http"]["servers"].values() for one in (adapted, production))
-    own = {"listen", "routes", "errors", "automatic_https", "tls_connection_policies"}
+    # Production keeps a line of each request besides.
+    own = {"listen", "routes", "errors", "automatic_https", "tls_connection_policies", "logs"}
     limits = {name: value for name, value in local.items() if name not in own}
     assert limits == {name: value for name, value in remote.items() if name not in own}
     assert limits.keys() == {
@@ -122,6 +123,10 @@ def test_production_does_with_a_request_what_the_local_gateway_does(
     assert public == _site(local, "localhost")
     assert _site(remote["errors"], "bank.example") == _site(local["errors"], "localhost")
     assert production["logging"]["logs"]["default"]["encoder"] == _encoder(adapted)
+    [logger] = remote["logs"]["logger_names"]["bank.example"]
+    access = production["logging"]["logs"][logger]
+    assert access["include"] == [f"http.log.access.{logger}"]
+    assert access["encoder"] == _encoder(adapted)
 
 
 def _site(server: dict[str, Any], host: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from daemons.contracts.permissions import (
     ADMINISTRATIVE,
+    MUST_CHANGE_PASSWORD,
     MUST_ENROL,
     NEVER_GRANTED_TO_KEYS,
     Permission,
@@ -9,7 +10,7 @@ from daemons.contracts.permissions import (
     is_granted,
 )
 
-OWN = {"signed_in", "use_own_session", "manage_own_access", "use_own_accounts"}
+OWN = {"signed_in", "use_own_session", "change_own_password", "manage_own_access", "use_own_accounts"}
 READING = {
     *("read_any_account", "read_users", "read_events", "read_dead_letters", "prove_ledger", "read_audit"),
 }
@@ -40,6 +41,7 @@ def test_each_role_may_do_what_is_said_here_and_nothing_else() -> None:
 def test_what_counts_as_administrative_what_no_key_is_made_for_and_what_is_left_until_enrolment() -> None:
     assert READING | OPERATING | {"manage_users"} == ADMINISTRATIVE
     assert {
-        *("public", "service", "signed_in", "use_own_session", "manage_own_access"),
+        *("public", "service", "signed_in", "use_own_session", "change_own_password", "manage_own_access"),
     } == NEVER_GRANTED_TO_KEYS
     assert {"signed_in", "use_own_session"} == MUST_ENROL
+    assert {"signed_in", "use_own_session", "change_own_password"} == MUST_CHANGE_PASSWORD
