@@ -18,7 +18,7 @@ from daemons.banking_api.books.checkpoint_models import (
 from daemons.banking_api.books.checkpoints import Checkpoints, Consistency
 from daemons.banking_api.books.receipts import Inclusion, Receipt, Receipts
 from daemons.banking_api.books.views import checkpoint_view
-from daemons.banking_api.transactions.routes import STATEMENTS_KEY
+from daemons.banking_api.transactions.routes import STATEMENTS_KEY, admit_to_transaction
 from daemons.banking_api.transactions.statements import transaction_not_found
 from daemons.contracts.checkpoint import RECEIPT_FORMAT
 from daemons.contracts.errors import NotFoundError
@@ -96,6 +96,7 @@ async def make_receipt(request: web.Request) -> web.Response:
     body, caller = await read_body(request, ReceiptRequest), caller_of(request)
     transaction_id = read_uuid(request, "id", missing=transaction_not_found())
     found = await request.app[STATEMENTS_KEY].transaction(caller, transaction_id)
+    await admit_to_transaction(request, found.record)
     whole = caller.may(Permission.READ_ANY_ACCOUNT)
     receipt = await request.app[RECEIPTS_KEY].of(found.record.id, whole=whole, since=body.since)
     return json_response(_receipt_view(receipt))

@@ -61,10 +61,11 @@ class Transfer(MoneyKind):
         )
         if failure is not None:
             return failure
-        ruling: Ruling = [Move(sender, -amount), Move(receiver, amount)]
+        moves = [Move(sender, -amount), Move(receiver, amount)]
+        ruling: Ruling = moves
         if self.budget is not None:
             ruling = self.budget.spend(
-                ruling, accounts, amount_minor=amount, currency=self.currency, payee=self.to_account
+                moves, accounts, amount_minor=amount, currency=self.currency, payee=self.to_account
             )
         # Between own accounts nobody is paid.
         if (

@@ -114,11 +114,12 @@ class Withdrawal(CountedKind):
         counted = self.count(accounts)
         if isinstance(counted, BankError):
             return counted
-        ruling: Ruling = [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
+        moves = [Move(payer, -self.amount_minor), Move(bank, self.amount_minor), *counted]
+        ruling: Ruling = moves
         if self.budget is not None:
             payee = self.iban or "the counter"
             ruling = self.budget.spend(
-                ruling, accounts, amount_minor=self.amount_minor, currency=self.currency, payee=payee
+                moves, accounts, amount_minor=self.amount_minor, currency=self.currency, payee=payee
             )
         if self.confirmation is None or not isinstance(ruling, list):
             return ruling

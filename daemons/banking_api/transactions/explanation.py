@@ -81,8 +81,8 @@ class Explanations:
         self._records = records
         self._directory = directory
 
-    async def explain(self, caller: Caller, transaction_id: UUID) -> Explanation:
-        """Explain a transaction that concerns the caller; who reads all sees both sides, others their own.
+    async def find(self, caller: Caller, transaction_id: UUID) -> Record:
+        """Return a transaction that concerns the caller, or any for those who read all.
 
         Raises:
             NotFoundError: there is none, or it does not concern the caller.
@@ -91,6 +91,11 @@ class Explanations:
         record = await self._records.find(transaction_id, visible_to=None if sees_all else caller.user_id)
         if record is None:
             raise transaction_not_found()
+        return record
+
+    async def explain(self, caller: Caller, record: Record) -> Explanation:
+        """Explain a transaction that the caller may read; who reads all sees both sides, others their own."""
+        sees_all = caller.may(Permission.READ_ANY_ACCOUNT)
         touched = record.entries if record.attempt is None else (record.attempt,)
         entries = [
             entry
@@ -100,7 +105,7 @@ class Explanations:
         ]
         owners = {entry.owner for entry in entries if entry.owner is not None}
         names = await self._directory.names({record.initiator, *owners})
-        return _view(_Found(record, await self._records.seal_with(transaction_id), entries, names))
+        return _view(_Found(record, await self._records.seal_with(record.id), entries, names))
 
 
 def _view(found: _Found) -> Explanation:

@@ -9,7 +9,7 @@ from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.kinds.funding import FundAccount, Funding
 from daemons.banking_api.kinds.reversal import Reversal, ReverseTransaction
 from daemons.banking_api.kinds.withdrawal import Withdraw, Withdrawal, WithdrawAtCounter
-from daemons.banking_api.ledger.record import Act
+from daemons.banking_api.ledger.record import Act, Record
 from daemons.banking_api.money import parse_money
 from daemons.banking_api.transactions.batch import (
     begin_atomic_rows,
@@ -226,8 +226,7 @@ async def show_transaction(request: web.Request) -> web.Response:
     transaction_id = read_uuid(request, "id", missing=transaction_not_found())
     caller = caller_of(request)
     found = await request.app[STATEMENTS_KEY].transaction(caller, transaction_id)
-    if caller.user_id not in (owners := owners_of(found.record)):
-        await admit_reading(request, owners, what="transaction")
+    await admit_to_transaction(request, found.record)
     return json_response(transaction_in_full(found))
 
 
@@ -240,7 +239,10 @@ async def show_transaction(request: web.Request) -> web.Response:
 async def explain_transaction(request: web.Request) -> web.Response:
     """Explain a transaction: who asked, what was checked, entries with balances, and its seal."""
     transaction_id = read_uuid(request, "id", missing=transaction_not_found())
-    return json_response(await request.app[EXPLANATIONS_KEY].explain(caller_of(request), transaction_id))
+    caller, explanations = caller_of(request), request.app[EXPLANATIONS_KEY]
+    record = await explanations.find(caller, transaction_id)
+    await admit_to_transaction(request, record)
+    return json_response(await explanations.explain(caller, record))
 
 
 @routes.add(
@@ -389,6 +391,13 @@ async def _confirmation(
     named = {"from_account", payee, "amount", "currency"}
     payment = {**body.model_dump(include=named), "idempotency_key": idempotency_key_of(request)}
     return await policy.of_payment(request.headers, caller_of(request), payment)
+
+
+async def admit_to_transaction(request: web.Request, record: Record) -> None:
+    """Go on if the caller is a party to the transaction; staff say why they read it of its parties."""
+    owners = owners_of(record)
+    if caller_of(request).user_id not in owners:
+        await admit_reading(request, owners, what="transaction")
 
 
 async def booked_response(request: web.Request, done: Settled | Approval) -> web.Response:

@@ -97,8 +97,12 @@ async def test_a_reason_holds_for_an_hour(counter: Counter) -> None:
 
 async def test_a_payment_between_two_is_read_of_both(counter: Counter) -> None:
     path = f"/transactions/{counter.payment}"
-    assert code_of(await counter.sam.get(path)) == (403, "reason_required")
+    for read in (path, f"{path}/explanation"):
+        assert code_of(await counter.sam.get(read)) == (403, "reason_required")
+    assert code_of(await counter.sam.post(f"{path}/receipt", {})) == (403, "reason_required")
     assert (await giving(counter.sam, WHY).get(path)).status_code == 200
+    assert (await counter.sam.get(f"{path}/explanation")).status_code == 200
+    assert (await counter.sam.post(f"{path}/receipt", {})).status_code == 200
     assert {record["target"]["id"] for record in await counter.records()} == {
         counter.alice.user_id,
         counter.bob.user_id,

@@ -15,6 +15,10 @@ async def test_two_admins_erase_a_customer_and_nothing_is_left_of_them(lone_user
     taken = {"email": ann.email, "display_name": "Somebody", "password": PASSWORD}
     assert (await api.call("POST", "/users", taken)).status_code == 201
 
+    # Codes that were mailed to her address, hers and those of a stranger who registers under it.
+    assert (await api.call("POST", "/auth/reset", {"email": ann.email})).status_code == 204
+    assert {one["email"] for one in api.stored("mail_requests")["mail_requests"]} >= {ann.email}
+
     asked = await ada.call("POST", f"/users/{ann.id}/erase", {"reason": "in writing"})
     assert (asked.status_code, asked.json()["act"]) == (202, "erase_user")
     approve = f"{asked.headers['Location']}/approve"
@@ -31,7 +35,10 @@ async def test_two_admins_erase_a_customer_and_nothing_is_left_of_them(lone_user
         assert answer.json()["code"] == "invalid_credentials"
     shown = (await ada.call("GET", f"/users/{ann.id}")).json()
     assert (shown["email"], shown["display_name"], shown["locked"]) == (erased, "Erased user", True)
-    left = api.stored("users", "sessions", "devices", "second_factors", "api_keys", "refused_registrations")
+    left = api.stored(
+        *("users", "sessions", "devices", "second_factors", "api_keys", "refused_registrations"),
+        *("mail_requests", "owed_messages"),
+    )
     assert ann.email not in str(left)
     of_users = [one for name, kept in left.items() if name != "users" for one in kept]
     assert [one for one in of_users if str(one.get("user_id")) == ann.id] == []

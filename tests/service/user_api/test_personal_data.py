@@ -16,6 +16,9 @@ async def test_a_person_sees_what_is_held_about_them(user_api: UserApi) -> None:
     assert (held["user"]["id"], held["user"]["email"]) == (ann.id, ann.email)
     assert (held["second_factor"], held["known_devices"]) == (False, 2)
     assert len(held["refused_registrations"]) == 1
+    assert held["signed_in_at"] is not None
+    mailed = {(one["purpose"], one["email"]) for one in held["mail_requests"]}
+    assert mailed == {("registration", ann.email)}
     actions = [record["action"] for record in held["records"]]
     assert actions == ["register", "sign_in", "lock", "unlock", "sign_in", "register.refused"]
     [lock] = [record for record in held["records"] if record["action"] == "lock"]

@@ -6,6 +6,7 @@ from datetime import timedelta
 import httpx
 
 from daemons.contracts.permissions import Role
+from daemons.user_api.users.routes import USERS_KEY
 from tests.service.user_api.test_second_factor import enrol
 from tests.support.mail import PlayedNotifier
 from tests.support.user_api import (
@@ -54,6 +55,17 @@ async def test_a_code_from_the_mail_sets_a_new_password_once(api: UserApi, notif
     # Whoever sets a password by mail has confirmed the address.
     [user] = [one for one in api.stored()["users"] if one["email"] == person.email]
     assert user["email_confirmed"]
+
+
+async def test_a_password_that_was_handed_out_is_replaced_by_a_reset(
+    api: UserApi, notifier: PlayedNotifier
+) -> None:
+    email = new_email()
+    await api.app[USERS_KEY].register(email=email, display_name="Omar", password=PASSWORD, temporary=True)
+    await ask(api, email)
+    assert (await reset(api, email, await notifier.code("reset_password", email))).is_success
+    omar = await api.sign_in(email, NEW_PASSWORD)
+    assert (await omar.call("GET", "/auth/sessions")).status_code == 200
 
 
 async def test_a_reset_ends_sessions_keys_and_known_devices_and_is_recorded(
