@@ -1,5 +1,6 @@
 """events top."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from bankctl.render.event_line import event_row
 from bankctl.render.output import emit, emit_text
 from bankctl.render.section import Section, as_text
 from bankctl.render.text import displayable
+from bankctl.streams import holds_unicode
 
 _AWAY = {ExitStatus.FORBIDDEN, ExitStatus.UNREACHABLE}
 """Why one half of the overview may be missing, without the other being worth less."""
@@ -55,8 +57,11 @@ def top(
         return
     if run.machine_readable or run.query is not None:
         raise usage_error("the screen is for people", hint="add --once to get JSON or CSV")
-    if not all(map(invocation.is_terminal, (sys.__stdin__, sys.__stdout__, sys.__stderr__))):
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    if not all(map(invocation.is_terminal, streams)) or os.environ.get("TERM", "dumb") == "dumb":
         raise usage_error("the screen needs a terminal", hint="use --once")
+    if not holds_unicode(sys.__stdout__):
+        raise usage_error("the screen needs a terminal with UTF-8", hint="set LANG, or use --once")
     show = _screen()
     with open_bank() as bank:
         # Nobody who is not logged in sees an empty screen first.

@@ -95,6 +95,7 @@ async def test_support_staff_see_events_as_they_happen_until_their_session_ends(
         assert senders == ["Ann", "Ann"]
 
         await filters_and_resumes(tess, everything.documents, account, happened)
+        await sees_it_at_a_glance(tess, happened[1][1])
 
         elsewhere = await stack.at_another_terminal(tess.email)
         await elsewhere.login()
@@ -128,8 +129,25 @@ async def filters_and_resumes(
     assert parsed(resumed.out)["position"] == following <= second["position"]
 
 
+async def sees_it_at_a_glance(tess: Person, refused: str) -> None:
+    """Rates, reasons, and what waits at either daemon."""
+    overview = await tess.json("events", "top", "--once", "--window", "600")
+    assert overview["missing"] == {}
+    assert overview["relay"]["relay"]["failure"] is None
+    summary = overview["events"]
+    counts = {one["type"]: one["count"] for one in summary["events"]}
+    assert min(counts["TransactionCompleted"], counts["TransactionFailed"], counts["AccountChanged"]) > 0
+    assert "insufficient_funds" in {one["code"] for one in summary["reasons"]}
+    assert {one["topic"] for one in summary["waiting"]} == set(counts)
+    assert refused in {event["id"] for event in summary["last_failures"]}
+    shown = await tess.run("events", "top", "--once")
+    assert "insufficient_funds" in shown.out
+    assert await tess.refusal("events", "top", status=2) == "usage"
+
+
 async def test_users_may_not_follow_events(ann: Person) -> None:
     assert await ann.refusal("events", "tail", status=5) == "forbidden"
+    assert await ann.refusal("events", "top", "--once", status=5) == "forbidden"
     assert await ann.refusal("admin", "prove", status=5) == "forbidden"
 
 

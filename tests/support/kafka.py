@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,41 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker
 
 
+@dataclass(frozen=True)
+class TlsListener:
+    """A second way to the same broker: by TLS, for one account."""
+
+    certificate: Path
+    key: Path
+    user: str
+    password: str
+    port: int = field(default_factory=lambda: ports.pick(1)[0])
+
+    @property
+    def address(self) -> str:
+        return f"{ports.LOOPBACK}:{self.port}"
+
+    def add_to(self, properties: Path) -> None:
+        """Add the listener to a broker's configuration."""
+        pem = properties.with_name("tls.pem")
+        pem.write_bytes(self.certificate.read_bytes() + self.key.read_bytes())
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        text = properties.read_text()
+        text = text.replace("\nlisteners=", f"\nlisteners=TLS://{self.address},")
+        text = text.replace("\nadvertised.listeners=", f"\nadvertised.listeners=TLS://{self.address},")
+        text = text.replace("protocol.map=", "protocol.map=TLS:SASL_SSL,")
+        settings = {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": pem,
+            "sasl.enabled.mechanisms": "PLAIN",
+            "plain.sasl.jaas.config": f'{login} user_{self.user}="{self.password}";',
+        }
+        text += "".join(f"listener.name.tls.{name}={value}\n" for name, value in settings.items())
+        properties.write_text(text)
+
+
 @contextlib.contextmanager
-def running_kafka(folder: Path) -> Iterator[str]:
+def running_kafka(folder: Path, *, tls: TlsListener | None = None) -> Iterator[str]:
     """Run a broker with its data and log in the folder; yields its address once it serves."""
     layout = Layout("test", folder)
     layout.create()
@@ -35,6 +69,8 @@ def running_kafka(folder: Path) -> Iterator[str]:
     part = kafka_part(
         layout, str(find_java()), kafka_jars.resolve(Silence()), port=port, controller_port=controller_port
     )
+    if tls is not None:
+        tls.add_to(layout.root / "kafka" / "server.properties")
     assert part.once is not None
     with layout.log("kafka").open("ab") as log:
         subprocess.run(part.once.command, check=True, stdout=log, stderr=log, timeout=_START_TIMEOUT_SECONDS)

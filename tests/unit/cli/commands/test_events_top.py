@@ -167,23 +167,52 @@ def test_the_screen_needs_a_terminal_and_people(watched: Cli, bank: Bank) -> Non
     assert bank.requests == []
 
 
-def test_without_textual_the_remedy_is_named(watched: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    """A stream that is one."""
 
+    def __init__(self, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     for name in ("__stdin__", "__stdout__", "__stderr__"):
         monkeypatch.setattr(sys, name, Terminal())
+
+
+@pytest.mark.usefixtures("terminal")
+def test_without_textual_the_remedy_is_named(watched: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "textual"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "bankctl.render.screen")
     monkeypatch.setitem(sys.modules, "textual", None)
     outcome = watched("events", "top")
     assert outcome.status == 1
-    assert "textual" in outcome.err
-    assert "bankctl[top]" in outcome.err or "[top]" in outcome.err
-    assert "--once" in outcome.err
+    for told in ("textual", "[top]", "--once"):
+        assert told in outcome.err
     assert watched("events", "top", "--once").status == 0
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_terminal_that_cannot_show_the_screen_is_told(
+    watched: Cli, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as plain:
+        plain.setenv("TERM", "dumb")
+        assert "needs a terminal" in watched("events", "top").err
+    monkeypatch.setattr(sys, "__stdout__", Terminal("latin-1"))
+    outcome = watched("events", "top")
+    assert (outcome.status, "UTF-8" in outcome.err) == (2, True)
+    assert bank.requests == []
 
 
 class Reading:
