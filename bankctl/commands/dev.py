@@ -66,6 +66,7 @@ class PartName(StrEnum):
     KAFKA = "kafka"
     GATEWAY = "gateway"
     MAIL = "mail"
+    CACHE = "cache"
     USER_API = Daemon.USER_API.value
     BANKING_API = Daemon.BANKING_API.value
     NOTIFIER = Daemon.NOTIFIER.value
@@ -109,8 +110,9 @@ def up(
       bankctl dev up --port gateway=9443
       MONGO_URI=mongodb://127.0.0.1:27017/?replicaSet=rs0 bankctl dev up
 
-    If MONGO_URI, KAFKA_BROKER or SMTP_HOST is set, that server is used instead of starting one. The first
-    start fetches Kafka (45 MB). Afterwards the profile named after the stack talks to this bank.
+    If MONGO_URI, KAFKA_BROKER, SMTP_HOST or CACHE_URI is set, that server is used instead of starting
+    one. The first start fetches Kafka (45 MB). Afterwards the profile named after the stack talks to this
+    bank.
     STAFF_POLICY names the file that says which acts wait for a second person; see docs/settings.md.
     """
     local = Stack.load(stack)

@@ -121,6 +121,7 @@ def _python() -> Finding:
 
 def _parts() -> Iterator[Finding]:
     # Only this command looks for the parts of a local bank from here.
+    from bankctl.local.cache import find_valkey  # noqa: PLC0415
     from bankctl.local.gateway import find_caddy, find_swagger_ui  # noqa: PLC0415
     from bankctl.local.kafka import find_java  # noqa: PLC0415
     from bankctl.local.mongod import find_mongod  # noqa: PLC0415
@@ -129,6 +130,7 @@ def _parts() -> Iterator[Finding]:
         "MongoDB": find_mongod,
         "Java": find_java,
         "Caddy": find_caddy,
+        "Valkey": find_valkey,
         "Swagger UI": find_swagger_ui,
     }
     for name, find in parts.items():

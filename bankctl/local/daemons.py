@@ -48,6 +48,7 @@ def daemon_environment(
     kafka: Mapping[str, str],
     secrets: Mapping[str, str],
     mail: Mapping[str, str],
+    cache: Mapping[str, str],
     policy: Mapping[str, str],
 ) -> dict[str, str]:
     """All a daemon needs to run, as environment variables."""
@@ -61,6 +62,7 @@ def daemon_environment(
         **kafka,
         **secrets,
         **mail,
+        **cache,
         **policy,
         # A bank on one's own machine is for trying out; production asks staff for a second factor, and
         # everybody to confirm their address.

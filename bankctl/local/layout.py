@@ -69,7 +69,8 @@ class Layout:
 
     def data(self, part: str) -> Path | None:
         """The data folder of a part; None for the daemons, which keep none."""
-        folder = {"mongod": "mongo", "kafka": "kafka", "gateway": "caddy", "mail": "mail"}.get(part)
+        folders = {"mongod": "mongo", "kafka": "kafka", "gateway": "caddy", "mail": "mail", "cache": "cache"}
+        folder = folders.get(part)
         return self.root / folder if folder else None
 
     def log(self, part: str) -> Path:

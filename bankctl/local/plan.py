@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bankctl.local.cache import cache_environment, cache_part
 from bankctl.local.daemons import DAEMONS, daemon_environment, daemon_part
 from bankctl.local.gateway import gateway_part, gateway_url
 from bankctl.local.kafka import ADMINISTRATOR, account_environment, kafka_part
@@ -15,12 +16,18 @@ from bankctl.local.settings import Settings
 from bankctl.local.state import Intent
 from daemons.contracts.kafka_accounts import KAFKA_GRANTS
 
-SERVERS = ("mongod", "kafka", "gateway", "mail")
+SERVERS = ("mongod", "kafka", "gateway", "mail", "cache")
 ALL_PARTS = (*SERVERS, *DAEMONS)
 # What the environment gives instead of a part of our own.
-INSTEAD_OF: Mapping[str, str] = {"mongod": "MONGO_URI", "kafka": "KAFKA_BROKER", "mail": "SMTP_HOST"}
+INSTEAD_OF: Mapping[str, str] = {
+    "mongod": "MONGO_URI",
+    "kafka": "KAFKA_BROKER",
+    "mail": "SMTP_HOST",
+    "cache": "CACHE_URI",
+}
 POLICY_VARIABLES = ("STAFF_POLICY",)
 """What waits for a second person; without them as the daemons have it by default."""
+_ASK_THE_CACHE = ("banking_api", "notifier")
 KAFKA_CLIENTS = tuple(grant.account for grant in KAFKA_GRANTS)
 _WITHOUT_ACCOUNT: Mapping[str, str] = {
     "KAFKA_SECURITY": "plaintext",
@@ -41,6 +48,7 @@ def environment(settings: Settings, external: Mapping[str, str], daemon: str) ->
         kafka=_kafka_environment(settings, external, daemon),
         secrets=_secrets(settings, external, daemon),
         mail=_mail_environment(settings, external) if daemon == "notifier" else {},
+        cache=_cache_environment(settings, external) if daemon in _ASK_THE_CACHE else {},
         policy={name: external[name] for name in POLICY_VARIABLES if name in external},
     )
 
@@ -49,6 +57,12 @@ def _mail_environment(settings: Settings, external: Mapping[str, str]) -> dict[s
     """To whom mail is handed over, and where the links in it lead."""
     relay = {} if external.get("SMTP_HOST") else mail_environment(settings.ports["mail"], LOOPBACK)
     return {"PUBLIC_URL": gateway_url(settings.ports["gateway"]), **relay}
+
+
+def _cache_environment(settings: Settings, external: Mapping[str, str]) -> dict[str, str]:
+    if external.get("CACHE_URI"):
+        return {}
+    return cache_environment(settings.ports["cache"], settings.password("cache", "default"))
 
 
 def _secrets(settings: Settings, external: Mapping[str, str], daemon: str) -> dict[str, str]:
@@ -99,6 +113,9 @@ def plan(layout: Layout, settings: Settings, intent: Intent) -> list[Part]:
             )
         elif name == "mail":
             parts.append(mail_part(layout, port))
+        elif name == "cache":
+            password = settings.password("cache", "default")
+            parts.append(cache_part(layout, intent.tools["valkey"], port=port, password=password))
         elif name == "gateway":
             parts.append(gateway_part(layout, intent.tools, settings.ports))
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bankctl.errors import CliError, ExitStatus
 from bankctl.local import kafka_jars, ports
+from bankctl.local.cache import find_valkey
 from bankctl.local.gateway import TOOLS as GATEWAY_TOOLS
 from bankctl.local.identity import marked
 from bankctl.local.kafka import find_java
@@ -25,6 +26,7 @@ _TOOLS: Mapping[str, Mapping[str, Callable[[], Path]]] = {
     "mongod": {"mongod": find_mongod},
     "kafka": {"java": find_java},
     "gateway": GATEWAY_TOOLS,
+    "cache": {"valkey": find_valkey},
 }
 
 

@@ -25,6 +25,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "kafka": 29092,
     "kafka_controller": 29093,
     "mail": 8125,
+    "cache": 6479,
 }
 DEFAULT_STACK = "local"
 _LARGEST_PORT = 65_535

@@ -19,7 +19,7 @@ from bankctl.local.state import Intent, StackState
 from bankctl.local.status import StackStatus, look, orphans
 
 EXTERNAL_VARIABLES = (
-    *("MONGO_URI", "KAFKA_BROKER", "SMTP_HOST", "JWT_SECRET"),
+    *("MONGO_URI", "KAFKA_BROKER", "SMTP_HOST", "CACHE_URI", "JWT_SECRET"),
     *("KAFKA_SECURITY", "KAFKA_MECHANISM", "KAFKA_USERNAME", "KAFKA_PASSWORD"),
     *POLICY_VARIABLES,
 )

@@ -6,7 +6,9 @@ from tests.support.stack import LocalStack
 async def test_nothing_listens_beyond_loopback(stack: LocalStack) -> None:
     status = await stack.status()
     parts = {part["name"]: part["port"] for part in status["parts"]}
-    assert sorted(parts) == ["banking_api", "gateway", "kafka", "mail", "mongod", "notifier", "user_api"]
+    assert sorted(parts) == [
+        *("banking_api", "cache", "gateway", "kafka", "mail", "mongod", "notifier", "user_api")
+    ]
     # The search finds all that is known to run; so what it does not find does not run.
     found = {process.pid for process in stack.processes()}
     assert {status["supervisor_pid"], *(part["pid"] for part in status["parts"])} <= found

@@ -15,7 +15,7 @@ from tests.faults.report import TallyRecorder, dice
 from tests.support.stack import LocalStack
 from tests.support.waiting import eventually
 
-PARTS = ("user_api", "banking_api", "notifier", "mongod", "kafka", "gateway", "mail")
+PARTS = ("user_api", "banking_api", "notifier", "mongod", "kafka", "gateway", "mail", "cache")
 PAUSES = 4
 LONGEST_PAUSE_SECONDS = 4.0
 BETWEEN_FAULTS = 8

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pymongo
 import pytest
+import valkey
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -264,10 +265,13 @@ def test_whoever_has_no_account_can_read_and_write_nothing(stack: Stack) -> None
         stranger = AdminClient({**settings, "log_level": 0})
         with pytest.raises(KafkaException):
             stranger.list_topics(timeout=3)
+    with valkey.Valkey(port=ports["cache"]) as client, pytest.raises(valkey.AuthenticationError):
+        client.ping()
     for file in (
         stack.layout.settings,
         *stack.layout.root.glob("*/keyfile"),
         *stack.layout.root.glob("*/*.prop*"),
+        *stack.layout.root.glob("*/*.conf"),
     ):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
@@ -292,12 +296,19 @@ def test_a_daemon_can_reach_its_own_database_and_topics_alone(stack: Stack) -> N
     assert outcomes == ["TOPIC_AUTHORIZATION_FAILED"]
 
 
+@pytest.mark.parametrize("daemon", ["banking_api", "notifier"])
+def test_a_daemon_that_asks_for_users_can_reach_the_cache(stack: Stack, daemon: str) -> None:
+    with valkey.Valkey.from_url(stack.environment(daemon)["CACHE_URI"]) as client:
+        assert client.ping()
+        assert client.config_get("save") == {"save": ""}
+
+
 def test_no_secret_stands_in_a_process_list_and_no_part_knows_this_machines_variables(stack: Stack) -> None:
     settings = stack.settings
     secrets = {settings.jwt_secret} | {
         settings.password(server, name)
-        for server in ("mongod", "kafka")
-        for name in ("root", "kafka", "user_api", "banking_api", "notifier", "keyfile")
+        for server in ("mongod", "kafka", "cache")
+        for name in ("root", "kafka", "default", "user_api", "banking_api", "notifier", "keyfile")
     }
     for part, pid in processes(stack):
         process = psutil.Process(pid)

