@@ -135,5 +135,7 @@ its commands with BANKCTL_YES=1. BANKCTL_YES takes 1, true, yes or on for yes, a
 false, no, off or nothing for no; anything else is refused.
 
 A script reads the exit status (`bankctl help exit-codes`) and -o json, passes the
-password with --password-stdin, or uses an API key in BANKCTL_TOKEN.""",
+password with --password-stdin, or uses an API key in BANKCTL_TOKEN. Where the bank asks
+for the second factor for a payment, --code-stdin passes the code; without it nothing is
+paid (exit 2, code_needed). An API key cannot confirm a payment.""",
 }

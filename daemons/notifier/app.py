@@ -186,7 +186,14 @@ class _Bank:
         )
         self.deliveries = Deliveries(work, deliveries, on_owed=self.worker.wake, clock=clock)
         self.delivery_prover = DeliveryProver(deliveries, self.outlets)
-        self.orders = MessageOrders(work, texts, has_email=has_email, on_owed=self.worker.wake, clock=clock)
+        self.orders = MessageOrders(
+            work,
+            texts,
+            has_email=has_email,
+            public_url=str(settings.public_url),
+            on_owed=self.worker.wake,
+            clock=clock,
+        )
         self.recorder = EventRecorder(work, event_log, limit=limit)
         self.dead_letters = DeadLetters(work, event_log, MongoDeadLetters(self.database), limit, clock=clock)
         self.consumer = EventConsumer(

@@ -9,6 +9,7 @@ from aiohttp import web
 
 import daemons.user_api.api_keys.routes as api_key_routes
 import daemons.user_api.internal.routes as internal_routes
+import daemons.user_api.mailed_links.routes as mailed_link_routes
 import daemons.user_api.payment_confirmations.routes as payment_confirmation_routes
 import daemons.user_api.personal_details.routes as personal_details_routes
 import daemons.user_api.recovery.routes as recovery_routes
@@ -47,6 +48,7 @@ from daemons.user_api.mail.codes import MailedCodes
 from daemons.user_api.mail.sender import MessageSender
 from daemons.user_api.mail.service import CodeCheck
 from daemons.user_api.mail.storage import MongoMailRequests, MongoOwedMessages
+from daemons.user_api.mailed_links.service import MailedLinks
 from daemons.user_api.outbox.relay import OutboxRelay
 from daemons.user_api.outbox.storage import MongoOwedEvents
 from daemons.user_api.payment_confirmations.service import PaymentConfirmations
@@ -95,6 +97,7 @@ def build(settings: UserApiSettings, *, clock: Clock = utc_now) -> web.Applicati
         notices={"messages": bank.sender.probe, "events": bank.relay.probe},
         routes=[
             registration_routes.routes,
+            mailed_link_routes.routes,
             user_routes.routes,
             sign_in_routes.routes,
             recovery_routes.routes,
@@ -198,7 +201,7 @@ class _Bank:
             clock=clock,
         )
         app[registration_routes.CONFIRMATION_KEY] = self.confirmation
-        app[recovery_routes.RESET_KEY] = PasswordReset(
+        app[recovery_routes.RESET_KEY] = reset = PasswordReset(
             work,
             self.user_store,
             self.code_check,
@@ -207,6 +210,7 @@ class _Bank:
             proof=self.proof,
             clock=clock,
         )
+        app[mailed_link_routes.LINKS_KEY] = MailedLinks(self.code_check, self.confirmation, reset)
         app[user_routes.ADMINISTRATION_KEY] = Administration(
             work, self.user_store, self.approvals, self.settings.staff_policy, clock=clock
         )

@@ -54,3 +54,14 @@ def test_each_mongod_writes_pages_back_as_the_local_one_does(member: str) -> Non
     command = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"][member]["command"]
 
     assert "=".join(WRITE_BACK) in command
+
+
+def test_addresses_are_confirmed_and_the_notifier_has_a_relay_for_the_mail() -> None:
+    assert service_environment("user_api")["REGISTRATION_CONFIRMED"] == "required"
+    given = service_environment("notifier")
+    names = [name for name in NotifierSettings.model_fields if name.upper() in given]
+    settings = NotifierSettings.model_validate({name: given[name.upper()] for name in names})
+    assert settings.smtp_server is not None
+    assert (settings.smtp_server.port, settings.smtp_server.security) == (587, "starttls")
+    # Links in mail lead to the name by which people reach the bank.
+    assert str(settings.public_url) == f"https://{service_environment('caddy')['BANK_HOST']}/"

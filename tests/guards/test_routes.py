@@ -69,9 +69,10 @@ def test_only_getting_in_and_which_bank_it_is_are_public() -> None:
         *("/auth/reset", "/auth/reset/confirm", "/auth/undo", "/auth/totp/lost", "/auth/totp/keep"),
     }
     which_bank = {("GET", "/bank"), ("GET", "/ledger/checkpoint-keys")}
-    # The token in the link says who asks; it is good for nothing else.
-    signed_link = {(method, "/notifications/unsubscribe") for method in ("GET", "POST")}
-    assert public == {("POST", path) for path in getting_in} | signed_link | which_bank
+    # The token in a link says who asks; it is good for nothing else.
+    links = ("/notifications/unsubscribe", "/auth/mailed-link")
+    signed_links = {(method, path) for method in ("GET", "POST") for path in links}
+    assert public == {("POST", path) for path in getting_in} | signed_links | which_bank
 
 
 def test_the_gateway_leads_every_route_to_its_daemon_and_internal_ones_nowhere() -> None:

@@ -34,6 +34,7 @@ SECRETS = {
         *(f"KAFKA_{daemon}_PASSWORD" for daemon in ("USER_API", "BANKING_API", "NOTIFIER")),
     )
 }
+SECRETS |= {"SMTP_HOST": "smtp.example", "MAIL_FROM": "The Bank <no-reply@bank.example>"}
 SECRETS |= {f"{name.upper()}_SERVICE_KEY": key for name, key in _SERVICE_KEYS.items()}
 SECRETS["CHECKPOINT_KEY"] = make_key()
 SECRETS |= {f"{name.upper()}_PUBLIC_KEYS": public_key_of(key) for name, key in _SERVICE_KEYS.items()}

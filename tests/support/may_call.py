@@ -34,6 +34,8 @@ MAY_CALL = {
     "POST /users/confirm": ANYBODY,
     "POST /auth/reset": ANYBODY,
     "POST /auth/reset/confirm": ANYBODY,
+    "GET /auth/mailed-link": ANYBODY,
+    "POST /auth/mailed-link": ANYBODY,
     "POST /auth/undo": ANYBODY,
     "POST /auth/totp/lost": ANYBODY,
     "POST /auth/totp/keep": ANYBODY,

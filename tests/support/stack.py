@@ -20,6 +20,9 @@ from tests.support.person import PASSWORD, Person
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
 
+UNCONFIRMED = 10**12
+"""What may be paid in a day without a code of the second factor."""
+
 
 @dataclass(frozen=True)
 class PartProcess:
@@ -63,7 +66,12 @@ class LocalStack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # Most tests are about something else than who else has to agree.
-        self.terminal = Terminal(folder / "stack", STAFF_POLICY="none")
+        # Payments that few tests make need a code, so that all tests count what needs none.
+        self.terminal = Terminal(
+            folder / "stack",
+            STAFF_POLICY="none",
+            PAYMENT_CONFIRMATION_ABOVE=f"EUR={UNCONFIRMED},CZK={UNCONFIRMED},USD={UNCONFIRMED}",
+        )
         self.url = ""
         self.ca_file = ""
 
@@ -138,6 +146,19 @@ class LocalStack:
         await person.run("config", "set", "url", self.url, "--profile", "bank")
         await person.run("config", "set", "ca_file", self.ca_file, "--profile", "bank")
         return person
+
+    async def mail(self, to: str, subject: str) -> dict[str, Any]:
+        """The newest mail with this subject that the catcher has for somebody, once it is there."""
+        listed: list[dict[str, Any]] = []
+
+        async def arrived() -> bool:
+            listed[:] = await self.terminal.json("dev", "mail", "--to", to)
+            return any(one["subject"] == subject for one in listed)
+
+        await eventually(arrived, found=lambda: [one["subject"] for one in listed])
+        newest = next(one["id"] for one in listed if one["subject"] == subject)
+        found: dict[str, Any] = await self.terminal.json("dev", "mail", newest)
+        return found
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs for this stack or its people: told by folder, command line or environment."""

@@ -13,6 +13,9 @@ from daemons.notifier.preferences.preferences import EMAIL
 from daemons.notifier.unit_of_work import NotifierWork
 from daemons.shared.clock import Clock, utc_now
 
+LINK = "link"
+"""The value that is an address of the bank's, ordered by its path."""
+
 
 class MessageOrders:
     """Takes orders. They are about somebody's access, so they wait for nobody's quiet hours."""
@@ -23,12 +26,14 @@ class MessageOrders:
         texts: Texts,
         *,
         has_email: bool,
+        public_url: str,
         on_owed: Callable[[], None],
         clock: Clock = utc_now,
     ) -> None:
         self._work = work
         self._texts = texts
         self._has_email = has_email
+        self._public_url = public_url.rstrip("/")
         self._on_owed = on_owed
         self._clock = clock
 
@@ -40,6 +45,9 @@ class MessageOrders:
             TransientError: e-mail is not configured, or the database does not answer.
         """
         language = language_of(order.recipient.language)
+        if (path := order.values.get(LINK)) is not None:
+            # Where people reach the bank is known here alone.
+            order = order.model_copy(update={"values": {**order.values, LINK: self._public_url + path}})
         self._check(order, language)
         if not self._has_email:
             raise TransientError(

@@ -28,6 +28,7 @@ _SPACES = re.compile(r"[ \t\n]+")
 """Not the ones that keep an amount together."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _CODE = "code"
+_LINK = "link"
 
 
 class UnknownTemplateError(Exception):
@@ -83,6 +84,7 @@ class Texts:
             subject=subject,
             paragraphs=paragraphs,
             code=shown.get(_CODE),
+            link=shown.get(_LINK),
             footer=footer[0],
             unsubscribe_label=footer[1],
             unsubscribe_url=unsubscribe_url,

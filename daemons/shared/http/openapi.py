@@ -149,11 +149,14 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             "default": {"$ref": "#/components/responses/Problem"},
         },
     }
-    if route.body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _reference(route.body, schemas)}},
-        }
+    sent = {"application/json": route.body, "application/x-www-form-urlencoded": route.form}
+    content = {
+        media_type: {"schema": _reference(model, schemas)}
+        for media_type, model in sent.items()
+        if model is not None
+    }
+    if content:
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -21,6 +22,8 @@ RETURN_MINIMAL = "return=minimal"
 # A body of thousands of unknown fields must not be answered with thousands of sentences.
 _FAULTS_SHOWN = 50
 _JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 20
 
 CALLER_KEY = web.RequestKey("caller", Caller)
 REQUEST_ID_KEY = web.RequestKey("request_id", str)
@@ -56,6 +59,31 @@ async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
         # A small body that grows when it is unpacked would pass the limit of size.
         raise InvalidRequestError("unsupported_media_type", "Send the body as it is, without compression.")
     return check_model(parse_object(await _read_whole(request)), model)
+
+
+async def read_form(request: web.Request, model: type[ModelT]) -> ModelT:
+    """Read and check a form of a page of ours: of it alone a body that is not JSON is taken.
+
+    Raises:
+        InvalidRequestError, TransientError: as `read_body`.
+    """
+    if request.content_type != _FORM:
+        raise InvalidRequestError(
+            "unsupported_media_type", "Send the form as application/x-www-form-urlencoded."
+        )
+    try:
+        fields = parse_qsl(
+            (await _read_whole(request)).decode(),
+            keep_blank_values=True,
+            strict_parsing=True,
+            max_num_fields=_MOST_FIELDS,
+            errors="strict",
+        )
+    except ValueError:
+        raise InvalidRequestError("invalid_request", "The form is malformed.") from None
+    if len(dict(fields)) < len(fields):
+        raise InvalidRequestError("invalid_request", "A field stands more than once in the form.")
+    return check_model(dict(fields), model)
 
 
 async def _read_whole(request: web.Request) -> bytes:

@@ -56,6 +56,9 @@ class Route:
     summary: str
     tag: str
     body: type[BaseModel] | None
+    form: type[BaseModel] | None
+    """What a page's form sends, in place of a body of JSON."""
+
     query: type[BaseModel] | None
     answer: type[BaseModel] | None
     status: int
@@ -102,6 +105,7 @@ class Routes:
         *,
         permission: Permission,
         body: type[BaseModel] | None = None,
+        form: type[BaseModel] | None = None,
         query: type[BaseModel] | None = None,
         answer: type[BaseModel] | None = None,
         status: int = 200,
@@ -127,6 +131,7 @@ class Routes:
                 summary=summary,
                 tag=self._tag,
                 body=body,
+                form=form,
                 query=query,
                 answer=answer,
                 status=status,

@@ -14,7 +14,7 @@ from daemons.contracts.internal import MessageOrder, MessageRecipient
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.clock import Clock
 from daemons.shared.tasks import end_task
-from daemons.user_api.mail.codes import MailedCodes
+from daemons.user_api.mail.codes import LINKED, MailedCodes
 from daemons.user_api.mail.message import LANGUAGE, OwedMessage
 from daemons.user_api.mail.storage import MongoOwedMessages, Taken
 
@@ -121,7 +121,10 @@ class MessageSender:
     def _body(self, message: OwedMessage) -> str:
         values = dict(message.values)
         if message.code is not None:
-            values["code"] = self._codes.code(message.code.purpose, message.code.request_id)
+            answered = message.code.purpose, message.code.request_id
+            values["code"] = self._codes.code(*answered)
+            if message.code.purpose in LINKED:
+                values["link"] = self._codes.link(*answered)
         return MessageOrder(
             message_id=str(message.id),
             template=message.template.value,

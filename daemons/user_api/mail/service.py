@@ -6,7 +6,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from daemons.shared.clock import Clock
-from daemons.user_api.mail.codes import MailedCodes, Purpose
+from daemons.user_api.mail.codes import MailedCodes, Purpose, request_named_by
 from daemons.user_api.mail.message import CodeOf, OwedMessage, Template
 from daemons.user_api.mail.notices import Addressee
 from daemons.user_api.mail.request import MOST_MESSAGES, MOST_OPEN, MailRequest, invalid_code
@@ -90,6 +90,21 @@ class CodeCheck:
             TransientError: `unavailable`.
         """
         return self._answered(await self._requests.find_open_of(user_id, purpose, self._clock()), typed)
+
+    async def linked(self, token: str) -> MailRequest | None:
+        """Return the open request whose link this is; None if it is none's.
+
+        Raises:
+            TransientError: `unavailable`.
+        """
+        request = await self._requests.find_named(request_named_by(token), self._clock())
+        if request is None or request.user_id is None:
+            return None
+        return request if self._codes.proves(request.purpose, request.id, token) else None
+
+    def code_of(self, request: MailRequest) -> str:
+        """Return the code that a link to the request stands for."""
+        return self._codes.code(request.purpose, request.id)
 
     def _answered(self, requests: list[MailRequest], typed: str) -> MailRequest | None:
         return next(

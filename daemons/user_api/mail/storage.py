@@ -128,6 +128,11 @@ class MongoMailRequests:
         query = {"purpose": purpose.value, "email": email, "expires_at": {"$gt": now}}
         return await self._find(query)
 
+    async def find_named(self, request_id: UUID, now: datetime) -> MailRequest | None:
+        """Return the request with this id if it is open."""
+        found = await self._find({"_id": request_id, "expires_at": {"$gt": now}})
+        return found[0] if found else None
+
     async def find_open_of(self, user_id: UUID, purpose: Purpose, now: datetime) -> list[MailRequest]:
         """Return the user's open requests of a purpose, newest first."""
         query = {"user_id": user_id, "purpose": purpose.value, "expires_at": {"$gt": now}}

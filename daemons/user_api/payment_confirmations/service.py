@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from daemons.contracts.errors import ForbiddenError
+from daemons.contracts.errors import ConflictError
 from daemons.shared.audit.record import Origin
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.payment_confirmations import LIFETIME, ConfirmationSigner, Confirmed
@@ -52,14 +52,14 @@ class PaymentConfirmations:
         """Return a confirmation of each payment, and until when they are good.
 
         Raises:
-            ForbiddenError: `second_factor_required`, the caller has none.
+            ConflictError: `totp_not_active`, the caller has none.
             UnauthenticatedError: `totp_required` without a code, `invalid_totp`.
             TransientError: `rate_limited` or `unavailable`.
         """
         user = await self._users.find(caller.user_id)
         if not user.second_factor:
-            raise ForbiddenError(
-                "second_factor_required", "This payment is confirmed by a second factor; enrol one first."
+            raise ConflictError(
+                "totp_not_active", "This payment is confirmed by a second factor; enrol one first."
             )
         if code is None:
             raise totp_required()

@@ -64,7 +64,7 @@ def order(**changed_to: Any) -> MessageOrder:
         "message_id": str(new_id()),
         "template": "reset_password",
         "recipient": recipient,
-        "values": {"code": "ABCD-EFGH-JKLM"},
+        "values": {"code": "ABCD-EFGH-JKLM", "link": "/auth/mailed-link?token=secret"},
         "expires_at": utc_now() + timedelta(hours=1),
     }
     return MessageOrder(**{**fields, **changed_to})
@@ -141,8 +141,11 @@ async def test_an_ordered_message_goes_out_once_and_its_content_is_erased(
     assert "ABCD-EFGH-JKLM" in text_of(mail)
     assert "ABCD-EFGH-JKLM" in text_of(mail, "html")
     assert "ABCD" not in mail["Subject"]
+    # Where people reach the bank stands in front of what user_api knows of the link.
+    assert "https://localhost:8443/auth/mailed-link?token=secret" in text_of(mail)
     [kept] = await notifier_database["deliveries"].find().to_list()
     assert "ABCD" not in str(kept)
+    assert "secret" not in str(kept)
 
 
 async def test_an_order_that_can_never_be_written_is_refused_and_an_expired_one_not_sent(

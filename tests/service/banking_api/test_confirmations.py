@@ -239,7 +239,7 @@ async def test_without_a_second_factor_the_remedy_is_to_enrol_one(careful: Bank,
     assert code_of(await alice.post("/transactions/transfer", order, key=key)) == REQUIRED
     body = {"payments": [{**order, "idempotency_key": key}], "totp": "000000"}
     answer = await alice.post("/auth/payment-confirmations", body)
-    assert code_of(answer) == (403, "second_factor_required")
+    assert code_of(answer) == (409, "totp_not_active")
 
 
 async def test_an_api_key_confirms_nothing(payer: Payer, key: str) -> None:

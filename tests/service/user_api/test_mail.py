@@ -17,6 +17,7 @@ from tests.support.waiting import eventually
 def test_every_message_has_a_text_in_every_language(template: Template) -> None:
     names = (
         "code",
+        "link",
         "at",
         "address",
         "device",

@@ -339,7 +339,7 @@ class Bank:
 
     def _confirm_payments(self, request: Request) -> Answer:
         if self.totp is None:
-            raise ProblemError(403, "second_factor_required", "forbidden")
+            raise ProblemError(409, "totp_not_active", "conflict")
         self._check_code(request)
         tokens = [f"confirmed-{len(self.confirmations) + n}" for n in range(len(request.body["payments"]))]
         self.confirmations.update(zip(tokens, request.body["payments"], strict=True))

@@ -14,7 +14,7 @@ FOLDER = Path(texts_module.__file__).with_name("templates")
 VALUES = dict.fromkeys(
     ["name", "account", "amount", "other", "description", "reference", "time", "transaction", "reason"],
     "value",
-) | {"currency": "EUR", "code": "ABCD-EFGH"}
+) | {"currency": "EUR", "code": "ABCD-EFGH", "link": "https://bank.example/l?token=t"}
 
 
 def test_every_message_is_there_in_every_language() -> None:
@@ -64,3 +64,12 @@ def test_what_is_no_message_is_refused(name: str) -> None:
 def test_a_missing_value_is_refused() -> None:
     with pytest.raises(MissingValueError, match="code"):
         TEXTS.write("reset_password", Language.ENGLISH, {"name": "Ann"})
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("name", ["confirm_registration", "reset_password"])
+def test_a_link_stands_beside_the_code_and_leads_there_in_html(name: str, language: Language) -> None:
+    written = TEXTS.write(name, language, VALUES)
+    assert "\n\nABCD-EFGH\n\n" in written.text
+    assert "\n\nhttps://bank.example/l?token=t\n\n" in written.text
+    assert '<a href="https://bank.example/l?token=t">https://bank.example/l?token=t</a>' in written.html

@@ -95,8 +95,8 @@ def test_a_script_gives_the_code_on_stdin_or_moves_nothing(ann: Cli, bank: Bank,
 @pytest.mark.usefixtures("terminal")
 def test_without_a_second_factor_no_code_is_asked_for(ann: Cli, bank: Bank, home: Path) -> None:
     outcome = ann("transfer", ANN, BOB, "12.50", "-o", "json", stdin="123456\n")
-    assert (outcome.status, outcome.problem["code"]) == (5, "second_factor_required")
-    assert outcome.problem["hint"] == "`bankctl auth totp enroll`"
+    assert (outcome.status, outcome.problem["code"]) == (7, "totp_not_active")
+    assert outcome.problem["hint"] == "`bankctl auth totp enroll` sets one up"
     assert (bank.balances[BOB], pending(home)) == (0, [])
 
 
