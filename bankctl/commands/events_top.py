@@ -138,10 +138,12 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
 def _rates(summary: Mapping[str, Any]) -> Section:
     window = summary["window_seconds"]
     rows = [
-        (one["type"], f"{one['count']:,}", f"{one['count'] / window:,.1f}")
+        _rate(one["type"], one["count"], window, is_least=one["count"] >= summary["counted_up_to"])
         for one in summary["events"]
         if one["count"]
     ]
+    if rows:
+        rows.append(_rate("all", summary["total"], window))
     return Section(
         "Events",
         headings=("Type", f"In {_length(window)}", "A second"),
@@ -149,6 +151,12 @@ def _rates(summary: Mapping[str, Any]) -> Section:
         right=frozenset({1, 2}),
         note=f"none in the last {_length(window)}",
     )
+
+
+def _rate(name: str, count: int, window: int, *, is_least: bool = False) -> tuple[str, str, str]:
+    """How many, and how many a second; more than that if no further ones were counted."""
+    mark = "+" if is_least else ""
+    return (name, f"{count:,}{mark}", f"{count / window:,.1f}{mark}")
 
 
 def _lags(found: Mapping[str, Any], summary: Mapping[str, Any]) -> Section:
@@ -262,6 +270,7 @@ def measures(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if summary is None:
         return
     yield row("position", None, summary["position"])
+    yield row("events_total", None, summary["total"])
     yield row("newest_delay_seconds", None, summary["newest_delay_seconds"])
     for one in summary["events"]:
         yield row("events", one["type"], one["count"])

@@ -12,7 +12,7 @@ from daemons.contracts.vocabulary import IDS_LIMIT, fault_of_amount
 from daemons.contracts.wire import AmountText, Instant, UuidText, WireModel
 from daemons.notifier.deliveries.models import DeliveryView, view_delivery
 from daemons.notifier.event import RecordedEvent, Selection
-from daemons.notifier.event_log.summary import Summary
+from daemons.notifier.event_log.summary import COUNTED_EVENTS, Summary
 from daemons.notifier.notifications.models import SeverityText
 from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
@@ -187,10 +187,11 @@ class BacklogView(WireModel):
 class EventsSummaryView(WireModel):
     """How events come in and go out.
 
-    `events` counts those recorded in the last `window_seconds`, at most 100,000 of a type; `reasons` says why
-    the newest 1,000 of the refused transactions among them were refused; `deliveries` counts the oldest 5,000
-    unsettled ones. `waiting` is what the consumer group had not taken from Kafka a few seconds ago, null if
-    Kafka does not answer. The newest event was recorded `newest_delay_seconds` after it happened.
+    `total` events were recorded in the last `window_seconds`; `events` counts them by type, each up to
+    `counted_up_to`. `reasons` says why the newest 1,000 of the refused transactions among them were
+    refused; `deliveries` counts the oldest 5,000 unsettled ones. `waiting` is what the consumer group had
+    not taken from Kafka a few seconds ago, null if Kafka does not answer. The newest event was recorded
+    `newest_delay_seconds` after it happened.
     """
 
     at: Instant
@@ -198,6 +199,8 @@ class EventsSummaryView(WireModel):
     position: int
     newest_at: Instant | None
     newest_delay_seconds: float | None
+    total: int
+    counted_up_to: int
     events: list[TypeCount]
     reasons: list[ReasonCount]
     waiting: list[TopicWaiting] | None
@@ -269,6 +272,8 @@ def view_summary(summary: Summary) -> EventsSummaryView:
         position=0 if newest is None else newest.position,
         newest_at=None if newest is None else newest.time,
         newest_delay_seconds=None if newest is None else _seconds(newest.received_at - newest.time),
+        total=summary.total,
+        counted_up_to=COUNTED_EVENTS,
         events=[TypeCount(type=event_type, count=count) for event_type, count in summary.counts.items()],
         reasons=[ReasonCount(code=code, count=count) for code, count in summary.reasons.items()],
         waiting=None

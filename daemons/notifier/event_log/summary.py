@@ -14,7 +14,7 @@ from daemons.shared.clock import Clock, utc_now
 Waiting = Mapping[str, int]
 """How many records of each topic are not consumed."""
 
-COUNTED_EVENTS = 100_000
+COUNTED_EVENTS = 20_000
 COUNTED_FAILURES = 1_000
 COUNTED_DELIVERIES = 5_000
 _LAST_SHOWN = 5
@@ -25,13 +25,15 @@ _FAILURES = Selection(types=frozenset({EventType.TRANSACTION_FAILED}))
 class Summary:
     """The last `window` and the present.
 
-    `counts` are at most COUNTED_EVENTS of a type, `reasons` those of the newest COUNTED_FAILURES, `backlogs`
-    those of the oldest COUNTED_DELIVERIES. `waiting` is None if Kafka has not said.
+    `total` is how many events were recorded in the window, for positions have no gaps; `counts` are at
+    most COUNTED_EVENTS of a type, `reasons` those of the newest COUNTED_FAILURES, `backlogs` those of the
+    oldest COUNTED_DELIVERIES. `waiting` is None if Kafka has not said.
     """
 
     at: datetime
     window: timedelta
     newest: RecordedEvent | None
+    total: int
     counts: Mapping[EventType, int]
     reasons: Mapping[str, int]
     waiting: Waiting | None
@@ -65,10 +67,12 @@ class EventsSummary:
         now = self._clock()
         newest = await self._reader.events_before(None, selection=Selection(), limit=1)
         begin = await self._reader.position_recorded_before(now - window)
+        last = newest[0] if newest else None
         return Summary(
             at=now,
             window=window,
-            newest=newest[0] if newest else None,
+            newest=last,
+            total=0 if last is None else max(0, last.position - begin),
             counts=await self._reader.count_by_type(begin, limit=COUNTED_EVENTS),
             reasons=await self._reader.count_reasons(begin, limit=COUNTED_FAILURES),
             waiting=self._waiting(),

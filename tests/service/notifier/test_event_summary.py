@@ -58,6 +58,7 @@ async def test_only_what_was_recorded_in_the_window_is_counted(
         "TransactionFailed": 1,
         "AccountFundedPayload": 1,
     }
+    assert found["total"] == 4
     assert found["reasons"] == [{"code": "insufficient_funds", "count": 1}]
     # The last failures are shown however long ago they were, the newest first.
     assert [one["id"] for one in found["last_failures"]] == [new[2], old[2], old[1]]

@@ -63,6 +63,8 @@ SUMMARY: dict[str, Any] = {
     "position": 42,
     "newest_at": NOW,
     "newest_delay_seconds": 0.046,
+    "total": 750,
+    "counted_up_to": 20_000,
     "events": [
         {"type": "TransactionCompleted", "count": 738},
         {"type": "TransactionFailed", "count": 12},
@@ -94,6 +96,7 @@ def test_once_prints_every_part_in_eighty_columns(watched: Cli) -> None:
     assert outcome.status == 0, outcome.err
     for told in (
         "TransactionCompleted 738 12.3",
+        "all 750 12.5",
         "insufficient_funds 10",
         "relay 3 the oldest for 1.5 s",
         "consumer 7 TransactionCompleted 7",
@@ -141,6 +144,12 @@ def test_what_one_daemon_cannot_say_is_named_and_the_rest_is_shown(
     assert kept in outcome.out
     bank.hooks.append(lambda request: refuse(Request("GET", away, request.headers, b"")))
     assert watched("events", "top", "--once").status == 5
+
+
+def test_what_was_not_counted_to_the_end_is_marked(watched: Cli, bank: Bank) -> None:
+    bank.summary = {**SUMMARY, "counted_up_to": 738, "total": 1600}
+    out = " ".join(watched("events", "top", "--once").out.split())
+    assert "TransactionCompleted 738+ 12.3+ TransactionFailed 12 0.2 all 1,600 26.7" in out
 
 
 def test_what_is_not_known_is_not_shown_as_nothing(watched: Cli, bank: Bank) -> None:
@@ -299,8 +308,8 @@ async def test_frames_stand_side_by_side_where_there_is_room(
             "Waiting",
             "Last not delivered",
         ]
-        # What has no room is cut, not wrapped: three headings, five rows, and the frames around them.
-        assert [frame.region.height for frame in frames[:2]] == [5, 7] if side_by_side == 1 else [7, 7]
+        # What has no room is cut, not wrapped.
+        assert [frame.region.height for frame in frames[:2]] == [6, 7] if side_by_side == 1 else [7, 7]
         assert all(len(line) <= columns for line in text.splitlines())
 
 
