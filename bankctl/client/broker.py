@@ -16,10 +16,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from bankctl.client.event_filter import FAILURES, EventFilter, instant_of
+from bankctl.client.event_filter import FAILURES, EventFilter
 from bankctl.client.event_stream import Seen
 from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.render import messages
+from bankctl.times import parse_since
 from daemons.contracts.kafka_accounts import TOPICS
 
 PASSWORD_VARIABLE = "KAFKA_PASSWORD"  # noqa: S105  # the variable's name
@@ -215,7 +216,7 @@ def _beginning(
     if since_start:
         starts = [low for low, _ in bounds]
     elif wanted.since is not None:
-        since = int(datetime.fromisoformat(instant_of(wanted.since)).timestamp() * 1000)
+        since = int(datetime.fromisoformat(parse_since(wanted.since)).timestamp() * 1000)
         asked = [TopicPartition(place.topic, place.partition, since) for place in places]
         found = consumer.offsets_for_times(asked, timeout=_ASK_SECONDS)
         starts = [

@@ -1,17 +1,14 @@
 """Which events are asked for, as people say it; the bank picks them by its indexes."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from bankctl.errors import usage_error
 from bankctl.money import parse_account, parse_amount
+from bankctl.times import parse_since
 from daemons.contracts.names import EventType
 
-_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FAILURES = (EventType.TRANSACTION_FAILED,)
 
 
@@ -43,7 +40,7 @@ class EventFilter:
                 hint="leave out one of the two",
             )
         if self.since is not None:
-            instant_of(self.since)
+            parse_since(self.since)
         return replace(
             self,
             types=types,
@@ -64,7 +61,7 @@ class EventFilter:
             "user": self.user,
             "min_amount": self.min_amount,
             "failures": "true" if self.failures else None,
-            "since": None if self.since is None else instant_of(self.since),
+            "since": None if self.since is None else parse_since(self.since),
         }
 
     def words(self) -> str:
@@ -119,22 +116,3 @@ def checked_types(given: str | None) -> str | None:
             code="unknown_event_type",
         )
     return ",".join(names)
-
-
-def instant_of(text: str) -> str:
-    """Return a time as the bank writes it, from a length of time before now or a time (UTC without a zone).
-
-    Raises:
-        CliError: it is neither.
-    """
-    try:
-        if ago := _AGO.fullmatch(text):
-            instant = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        else:
-            instant = datetime.fromisoformat(text)
-            instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise usage_error(
-            f"--since: {text} is not a time", hint="2h, 30m, 7d, 2026-11-24, or 2026-11-24T09:30Z"
-        ) from None
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from bankctl.errors import CliError, ExitStatus, usage_error
 from bankctl.invocation import OutputFormat
 from bankctl.render.output import emit, emit_text
 from bankctl.render.text import clean
+from bankctl.times import written
 from daemons.contracts.permissions import Role
 
 _WIDTH = 12
@@ -81,15 +82,11 @@ def _deliveries_of(bank: BankClient, event_id: str) -> Iterator[dict[str, Any]]:
 def _audited(bank: BankClient, found: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the audit's record of a booking by staff; customers' payments have none."""
     at = datetime.fromisoformat(found["transaction"]["created_at"])
-    times = {"since": _instant(at), "until": _instant(at + timedelta(seconds=1))}
+    times = {"since": written(at), "until": written(at + timedelta(seconds=1))}
     for record in bank.audit.list("ledger", times):
         if (record.get("after") or {}).get("transaction_id") == found["transaction"]["id"]:
             return record
     return None
-
-
-def _instant(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _screen(found: Mapping[str, Any]) -> list[str]:

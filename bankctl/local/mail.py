@@ -12,6 +12,7 @@ from typing import Any
 from bankctl.files import ensure_private_directory
 from bankctl.local.layout import Layout
 from bankctl.local.part import Part
+from bankctl.times import written
 
 SUFFIX = ".eml"
 RECIPIENT_HEADER = "Delivered-To"
@@ -69,7 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
     received = datetime.fromtimestamp(int(path.stem.partition("-")[0]) / _MICROSECONDS, UTC)
     return {
         "id": path.stem,
-        "received_at": received.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "received_at": written(received),
         "from": str(mail["From"] or ""),
         "to": str(mail[RECIPIENT_HEADER] or ""),
         "subject": str(mail["Subject"] or ""),
