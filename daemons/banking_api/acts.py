@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from daemons.banking_api.kinds.table import KINDS
 from daemons.banking_api.ledger.record import Command, Outcome, Record
 from daemons.shared.approvals.approvals import Approvals
+from daemons.shared.audit.guarded import forget_changes
 from daemons.shared.audit.record import AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail, log_act
 from daemons.shared.mongo import Session
@@ -23,6 +24,7 @@ class ActRecorder:
         Raises:
             ConflictError: the request for one was decided, or withdrawn, meanwhile.
         """
+        forget_changes(session)
         entries: list[AuditEntry] = []
         for command, record in acts:
             if command.act is None:

@@ -52,7 +52,7 @@ from daemons.contracts.kafka_accounts import BANKING_TOPICS
 from daemons.contracts.permissions import Permission
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.routes import APPROVALS_KEY, approval_routes
-from daemons.shared.approvals.store import MongoApprovals
+from daemons.shared.approvals.store import APPROVAL, MongoApprovals
 from daemons.shared.audit.reading_routes import reading_routes
 from daemons.shared.audit.readings import READINGS_KEY, Readings
 from daemons.shared.audit.refusals import RefusalRecorder
@@ -138,7 +138,7 @@ class _Bank:
         self.records = RecordReader(self.client, self.database, kinds=TRANSACTION_KINDS)
         self.user_cache = settings.user_cache
         self.directory = UserDirectory(self.user_api, self.service_tokens, cache=self.user_cache)
-        self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.audit = MongoAuditTrail(self.database, chain=DAEMON, guarded=[APPROVAL])
         self.readings = Readings(
             self.database, self.audit, hours=settings.staff_policy.reading_hours, clock=utc_now
         )

@@ -58,7 +58,7 @@ from daemons.user_api.recovery.service import PasswordReset
 from daemons.user_api.registration.service import AddressConfirmation, SignUp
 from daemons.user_api.schema import ensure_schema
 from daemons.user_api.second_factor.sealing import Sealer
-from daemons.user_api.second_factor.service import FactorProof, SecondFactors
+from daemons.user_api.second_factor.service import FactorProof, SecondFactors, reseal_all
 from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.sessions.access import MongoAccessChanges
 from daemons.user_api.sessions.refresh import SessionRefresh
@@ -68,7 +68,7 @@ from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.sign_in.authenticator import OwnSessions
 from daemons.user_api.sign_in.service import PasswordChange, SignIn
 from daemons.user_api.sign_in.storage import MongoDevices
-from daemons.user_api.unit_of_work import user_work
+from daemons.user_api.unit_of_work import GUARDED, user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.passwords import PasswordConfirmation
@@ -130,7 +130,7 @@ class _Bank:
         self.clock = clock
         self.client = connect(settings.mongo_uri, daemon=DAEMON)
         self.database = self.client[settings.mongo_database]
-        self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.audit = MongoAuditTrail(self.database, chain=DAEMON, guarded=GUARDED)
         self.readings = Readings(
             self.database, self.audit, hours=settings.staff_policy.reading_hours, clock=clock
         )
@@ -310,7 +310,9 @@ class _Bank:
             await wait_until_done(self.audit.prepare)
             await wait_until_done(self.approval_store.prepare)
             await wait_until_done(self.readings.prepare)
-            await wait_until_done(lambda: self.factor_store.reseal(self.sealer))
+            await wait_until_done(
+                lambda: reseal_all(self.work, self.factor_store, self.sealer, clock=self.clock)
+            )
             if self.notifier is not None:
                 await stack.enter_async_context(self.notifier)
             self.sender.start()

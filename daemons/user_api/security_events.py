@@ -39,6 +39,7 @@ class SecurityEvent(StrEnum):
     CONFIRM_SECOND_FACTOR = "confirm_second_factor"
     REMOVE_SECOND_FACTOR = "remove_second_factor"
     CONFIRM_PAYMENT = "confirm_payment"
+    RESEAL_SECOND_FACTOR = "reseal_second_factor"
     USE_RECOVERY_CODE = "use_recovery_code"
     CREATE_API_KEY = "create_api_key"
     REVOKE_API_KEY = "revoke_api_key"

@@ -25,7 +25,7 @@ from daemons.user_api.app import DAEMON, build
 from daemons.user_api.registration.models import Registration
 from daemons.user_api.schema import ensure_schema
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
-from daemons.user_api.unit_of_work import user_work
+from daemons.user_api.unit_of_work import GUARDED, user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.models import EnrolmentCodeView, UserView
@@ -126,7 +126,7 @@ async def _shell(settings: UserStoreSettings) -> AsyncIterator[Shell]:
         async with connect(settings.mongo_uri, daemon=DAEMON) as client:
             database = client[settings.mongo_database]
             await ensure_schema(database)
-            audit = MongoAuditTrail(database, chain=DAEMON)
+            audit = MongoAuditTrail(database, chain=DAEMON, guarded=GUARDED)
             await audit.prepare()
             policy = StaffPolicy()
             work, store = user_work(client, database, audit), MongoUsers(database)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.security_breaks.breaks import Break, breaks, items
+from tests.support.tamperings import table
 
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
@@ -41,6 +42,10 @@ def test_every_row_names_code_and_a_test() -> None:
         _, _, code, test, _ = row.split("|")
         assert code.count("`") >= 2, row
         assert "::test_" in test, row
+
+
+def test_the_table_of_tamperings_is_the_one_that_is_tried() -> None:
+    assert table() in TEXT, table()
 
 
 def test_every_item_has_a_break() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -18,11 +18,13 @@ from argon2 import PasswordHasher
 
 from daemons.banking_api import app as banking_app
 from daemons.banking_api.settings import BankingSettings
+from daemons.contracts.permissions import Role
 from daemons.shared.approvals.policy import LIFTED
+from daemons.shared.audit.record import SHELL
 from daemons.shared.mongo import Client, Database, connect
 from daemons.user_api import app as user_app
 from daemons.user_api.settings import UserApiSettings
-from daemons.user_api.users.routes import USERS_KEY
+from daemons.user_api.users.routes import ADMINISTRATION_KEY, USERS_KEY
 from tests.support.daemon_keys import secret_settings
 
 CLOSED_PORT = "127.0.0.1:9"
@@ -104,6 +106,7 @@ class Bank:
     suffix: str
     app: web.Application
     """banking_api's."""
+    users_app: web.Application
 
     async def person(self, name: str = "Alice", role: str = "user") -> Person:
         """Register somebody, give them the role as the server's shell would, and sign them in."""
@@ -112,7 +115,10 @@ class Bank:
         body = {"email": email, "display_name": name, "password": PASSWORD}
         registered = await self.http.post(f"{self.user_api}/users", json=body, headers=forgery)
         assert registered.status_code == 201, registered.text
-        await self.users["users"].update_one({"email": email}, {"$set": {"role": role}})
+        if role != Role.USER:
+            await self.users_app[ADMINISTRATION_KEY].change_role(
+                UUID(registered.json()["id"]), Role(role), actor=SHELL, reason="for a test"
+            )
         credentials = {"email": email, "password": PASSWORD}
         login = await self.http.post(f"{self.user_api}/auth/login", json=credentials, headers=forgery)
         assert login.status_code == 200, login.text
@@ -200,6 +206,7 @@ async def running_bank(
             client=client,
             suffix=suffix,
             app=app,
+            users_app=users_app,
         )
 
 

@@ -238,7 +238,7 @@ async def prove_ledger(
             await asyncio.sleep(0)
     proof.states = _digest_of(folds)
     progress.enter("outbox", total=1)
-    proof.outbox_pending = await snapshot.outbox_pending()
+    await _check_outbox(proof, snapshot, last_seal=chain.head.number)
     return proof
 
 
@@ -249,6 +249,13 @@ def _digest_of(folds: Mapping[str, _Fold]) -> bytes:
         fold = folds[account_id]
         digest.update(f"{account_id} {fold.balance_at_highest} {fold.highest_sequence}\n".encode())
     return digest.digest()
+
+
+async def _check_outbox(proof: Proof, snapshot: LedgerSnapshot, *, last_seal: int) -> None:
+    proof.outbox_pending = await snapshot.outbox_pending()
+    for topic, position in (await snapshot.positions()).items():
+        if position > last_seal:
+            proof.report("positions", f"{topic} is published up to seal {position}, the last is {last_seal}")
 
 
 class _Seals:

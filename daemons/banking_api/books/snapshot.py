@@ -113,6 +113,10 @@ class LedgerSnapshot:
             id_, balance, sequence = (document.pop(name) for name in ("_id", "balance", "sequence"))
             yield StoredAccount(id_, document["currency"], balance, sequence, document)
 
+    async def positions(self) -> dict[str, int]:
+        """Return up to which seal each topic's events are published."""
+        return await read_positions(self._database, session=self._session)
+
     async def outbox_pending(self) -> int:
         """Count the events that wait to be published, as far as the relay has written down."""
         journal = Journal(self._database)

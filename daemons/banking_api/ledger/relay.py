@@ -23,7 +23,7 @@ from daemons.banking_api.ledger.seal import Seal
 from daemons.contracts.errors import TransientError
 from daemons.shared.kafka.producer import EventProducer, UnconfirmedError
 from daemons.shared.kafka.records import OutgoingRecord
-from daemons.shared.mongo import Database, Document, Server, serving
+from daemons.shared.mongo import Database, Document, Server, Session, serving
 from daemons.shared.tasks import end_task, is_set_within
 
 TopicOf = Callable[[Record], str]
@@ -399,7 +399,7 @@ def _some(sealed: Sequence[Sealed]) -> Sequence[Sealed]:
     return sealed
 
 
-async def read_positions(database: Database) -> dict[str, int]:
+async def read_positions(database: Database, *, session: Session | None = None) -> dict[str, int]:
     """Return up to which seal each topic's events are known to be published."""
-    kept = await database["positions"].find_one({"_id": _POSITIONS}) or {}
+    kept = await database["positions"].find_one({"_id": _POSITIONS}, session=session) or {}
     return {name: int(number) for name, number in kept.get("seals", {}).items()}

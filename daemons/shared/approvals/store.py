@@ -9,8 +9,26 @@ from pymongo import DESCENDING, IndexModel
 from daemons.contracts.names import ApprovalStatus
 from daemons.shared.approvals.approval import Approval, Decision, approval_decided
 from daemons.shared.approvals.policy import GuardedAct
+from daemons.shared.audit.guarded import Guarded
 from daemons.shared.mongo import Database, Document, Session
 
+APPROVAL = Guarded(
+    kind="approval",
+    collection="approvals",
+    fields=(
+        "act",
+        "target",
+        "reason",
+        "parameters",
+        "requester_id",
+        "requested_by",
+        "requested_at",
+        "expires_at",
+        "status",
+        "decision",
+        "idempotency_key",
+    ),
+)
 _INDEXES = [
     IndexModel([("status", 1), ("_id", DESCENDING)], name="by_status"),
     IndexModel(
@@ -26,7 +44,8 @@ class MongoApprovals:
     """Every request that was ever made; none is removed."""
 
     def __init__(self, database: Database) -> None:
-        self._approvals = database["approvals"]
+        self._database = database
+        self._approvals = database[APPROVAL.collection]
 
     async def prepare(self) -> None:
         """Create collection and indexes."""
@@ -38,7 +57,8 @@ class MongoApprovals:
         Raises:
             DuplicateKeyError: the requester has made one under the same idempotency key.
         """
-        await self._approvals.insert_one(_to_document(approval), session=session)
+        async with APPROVAL.changing(self._database, session, {"_id": approval.id}):
+            await self._approvals.insert_one(_to_document(approval), session=session)
 
     async def find(self, approval_id: UUID) -> Approval | None:
         """Return the request of this id."""
@@ -79,15 +99,16 @@ class MongoApprovals:
         Raises:
             ConflictError: `approval_decided`; the transaction must not go on.
         """
-        written = await self._approvals.update_one(
-            {
-                "_id": approval_id,
-                "status": ApprovalStatus.PENDING.value,
-                "expires_at": {"$gt": decision.at},
-            },
-            {"$set": {"status": status.value, "decision": asdict(decision)}},
-            session=session,
-        )
+        async with APPROVAL.changing(self._database, session, {"_id": approval_id}):
+            written = await self._approvals.update_one(
+                {
+                    "_id": approval_id,
+                    "status": ApprovalStatus.PENDING.value,
+                    "expires_at": {"$gt": decision.at},
+                },
+                {"$set": {"status": status.value, "decision": asdict(decision)}},
+                session=session,
+            )
         if written.matched_count == 0:
             raise approval_decided()
 

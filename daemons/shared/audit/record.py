@@ -86,8 +86,11 @@ def genesis(chain: str) -> Head:
     return Head(0, hashlib.sha256(f"bankctl audit trail of {chain}".encode()).hexdigest())
 
 
-def chained(entry: AuditEntry, before: Head) -> tuple[Fields, Head]:
-    """Return the entry as the record that follows `before`, and the head that it makes."""
+def chained(entry: AuditEntry, before: Head, documents: Fields | None = None) -> tuple[Fields, Head]:
+    """Return the entry as the record that follows `before`, and the head that it makes.
+
+    `documents` holds the digests, before and after, of guarded documents that were changed with it.
+    """
     record: Fields = {
         "seq": before.count + 1,
         "at": format_instant(entry.at),
@@ -100,6 +103,7 @@ def chained(entry: AuditEntry, before: Head) -> tuple[Fields, Head]:
         "before": entry.before,
         "after": entry.after,
         "approval": entry.approval,
+        "documents": documents,
         "previous_hash": before.hash,
     }
     record["hash"] = hash_of(record)

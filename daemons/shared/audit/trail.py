@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.errors import TransientError
+from daemons.shared.audit.guarded import Guarded, changes_in, forget_changes
 from daemons.shared.audit.record import AuditEntry, Fields, Head, chained, genesis
 from daemons.shared.mongo import TRANSACTION_TIMEOUT_SECONDS, Client, Database, Document, Session
 
@@ -34,11 +35,23 @@ class AuditFilter:
     until: str | None = None
 
 
-class MongoAuditTrail:
-    """Appends to the trail within the caller's transaction, and reads it."""
+@dataclass(frozen=True, slots=True)
+class GuardedDocument:
+    """A stored document that changes with a record only, and its digest now."""
 
-    def __init__(self, database: Database, *, chain: str) -> None:
+    name: str
+    digest: str
+
+
+class MongoAuditTrail:
+    """Appends to the trail within the caller's transaction, and reads it.
+
+    Each record holds the digests of the `guarded` documents that were changed with it.
+    """
+
+    def __init__(self, database: Database, *, chain: str, guarded: Sequence[Guarded] = ()) -> None:
         self.chain = chain
+        self.guarded = guarded
         self._database = database
         self._records = database["audit"]
         self._heads = database["audit_head"]
@@ -95,10 +108,15 @@ class MongoAuditTrail:
         again, so that the chain never forks.
 
         Raises:
-            RuntimeError: the head is gone; nothing is done that cannot be recorded.
+            RuntimeError: the head is gone, or a guarded document was changed without an entry; nothing is
+                done that is not recorded.
             TransientError: there is no head yet, because this process is still starting.
         """
+        changes = {name: list(change) for name, change in changes_in(session).items()}
+        forget_changes(session)
         if not entries:
+            if changes:
+                raise RuntimeError(f"changed without a record: {', '.join(sorted(changes))}")
             return
         found = await self._heads.find_one_and_update(
             {"_id": _HEAD}, {"$inc": {"count": len(entries)}}, session=session
@@ -111,8 +129,8 @@ class MongoAuditTrail:
             raise RuntimeError("the audit trail has lost its head")
         head = Head(found["count"], found["hash"])
         documents: list[Document] = []
-        for entry in entries:
-            record, head = chained(entry, head)
+        for number, entry in enumerate(entries, 1):
+            record, head = chained(entry, head, (changes or None) if number == len(entries) else None)
             documents.append(_to_document(record))
         await self._records.insert_many(documents, session=session)
         await self._heads.update_one({"_id": _HEAD}, {"$set": {"hash": head.hash}}, session=session)
@@ -146,12 +164,19 @@ class MongoAuditTrail:
         found = await self._heads.find_one({"_id": _HEAD}, session=session)
         return None if found is None else Head(found["count"], found["hash"])
 
-    async def snapshot(self) -> AsyncIterator[Head | Fields | None]:
-        """Yield the head, then every record from the first to the last, all as of one moment."""
+    async def snapshot(self) -> AsyncIterator[Head | Fields | GuardedDocument | None]:
+        """Yield the head, every record from the first to the last, and every guarded document.
+
+        All are as of one moment.
+        """
         async with self._database.client.start_session(snapshot=True) as session:
             yield await self.head(session=session)
             async for document in self._records.find({}, session=session).sort("_id", ASCENDING):
                 yield _to_record(document)
+            for kind in self.guarded:
+                collection = self._database[kind.collection]
+                async for document in collection.find(dict(kind.counted), session=session):
+                    yield GuardedDocument(kind.name(document), kind.digest(document))
 
 
 def log_act(entry: AuditEntry) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Generic, TypeVar
 
+from daemons.shared.audit.guarded import forget_changes
 from daemons.shared.audit.record import AuditEntry
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.mongo import Attempts, Client, Session
@@ -14,6 +15,7 @@ class AuditedTransaction:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        forget_changes(session)
         self.entries: list[AuditEntry] = []
 
     def audit(self, *entries: AuditEntry) -> None:

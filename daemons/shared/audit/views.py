@@ -48,7 +48,8 @@ class TargetView(WireModel):
 class AuditRecordView(WireModel):
     """One act or security event.
 
-    `approval` names the first person if two were needed; the actor is the second.
+    `approval` names the first person if two were needed; the actor is the second. `documents` holds digests,
+    before and after, of guarded documents that were changed with it.
     """
 
     seq: int
@@ -62,6 +63,7 @@ class AuditRecordView(WireModel):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     approval: dict[str, Any] | None
+    documents: dict[str, list[str | None]] | None
     previous_hash: str
     hash: str
 

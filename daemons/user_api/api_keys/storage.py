@@ -1,22 +1,32 @@
 """API keys in MongoDB, as digests only; a TTL index sweeps those that have expired."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from uuid import UUID
 
 from daemons.contracts.internal import KeyBudget
 from daemons.contracts.permissions import Permission
+from daemons.shared.audit.guarded import Guarded
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.api_keys.api_key import USED_RESOLUTION, ApiKey
 from daemons.user_api.schema import API_KEYS, USERS
 from daemons.user_api.users.storage import user_of
 from daemons.user_api.users.user import User
 
+API_KEY = Guarded(
+    kind="api_key",
+    collection=API_KEYS,
+    fields=("user_id", "name", "scopes", "budget", "digest", "created_at", "expires_at"),
+    may_go=True,
+)
+
 
 class MongoApiKeys:
     """The keys of all users."""
 
     def __init__(self, database: Database, session: Session | None = None) -> None:
+        self._database = database
         self._keys = database[API_KEYS]
         self._session = session
 
@@ -27,14 +37,20 @@ class MongoApiKeys:
 
     async def insert(self, key: ApiKey, digest: str) -> None:
         """Add a key."""
-        await self._keys.insert_one({**_to_document(key), "digest": digest}, session=self._session)
+        async with self._changing(key.id):
+            await self._keys.insert_one({**_to_document(key), "digest": digest}, session=self._session)
 
     async def remove(self, key_id: UUID, *, user_id: UUID) -> ApiKey | None:
         """Remove and return a key if it is this user's."""
-        removed = await self._keys.find_one_and_delete(
-            {"_id": key_id, "user_id": user_id}, session=self._session
-        )
+        async with self._changing(key_id):
+            removed = await self._keys.find_one_and_delete(
+                {"_id": key_id, "user_id": user_id}, session=self._session
+            )
         return None if removed is None else _key_of(removed)
+
+    def _changing(self, key_id: UUID) -> AbstractAsyncContextManager[None]:
+        assert self._session is not None  # noqa: S101 - keys are never made or removed alone
+        return API_KEY.changing(self._database, self._session, {"_id": key_id})
 
     async def list_of(self, user_id: UUID) -> list[ApiKey]:
         """Return the user's keys, newest first."""

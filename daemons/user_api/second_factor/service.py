@@ -11,7 +11,7 @@ import structlog
 
 from daemons.contracts.errors import UnauthenticatedError
 from daemons.contracts.permissions import Role
-from daemons.shared.audit.record import Origin
+from daemons.shared.audit.record import SHELL, Origin
 from daemons.shared.auth.callers import Caller
 from daemons.shared.clock import Clock
 from daemons.user_api.attempts.service import AttemptCounter
@@ -275,6 +275,20 @@ class SecondFactors:
                 await notify(tx, user, Template.SECOND_FACTOR_REMOVED, entry.at, address=origin.address)
                 tx.audit(entry)
         _log.warning("second factor removed", user_id=str(user.id))
+
+
+async def reseal_all(work: UserWork, store: MongoSecondFactors, sealer: Sealer, *, clock: Clock) -> None:
+    """Seal anew, each with a record, the secrets that were sealed under the previous secret.
+
+    Raises:
+        TransientError: `unavailable`; it may be done again.
+    """
+    for user_id in await store.sealed_otherwise(sealer):
+        entry = event_of(clock(), SHELL, SecurityEvent.RESEAL_SECOND_FACTOR, user_id)
+        async for attempt in work.attempts():
+            async with attempt as tx:
+                if await tx.second_factors.reseal(user_id, sealer):
+                    tx.audit(entry)
 
 
 async def _mark(tx: UserTransaction, user_id: UUID, *, has_factor: bool, kept_session: UUID) -> None:

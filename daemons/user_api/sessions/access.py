@@ -16,6 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from daemons.shared.clock import utc_now
 from daemons.shared.mongo import Client, Database, Document, Session, unavailable_on_fault
+from daemons.user_api.api_keys.storage import API_KEY
 from daemons.user_api.schema import ACCESS_CHANGES, ACCESS_POSITION, API_KEYS, POSITION_ID, SESSIONS
 
 MOST_CHANGES = 1_000
@@ -38,6 +39,7 @@ class MongoAccess:
     """Ends sessions and API keys together, so that a key does not outlive the sessions."""
 
     def __init__(self, database: Database, session: Session) -> None:
+        self._database = database
         self._session = session
         self._sessions = database[SESSIONS]
         self._keys = database[API_KEYS]
@@ -52,7 +54,9 @@ class MongoAccess:
         Other daemons learn of it, also if there was nothing to end: what the user may do can have changed.
         """
         await self.changed(user_id)
-        keys = await self._keys.delete_many({"user_id": user_id}, session=self._session)
+        theirs = {"user_id": user_id}
+        async with API_KEY.changing(self._database, self._session, theirs):
+            keys = await self._keys.delete_many(theirs, session=self._session)
         if keep_sessions:
             return Ended(api_keys=keys.deleted_count)
         sessions = await self._sessions.delete_many(

@@ -1,6 +1,7 @@
 """Users in MongoDB."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import RoleGrant
+from daemons.shared.audit.guarded import Guarded
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.schema import REGISTRATIONS, USERS
 from daemons.user_api.users.told import UserWrite
@@ -18,10 +20,31 @@ from daemons.user_api.users.user import EnrolmentCode, User, email_taken, user_n
 _REFUSED_KEPT = timedelta(days=30)
 
 
+USER = Guarded(
+    kind="user",
+    collection=USERS,
+    fields=(
+        "email",
+        "display_name",
+        "role",
+        "locked",
+        "created_at",
+        "password_hash",
+        "second_factor",
+        "rights_lost_at",
+        "password_is_temporary",
+        "enrolment",
+        "grants",
+        "email_confirmed",
+    ),
+)
+
+
 class MongoUsers:
     """All users; what changes one ends their access in the same transaction (`MongoAccess.end`)."""
 
     def __init__(self, database: Database, session: Session | None = None) -> None:
+        self._database = database
         self._users = database[USERS]
         self._refused = database[REGISTRATIONS]
         self._session = session
@@ -35,7 +58,8 @@ class MongoUsers:
             ConflictError: `email_taken`.
         """
         try:
-            await self._users.insert_one(_to_document(user), session=self._session)
+            async with self._changing(user.id):
+                await self._users.insert_one(_to_document(user), session=self._session)
         except DuplicateKeyError:
             raise email_taken() from None
         self.written.append(UserWrite(None, user))
@@ -51,7 +75,9 @@ class MongoUsers:
             "at": user.created_at,
             "expires_at": user.created_at + _REFUSED_KEPT,
         }
-        await self._refused.insert_one(refused, session=self._session)
+        # Looked for as one who is inserted: the work tells nobody whether the address is known.
+        async with self._changing(user.id):
+            await self._refused.insert_one(refused, session=self._session)
         self.written.append(UserWrite(None, None))
 
     async def forget_refused(self, user_id: UUID) -> None:
@@ -105,9 +131,10 @@ class MongoUsers:
     async def save(self, user: User) -> User:
         """Replace the user, as the next version: what was judged by the last one is refused then."""
         saved = replace(user, version=user.version + 1)
-        replaced: Document | None = await self._users.find_one_and_update(
-            {"_id": user.id}, {"$set": _to_document(saved)}, session=self._session
-        )
+        async with self._changing(user.id):
+            replaced: Document | None = await self._users.find_one_and_update(
+                {"_id": user.id}, {"$set": _to_document(saved)}, session=self._session
+            )
         if replaced is not None:
             self.written.append(UserWrite(user_of(replaced), saved))
         return saved
@@ -117,9 +144,10 @@ class MongoUsers:
         changed: Document = {"$inc": {"version": 1}}
         if fields:
             changed["$set"] = fields
-        before: Document | None = await self._users.find_one_and_update(
-            {"_id": user_id}, changed, session=self._session
-        )
+        async with self._changing(user_id):
+            before: Document | None = await self._users.find_one_and_update(
+                {"_id": user_id}, changed, session=self._session
+            )
         if before is not None:
             after = {**before, **fields, "version": before["version"] + 1}
             self.written.append(UserWrite(user_of(before), user_of(after)))
@@ -155,6 +183,10 @@ class MongoUsers:
     async def _find_present(self, query: Document) -> User | None:
         document = await self._users.find_one(query, session=self._session)
         return user_of(document) if document else None
+
+    def _changing(self, user_id: UUID) -> AbstractAsyncContextManager[None]:
+        assert self._session is not None  # noqa: S101 - users are never written alone
+        return USER.changing(self._database, self._session, {"_id": user_id})
 
     async def _find_one(self, query: Document) -> User | None:
         with unavailable_on_fault():

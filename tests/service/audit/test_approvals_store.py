@@ -96,7 +96,7 @@ class Desk:
     async def trail(self) -> list[Record]:
         """Return the records, newest first, without their places in the chain."""
         found = await self.audit.page(AuditFilter(), before=None, limit=100)
-        places = {"seq", "previous_hash", "hash"}
+        places = {"seq", "documents", "previous_hash", "hash"}
         return [{name: value for name, value in one.items() if name not in places} for one in found]
 
     async def listed(self, status: ApprovalStatus | None, **more: Any) -> list[UUID]:

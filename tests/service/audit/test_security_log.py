@@ -72,7 +72,7 @@ def entry(person: Person, action: str, **more: Any) -> Line:
 
 
 def newest(api: UserApi, count: int = 1) -> list[Line]:
-    places = {"_id", "at", "previous_hash", "hash"}
+    places = {"_id", "at", "documents", "previous_hash", "hash"}
     return [{name: one[name] for name in one if name not in places} for one in trail(api)[-count:]]
 
 

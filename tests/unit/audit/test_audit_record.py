@@ -49,6 +49,7 @@ def test_a_record_holds_who_what_when_why_and_from_where() -> None:
         "before": {"status": "active"},
         "after": {"status": "frozen"},
         "approval": None,
+        "documents": None,
         "previous_hash": "ab",
         "hash": head.hash,
     }

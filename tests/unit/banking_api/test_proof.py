@@ -38,6 +38,7 @@ class Books:
     explained: UUID | None = None
     """A completed transaction that is stored with a failure beside its entries."""
     strange: list[str] = field(default_factory=list)
+    published: dict[str, int] = field(default_factory=dict)
 
     async def accounts(self) -> AsyncIterator[StoredAccount]:
         for account in self.written:
@@ -72,6 +73,9 @@ class Books:
 
     async def outbox_pending(self) -> int:
         return 7
+
+    async def positions(self) -> dict[str, int]:
+        return self.published
 
 
 async def prove(books: Books, progress: Progress | None = None) -> Proof:
@@ -343,6 +347,17 @@ async def test_a_customers_account_at_zero_and_a_bank_below_it_are_fine() -> Non
     writer.move("A", BANK, 5)
     writer.move(BANK, "B", 5)
     assert await problems(writer.books()) == []
+
+
+async def test_nothing_is_published_beyond_the_last_seal() -> None:
+    writer = Writer()
+    writer.move(BANK, "A", 5)
+    books = writer.books()
+    books.published = {"AccountFundedPayload": len(books.records), "TransactionCompleted": 1}
+    assert await problems(books) == []
+    books.published["AccountFundedPayload"] += 1
+    [found] = await problems(books)
+    assert found.startswith("positions: AccountFundedPayload is published up to seal")
 
 
 async def test_all_contradictions_are_counted_and_the_first_are_shown() -> None:

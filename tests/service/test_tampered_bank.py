@@ -1,0 +1,48 @@
+"""Whatever is changed, added, removed or moved by hand in a database is named by `bankctl admin prove`.
+
+`TAMPERINGS` is the table: docs/security.md shows it, and a guard compares the two.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.tampered import TamperedBank, tampered_bank
+from tests.support.tamperings import TAMPERINGS, Tampering
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def whole(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TamperedBank]:
+    home: Path = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BANKCTL_HOME", str(home))
+        async with tampered_bank(mongo_uri) as bank:
+            proof = await bank.proof()
+            assert [check for check in proof.checks if not check.holds] == []
+            yield bank
+            proof = await bank.proof()
+            assert [check for check in proof.checks if not check.holds] == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.name.replace(" ", "-"))
+async def test_what_was_changed_by_hand_is_named(whole: TamperedBank, tampering: Tampering) -> None:
+    before = await whole.stored()
+    try:
+        await tampering.act(whole)
+        assert await whole.stored() != before
+        proof = await whole.proof()
+    finally:
+        await whole.put_back(before)
+    failed = {check.name: check.detail for check in proof.checks if not check.holds}
+    assert tampering.check in failed, failed
+    findings = [
+        failed[tampering.check],
+        *(f"{item['id']}: {item['problem']}" for item in proof.ledger["mismatches"]),
+        *(f"{item['id']}: {item['problem']}" for item in proof.events["mismatches"]),
+        *(f"{item['id']}: {item['problem']}" for item in proof.events["differences"]),
+    ]
+    named = tampering.named.format(**whole.names)
+    assert any(named in finding for finding in findings), (named, findings)
