@@ -14,6 +14,8 @@ import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from daemons.contracts.mongo_accounts import ROLE, privileges
+
 _NOT_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
 _REPLICA_SET = "rs0"
@@ -65,7 +67,8 @@ def initiate(uri: str, *, timeout_seconds: float) -> None:
 def make_accounts(uri: str, *, timeout_seconds: float) -> None:
     """Make the accounts of a server that has none: ACCOUNTS is a JSON object of names and passwords.
 
-    `root` administers the server; any other may use the database of its name and nothing else.
+    `root` administers the server; any other is a daemon's and may do, in the database of its name alone,
+    what `daemons.contracts.mongo_accounts` says.
 
     Raises:
         PyMongoError: the server does not answer, or refuses.
@@ -76,7 +79,9 @@ def make_accounts(uri: str, *, timeout_seconds: float) -> None:
         for account, password in json.loads(os.environ["ACCOUNTS"]).items():
             administers = account == _ADMINISTRATOR
             database = "admin" if administers else account
-            role = {"role": "root" if administers else "readWrite", "db": database}
+            role = {"role": "root" if administers else ROLE, "db": database}
+            if not administers:
+                client[database].command("createRole", ROLE, privileges=privileges(account), roles=[])
             client[database].command("createUser", account, pwd=password, roles=[role])
 
 

@@ -43,6 +43,7 @@ from daemons.user_api.api_keys.service import ApiKeys, GoodKeys
 from daemons.user_api.api_keys.storage import MongoApiKeys
 from daemons.user_api.attempts.service import AttemptCounter
 from daemons.user_api.attempts.storage import MongoAttempts
+from daemons.user_api.guarded import GUARDED
 from daemons.user_api.internal.service import CallerVerification
 from daemons.user_api.mail.codes import MailedCodes
 from daemons.user_api.mail.sender import MessageSender
@@ -68,7 +69,7 @@ from daemons.user_api.settings import UserApiSettings
 from daemons.user_api.sign_in.authenticator import OwnSessions
 from daemons.user_api.sign_in.service import PasswordChange, SignIn
 from daemons.user_api.sign_in.storage import MongoDevices
-from daemons.user_api.unit_of_work import GUARDED, user_work
+from daemons.user_api.unit_of_work import user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.passwords import PasswordConfirmation

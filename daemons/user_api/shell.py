@@ -22,10 +22,11 @@ from daemons.shared.logs import configure_logs
 from daemons.shared.mongo import connect
 from daemons.shared.settings import load_settings
 from daemons.user_api.app import DAEMON, build
+from daemons.user_api.guarded import GUARDED
 from daemons.user_api.registration.models import Registration
 from daemons.user_api.schema import ensure_schema
 from daemons.user_api.settings import UserApiSettings, UserStoreSettings
-from daemons.user_api.unit_of_work import GUARDED, user_work
+from daemons.user_api.unit_of_work import user_work
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.argon2_hasher import Argon2Hasher
 from daemons.user_api.users.models import EnrolmentCodeView, UserView

@@ -1,21 +1,17 @@
 """What a transaction of user_api may write; one attempt at it."""
 
-from daemons.shared.approvals.store import APPROVAL
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.audit.unit_of_work import AuditedTransaction, UnitOfWork
 from daemons.shared.mongo import Client, Database, Session
-from daemons.user_api.api_keys.storage import API_KEY, MongoApiKeys
+from daemons.user_api.api_keys.storage import MongoApiKeys
 from daemons.user_api.mail.storage import MongoMailRequests, MongoOwedMessages
 from daemons.user_api.outbox.storage import MongoOutbox
-from daemons.user_api.second_factor.storage import SECOND_FACTOR, MongoSecondFactors
+from daemons.user_api.second_factor.storage import MongoSecondFactors
 from daemons.user_api.sessions.access import MongoAccess
 from daemons.user_api.sessions.storage import MongoSessions
 from daemons.user_api.sign_in.storage import MongoDevices
-from daemons.user_api.users.storage import USER, MongoUsers
+from daemons.user_api.users.storage import MongoUsers
 from daemons.user_api.users.told import told_of
-
-GUARDED = (USER, API_KEY, SECOND_FACTOR, APPROVAL)
-"""What changes in this daemon's database only together with a record of the audit."""
 
 
 class UserTransaction(AuditedTransaction):

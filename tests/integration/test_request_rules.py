@@ -96,7 +96,7 @@ def test_a_route_cannot_be_declared_without_saying_who_may_call_it() -> None:
 
 def test_each_daemon_reaches_its_own_database_only_and_no_secret_is_in_the_repository() -> None:
     users = (REPOSITORY / "deploy" / "mongo-init.js").read_text(encoding="utf-8")
-    assert re.findall(r"roles: \[(.*)\]", users) == ['{ role: "readWrite", db: daemon }']
+    assert re.findall(r"roles: \[(.+)\]", users) == ['{ role: "daemon", db: daemon }']
     compose = (REPOSITORY / "compose.yaml").read_text(encoding="utf-8")
     secrets = [
         line

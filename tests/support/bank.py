@@ -172,10 +172,10 @@ async def running_bank(
     peer: dict[str, Any] = secret_settings("banking_api", "")
     async with AsyncExitStack() as stack:
         user_settings = UserApiSettings(
-            mongo_database=f"users_{suffix}",
             kafka_broker=kafka_broker,
             # Many register in a file of tests, from one address.
             **{
+                "mongo_database": f"users_{suffix}",
                 **common,
                 **secrets,
                 "totp_required_roles": "",
@@ -188,10 +188,9 @@ async def running_bank(
         users_app[USERS_KEY]._hasher._argon2 = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         user_api = await _serve(stack, users_app)
         settings = BankingSettings(
-            mongo_database=f"ledger_{suffix}",
             kafka_broker=kafka_broker,
             user_api_url=user_api,
-            **{**common, **peer, **(banking or {})},
+            **{"mongo_database": f"ledger_{suffix}", **common, **peer, **(banking or {})},
         )
         app = banking_app.build(settings)
         banking_api = await _serve(stack, app)

@@ -7,19 +7,12 @@ from uuid import UUID
 
 from daemons.contracts.internal import KeyBudget
 from daemons.contracts.permissions import Permission
-from daemons.shared.audit.guarded import Guarded
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
 from daemons.user_api.api_keys.api_key import USED_RESOLUTION, ApiKey
+from daemons.user_api.guarded import API_KEY
 from daemons.user_api.schema import API_KEYS, USERS
 from daemons.user_api.users.storage import user_of
 from daemons.user_api.users.user import User
-
-API_KEY = Guarded(
-    kind="api_key",
-    collection=API_KEYS,
-    fields=("user_id", "name", "scopes", "budget", "digest", "created_at", "expires_at"),
-    may_go=True,
-)
 
 
 class MongoApiKeys:

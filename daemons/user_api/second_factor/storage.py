@@ -6,21 +6,13 @@ from uuid import UUID
 import structlog
 from pymongo.errors import DuplicateKeyError
 
-from daemons.shared.audit.guarded import Guarded
 from daemons.shared.mongo import Database, Session, unavailable_on_fault
+from daemons.user_api.guarded import SECOND_FACTOR
 from daemons.user_api.schema import SECOND_FACTORS
 from daemons.user_api.second_factor.factor import SecondFactor, totp_already_active
 from daemons.user_api.second_factor.sealing import Sealer
 
 _log = structlog.get_logger()
-
-
-SECOND_FACTOR = Guarded(
-    kind="second_factor",
-    collection=SECOND_FACTORS,
-    fields=("sealed_secret", "confirmed", "recovery_digests"),
-    counted={"confirmed": True},
-)
 
 
 class MongoSecondFactors:

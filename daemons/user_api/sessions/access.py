@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 
 from daemons.shared.clock import utc_now
 from daemons.shared.mongo import Client, Database, Document, Session, unavailable_on_fault
-from daemons.user_api.api_keys.storage import API_KEY
+from daemons.user_api.guarded import API_KEY
 from daemons.user_api.schema import ACCESS_CHANGES, ACCESS_POSITION, API_KEYS, POSITION_ID, SESSIONS
 
 MOST_CHANGES = 1_000

@@ -11,33 +11,13 @@ from pymongo.errors import DuplicateKeyError
 
 from daemons.contracts.permissions import Role
 from daemons.shared.approvals.approval import RoleGrant
-from daemons.shared.audit.guarded import Guarded
 from daemons.shared.mongo import Database, Document, Session, unavailable_on_fault
+from daemons.user_api.guarded import USER
 from daemons.user_api.schema import REGISTRATIONS, USERS
 from daemons.user_api.users.told import UserWrite
 from daemons.user_api.users.user import EnrolmentCode, User, email_taken, user_not_found
 
 _REFUSED_KEPT = timedelta(days=30)
-
-
-USER = Guarded(
-    kind="user",
-    collection=USERS,
-    fields=(
-        "email",
-        "display_name",
-        "role",
-        "locked",
-        "created_at",
-        "password_hash",
-        "second_factor",
-        "rights_lost_at",
-        "password_is_temporary",
-        "enrolment",
-        "grants",
-        "email_confirmed",
-    ),
-)
 
 
 class MongoUsers:
