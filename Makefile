@@ -59,6 +59,7 @@ docs: setup ## write the generated documents
 	@$(BIN)/python -m tests.support.api_reference
 	@$(BIN)/python -m daemons.contracts.export_schemas docs/events
 	@$(BIN)/python -m tests.evidence.caller_matrix > docs/caller-matrix.md
+	@$(BIN)/python -m tests.support.tamperings > docs/tamperings.md
 
 lock: setup ## resolve the newest allowed versions and pin them with digests
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from bankctl import invocation
@@ -15,6 +16,7 @@ from bankctl.invocation import OutputFormat
 from bankctl.receipt import InvalidProofError
 from bankctl.render.column import Column
 from bankctl.render.output import emit
+from daemons.contracts.checkpoint import SignedCheckpoint
 from daemons.contracts.names import Trail
 from daemons.contracts.vocabulary import PART_DIGITS, PARTS_NAMED
 
@@ -234,11 +236,20 @@ def _journal_check(bank: BankClient, ledger: Mapping[str, Any], *, forget: bool)
             return Check(name, holds=False, detail=f"{size} seals; {before.checkpoint.size} were proven here")
         proof = None if before is None else bank.checkpoints.consistency(before.checkpoint.size, size)
         follow(held, signed, proof)
+        if before is not None and not _is_stored(bank, before):
+            problem = f"the bank no longer has the checkpoint of {before.checkpoint.size} seals kept here"
+            return Check(name, holds=False, detail=problem)
     except InvalidProofError as error:
         return Check(name, holds=False, detail=f"not the journal of the last proof here: {error}")
     save_held(bank.profile, held)
     since = "no earlier end is kept here" if before is None else f"goes on from {before.checkpoint.size}"
     return Check(name, holds=True, detail=f"{size} seals, {since}")
+
+
+def _is_stored(bank: BankClient, kept: SignedCheckpoint) -> bool:
+    """Whether the bank still stores a checkpoint that is kept here; it removes none."""
+    newer = takewhile(lambda one: one["size"] >= kept.checkpoint.size, bank.checkpoints.list(limit=None))
+    return any(one["note"] == kept.note for one in newer)
 
 
 def _audit_checks(bank: BankClient, on_progress: OnProgress) -> list[Check]:

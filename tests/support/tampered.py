@@ -18,6 +18,7 @@ from bankctl.client.events import Events
 from bankctl.client.http import Answer
 from bankctl.client.transactions import Transactions
 from bankctl.config import Profile
+from bankctl.heads import load_held, save_held
 from bankctl.proof import Proof, prove_bank
 from daemons.banking_api.books.events import EventEncoder
 from daemons.banking_api.ledger.documents import record_from
@@ -52,15 +53,24 @@ class TamperedBank:
 
     databases: Mapping[str, Database]
     prove: Callable[[], Proof]
-    names: Mapping[str, Any]
+    names: dict[str, Any]
     """Ids of records, users and requests, and numbers of accounts, by what they are in the tests."""
 
     lock: Callable[[str], Awaitable[object]]
     """Locks a user as the server's own shell would."""
 
-    async def proof(self) -> Proof:
-        """Prove as `bankctl admin prove` does, which waits for no event here."""
-        return await asyncio.to_thread(self.prove)
+    profile: Profile
+
+    async def proof(self, *, keep: bool = False) -> Proof:
+        """Prove as `bankctl admin prove` does, which waits for no event here.
+
+        What it signs is put back as well, so it is kept on this machine only if that is asked for.
+        """
+        held = load_held(self.profile)
+        proof = await asyncio.to_thread(self.prove)
+        if not keep:
+            save_held(self.profile, held)
+        return proof
 
     async def stored(self) -> dict[tuple[str, str], list[Document]]:
         """Return all that a test may change."""
@@ -99,6 +109,7 @@ async def tampered_bank(mongo_uri: str) -> AsyncIterator[TamperedBank]:
                 lambda user: whole.bank.users_app[ADMINISTRATION_KEY].lock(
                     UUID(names[user]), actor=SHELL, reason="for a test"
                 ),
+                client.profile,
             )
 
 

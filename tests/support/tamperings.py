@@ -1,13 +1,18 @@
 """The table of what somebody may change by hand in the databases, and which check of the proof names it."""
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from bson import decode
 from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
 
+from daemons.banking_api.ledger.documents import BSON_OPTIONS, seal_document, seal_from, state_after
+from daemons.banking_api.ledger.seal import GENESIS, seal
 from daemons.shared.audit.record import Head, genesis, hash_of
 from daemons.shared.mongo import Document
 from tests.support.tampered import EVENTS, LEDGER, USERS, TamperedBank
@@ -57,7 +62,7 @@ def _remove(database: str, collection: str, which: str, field: str = "_id") -> A
 
 def _id_of(bank: TamperedBank, which: str) -> Any:
     name = bank.names[which]
-    return UUID(name) if "-" in name else name
+    return UUID(name) if isinstance(name, str) and "-" in name else name
 
 
 def _add_like(database: str, collection: str, which: str, **changes: object) -> Act:
@@ -173,9 +178,133 @@ JOURNAL: Sequence[Tampering] = [
     Tampering("a seal's time", _seal(at=LONG_AGO), "balances", "seal 2"),
     Tampering("a seal's hash", _seal(hash=b"x" * 32), "balances", "seal 2"),
     Tampering("a seal's count of records", _seal(records=77), "balances", "seal 2"),
+    Tampering("a seal's nodes", _seal(nodes=b"x" * 32), "balances", "seal 2"),
     Tampering("a seal removed", _remove_seal, "balances", "seal 3"),
     Tampering("a freeze's record removed", _remove(LEDGER, "journal", "freeze"), "balances", "{freeze}"),
     Tampering("the outbox's positions moved beyond the last seal", _move_positions, "balances", "positions"),
+]
+
+
+# In the journal and all that follows from it: only what was signed and kept shows it
+
+
+async def _seal_anew(bank: TamperedBank) -> None:
+    """Make every seal again over the records as they are stored now."""
+    journal = bank.databases[LEDGER]["journal"]
+    raw = journal.with_options(BSON_OPTIONS.with_options(document_class=RawBSONDocument))
+    head = GENESIS
+    for number in range(1, await journal.count_documents({"kind": "seal"}) + 1):
+        found = await journal.find_one({"_id": number})
+        assert found is not None
+        stored, ids = seal_from(found)
+        records: dict[UUID, bytes] = {}
+        async for document in raw.find({"_id": {"$in": ids}}):
+            records[decode(document.raw, BSON_OPTIONS)["_id"]] = document.raw
+        made = seal([records[id_] for id_ in ids], head, at=stored.at)
+        await journal.replace_one({"_id": number}, seal_document(made, ids))
+        head = head.sealed(made)
+
+
+async def _reword_everywhere(bank: TamperedBank) -> None:
+    """Give a transfer another reference, in its record, its event and its notification."""
+    name = bank.names["transfer"]
+    await _record("transfer", data__reference="rent")(bank)
+    await _event("transfer", data__reference="rent")(bank)
+    notifications = bank.databases[EVENTS]["notifications"]
+    told = await notifications.find_one({"event_id": UUID(name)})
+    assert told is not None
+    await notifications.update_one({"_id": told["_id"]}, {"$set": {"text": f'{told["text"]} ("rent")'}})
+
+
+async def _cut_journal(bank: TamperedBank) -> None:
+    """Remove the newest record with its seal and all that tells of it; its accounts are as before it."""
+    journal = bank.databases[LEDGER]["journal"]
+    newest = _id_of(bank, "newest")
+    record = await journal.find_one_and_delete({"_id": newest})
+    assert record is not None
+    await journal.delete_one({"_id": record["seal"]})
+    assert await journal.find_one({"_id": {"$gt": record["seal"]}}) is None
+    for account in (entry["account"] for entry in record["entries"]):
+        query = {"entries": {"$elemMatch": {"account": account, "attempt": {"$exists": False}}}}
+        found = await journal.find(query).to_list()
+        balance, number = max((state_after(one, account) for one in found), key=lambda state: state[1])
+        written = {"balance": Int64(balance), "sequence": number}
+        await bank.databases[LEDGER]["accounts"].update_one({"_id": account}, {"$set": written})
+    await bank.databases[EVENTS]["events"].delete_one({"id": newest})
+    await bank.databases[EVENTS]["notifications"].delete_one({"event_id": newest})
+
+
+def _checkpoint(**changes: object) -> Act:
+    return _set(LEDGER, "checkpoints", "checkpoint", changes, "number")
+
+
+async def _edit_note(bank: TamperedBank) -> None:
+    checkpoints = bank.databases[LEDGER]["checkpoints"]
+    found = await checkpoints.find_one({"number": bank.names["checkpoint"]})
+    assert found is not None
+    await _checkpoint(note=found["note"].replace("records ", "records 1", 1))(bank)
+
+
+async def _remove_checkpoints(bank: TamperedBank) -> None:
+    await bank.databases[LEDGER]["checkpoints"].delete_many({})
+
+
+async def _remove_checkpoint_before_newest(bank: TamperedBank) -> None:
+    number = bank.names["checkpoint"] - 1
+    assert (await bank.databases[LEDGER]["checkpoints"].delete_one({"number": number})).deleted_count
+
+
+_SIGNED = "signed journal"
+CHECKPOINTS: Sequence[Tampering] = [
+    Tampering(
+        "the journal and its seals rewritten whole, with event and notification",
+        _in_turn(_reword_everywhere, _seal_anew),
+        "balances",
+        "checkpoint {checkpoint}: was signed of another journal",
+    ),
+    Tampering(
+        "the journal rewritten so, and every checkpoint at the bank removed",
+        _in_turn(_reword_everywhere, _seal_anew, _remove_checkpoints),
+        _SIGNED,
+        "there are two journals of",
+    ),
+    Tampering(
+        "the newest record removed with its seal, event and notification",
+        _cut_journal,
+        "balances",
+        "checkpoint {checkpoint}: covers",
+    ),
+    Tampering(
+        "the newest record removed so, and every checkpoint at the bank",
+        _in_turn(_cut_journal, _remove_checkpoints),
+        _SIGNED,
+        "were proven here",
+    ),
+    Tampering("a checkpoint's note", _edit_note, "balances", "checkpoint {checkpoint}: was changed"),
+    Tampering(
+        "a checkpoint's size",
+        _checkpoint(size=1),
+        "balances",
+        "checkpoint {checkpoint}: is not what its note",
+    ),
+    Tampering(
+        "a checkpoint's mark of a proof",
+        _checkpoint(proved=False),
+        "balances",
+        "checkpoint {checkpoint}: is not what its note",
+    ),
+    Tampering(
+        "a checkpoint removed",
+        _remove_checkpoint_before_newest,
+        "balances",
+        "checkpoint {checkpoint}: follows",
+    ),
+    Tampering(
+        "the newest checkpoint removed",
+        _remove(LEDGER, "checkpoints", "checkpoint", "number"),
+        _SIGNED,
+        "the bank no longer has the checkpoint",
+    ),
 ]
 
 
@@ -486,11 +615,37 @@ AUDIT: Sequence[Tampering] = [
     Tampering("the audit's head removed", _remove_head, _OF_USERS, "the head is missing"),
 ]
 
-TAMPERINGS: Sequence[Tampering] = [*JOURNAL, *ACCOUNTS, *NOTIFIER, *GUARDED, *AUDIT]
+TAMPERINGS: Sequence[Tampering] = [*JOURNAL, *CHECKPOINTS, *ACCOUNTS, *NOTIFIER, *GUARDED, *AUDIT]
 
 
-def table() -> str:
-    """Return the table as docs/security.md shows it: what is found by the same check stands together."""
+_INTRODUCTION = """\
+# Tamperings
+
+Each of these is done by hand in the databases of a bank of all three daemons
+(`tests/support/tamperings.py`), and `bankctl admin prove` fails with the check and names what is listed here.
+
+- `audit of` compares a trail with the documents that change together with a record, and with the end of the
+  trail that the last proof kept on this machine.
+- `signed journal` compares what the bank signs now with the checkpoint that the last proof kept on this
+  machine. It finds that the journal was rewritten together with the bank's own checkpoints. So does any other
+  checkpoint that is kept outside (`bankctl verify`).
+"""
+_NOT_FOUND = """\
+## Not found by a proof
+
+- A record added at the journal's end by hand together with the next seal: seals are hashes and need no key.
+  The bank itself publishes its event. An act of staff then lacks its record in the audit.
+- Positions of the outbox that are moved back: events go out again under their old ids and have no further
+  effect.
+- A user's name in an event whose notification does not show it.
+- Ids added to `lost_events`.
+- Sessions and devices, which end by themselves.
+- Fields that no rule reads, such as the time of the last sign-in.
+"""
+
+
+def page() -> str:
+    """Return docs/tamperings.md; what is found by the same check stands together."""
     together: dict[tuple[str, str], list[str]] = {}
     for one in TAMPERINGS:
         together.setdefault((one.check, one.named.partition(":")[0]), []).append(one.name)
@@ -498,4 +653,9 @@ def table() -> str:
         f"| {'; '.join(names)} | {check} | {named.replace('{', '').replace('}', '')} |"
         for (check, named), names in together.items()
     ]
-    return "\n".join(["| changed by hand | failed check | the finding names |", "|---|---|---|", *rows])
+    table = "\n".join(["| changed by hand | failed check | the finding names |", "|---|---|---|", *rows])
+    return f"{_INTRODUCTION}\n{table}\n\n{_NOT_FOUND}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
