@@ -18,11 +18,12 @@ from daemons.shared.kafka.records import OutgoingRecord
 from daemons.shared.kafka.topics import ensure_topics
 from tests.support.compose_kafka import ComposeKafka, running_compose_kafka
 from tests.support.events import ANN, OLGA, completed, failed, funded, ids_of, publishable
-from tests.support.kafka import TlsListener, running_kafka
+from tests.support.kafka import running_kafka, tls_listener
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.unit.cli.bank_server import issue_certificate
 
 ACCOUNT = "4670508035"
+PASSWORD = "the auditor's password at Kafka"
 
 
 @pytest.fixture(scope="module")
@@ -97,37 +98,31 @@ async def test_who_is_refused_is_told(kafka: ComposeKafka, tmp_path: Path) -> No
         assert "KAFKA_PASSWORD" in problem["hint"]
 
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsListener:
-    certificate, key = issue_certificate(tmp_path_factory.mktemp("tls"))
-    return TlsListener(certificate, key, "auditor", "the auditor's password at Kafka")
+async def test_a_broker_is_read_by_tls_and_its_certificate_is_checked(tmp_path: Path) -> None:
+    certificate, key = issue_certificate(tmp_path)
+    tls = tls_listener(tmp_path, certificate, key, user="auditor", password=PASSWORD)
+    home = tmp_path / "home"
+    home.mkdir()
+    with running_kafka(tmp_path / "kafka", listener=tls) as address:
+        await _read_by_tls(KafkaCluster(address), tls.address, certificate, home)
 
 
-@pytest.fixture(scope="module")
-def tls_kafka(tmp_path_factory: pytest.TempPathFactory, tls: TlsListener) -> Iterator[KafkaCluster]:
-    """A broker that also listens by TLS; yields how its publisher connects."""
-    with running_kafka(tmp_path_factory.mktemp("kafka"), tls=tls) as address:
-        yield KafkaCluster(address)
-
-
-async def test_a_broker_is_read_by_tls_and_its_certificate_is_checked(
-    tls_kafka: KafkaCluster, tls: TlsListener, tmp_path: Path
-) -> None:
+async def _read_by_tls(direct: KafkaCluster, address: str, certificate: Path, home: Path) -> None:
     records = _mixture()
-    await ensure_topics(tls_kafka, sorted({record.topic for record in records}))
-    producer = EventProducer(tls_kafka, client_id="tests")
+    await ensure_topics(direct, sorted({record.topic for record in records}))
+    producer = EventProducer(direct, client_id="tests")
     try:
         await producer.publish(records)
     finally:
         await producer.close()
     environment = {
         **os.environ,
-        "BANKCTL_HOME": str(tmp_path),
-        "KAFKA_PASSWORD": tls.password,
+        "BANKCTL_HOME": str(home),
+        "KAFKA_PASSWORD": PASSWORD,
         "KAFKA_MECHANISM": "PLAIN",
     }
-    command = [sys.executable, "-m", "bankctl.main", "events", "tail", "--broker", tls.address]
-    command += ["--broker-user", tls.user, "-o", "jsonl", "--since-start", "--count", "3", "--wait", "20"]
+    command = [sys.executable, "-m", "bankctl.main", "events", "tail", "--broker", address]
+    command += ["--broker-user", "auditor", "-o", "jsonl", "--since-start", "--count", "3", "--wait", "20"]
 
     def tail(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -139,10 +134,10 @@ async def test_a_broker_is_read_by_tls_and_its_certificate_is_checked(
             check=False,
         )
 
-    done = await asyncio.to_thread(tail, "--broker-ca", str(tls.certificate))
+    done = await asyncio.to_thread(tail, "--broker-ca", str(certificate))
     assert done.returncode == 0, done.stderr
     assert {UUID(json.loads(line)["id"]) for line in done.stdout.splitlines()} == set(ids_of(records))
-    other, _ = issue_certificate(tmp_path)
+    other, _ = issue_certificate(home)
     # One that somebody else has signed, and one that no authority of this machine has.
     for arguments in (["--broker-ca", str(other)], ["--broker-tls"]):
         refused = await asyncio.to_thread(tail, *arguments)

@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,40 +28,52 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class TlsListener:
-    """A second way to the same broker: by TLS, for one account."""
+class Listener:
+    """A second way to the same broker; `settings` are its own."""
 
-    certificate: Path
-    key: Path
-    user: str
-    password: str
-    port: int = field(default_factory=lambda: ports.pick(1)[0])
+    name: str
+    protocol: str
+    port: int
+    advertised_port: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
-        return f"{ports.LOOPBACK}:{self.port}"
+        """Where clients connect."""
+        return f"{ports.LOOPBACK}:{self.advertised_port}"
 
     def add_to(self, properties: Path) -> None:
-        """Add the listener to a broker's configuration."""
-        pem = properties.with_name("tls.pem")
-        pem.write_bytes(self.certificate.read_bytes() + self.key.read_bytes())
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        """Add it to a broker's configuration."""
         text = properties.read_text()
-        text = text.replace("\nlisteners=", f"\nlisteners=TLS://{self.address},")
-        text = text.replace("\nadvertised.listeners=", f"\nadvertised.listeners=TLS://{self.address},")
-        text = text.replace("protocol.map=", "protocol.map=TLS:SASL_SSL,")
-        settings = {
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": pem,
-            "sasl.enabled.mechanisms": "PLAIN",
-            "plain.sasl.jaas.config": f'{login} user_{self.user}="{self.password}";',
-        }
-        text += "".join(f"listener.name.tls.{name}={value}\n" for name, value in settings.items())
-        properties.write_text(text)
+        for before, after in (
+            ("\nlisteners=", f"{self.name}://{ports.LOOPBACK}:{self.port},"),
+            ("\nadvertised.listeners=", f"{self.name}://{self.address},"),
+            ("protocol.map=", f"{self.name}:{self.protocol},"),
+        ):
+            text = text.replace(before, before + after)
+        prefix = f"listener.name.{self.name.lower()}"
+        properties.write_text(
+            text + "".join(f"{prefix}.{name}={value}\n" for name, value in self.settings.items())
+        )
+
+
+def tls_listener(folder: Path, certificate: Path, key: Path, *, user: str, password: str) -> Listener:
+    """A way by TLS, for one account."""
+    pem = folder / "listener.pem"
+    pem.write_bytes(certificate.read_bytes() + key.read_bytes())
+    [port] = ports.pick(1)
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    settings = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(pem),
+        "sasl.enabled.mechanisms": "PLAIN",
+        "plain.sasl.jaas.config": f'{login} user_{user}="{password}";',
+    }
+    return Listener("TLS", "SASL_SSL", port, port, settings)
 
 
 @contextlib.contextmanager
-def running_kafka(folder: Path, *, tls: TlsListener | None = None) -> Iterator[str]:
+def running_kafka(folder: Path, *, listener: Listener | None = None) -> Iterator[str]:
     """Run a broker with its data and log in the folder; yields its address once it serves."""
     layout = Layout("test", folder)
     layout.create()
@@ -69,8 +81,8 @@ def running_kafka(folder: Path, *, tls: TlsListener | None = None) -> Iterator[s
     part = kafka_part(
         layout, str(find_java()), kafka_jars.resolve(Silence()), port=port, controller_port=controller_port
     )
-    if tls is not None:
-        tls.add_to(layout.root / "kafka" / "server.properties")
+    if listener is not None:
+        listener.add_to(layout.root / "kafka" / "server.properties")
     assert part.once is not None
     with layout.log("kafka").open("ab") as log:
         subprocess.run(part.once.command, check=True, stdout=log, stderr=log, timeout=_START_TIMEOUT_SECONDS)
