@@ -88,6 +88,8 @@ class Bank:
         self.settled: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]] = {}
         self.events: list[dict[str, Any]] = []
         self.checkpoint: dict[str, Any] | None = None
+        self.stored_checkpoints: list[dict[str, Any]] = []
+        """What it has signed so far."""
         self.checkpoint_keys: list[str] = []
         self.consistency: dict[str, Any] = {}
         self.explanations: dict[str, dict[str, Any]] = {}
@@ -249,6 +251,11 @@ class Bank:
             ("POST", "/transactions/batch/preview"): lambda r: (200, self._preview_batch(r.body), {}),
             ("GET", "/ledger/proof"): self._prove_ledger,
             ("POST", "/ledger/proof"): self._prove_and_sign,
+            ("GET", "/ledger/checkpoints"): lambda _: (
+                200,
+                {"items": sorted(self.stored_checkpoints, key=_size_of, reverse=True), "next_cursor": None},
+                {},
+            ),
             ("GET", "/ledger/checkpoint-keys"): lambda _: (200, {"keys": self.checkpoint_keys}, {}),
             ("GET", "/ledger/consistency"): lambda _: (200, self.consistency, {}),
             ("GET", "/ledger/outbox"): lambda _: (200, self.outbox, {}),
@@ -621,6 +628,8 @@ class Bank:
 
     def _prove_and_sign(self, request: Request) -> Answer:
         status, proof, headers = self._prove_ledger(request)
+        if self.checkpoint is not None and self.checkpoint not in self.stored_checkpoints:
+            self.stored_checkpoints.append(self.checkpoint)
         return (
             status,
             proof if isinstance(proof, Lines) else {**proof, "checkpoint": self.checkpoint},
@@ -643,3 +652,7 @@ class Bank:
             "events": event_set(),
             **self.ledger_proof_changes,
         }
+
+
+def _size_of(checkpoint: dict[str, Any]) -> int:
+    return int(checkpoint["size"])

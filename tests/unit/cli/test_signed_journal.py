@@ -100,3 +100,12 @@ def test_a_new_key_is_taken_where_the_bank_still_publishes_the_one_that_is_known
     assert result(ann)[:2] == (0, "ok")
     sign(proven, 30, since=20, private=SECOND)
     assert result(ann)[:2] == (0, "ok")
+
+
+def test_a_checkpoint_that_the_bank_has_no_longer_is_missed(ann: Cli, proven: Bank) -> None:
+    sign(proven, 10)
+    assert result(ann)[0] == 0
+    proven.stored_checkpoints.clear()
+    sign(proven, 27, since=10)
+    missed = "the bank no longer has the checkpoint of 10 seals kept here"
+    assert result(ann) == (1, "FAILED", missed)
