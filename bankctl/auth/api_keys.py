@@ -67,6 +67,8 @@ def create(
     A budget bounds what it pays, in the transaction that moves the money: --max-payment, --max-day, --payee.
     With one it may use your own accounts and read, and nothing that changes what is others'. TIME is a date
     (midnight UTC), or a date and time, in UTC unless it has a zone.
+    Where the bank asks for the second factor for payments, a key pays without it up to the day's amount; with
+    the scope pay_unconfirmed, a second factor of yours and --max-day, up to its budget.
     Put what is shown as token into BANKCTL_TOKEN, not into an option, which others can see. It is the key,
     an @, and the bank that it is for: the key is sent to no other. Other programs need what is before the @.
     With a second factor a fresh code is asked for too; with --password-stdin it is the second line. All your

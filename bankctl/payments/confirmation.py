@@ -74,7 +74,8 @@ def _confirmed(
         raise CliError(
             "the bank asks for your second factor, which an API key cannot prove; nothing was paid",
             exit_status=ExitStatus.FORBIDDEN,
-            hint=f"unset {API_KEY_VARIABLE}, `bankctl login`, and pay it from the session",
+            hint=f"unset {API_KEY_VARIABLE}, `bankctl login`, and pay it from the session, or make a key with"
+            " the scope pay_unconfirmed",
             code=Code.PAYMENT_CONFIRMATION_REQUIRED,
         )
     messages.note(clean(what))

@@ -23,6 +23,7 @@ class Permission(StrEnum):
     CHANGE_OWN_PASSWORD = "change_own_password"  # noqa: S105 - a permission
     MANAGE_OWN_ACCESS = "manage_own_access"
     USE_OWN_ACCOUNTS = "use_own_accounts"
+    PAY_UNCONFIRMED = "pay_unconfirmed"
     READ_ANY_ACCOUNT = "read_any_account"
     READ_USERS = "read_users"
     READ_EVENTS = "read_events"
@@ -55,6 +56,7 @@ _USER = MUST_ENROL | {
     Permission.CHANGE_OWN_PASSWORD,
     Permission.MANAGE_OWN_ACCESS,
     Permission.USE_OWN_ACCOUNTS,
+    Permission.PAY_UNCONFIRMED,
 }
 _SUPPORT = _USER | {
     Permission.READ_ANY_ACCOUNT,

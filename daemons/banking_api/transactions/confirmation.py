@@ -12,6 +12,7 @@ from uuid import UUID
 from daemons.banking_api.kinds.confirmation import Confirmation
 from daemons.banking_api.money import whole_minor
 from daemons.contracts.names import PAYMENT_CONFIRMATION_HEADER
+from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import batch_digest
 from daemons.shared.auth.callers import Caller
 from daemons.shared.auth.payment_confirmations import Confirmed
@@ -39,23 +40,27 @@ class ConfirmationPolicy:
 
     async def of_payment(
         self, headers: Mapping[str, str], caller: Caller, payment: Mapping[str, Any]
-    ) -> Confirmation:
-        """Return what is known of one payment, which is given as it was ordered.
+    ) -> Confirmation | None:
+        """Return what is known of one payment, given as it was ordered; None if it needs none.
 
         Raises:
             TransientError: `unavailable`, a confirmation cannot be verified at the moment.
         """
+        if _pays_unconfirmed(caller):
+            return None
         known = await self._known(headers, caller, lambda confirmed: confirmed == payment)
         return known(str(payment["currency"]))
 
     async def of_batch(
         self, headers: Mapping[str, str], caller: Caller, transfers: Sequence[Mapping[str, object]]
-    ) -> ConfirmationOf:
-        """Return what is known of the rows of a batch, which are given as they were sent.
+    ) -> ConfirmationOf | None:
+        """Return what is known of the rows of a batch, given as they were sent; None if they need none.
 
         Raises:
             TransientError: see `of_payment`.
         """
+        if _pays_unconfirmed(caller):
+            return None
         return await self._known(headers, caller, lambda confirmed: _is_of_batch(confirmed, transfers))
 
     async def _known(
@@ -90,6 +95,11 @@ class ConfirmationPolicy:
         except InvalidTokenError:
             return None
         return str(confirmed.id) if confirmed.user_id == user_id and is_meant(confirmed.payment) else None
+
+
+def _pays_unconfirmed(caller: Caller) -> bool:
+    """Tell whether it is an API key that was made, with the second factor, to pay within a budget."""
+    return caller.scopes is not None and Permission.PAY_UNCONFIRMED in caller.scopes
 
 
 def _is_of_batch(confirmed: Mapping[str, Any], transfers: Sequence[Mapping[str, object]]) -> bool:

@@ -94,6 +94,30 @@ def check_budget(budget: KeyBudget | None, scopes: Collection[Permission]) -> Ke
     return budget
 
 
+def check_unconfirmed(
+    scopes: Collection[Permission], budget: KeyBudget | None, *, second_factor: bool
+) -> None:
+    """Let a key pay without confirmations only if the second factor stands behind it, and a day's budget.
+
+    Making a key asks for the second factor, and keys end when it is enrolled or removed.
+
+    Raises:
+        InvalidRequestError: `invalid_request`, there is no budget for a day.
+        ConflictError: `totp_not_active`, the user has no second factor.
+    """
+    if Permission.PAY_UNCONFIRMED not in scopes:
+        return
+    if budget is None or budget.max_day is None:
+        fault = FieldError("budget", f"needs max_day with {Permission.PAY_UNCONFIRMED.value}")
+        raise InvalidRequestError(
+            "invalid_request", f"The request is malformed: budget: {fault.message}.", errors=[fault]
+        )
+    if not second_factor:
+        raise ConflictError(
+            "totp_not_active", "A key that pays unconfirmed is made with the second factor; enrol one first."
+        )
+
+
 def api_key_not_found() -> NotFoundError:
     """The error for an id that none of the user's keys has."""
     return NotFoundError("api_key_not_found", "You have no such API key.")

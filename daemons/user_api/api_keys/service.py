@@ -30,6 +30,7 @@ from daemons.user_api.api_keys.api_key import (
     check_budget,
     check_end,
     check_scopes,
+    check_unconfirmed,
     too_many_api_keys,
 )
 from daemons.user_api.api_keys.storage import MongoApiKeys
@@ -100,12 +101,13 @@ class ApiKeys:
             InvalidRequestError: `invalid_request`, the caller's role does not hold a scope, the budget does
                 not bound one, or the end is too early or too late.
             UnauthenticatedError: `invalid_credentials`; `totp_required`, `invalid_totp`.
-            ConflictError: `too_many_api_keys`.
+            ConflictError: `too_many_api_keys`; `totp_not_active`, the key is to pay unconfirmed.
             TransientError: `rate_limited`, `overloaded` or `unavailable`, or the user was changed just now.
         """
         user = await self._users.find(caller.user_id)
         bounds = check_scopes(scopes, user.role)
         check_budget(budget, bounds)
+        check_unconfirmed(bounds, budget, second_factor=user.second_factor)
         now = self._clock()
         expires_at = check_end(ends, now)
         await self._passwords.confirm(user, password, origin=origin)

@@ -257,6 +257,39 @@ async def test_an_api_key_confirms_nothing(payer: Payer, key: str) -> None:
     assert small.status_code == 201, small.text
 
 
+async def test_a_key_made_with_the_second_factor_pays_unconfirmed_within_its_budget(payer: Payer) -> None:
+    wanted = {"password": PASSWORD, "name": "payroll", "scopes": ["use_own_accounts", "pay_unconfirmed"]}
+    budget = {"currency": "EUR", "max_day": "200.00"}
+
+    async def make(person: Person, **more: Any) -> httpx.Response:
+        return await person.post("/auth/tokens", {**wanted, **more})
+
+    assert (await make(payer.person, totp=payer.code())).json()["errors"][0]["field"] == "budget"
+    made = await make(payer.person, totp=payer.code(), budget=budget)
+    assert made.status_code == 201, made.text
+    bearer = {"Cookie": "", "Authorization": f"Bearer {made.json()['token']}"}
+
+    async def pay(amount: str) -> httpx.Response:
+        order = payer.order(amount)
+        return await payer.person.call("POST", "/transactions/transfer", order, key=str(uuid4()), **bearer)
+
+    assert (await pay("150.00")).status_code == 201
+    assert code_of(await pay("50.01")) == (422, "budget_day")
+    rows = batch_of(payer, "20.00", "30.00")
+    answer = await payer.person.call("POST", "/transactions/batch", {"transfers": rows}, **bearer)
+    assert [row["outcome"] for row in answer.json()["results"]] == ["completed"] * 2
+    # It has used nothing of what its owner pays without a code.
+    assert (await payer.pay(payer.order("50.00"), key="own")).status_code == 201
+
+
+async def test_nobody_makes_such_a_key_without_a_second_factor(careful: Bank) -> None:
+    alice = await careful.person()
+    wanted = {"password": PASSWORD, "name": "payroll", "scopes": ["use_own_accounts", "pay_unconfirmed"]}
+    budget = {"currency": "EUR", "max_day": "200.00"}
+    made = await alice.post("/auth/tokens", {**wanted, "budget": budget})
+    assert code_of(made) == (409, "totp_not_active")
+
+
 def batch_of(payer: Payer, *amounts: str) -> list[dict[str, Any]]:
     return [{**payer.order(amount), "idempotency_key": str(uuid4())} for amount in amounts]
 

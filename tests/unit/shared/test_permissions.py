@@ -11,6 +11,7 @@ from daemons.contracts.permissions import (
 )
 
 OWN = {"signed_in", "use_own_session", "change_own_password", "manage_own_access", "use_own_accounts"}
+OWN |= {"pay_unconfirmed"}
 READING = {
     *("read_any_account", "read_users", "read_events", "read_dead_letters", "prove_ledger", "read_audit"),
 }
