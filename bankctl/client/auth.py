@@ -63,7 +63,7 @@ class Auth:
     def accesses(self) -> list[dict[str, Any]]:
         """Which of the staff have read the caller's data, newest first."""
         found: list[dict[str, Any]] = []
-        for area in ("users", "ledger"):
+        for area in ("users", "ledger", "events"):
             found += self._http.request("GET", f"/accesses/{area}").data["items"]
         return sorted(found, key=lambda access: str(access["at"]), reverse=True)
 

@@ -154,8 +154,7 @@ class Transport:
         sent = {REQUEST_ID_HEADER: uuid.uuid4().hex, **(headers or {})}
         if idempotency_key is not None:
             sent[IDEMPOTENCY_KEY_HEADER] = idempotency_key
-        if (reason := invocation.current().reason) is not None:
-            sent[REASON_HEADER] = quote(reason)
+        sent.update(_reason_given())
         self._renew_in_time()
         used = self.credentials.cookie
         sending = _Sending(method, path, sent, body, params, decode, repeatable)
@@ -163,12 +162,9 @@ class Transport:
             answer = self._send(sending)
         except CliError as error:
             # A request answered with `sign in`, or with `say why`, was not carried out: repeating it is safe.
-            if error.code == Code.REASON_REQUIRED and invocation.current().interactive:
-                reason = ask("Why do you read this customer's data", option="--reason")
-                invocation.current().reason = reason
-                sent[REASON_HEADER] = quote(reason)
-            elif error.code not in _WITHOUT_SESSION or not self._renewed(used):
+            if not self._answered(error, used):
                 raise
+            sent.update(_reason_given())
             answer = self._send(sending)
         if method != "GET" if acts is None else acts:
             invocation.current().acted = True
@@ -259,7 +255,12 @@ class Transport:
                     path,
                     params=_present(params),
                     json=body,
-                    headers={REQUEST_ID_HEADER: request_id, **self.credentials.header(), **headers},
+                    headers={
+                        REQUEST_ID_HEADER: request_id,
+                        **self.credentials.header(),
+                        **_reason_given(),
+                        **headers,
+                    },
                     timeout=httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=idle_seconds),
                 ) as response:
                     if response.is_success:
@@ -267,10 +268,18 @@ class Transport:
                         return
                     response.read()
                     error = refused(response, email=self.email).error
-                if last or error.code not in _WITHOUT_SESSION or not self._renewed(used):
+                if last or not self._answered(error, used):
                     raise error
         except httpx.TransportError as error:
             raise self._line_failed(error, request_id).error from error
+
+    def _answered(self, error: CliError, used: str | None) -> bool:
+        """Tell whether there is now what a refusal asked for: a session that was renewed, or a reason."""
+        if error.code == Code.REASON_REQUIRED and invocation.current().interactive:
+            reason = ask("Why do you read this customer's data", option="--reason")
+            invocation.current().reason = reason
+            return True
+        return error.code in _WITHOUT_SESSION and self._renewed(used)
 
     def _line_failed(self, error: "httpx.TransportError", request_id: str) -> AttemptFailedError:
         return line_failed(error, self.profile, request_id, proxy=self._proxy, bank_time=self._ask_for_time)
@@ -375,3 +384,9 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _reason_given() -> dict[str, str]:
+    """Why staff read what is a customer's, if they have said so."""
+    reason = invocation.current().reason
+    return {} if reason is None else {REASON_HEADER: quote(reason)}

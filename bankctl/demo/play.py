@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bankctl.demo.stage import Follower, Narrator, Person, Ran
+from bankctl.demo.stage import WHY, Follower, Narrator, Person, Ran
 from bankctl.errors import ExitStatus
 
 
@@ -64,7 +64,7 @@ class Play:
             self._expect(ran, f"{person.name} is logged in")
 
     def _last_position(self) -> int:
-        newest = self.olga.ask("events", "history", "--limit", "1")
+        newest = self.olga.ask("events", "history", "--limit", "1", *WHY)
         return int(newest[0]["position"]) if newest else 0
 
     def _open_and_fund(self, follower: Follower) -> tuple[str, str]:

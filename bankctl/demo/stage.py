@@ -15,6 +15,8 @@ from typing import Any, TextIO
 from bankctl.errors import CliError, ExitStatus
 
 COMMAND = [sys.executable, "-c", "from bankctl.main import main; main()"]
+WHY = ("--reason", "The demonstration")
+"""Why staff read the events of everybody."""
 _PATIENCE_SECONDS = 60.0
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 
@@ -91,8 +93,10 @@ class Person:
 
     def follow_events(self, after: int) -> "Follower":
         """Start `events tail` in the background."""
-        arguments = ["events", "tail", "--after", str(after)]
-        self._narrator.say(f"\n{self.name} $ bankctl events tail        (goes on in the background)", "bold")
+        arguments = ["events", "tail", "--after", str(after), *WHY]
+        self._narrator.say(
+            f"\n{self.name} $ bankctl events tail --reason WHY        (goes on in the background)", "bold"
+        )
         process = subprocess.Popen(  # noqa: S603 - the project's own command line
             [*COMMAND, *arguments],
             env=self._environment,

@@ -57,6 +57,8 @@ from daemons.notifier.unit_of_work import NotifierWork, notifier_work
 from daemons.notifier.webhooks.owing import EventMessages, OwedToWebhooks
 from daemons.notifier.webhooks.service import Webhooks, WebhookTargets
 from daemons.notifier.webhooks.storage import MongoWebhooks
+from daemons.shared.audit.reading_routes import reading_routes
+from daemons.shared.audit.readings import READINGS_KEY, Readings
 from daemons.shared.audit.refusals import RefusalRecorder
 from daemons.shared.audit.routes import AUDIT_KEY, audit_routes
 from daemons.shared.audit.trail import MongoAuditTrail
@@ -104,12 +106,14 @@ def build(settings: NotifierSettings, *, clock: Clock = utc_now) -> web.Applicat
             preference_routes.routes,
             delivery_routes.routes,
             audit_routes("events"),
+            reading_routes("events"),
         ],
     )
     app[AUTHENTICATOR_KEY] = bank.sessions
     app[AUDIT_KEY] = bank.audit
     app[REFUSALS_KEY] = RefusalRecorder(bank.audit, clock=clock)
     app[stream_routes.STREAMS_KEY] = EventStreams(bank.follower, bank.sessions, limits=settings.stream_limits)
+    app[READINGS_KEY] = bank.readings
     app[event_routes.HISTORY_KEY] = EventHistory(bank.reader)
     app[event_routes.PROVER_KEY] = EventProver(bank.client, bank.database)
     app[event_routes.DELIVERY_PROVER_KEY] = bank.delivery_prover
@@ -144,6 +148,9 @@ class _Bank:
         )
         self.user_cache = settings.user_cache
         self.audit = MongoAuditTrail(self.database, chain=DAEMON)
+        self.readings = Readings(
+            self.database, self.audit, hours=settings.staff_policy.reading_hours, clock=clock
+        )
         self.reader = MongoEventReader(self.database)
         self.notifications = MongoNotifications(self.database)
         self.follower = EventFollower(self.reader)
@@ -262,6 +269,7 @@ class _Bank:
         """Begin to consume once MongoDB and Kafka are there, however long they take to come up."""
         await wait_until_done(lambda: ensure_schema(self.database))
         await wait_until_done(self.audit.prepare)
+        await wait_until_done(self.readings.prepare)
         if self.outlets:
             self.worker.start()
         await wait_until_done(lambda: ensure_topics_if_reached(self.settings.kafka, TOPICS))

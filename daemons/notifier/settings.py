@@ -11,11 +11,12 @@ from daemons.notifier.channels.push import check_urls
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit
 from daemons.notifier.deliveries.delivery import Patience
 from daemons.notifier.streams.streams import StreamLimits
+from daemons.shared.approvals.policy import StaffPolicySettings
 from daemons.shared.auth.keys import read_public_keys
 from daemons.shared.settings import PeerSettings
 
 
-class NotifierSettings(PeerSettings):
+class NotifierSettings(PeerSettings, StaffPolicySettings):
     """Its database, and how many streams one process serves before it answers `overloaded`."""
 
     mongo_database: Annotated[str, Field(min_length=1, max_length=63)] = "notifier"

@@ -81,6 +81,7 @@ MAY_CALL = {
     # Support reads and changes nothing.
     "GET /accesses/users": USER,
     "GET /accesses/ledger": USER,
+    "GET /accesses/events": USER,
     "GET /users": SUPPORT,
     "POST /users/{id}/view-as": SUPPORT,
     "POST /users/{id}/enrolment-code": ADMIN,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import httpx_sse
@@ -16,7 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from daemons.contracts.names import REACHED, SESSION_COOKIE
+from daemons.contracts.names import REACHED, REASON_HEADER, SESSION_COOKIE
 from daemons.contracts.permissions import Role
 from daemons.contracts.wire import format_instant
 from daemons.notifier.app import DAEMON, build
@@ -28,6 +29,7 @@ from daemons.notifier.event_log.storage import LogEnd
 from daemons.notifier.schema import ensure_schema
 from daemons.notifier.settings import NotifierSettings
 from daemons.notifier.unit_of_work import notifier_work
+from daemons.shared.approvals.policy import LIFTED
 from daemons.shared.audit.trail import MongoAuditTrail
 from daemons.shared.auth.keys import read_public_keys, session_signing_key
 from daemons.shared.auth.service_tokens import SERVICE_TOKEN_HEADER, ServiceTokenVerifier
@@ -77,6 +79,10 @@ class PlayedUserApi:
         )
         return str(session_id), token
 
+    def user_of(self, session_id: str) -> str:
+        """Return whose session it is."""
+        return str(self._sessions[session_id]["user_id"])
+
     def add(self, user_id: str, *, name: str, email: str) -> None:
         """Know a user."""
         self.people[user_id] = {"id": user_id, "email": email, "display_name": name, "version": 1}
@@ -124,10 +130,13 @@ class Notifier:
         """The same notifier, for somebody of another role."""
         return Notifier(self.url, self.http, self.users, role=role)
 
-    async def get(self, path: str, *, token: str | None = None, **params: str | int) -> httpx.Response:
-        return await self.http.get(
-            f"{self.url}{path}", params=params or None, headers=cookie(self.token if token is None else token)
-        )
+    async def get(
+        self, path: str, *, token: str | None = None, why: str | None = None, **params: str | int
+    ) -> httpx.Response:
+        headers = cookie(self.token if token is None else token)
+        if why is not None:
+            headers[REASON_HEADER] = quote(why)
+        return await self.http.get(f"{self.url}{path}", params=params or None, headers=headers)
 
     async def post(self, path: str, body: object = None) -> httpx.Response:
         headers = {"X-Requested-With": "tests", **cookie(self.token)}
@@ -238,7 +247,8 @@ async def running_here(
             user_api_url=users_url,
             port=1,
             **secret_settings("notifier", SECRET),
-            **settings,
+            # Most tests are about something else than why staff read.
+            **{"staff_policy": LIFTED, **settings},
         ),
         clock=clock,
     )
@@ -262,6 +272,7 @@ def notifier_process(
         **secret_variables("notifier", SECRET),
         "KAFKA_BROKER": broker,
         "USER_API_URL": users_url,
+        "STAFF_POLICY": LIFTED,
         **{name.upper(): value for name, value in settings.items()},
     }
     with log.open("ab") as output:

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from daemons.notifier import app as notifier_app
 from daemons.notifier.settings import NotifierSettings
+from daemons.shared.approvals.policy import LIFTED
 from daemons.shared.mongo import Database
 from tests.support.bank import CLOSED_PORT, Bank, running_bank, secret_of
 from tests.support.daemon_keys import PRIVATE_KEYS, PUBLIC_KEYS
@@ -68,7 +69,7 @@ async def running_whole_bank(
                 kafka_broker=CLOSED_PORT,
                 user_api_url=bank.user_api,  # type: ignore[arg-type]  # and the URL
                 port=1,
-                **limits,
+                **{"staff_policy": LIFTED, **limits},
             )
         )
         server = await stack.enter_async_context(TestServer(notifier, host="127.0.0.1"))

@@ -57,10 +57,14 @@ class EventModel(WireModel):
         """Return the amount of a transaction, moved or refused."""
         return None
 
+    def customers(self) -> Iterable[str]:
+        """Return the ids of the users whose event it is: the owners of its accounts; some twice."""
+        return [party.owner.user_id for party in self.parties() if party.owner is not None]
+
     def users(self) -> Iterable[str]:
         """Return the ids of the users that the event speaks of, as owners and as who did it; some twice."""
-        owners = [party.owner.user_id for party in self.parties() if party.owner is not None]
-        return owners if self.initiated_by is None else [*owners, self.initiated_by.user_id]
+        done_by = () if self.initiated_by is None else (self.initiated_by.user_id,)
+        return (*self.customers(), *done_by)
 
 
 class AccountEvent(EventModel):

@@ -28,9 +28,9 @@ class ToldUser(EventModel):
     second_factor: bool
     version: Version
 
-    def users(self) -> Iterable[str]:
-        """Return the user, and who did it."""
-        return (self.user_id, *super().users())
+    def customers(self) -> Iterable[str]:
+        """Return the user."""
+        return (self.user_id,)
 
 
 class UserRegistered(ToldUser):

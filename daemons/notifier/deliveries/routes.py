@@ -7,6 +7,7 @@ from aiohttp import web
 from daemons.contracts.permissions import Permission
 from daemons.notifier.deliveries.models import DeliveriesQuery, DeliveryPage, DeliveryView, view_delivery
 from daemons.notifier.deliveries.service import Deliveries, delivery_not_found
+from daemons.shared.audit.readings import admit_reading
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.origin import actor_of
 from daemons.shared.http.requests import read_query, read_uuid
@@ -22,6 +23,8 @@ DELIVERIES_KEY = web.AppKey("deliveries", Deliveries)
 async def list_deliveries(request: web.Request) -> web.Response:
     """List deliveries, newest first, or all that one event owed."""
     query, deliveries = read_query(request, DeliveriesQuery), request.app[DELIVERIES_KEY]
+    if query.recipient is not None:
+        await admit_reading(request, {query.recipient}, what="deliveries")
     if query.event is not None:
         page, cursor = await deliveries.of_event(UUID(query.event)), None
     else:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from daemons.contracts.errors import NotFoundError
-from daemons.notifier.event import RecordedEvent, Selection
+from daemons.notifier.event import RecordedEvent, Selection, data_from
 from daemons.notifier.event_log.reader import MongoEventReader
 from daemons.shared.http.pages import decode_number_cursor, encode_number_cursor
+
+_LOOKED_AT = 20
+"""How many events of an account are looked at for its owner."""
 
 
 class EventHistory:
@@ -42,6 +45,24 @@ class EventHistory:
             found = await self._reader.events_before(start, selection=selection, limit=limit + 1, above=above)
         page = found[:limit]
         return page, encode_number_cursor(page[-1].position) if len(found) > limit else None
+
+    async def customers_of(self, selection: Selection) -> set[str]:
+        """Return the users whose events are selected, none for a selection of everybody's.
+
+        An account whose owner no event has named yet stands for its owner.
+        """
+        named = set() if selection.user_id is None else {selection.user_id}
+        if selection.account_id is not None:
+            newest = Selection(account_id=selection.account_id)
+            found = await self._reader.events_before(None, selection=newest, limit=_LOOKED_AT)
+            owners = [
+                party.owner.user_id
+                for event in found
+                for party in data_from(event.type, event.data).parties()
+                if party.owner is not None and party.account_id == selection.account_id
+            ]
+            named.update(owners or [selection.account_id])
+        return named
 
     async def missing(self, ids: Sequence[UUID]) -> list[UUID]:
         """Return those of the ids under which no event is recorded."""

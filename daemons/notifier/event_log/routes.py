@@ -10,6 +10,7 @@ from daemons.contracts.errors import NotFoundError
 from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
 from daemons.notifier.deliveries.proof import DeliveryProver
+from daemons.notifier.event import Selection, data_from
 from daemons.notifier.event_log.history import EventHistory
 from daemons.notifier.event_log.models import (
     DeliveriesProofView,
@@ -27,6 +28,7 @@ from daemons.notifier.event_log.models import (
 )
 from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.summary import EventsSummary
+from daemons.shared.audit.readings import EVERYBODY, admit_reading
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.event_sets import EventSetQuery, EventSetView, mismatch_views
 from daemons.shared.http.lines import answer_long_work
@@ -45,6 +47,7 @@ SUMMARY_KEY = web.AppKey("summary", EventsSummary)
 async def list_events(request: web.Request) -> web.Response:
     """Read recorded events page by page."""
     query = read_query(request, HistoryQuery)
+    await admit_to_events(request, query.selection)
     page, cursor = await request.app[HISTORY_KEY].page(
         query.selection,
         first=query.first_id,
@@ -100,7 +103,9 @@ async def show_event(request: web.Request) -> web.Response:
     """Read one event by its id; a transaction's event has the transaction's id."""
     missing = NotFoundError("event_not_found", "There is no such event, or not yet.")
     event_id = read_uuid(request, "id", missing=missing)
-    return json_response(view_event(await request.app[HISTORY_KEY].find(event_id)))
+    event = await request.app[HISTORY_KEY].find(event_id)
+    await admit_reading(request, set(data_from(event.type, event.data).customers()), what="event")
+    return json_response(view_event(event))
 
 
 @routes.add("POST", "/events/missing", permission=Permission.READ_EVENTS, body=EventIds, answer=MissingEvents)
@@ -109,3 +114,9 @@ async def find_missing_events(request: web.Request) -> web.Response:
     body = await read_body(request, EventIds)
     missing = await request.app[HISTORY_KEY].missing([UUID(text) for text in body.ids])
     return json_response(MissingEvents(missing=[str(id_) for id_ in missing]))
+
+
+async def admit_to_events(request: web.Request, selection: Selection) -> None:
+    """Go on once staff have said why they read these customers' events, or everybody's."""
+    customers = await request.app[HISTORY_KEY].customers_of(selection)
+    await admit_reading(request, customers or {EVERYBODY}, what="events")

@@ -6,7 +6,7 @@ from daemons.contracts.errors import FieldError, InvalidRequestError
 from daemons.contracts.names import LAST_EVENT_ID_HEADER
 from daemons.contracts.permissions import Permission
 from daemons.notifier.event_log.models import EventView, StreamQuery
-from daemons.notifier.event_log.routes import HISTORY_KEY
+from daemons.notifier.event_log.routes import HISTORY_KEY, admit_to_events
 from daemons.notifier.streams.streams import Beginning, EventStreams
 from daemons.shared.http.pages import LARGEST_NUMBER
 from daemons.shared.http.requests import caller_of, read_query
@@ -28,6 +28,7 @@ _LONGEST_POSITION = len(str(LARGEST_NUMBER))
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """Follow events as they are recorded; resume with the header Last-Event-ID or with `after`."""
     query = read_query(request, StreamQuery)
+    await admit_to_events(request, query.selection)
     streams = request.app[STREAMS_KEY]
     with streams.slot(caller_of(request)):
         return await streams.serve(request, await _beginning(request, query))

@@ -163,8 +163,8 @@ async def test_the_api_description_tells_of_every_route(notifier: Notifier) -> N
     paths = (await notifier.get("/openapi.json")).json()["paths"]
     letters = {f"/dead-letters{rest}" for rest in ("", "/{id}", "/{id}/replay", "/replay", "/resume")}
     trail = {f"/audit/events{rest}" for rest in ("", "/proof", "/{seq}")}
-    events = {f"/events{rest}" for rest in ("", "/history", "/missing", "/proof", "/{id}")}
+    events = {f"/events{rest}" for rest in ("", "/history", "/missing", "/proof", "/summary", "/{id}")}
     deliveries = {f"/deliveries{rest}" for rest in ("", "/{id}", "/{id}/retry")}
     hooks = {f"/webhooks{rest}" for rest in ("", "/{id}/remove", "/{id}/rotate", "/{id}/test")}
     own = {f"/notifications{rest}" for rest in ("", "/own", "/preferences", "/test", "/unsubscribe")}
-    assert set(paths) == {*events, *letters, *trail, *deliveries, *hooks, *own}
+    assert set(paths) == {*events, *letters, *trail, *deliveries, *hooks, *own, "/accesses/events"}
