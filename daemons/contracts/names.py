@@ -86,11 +86,16 @@ class RowOutcome(StrEnum):
     REFUSED = "refused"
 
 
+ERASED_DOMAIN = "erased.invalid"
+"""The domain of the addresses of erased users: it is nobody's, ever (RFC 2606)."""
+
+
 class UserStatus(StrEnum):
-    """A locked user cannot sign in."""
+    """A locked user cannot sign in; of an erased one only the id is left, and they do not come back."""
 
     ACTIVE = "active"
     LOCKED = "locked"
+    ERASED = "erased"
 
 
 class Direction(StrEnum):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from daemons.contracts.errors import TransientError
 from daemons.contracts.events.user_changed import UserChanged
 from daemons.contracts.internal import UserSummary
-from daemons.contracts.names import EventType
+from daemons.contracts.names import ERASED_DOMAIN, EventType
 from daemons.shared.auth.remote_sessions import USER_API
 from daemons.shared.auth.service_tokens import ServiceTokenSigner
 from daemons.shared.kafka.records import IncomingRecord
@@ -104,5 +104,8 @@ class UserApiDirectory:
             ) from error
 
 
-def _person(user: UserSummary) -> Person:
+def _person(user: UserSummary) -> Person | None:
+    """Return whom to write to; of an erased user nothing is left to write to."""
+    if user.email.endswith(f"@{ERASED_DOMAIN}"):
+        return None
     return Person(UUID(user.id), user.display_name, user.email)

@@ -2,6 +2,7 @@
 
 from daemons.notifier.dead_letters.storage import MongoDeadLetters
 from daemons.notifier.deliveries.storage import MongoDeliveries
+from daemons.notifier.event_log.erasure import MongoErasure
 from daemons.notifier.event_log.storage import LogEnd, MongoEventLog
 from daemons.notifier.notifications.storage import MongoNotifications
 from daemons.notifier.webhooks.storage import MongoWebhooks
@@ -16,6 +17,7 @@ class NotifierTransaction(AuditedTransaction):
     def __init__(self, database: Database, session: Session, end: LogEnd) -> None:
         super().__init__(session)
         self.events = MongoEventLog(database, session, end)
+        self.erasure = MongoErasure(database, session)
         self.notifications = MongoNotifications(database, session)
         self.deliveries = MongoDeliveries(database, session)
         self.webhooks = MongoWebhooks(database, session)

@@ -12,6 +12,7 @@ from daemons.contracts.errors import OutcomeUnknownError, TransientError
 from daemons.contracts.names import Severity
 from daemons.notifier.deliveries.owing import Owing
 from daemons.notifier.event import Event
+from daemons.notifier.event_log.erasure import erasure_in
 from daemons.notifier.event_log.storage import Appended, Entry, LogEnd
 from daemons.notifier.notifications.notification import Notification, notification_of
 from daemons.notifier.unit_of_work import NotifierTransaction
@@ -48,6 +49,9 @@ class EventLog:
         if appended.entries:
             await tx.notifications.insert(appended.notifications)
             await self._owe(tx, appended)
+            for event, notification in appended.entries:
+                if (erased := erasure_in(event)) is not None:
+                    await tx.erasure.erase(erased, at=notification.created_at)
         return appended
 
     async def _owe(self, tx: NotifierTransaction, appended: Appended) -> None:

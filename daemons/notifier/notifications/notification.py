@@ -98,6 +98,8 @@ def text_of(data: EventData) -> str:
 
 
 def _changes(data: UserChanged) -> str:
+    if data.status is UserStatus.ERASED:
+        return "was erased" if data.initiated_by is None else f"was erased, by {_user(data.initiated_by)}"
     told = {
         "display_name": "has a new name",
         "email": "has a new address",

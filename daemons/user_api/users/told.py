@@ -73,12 +73,18 @@ def _changes(before: User, after: User) -> list[UserChange]:
         "display_name": before.display_name != after.display_name,
         "email": before.email != after.email,
         "role": before.role is not after.role,
-        "status": before.locked != after.locked,
+        "status": _status(before) is not _status(after),
         "second_factor": before.second_factor != after.second_factor,
         "password": before.password_hash != after.password_hash,
     }
     known: tuple[UserChange, ...] = get_args(UserChange)
     return [name for name in known if changed[name]]
+
+
+def _status(user: User) -> UserStatus:
+    if user.is_erased:
+        return UserStatus.ERASED
+    return UserStatus.LOCKED if user.locked else UserStatus.ACTIVE
 
 
 class _Told(TypedDict):
@@ -99,7 +105,7 @@ def _told(user: User, entry: AuditEntry) -> _Told:
         display_name=user.display_name,
         email=user.email,
         role=user.role,
-        status=UserStatus.LOCKED if user.locked else UserStatus.ACTIVE,
+        status=_status(user),
         second_factor=user.second_factor,
         version=user.version,
         initiated_by=_reference(entry.actor),

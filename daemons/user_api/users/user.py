@@ -13,6 +13,7 @@ from daemons.contracts.errors import (
     NotFoundError,
     RejectedError,
 )
+from daemons.contracts.names import ERASED_DOMAIN
 from daemons.contracts.permissions import GRANTS, Role
 from daemons.shared.approvals.approval import RoleGrant
 from daemons.shared.audit.record import Actor, Origin
@@ -59,6 +60,11 @@ class User:
     def is_staff(self) -> bool:
         """Whether the role gives any power over others."""
         return self.role is not Role.USER
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether only the id is left of the user."""
+        return self.email == _erased_address(self.id)
 
     def audit_fields(self) -> dict[str, Any]:
         """Return what the audit keeps of the user."""
@@ -145,8 +151,8 @@ def erased(user: User, *, at: datetime) -> User:
     """
     if user.is_staff:
         raise RejectedError("user_is_staff", "Staff are not erased; give them the role of a user first.")
-    if user.email == _erased_address(user.id):
-        raise RejectedError("user_erased", "This user was erased already.")
+    if user.is_erased:
+        raise _user_erased()
     return replace(
         user,
         email=_erased_address(user.id),
@@ -162,12 +168,21 @@ def erased(user: User, *, at: datetime) -> User:
 
 
 def _erased_address(user_id: UUID) -> str:
-    # A domain that is nobody's, ever (RFC 2606).
-    return f"{user_id}@erased.invalid"
+    return f"{user_id}@{ERASED_DOMAIN}"
+
+
+def _user_erased() -> RejectedError:
+    return RejectedError("user_erased", "This user was erased; there is nobody any more.")
 
 
 def unlocked(user: User) -> User:
-    """Let the user sign in again."""
+    """Let the user sign in again.
+
+    Raises:
+        RejectedError: `user_erased`.
+    """
+    if user.is_erased:
+        raise _user_erased()
     return replace(user, locked=False)
 
 

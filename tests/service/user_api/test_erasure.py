@@ -49,6 +49,8 @@ async def test_two_admins_erase_a_customer_and_nothing_is_left_of_them(lone_user
     assert (await ada.call("GET", "/audit/users/proof")).json()["holds"] is True
     again = await ada.call("POST", f"/users/{ann.id}/erase", {"reason": "x"})
     assert (again.status_code, again.json()["code"]) == (422, "user_erased")
+    unlock = await ada.call("PATCH", f"/users/{ann.id}/unlock", {"reason": "x"})
+    assert (unlock.status_code, unlock.json()["code"]) == (422, "user_erased")
     # The address is free again.
     assert (await api.call("POST", "/users", taken)).status_code == 201
     assert (await api.sign_in(ann.email)).id != ann.id
