@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bankctl.client.http import Transport
+from daemons.contracts.names import Trail
 
 
 class Auth:
@@ -63,7 +64,7 @@ class Auth:
     def accesses(self) -> list[dict[str, Any]]:
         """Which of the staff have read the caller's data, newest first."""
         found: list[dict[str, Any]] = []
-        for area in ("users", "ledger", "events"):
+        for area in Trail:
             found += self._http.request("GET", f"/accesses/{area}").data["items"]
         return sorted(found, key=lambda access: str(access["at"]), reverse=True)
 

@@ -33,11 +33,10 @@ def test_everything_that_can_wait_for_a_second_person_does(daemon: str) -> None:
 
 @pytest.mark.parametrize("daemon", ["user_api", "banking_api", "notifier"])
 def test_each_daemon_starts_with_what_it_is_given_and_has_no_secret_of_another(daemon: str) -> None:
-    given = service_environment(daemon)
+    given = dict(service_environment(daemon))
     settings = {"user_api": UserApiSettings, "banking_api": BankingSettings, "notifier": NotifierSettings}
     fields = settings[daemon].model_fields
-    if daemon != "notifier":
-        given = {**given, "STAFF_POLICY": policy_of(daemon)}
+    given["STAFF_POLICY"] = policy_of(daemon)
     settings[daemon].model_validate({name: given[name.upper()] for name in fields if name.upper() in given})
     of_others = {
         secret
@@ -58,8 +57,9 @@ def test_each_mongod_writes_pages_back_as_the_local_one_does(member: str) -> Non
 
 def test_addresses_are_confirmed_and_the_notifier_has_a_relay_for_the_mail() -> None:
     assert service_environment("user_api")["REGISTRATION_CONFIRMED"] == "required"
-    given = service_environment("notifier")
+    given = dict(service_environment("notifier"))
     names = [name for name in NotifierSettings.model_fields if name.upper() in given]
+    given["STAFF_POLICY"] = policy_of("notifier")
     settings = NotifierSettings.model_validate({name: given[name.upper()] for name in names})
     assert settings.smtp_server is not None
     assert (settings.smtp_server.port, settings.smtp_server.security) == (587, "starttls")

@@ -21,7 +21,7 @@ class UserChanged(ToldUser):
 
 CONTRACT = EventContract(
     event_type=EventType.USER_CHANGED,
-    version=1,
+    version=2,
     model=UserChanged,
     summary="a user's name, address, role, status, second factor or password changed (`changes`)",
     key="user",

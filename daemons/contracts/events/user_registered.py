@@ -39,7 +39,7 @@ class UserRegistered(ToldUser):
 
 CONTRACT = EventContract(
     event_type=EventType.USER_REGISTERED,
-    version=1,
+    version=2,
     model=UserRegistered,
     summary="somebody registered, or the server's shell added them",
     key="user",
