@@ -10,8 +10,9 @@ from daemons.banking_api.ledger.pipeline import outcome_unknown
 from daemons.banking_api.ledger.record import Act, Command
 from daemons.contracts.errors import BankError, TransientError
 from daemons.shared.audit.record import Actor
+from daemons.shared.ids import new_id
 from daemons.shared.mongo import Session
-from tests.support.ledgers import OWNER, LedgerProcess, funding, ledger_process, told, transfer
+from tests.support.ledgers import LedgerProcess, funding, ledger_process, told, transfer
 from tests.support.waiting import eventually
 
 FAILURES = [
@@ -180,7 +181,9 @@ async def test_groups_that_write_one_document_besides_do_not_undo_each_other_for
         await process.database["head"].update_one({}, {"$inc": {"length": 1}}, upsert=True, session=session)
 
     process.pipeline._write_acts = write_acts
-    olga = Actor(user_id=OWNER, display_name="Olga", role="operator", address="127.0.0.1", request_id="test")
+    olga = Actor(
+        user_id=new_id(), display_name="Olga", role="operator", address="127.0.0.1", request_id="test"
+    )
     act = Act(actor=olga)
     groups.written.clear()
     first, second, third = (

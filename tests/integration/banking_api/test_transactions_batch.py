@@ -61,7 +61,7 @@ async def settled(
     """Send a batch that follows none."""
     batch = TransferBatch(transfers=list(rows), atomic=atomic)
     with Batches().turn(OWNER, last_key=last_key_of(batch), after=None) as turn:
-        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, transactions, turn)
+        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, None, transactions, turn)
         found = await results(transactions, begun, minimal=minimal)
         assert not turn.batch.waiting
     return found
@@ -171,7 +171,7 @@ async def begun_behind(
         first.batch.note(error)
 
     failing = asyncio.create_task(fail_meanwhile())
-    begun = await begin_rows(batch, ALICE, transactions, turn)
+    begun = await begin_rows(batch, ALICE, None, transactions, turn)
     await failing
     return begun
 
@@ -216,12 +216,12 @@ async def test_no_row_is_begun_before_the_batch_before_has_begun(
         batches.turn(OWNER, last_key="first", after=None) as first,
         batches.turn(OWNER, last_key=last_key_of(batch), after="first") as turn,
     ):
-        beginning = asyncio.create_task(begin_rows(batch, ALICE, transactions, turn))
+        beginning = asyncio.create_task(begin_rows(batch, ALICE, None, transactions, turn))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not turn.batch.waiting
         brings = TransferBatch(transfers=[row(a, b, "3.50", "first")])
-        found = await results(transactions, await begin_rows(brings, ALICE, transactions, first))
+        found = await results(transactions, await begin_rows(brings, ALICE, None, transactions, first))
         found += await results(transactions, await beginning)
     assert told(found) == [("completed", False, None)] * (1 + count)
 
@@ -238,7 +238,7 @@ async def test_a_batch_behind_one_that_is_not_settled_is_refused_before_anything
     with batches.turn(OWNER, last_key=last_key_of(batch), after="first") as turn:
         begin = begin_atomic_rows if atomic else begin_rows
         with pytest.raises(ConflictError) as refused:
-            await begin(batch, ALICE, transactions, turn)
+            await begin(batch, ALICE, None, transactions, turn)
         assert refused.value.code == "batch_before_not_settled"
         assert not turn.batch.waiting
     assert told(await settled(transactions, batch.transfers, atomic=atomic)) == [("completed", False, None)]
@@ -274,7 +274,7 @@ async def test_a_batch_lets_the_next_one_begin_once_its_rows_wait(
         batches.turn(OWNER, last_key="next", after="two") as following,
     ):
         assert not following.has_come
-        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, transactions, turn)
+        begun = await (begin_atomic_rows if atomic else begin_rows)(batch, ALICE, None, transactions, turn)
         assert following.has_come
         await transactions.end(waiting for _, waiting in begun)
 
