@@ -95,7 +95,7 @@ async def test_what_is_refused_is_given_up_at_once_and_what_fails_too_long_later
     channel = ScriptedChannel(behaviour=refuses)
     await owe(notifier_database, messages_to(channel.name, "ann", "refused"))
     await owe(notifier_database, messages_to(channel.name, "bo", "old"))
-    patience = Patience(timedelta(seconds=0.2), first_pause_seconds=0.01, longest_pause_seconds=0.05)
+    patience = Patience(timedelta(seconds=3), first_pause_seconds=0.01, longest_pause_seconds=0.05)
     async with worker_on(notifier_database, channel, patience=patience):
         await all_settled(notifier_database)
     assert await states_in(notifier_database) == {"refused": "given_up", "old": "given_up"}
