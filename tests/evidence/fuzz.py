@@ -17,7 +17,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -99,6 +99,7 @@ class Fuzzer:
         self._callers = callers
         self._expendables = Expendables(whole.bank)
         self._routes = exercised()
+        self._untried = {(route.method, route.path) for _, route in self._routes}
         self._ports = {name: urlsplit(origin).port or 0 for name, origin in whole.origins.items()}
 
     async def run(self, requests: int, *, seed: int, told: Callable[[Report], None] | None = None) -> Report:
@@ -145,7 +146,10 @@ class Fuzzer:
 
     def _draft(self, rng: random.Random, bad: BadInput) -> tuple[str, Route, Draft]:
         fitting = [pair for pair in self._routes if self._fits(bad.needs, pair[1])]
-        daemon, route = rng.choice(fitting)
+        # However few requests there are, each route gets one.
+        untried = [pair for pair in fitting if (pair[1].method, pair[1].path) in self._untried]
+        daemon, route = rng.choice(untried or fitting)
+        self._untried.discard((route.method, route.path))
         draft = self._sound(route)
         if route.idempotency_key is not IdempotencyKey.UNUSED:
             draft.headers["Idempotency-Key"] = str(UUID(int=rng.getrandbits(128))).encode()
@@ -161,7 +165,7 @@ class Fuzzer:
             person, path = expendable.person, expendable.path_of(route)
             fields = expendable.fields() if expendable.fields else None
         cookie = person.headers["Cookie"].encode()
-        return Draft(route.method, path, fields, cookie, template=route.path)
+        return Draft(route.method, path, fields, cookie, route.path, may_be_null=_may_be_null(route))
 
     def _fits(self, needs: str, route: Route) -> bool:
         fields = self._callers.body_of(route) or {}
@@ -171,6 +175,7 @@ class Fuzzer:
             "raw": True,
             "body": route.body is not None,
             "fields": bool(fields),
+            "never null": bool(set(fields) - _may_be_null(route)),
             "required": bool(fields),
             "money": "amount" in row,
             "transfer": "from_account" in row,
@@ -204,6 +209,12 @@ class Fuzzer:
             "second factors": await users["second_factors"].find({"_id": theirs}).sort("_id").to_list(),
             "proof": (await self._callers.person("operator").get("/ledger/proof")).json()["holds"],
         }
+
+
+def _may_be_null(route: Route) -> frozenset[str]:
+    """Name the fields of the route's body of which null is a sound value."""
+    fields = {} if route.body is None else route.body.model_fields
+    return frozenset(name for name, of in fields.items() if type(None) in get_args(of.annotation))
 
 
 def _teller(requests: int) -> Callable[[Report], None]:

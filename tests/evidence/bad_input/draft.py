@@ -13,7 +13,8 @@ from urllib.parse import quote
 class Draft:
     """A request before it is sent; `body` is what stands for `fields` once something is wrong with it.
 
-    `template` is the route's own path, which tells the ids in `path` from the rest.
+    `template` is the route's own path, which tells the ids in `path` from the rest. `may_be_null` names the
+    fields of which null is a sound value.
     """
 
     method: str
@@ -21,6 +22,7 @@ class Draft:
     fields: dict[str, Any] | None
     cookie: bytes
     template: str = ""
+    may_be_null: frozenset[str] = frozenset()
     query: str = ""
     headers: dict[str, bytes] = field(default_factory=dict)
     body: bytes | None = None
@@ -76,17 +78,19 @@ class Catalogue(list[BadInput]):
 
         self.append(BadInput(name, "body", spoil))
 
-    def values(self, name: str, *values: Any) -> None:
+    def values(self, name: str, *values: Any, needs: str = "fields") -> None:
         """Declare values, each to be put in place of one that has another type or that no field takes."""
 
         def spoil(rng: random.Random, draft: Draft) -> None:
             value = rng.choice(values)
             # A boolean in place of a boolean is none of bad input.
             taken = [place for place in places(draft.fields or {}) if not _both_boolean(place, value)]
+            if value is None:
+                taken = [(holder, key) for holder, key in taken if key not in draft.may_be_null]
             holder, key = rng.choice(taken)
             holder[key] = deepcopy(value)
 
-        self.append(BadInput(name, "fields", spoil))
+        self.append(BadInput(name, needs, spoil))
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:

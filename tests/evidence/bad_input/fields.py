@@ -12,7 +12,7 @@ OPERATORS: list[Any] = [
 ]  # fmt: skip
 CONTROLS = ["\x00", "\x01", "\x1b[2J", "\x7f", "\x85", "\u2028", "\u202e", "\u2066", "\r\nSet-Cookie: a=b"]
 
-CLASSES.values("null for a value", None)
+CLASSES.values("null for a value", None, needs="never null")
 CLASSES.values("boolean for a value", True, False)
 CLASSES.values("integer for a value", 0, 1, -1, 1 << 62, -(1 << 63))
 CLASSES.values("fraction for a value", 0.1, 1.5, -2.5, 1e300)
