@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,23 @@ from bankctl.receipt import InvalidProofError, require_consistent
 from daemons.contracts.checkpoint import CheckpointKey, SignedCheckpoint, open_note, read_key
 
 
+@dataclass(frozen=True, slots=True)
+class ProvenEnd:
+    """Where the last proof on this machine ended, so that the next one can go on from there."""
+
+    size: int
+    """How many seals the journal had."""
+    events_after: int
+    """All later events stand behind this position at the notifier."""
+
+
 @dataclass(slots=True)
 class Held:
     """Out of reach of anybody who rewrites the bank's journal."""
 
     keys: list[CheckpointKey] = field(default_factory=list)
     checkpoint: SignedCheckpoint | None = None
+    proven: ProvenEnd | None = None
 
 
 def load_held(profile: Profile) -> Held:
@@ -35,7 +46,12 @@ def load_held(profile: Profile) -> Held:
         kept = json.loads(path.read_text(encoding="utf-8"))
         keys = [read_key(text) for text in kept["keys"]]
         note = kept["checkpoint"]
-        return Held(keys, None if note is None else open_note(note, keys))
+        proven = kept["proven"]
+        return Held(
+            keys,
+            None if note is None else open_note(note, keys),
+            None if proven is None else ProvenEnd(int(proven["size"]), int(proven["events_after"])),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise CliError(
             f"{path} is damaged: {error}",
@@ -49,7 +65,11 @@ def save_held(profile: Profile, held: Held) -> Path:
     """Keep what was proven for the next time."""
     path = _path(profile)
     note = None if held.checkpoint is None else held.checkpoint.note
-    content = {"keys": [key.text() for key in held.keys], "checkpoint": note}
+    content = {
+        "keys": [key.text() for key in held.keys],
+        "checkpoint": note,
+        "proven": None if held.proven is None else asdict(held.proven),
+    }
     write_private(path, (json.dumps(content, indent=2) + "\n").encode())
     return path
 

@@ -11,7 +11,7 @@ from bankctl.anchors import load_anchors, save_anchors
 from bankctl.client.bank import BankClient
 from bankctl.client.long_answers import OnProgress
 from bankctl.errors import CliError, ExitStatus
-from bankctl.heads import Held, follow, load_held, opened, save_held
+from bankctl.heads import Held, ProvenEnd, follow, load_held, opened, save_held
 from bankctl.invocation import OutputFormat
 from bankctl.receipt import InvalidProofError
 from bankctl.render.column import Column
@@ -80,36 +80,79 @@ class Proof:
 
 
 def prove_bank(
-    bank: BankClient, *, wait_seconds: float, on_progress: OnProgress, forget: bool = False
+    bank: BankClient,
+    *,
+    wait_seconds: float,
+    on_progress: OnProgress,
+    forget: bool = False,
+    full: bool = False,
 ) -> Proof:
     """Prove the books, the events up to the newest record, and the audit trails of all three daemons.
 
     What is committed while the proof runs is not in it. Events arrive a moment after the money has moved, so
-    those that are missing are waited for.
+    those that are missing are waited for. Journal and events are read from where the last proof on this
+    machine ended, unless it is to be a full one.
     """
     deadline = time.monotonic() + wait_seconds
-    ledger = bank.transactions.prove_and_sign(on_progress=on_progress)
-    until = ledger["as_of"]
+    held = Held() if forget else load_held(bank.profile)
+    end = None if full else held.proven
+    ledger = bank.transactions.prove_and_sign(
+        since=None if end is None else end.size, on_progress=on_progress
+    )
+    goes_on = end is not None and ledger.get("since") is not None
+    scope = _Scope(
+        until=ledger["as_of"],
+        since=ledger["events_since"] if goes_on else None,
+        after=end.events_after if end is not None and goes_on else None,
+    )
     while True:
-        events = bank.events.proof(on_progress=on_progress, until=until)
+        events = bank.events.proof(
+            on_progress=on_progress, since=scope.since, until=scope.until, after=scope.after
+        )
         agreed = not _all_differing_parts(ledger, events)
         # What is wrong in the books stays wrong; only events on their way get better by waiting.
         if agreed or not _books_hold(ledger) or time.monotonic() + _PAUSE_SECONDS > deadline:
             break
         time.sleep(_PAUSE_SECONDS)
-    differences = [] if agreed else _differences(bank, ledger, events, on_progress)
+    differences = [] if agreed else _differences(bank, ledger, events, scope, on_progress)
     checks = [
+        _extent(ledger),
         *_book_checks(ledger),
         _outbox_check(ledger, events_agree=not differences),
         *_event_checks(ledger["events"], events, differences),
         *_audit_checks(bank, on_progress),
-        _journal_check(bank, ledger, forget=forget),
+        _journal_check(bank, ledger, held),
     ]
+    if ledger.get("checkpoint") is not None and all(check.holds for check in checks):
+        # The next proof may go on from here: nothing that is older was left open.
+        held.proven = ProvenEnd(ledger["checkpoint"]["size"], events["goes_on_after"])
+        save_held(bank.profile, held)
     for told in (ledger["events"], events["events"], events["notifications"]):
         # Only what compares sets needs them.
         told.pop("parts", None)
         told.pop("named", None)
     return Proof(checks, ledger, {**events, "differences": differences})
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Which events are compared: of which times, and behind which position of the log."""
+
+    until: str
+    since: str | None
+    after: int | None
+
+
+def _extent(ledger: Mapping[str, Any]) -> Check:
+    since = ledger.get("since")
+    if since is None:
+        return Check("extent", holds=True, detail="all of the journal and of the events")
+    return Check(
+        "extent",
+        holds=True,
+        detail=f"all accounts, users, approvals and audit trails; journal and events since checkpoint "
+        f"{since['number']} ({since['size']} seals, {since['made_at']}), what is older with --full",
+    )
 
 
 def _books_hold(ledger: Mapping[str, Any]) -> bool:
@@ -191,13 +234,20 @@ def _all_differing_parts(ledger: Mapping[str, Any], events: Mapping[str, Any]) -
 
 
 def _differences(
-    bank: BankClient, ledger: Mapping[str, Any], events: Mapping[str, Any], on_progress: OnProgress
+    bank: BankClient,
+    ledger: Mapping[str, Any],
+    events: Mapping[str, Any],
+    scope: _Scope,
+    on_progress: OnProgress,
 ) -> list[dict[str, str]]:
     """Name the events in which the two differ: each is asked again for those of some parts of the ids."""
-    until = ledger["as_of"]
     parts = ",".join(map(str, sorted(_all_differing_parts(ledger, events))[:PARTS_NAMED]))
-    booked = bank.transactions.ledger_proof(on_progress=on_progress, until=until, parts=parts)["events"]
-    found = bank.events.proof(on_progress=on_progress, until=until, parts=parts)
+    since, until = scope.since, scope.until
+    booked = bank.transactions.ledger_proof(on_progress=on_progress, since=since, until=until, parts=parts)
+    booked = booked["events"]
+    found = bank.events.proof(
+        on_progress=on_progress, since=since, until=until, after=scope.after, parts=parts
+    )
     differences = []
     for name in _SETS:
         # What was committed in the very millisecond of the newest record may have come since.
@@ -222,12 +272,11 @@ def _compared(booked: Mapping[str, str], found: Mapping[str, str]) -> Iterator[t
             yield id_, "is not what the journal says"
 
 
-def _journal_check(bank: BankClient, ledger: Mapping[str, Any], *, forget: bool) -> Check:
+def _journal_check(bank: BankClient, ledger: Mapping[str, Any], held: Held) -> Check:
     """Check that what the bank has signed now goes on from what was proven here last, and keep it instead."""
     name = "signed journal"
     if ledger.get("checkpoint") is None:
         return Check(name, ledger["holds"] is True, "nothing was signed")
-    held = Held() if forget else load_held(bank.profile)
     before = held.checkpoint
     try:
         signed = opened(ledger["checkpoint"]["note"], held, bank.checkpoints.keys())

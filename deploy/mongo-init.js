@@ -46,6 +46,7 @@ const changed = {
     "leases",
     "lost_events",
     "positions",
+    "proven_states",
     "readings"
   ],
   "notifier": [

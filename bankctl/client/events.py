@@ -46,8 +46,17 @@ class Events:
         return found
 
     def proof(
-        self, *, on_progress: OnProgress, until: str | None = None, parts: str | None = None
+        self,
+        *,
+        on_progress: OnProgress,
+        since: str | None = None,
+        until: str | None = None,
+        after: int | None = None,
+        parts: str | None = None,
     ) -> dict[str, Any]:
-        """What the notifier holds of the ledger's events up to a time, and what is wrong with it."""
-        params = {"until": until, "parts": parts}
+        """What the notifier holds of the ledger's events of these times, and what is wrong with it.
+
+        The log is read behind the position `after`.
+        """
+        params = {"since": since, "until": until, "after": after, "parts": parts}
         return fetch_with_progress(self.http, "/events/proof", on_progress=on_progress, params=params)

@@ -112,15 +112,24 @@ class Transactions:
         return found
 
     def ledger_proof(
-        self, *, on_progress: OnProgress, until: str | None = None, parts: str | None = None
+        self,
+        *,
+        on_progress: OnProgress,
+        since: str | None = None,
+        until: str | None = None,
+        parts: str | None = None,
     ) -> dict[str, Any]:
         """Whether every balance is the fold of its entries and all currencies sum to zero."""
-        params = {"until": until, "parts": parts}
+        params = {"since": since, "until": until, "parts": parts}
         return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, params=params)
 
-    def prove_and_sign(self, *, on_progress: OnProgress) -> dict[str, Any]:
-        """The same, of which the bank signs the journal's end if it holds."""
-        return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, body={})
+    def prove_and_sign(self, *, since: int | None, on_progress: OnProgress) -> dict[str, Any]:
+        """The same, of which the bank signs the journal's end if it holds.
+
+        It goes on from an earlier proof, by the size of its checkpoint, if the bank still can.
+        """
+        body = {"since": since}
+        return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, body=body)
 
     def rebuild_accounts(self, *, reason: str, on_progress: OnProgress) -> dict[str, Any]:
         """Let the collection of accounts be made anew from the journal; returns what was otherwise."""

@@ -499,22 +499,31 @@ def prove(
         bool,
         typer.Option("--forget", help="Drop the journal's end kept here, such as after `bankctl dev reset`."),
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Go through all of the journal and of the events again.")
+    ] = False,
 ) -> None:
     """Prove that no money was lost or made, and that nothing stored was changed by hand.
 
     Examples:
       bankctl admin prove
       bankctl admin prove --wait 60 -o json
+      bankctl admin prove --full
 
     It compares every balance with its entries, the sum of each currency with zero, every record with its
     seal, the ledger's events with what the notifier recorded and notified, and the audit trails of all three
     daemons with the ends that this machine keeps, as `bankctl admin audit verify` does. If the books hold,
     the bank signs the journal's end, and this machine keeps it once it was shown to go on from the one
     before; so a bank whose journal was rewritten is found. Payments may go on meanwhile. Events arrive a
-    moment after the money has moved, so it waits for them. Exits 1 if a check
-    fails, and 8 if the connection was lost: then nothing was proved.
+    moment after the money has moved, so it waits for them.
+
+    The first proof on a machine goes through everything. Later ones prove all accounts, users, approvals and
+    audit trails, and read journal and events from where the last proof here ended; what is older rests on
+    what the bank signed then. A change by hand to what is older is found by --full.
+
+    Exits 1 if a check fails, and 8 if the connection was lost: then nothing was proved.
     """
     with open_bank() as bank, phases() as show_phase:
-        proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase, forget=forget)
+        proof = prove_bank(bank, wait_seconds=wait, on_progress=show_phase, forget=forget, full=full)
     proof.show(PROOF_COLUMNS)
     proof.require()

@@ -23,6 +23,7 @@ from daemons.banking_api.books.distribution import CheckpointDistribution, into_
 from daemons.banking_api.books.events import EventEncoder, topic_of
 from daemons.banking_api.books.origins import EventOrigins
 from daemons.banking_api.books.proof import LedgerProver
+from daemons.banking_api.books.proven_states import ProvenStates
 from daemons.banking_api.books.published import PublishedEvents
 from daemons.banking_api.books.rebuild import AccountRebuilder
 from daemons.banking_api.books.receipts import Receipts
@@ -110,7 +111,9 @@ def build(settings: BankingSettings) -> web.Application:
     app[transaction_routes.DIRECTORY_KEY] = bank.directory
     app[book_routes.UNPUBLISHED_KEY] = Unpublished(bank.database)
     app[book_routes.PROVER_KEY] = LedgerProver(
-        SnapshotOpener(bank.client, bank.database), lambda: app[checkpoint_routes.CHECKPOINTS_KEY]
+        SnapshotOpener(bank.client, bank.database),
+        lambda: app[checkpoint_routes.CHECKPOINTS_KEY],
+        ProvenStates(bank.database),
     )
     app[transaction_routes.STATEMENTS_KEY] = Statements(bank.records, bank.accounts, bank.directory)
     app[transaction_routes.EXPLANATIONS_KEY] = Explanations(bank.records, bank.directory)

@@ -84,10 +84,15 @@ class EventSetDigest:
         self.named: dict[UUID, str] = {}
         """The digest of each event of the parts that are to be named."""
 
-    def add(self, event_id: UUID, content: bytes = b"") -> None:
-        """Add one event; adding it twice shows in count and digest."""
-        self.count += 1
+    def add(self, event_id: UUID, content: bytes = b"") -> bytes:
+        """Add one event, and return its own digest; adding it twice shows in count and digest."""
         digest = hashlib.sha256(event_id.bytes + content).digest()[:_BYTES]
+        self.add_digest(event_id, digest)
+        return digest
+
+    def add_digest(self, event_id: UUID, digest: bytes) -> None:
+        """Add one event of which the digest is known."""
+        self.count += 1
         part = part_of(event_id)
         self._parts[part] += int.from_bytes(digest, "big")
         if part in self._named_parts:

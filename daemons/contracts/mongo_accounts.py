@@ -41,6 +41,7 @@ CHANGED: Mapping[str, tuple[str, ...]] = {
         "leases",
         "lost_events",
         "positions",
+        "proven_states",
         "readings",
     ),
     Daemon.NOTIFIER: (

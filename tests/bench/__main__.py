@@ -17,6 +17,7 @@ from tests.bench import (
     event_rows,
     http_rows,
     process_rows,
+    proof_rows,
     session_rows,
     size_rows,
     stack_rows,
@@ -50,8 +51,9 @@ ROWS: dict[str, Row] = {
     "stack": stack_rows.whole_stack,
     "start": start_rows.start_of_balance,
     "sizes": size_rows.sizes,
+    "prove": proof_rows.later_proofs,
 }
-_LARGE = frozenset({"sizes"})
+_LARGE = frozenset({"sizes", "prove"})
 
 
 def main() -> int:

@@ -62,12 +62,13 @@ async def sizes(bench: Workbench) -> list[Figure]:
     ]
 
 
-async def fill(ledger: BenchLedger, count: int) -> None:
+async def fill(ledger: BenchLedger, count: int, books: Books | None = None) -> Books:
     """Write so many decided payments quickly, in sealed groups, then the balances they lead to.
 
-    For the load alone writes are not waited for to be journaled; nothing is measured meanwhile.
+    For the load alone writes are not waited for to be journaled; nothing is measured meanwhile. Returns the
+    books, with which the same ledger can be filled further.
     """
-    books = Books(ledger.owner_of, balance_minor=FUNDS_MINOR, sequence=SEQUENCE_OF_FUNDED)
+    books = books or Books(ledger.owner_of, balance_minor=FUNDS_MINOR, sequence=SEQUENCE_OF_FUNDED)
     head = await Journal(ledger.database).head()
     journal = ledger.database["journal"].with_options(write_concern=WriteConcern(w=1, j=False))
 
@@ -93,6 +94,7 @@ async def fill(ledger: BenchLedger, count: int) -> None:
     ]
     await ledger.database["accounts"].bulk_write(updates, ordered=False)
     ledger.acknowledged += written
+    return books
 
 
 def _reading(name: str, ledger: BenchLedger) -> Contender:

@@ -52,7 +52,7 @@ class TamperedBank:
     """What a tampering is done to, and what of it findings must name."""
 
     databases: Mapping[str, Database]
-    prove: Callable[[], Proof]
+    prove: Callable[[bool], Proof]
     names: dict[str, Any]
     """Ids of records, users and requests, and numbers of accounts, by what they are in the tests."""
 
@@ -61,13 +61,16 @@ class TamperedBank:
 
     profile: Profile
 
-    async def proof(self, *, keep: bool = False) -> Proof:
+    pay: Callable[[], Awaitable[str]]
+    """Makes another payment, tells the notifier of it and returns its id."""
+
+    async def proof(self, *, keep: bool = False, full: bool = True) -> Proof:
         """Prove as `bankctl admin prove` does, which waits for no event here.
 
         What it signs is put back as well, so it is kept on this machine only if that is asked for.
         """
         held = load_held(self.profile)
-        proof = await asyncio.to_thread(self.prove)
+        proof = await asyncio.to_thread(self.prove, full)
         if not keep:
             save_held(self.profile, held)
         return proof
@@ -95,8 +98,15 @@ async def tampered_bank(mongo_uri: str) -> AsyncIterator[TamperedBank]:
     """Run the daemons, let people use them, and tell the notifier of it."""
     async with running_whole_bank(mongo_uri) as whole:
         databases = {LEDGER: whole.ledger, USERS: whole.bank.users, EVENTS: whole.events}
-        names, operator = await _use(whole)
+        names, operator, bob = await _use(whole)
         await _tell(whole)
+
+        async def pay() -> str:
+            answer = await bob.transfer(names["other"], names["account"], "0.50")
+            assert answer.status_code == 201, answer.text
+            await _tell(whole)
+            return str(answer.json()["id"])
+
         with httpx.Client(
             headers={"Cookie": operator.headers["Cookie"], FORGERY_HEADER: "tests"}, timeout=30
         ) as http:
@@ -104,16 +114,17 @@ async def tampered_bank(mongo_uri: str) -> AsyncIterator[TamperedBank]:
             yield TamperedBank(
                 databases,
                 # All that a proof asks of the client.
-                lambda: prove_bank(client, wait_seconds=0, on_progress=_ignore),  # type: ignore[arg-type]
+                lambda full: prove_bank(client, wait_seconds=0, on_progress=_ignore, full=full),  # type: ignore[arg-type]
                 names,
                 lambda user: whole.bank.users_app[ADMINISTRATION_KEY].lock(
                     UUID(names[user]), actor=SHELL, reason="for a test"
                 ),
                 client.profile,
+                pay,
             )
 
 
-async def _use(whole: WholeBank) -> tuple[dict[str, Any], Person]:
+async def _use(whole: WholeBank) -> tuple[dict[str, Any], Person, Person]:
     bank = whole.bank
     alice, bob = await bank.person(), await bank.person("Bob")
     olga, omar = await bank.person("Olga", "operator"), await bank.person("Omar", "operator")
@@ -150,7 +161,7 @@ async def _use(whole: WholeBank) -> tuple[dict[str, Any], Person]:
         path = f"{whole.origins['notifier']}/dead-letters"
         await bank.http.get(path, headers=person.headers)
     names["newest"] = (await done(await alice.transfer(account, other, "1.00")))["id"]
-    return names, olga
+    return names, olga, bob
 
 
 async def _tell(whole: WholeBank) -> None:

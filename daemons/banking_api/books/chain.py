@@ -31,16 +31,18 @@ _NAMED = 20
 class ChainCheck:
     """Checks one chain of seals against the records as they are stored."""
 
-    def __init__(self, report: Report, signed: Sequence[SignedRoot] = ()) -> None:
+    def __init__(self, report: Report, signed: Sequence[SignedRoot] = (), *, start: Head = GENESIS) -> None:
         self._report = report
         self._signed: dict[int, list[SignedRoot]] = defaultdict(list)
         for root in signed:
-            self._signed[root.size].append(root)
+            # What was signed before the start vouches for the start itself.
+            if root.size > start.number or not start.number:
+                self._signed[root.size].append(root)
         self._leaves: dict[UUID, bytes] = {}
         self._last_id = UUID(int=0)
-        self.head: Head = GENESIS
+        self.head: Head = start
         """The end of what was checked."""
-        self._checked = 0
+        self._checked = start.number
 
     def add(self, record_id: UUID, leaf: bytes) -> None:
         """Take in the next record."""

@@ -94,9 +94,10 @@ class Checkpoints:
         self.made: Callable[[], None] = lambda: None
         """Is called when there is a new one."""
 
-    async def newest(self, *, proved: bool = False) -> StoredCheckpoint | None:
-        """Return the last one, or the last one up to which the books were proved."""
-        found = self._checkpoints.find({"proved": True} if proved else {})
+    async def newest(self, *, proved_at: int | None = None) -> StoredCheckpoint | None:
+        """Return the last one, or the last one of that size up to which the books were proved."""
+        wanted = {} if proved_at is None else {"proved": True, "size": proved_at}
+        found = self._checkpoints.find(wanted)
         newest = await found.sort("number", DESCENDING).limit(1).to_list()
         return _stored(newest[0]) if newest else None
 

@@ -9,6 +9,7 @@ from daemons.contracts.vocabulary import IDS_LIMIT
 from daemons.contracts.wire import CurrencyCode, Instant, Reason, UuidText, WireModel
 from daemons.shared.http.event_sets import EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
+from daemons.shared.http.pages import LARGEST_NUMBER
 
 
 class BankView(WireModel):
@@ -45,9 +46,15 @@ class ProofView(WireModel):
 
 
 class SignedProofView(ProofView):
-    """A proof, and what was signed of the journal if the books hold."""
+    """A proof, and what was signed of the journal if the books hold.
+
+    `since` is the checkpoint from which the journal was read, null if all was; `events` are then those from
+    `events_since` on.
+    """
 
     checkpoint: CheckpointView | None
+    since: CheckpointView | None
+    events_since: Instant | None
 
 
 class SignedProofLine(WireModel):
@@ -59,7 +66,9 @@ class SignedProofLine(WireModel):
 
 
 class ProofOrder(WireModel):
-    """Nothing need be said: all of the books are proved."""
+    """The size of the checkpoint at which an earlier proof ended, to go on from there; null for all."""
+
+    since: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)] | None = None
 
 
 class ProofLine(WireModel):

@@ -6,7 +6,6 @@ balance after an entry is compared with the sum up to it.
 """
 
 import asyncio
-import hashlib
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -15,8 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
+
 from daemons.banking_api.books.chain import ChainCheck, SignedRoot
 from daemons.banking_api.books.checkpoints import Checkpoints, StoredCheckpoint
+from daemons.banking_api.books.proven_states import AccountState, ProvenState, ProvenStates
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import (
     Entry,
@@ -28,6 +30,7 @@ from daemons.banking_api.ledger.account import (
 from daemons.banking_api.ledger.seal import GENESIS, Head, Seal
 from daemons.contracts.digest import EventSetDigest
 from daemons.contracts.errors import ConflictError
+from daemons.contracts.wire import format_instant
 from daemons.shared.findings import Findings
 from daemons.shared.http.event_sets import EventSetQuery
 from daemons.shared.progress import Progress
@@ -39,7 +42,9 @@ _BETWEEN_PAUSES = 50
 _EARLY_LIMIT = 100_000
 """How many entries of an account may wait for their turn; where there are more, one is missing."""
 
+_NEWEST_AT_ONCE = 500
 BatchT = TypeVar("BatchT")
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -79,6 +84,8 @@ class _Fold:
     """Whether something that may take an account below zero was booked on it."""
     taken_below_zero: int | None = None
     """The balance after something else took it below zero."""
+    before: AccountState | None = None
+    """What an earlier proof left, if this one goes on from it."""
 
     def add(self, entry: Entry) -> None:
         """Take in one entry, in any order."""
@@ -137,6 +144,20 @@ class _Fold:
             self.is_torn = len(self.early) > _EARLY_LIMIT
 
 
+class CannotGoOnError(Exception):
+    """A proof cannot go on from where an earlier one ended; it must go through all of the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an earlier proof ended: what it signed, and the state that the signature vouches for."""
+
+    checkpoint: StoredCheckpoint
+    root: bytes
+    records: int
+    state: ProvenState
+
+
 @dataclass(slots=True)
 class Proof(Findings):
     """What was found; `holds` only if nothing is wrong."""
@@ -153,8 +174,13 @@ class Proof(Findings):
     """When the newest record was made."""
     head: Head = GENESIS
     """The journal's end, computed again from the records."""
-    states: bytes = b""
-    """A digest of all balances and numbers at that end."""
+    start: Start | None = None
+    """From where the journal was read; None if from its beginning."""
+    state: ProvenState | None = None
+    """The state of all accounts at that end."""
+    last_id: UUID = field(default=UUID(int=0))
+    newest: list[tuple[UUID, bytes]] = field(default_factory=list)
+    """The records of the newest time, with the digests of what their events tell."""
     checkpoint: StoredCheckpoint | None = None
     """What was signed of it."""
 
@@ -167,31 +193,66 @@ class Proof(Findings):
 class LedgerProver:
     """Proves one ledger; one proof at a time, for it reads everything."""
 
-    def __init__(self, opener: SnapshotOpener, checkpoints: Callable[[], Checkpoints]) -> None:
+    def __init__(
+        self, opener: SnapshotOpener, checkpoints: Callable[[], Checkpoints], states: ProvenStates
+    ) -> None:
         self._opener = opener
         self._checkpoints = checkpoints
+        self._states = states
         self._one_at_a_time = asyncio.Lock()
 
     async def prove(self, progress: Progress, scope: EventSetQuery) -> Proof:
         """Prove the books as of the moment at which this proof begins."""
         async with self._one_at_a_time:
-            # Read before the journal, which then has all that they cover.
-            signed, faults = await self._checkpoints().signed_roots()
-            async with self._opener.open() as snapshot:
-                proof = await prove_ledger(snapshot, progress, scope, signed=signed)
+            return await self._prove(progress, scope, None)
+
+    async def prove_and_sign(self, progress: Progress, *, since: int | None = None) -> Proof:
+        """Prove the books, and sign the journal's end if they hold.
+
+        Args:
+            progress: is told how far it is.
+            since: the size of the checkpoint at which an earlier proof ended, to go on from there. If what
+                it left is gone, or was changed, all of the journal is read.
+        """
+        async with self._one_at_a_time:
+            start = None if since is None else await self._end_of_earlier(since)
+            try:
+                proof = await self._prove(progress, EventSetQuery(), start)
+            except CannotGoOnError as error:
+                _log.warning("the proof goes through all of the journal", reason=str(error))
+                proof = await self._prove(progress, EventSetQuery(), None)
+            if proof.holds and proof.state is not None:
+                progress.enter("signing", total=1)
+                # Only what goes on from a state that was right may leave parts of it as they are.
+                digest = await self._states.keep(proof.state, anew=proof.start is None)
+                try:
+                    proof.checkpoint = await self._checkpoints().make(proof.head, states=digest)
+                except ConflictError as error:
+                    proof.report("checkpoint", error.message)
+        return proof
+
+    async def _prove(self, progress: Progress, scope: EventSetQuery, start: Start | None) -> Proof:
+        # Read before the journal, which then has all that they cover.
+        signed, faults = await self._checkpoints().signed_roots()
+        async with self._opener.open() as snapshot:
+            proof = await prove_ledger(snapshot, progress, scope, signed=signed, start=start)
         for name, problem in faults:
             proof.report(name, problem)
         return proof
 
-    async def prove_and_sign(self, progress: Progress, scope: EventSetQuery) -> Proof:
-        """Prove the books, and sign the journal's end if they hold."""
-        proof = await self.prove(progress, scope)
-        if proof.holds:
-            try:
-                proof.checkpoint = await self._checkpoints().make(proof.head, states=proof.states)
-            except ConflictError as error:
-                proof.report("checkpoint", error.message)
-        return proof
+    async def _end_of_earlier(self, size: int) -> Start | None:
+        """Return where an earlier proof ended; None if what it left is gone or was changed."""
+        checkpoint = await self._checkpoints().newest(proved_at=size)
+        if checkpoint is None:
+            return None
+        try:
+            signed = self._checkpoints().keys.open(checkpoint.note).checkpoint
+        except ValueError:
+            return None
+        state = None if signed.states is None else await self._states.load(signed.states)
+        if state is None or signed.size != checkpoint.size:
+            return None
+        return Start(checkpoint, signed.root, signed.records, state)
 
 
 async def prove_ledger(
@@ -200,25 +261,70 @@ async def prove_ledger(
     scope: EventSetQuery | None = None,
     *,
     signed: Sequence[SignedRoot] = (),
+    start: Start | None = None,
 ) -> Proof:
-    """Fold the whole journal and compare it with the accounts, both as of one moment."""
+    """Fold the journal and compare it with the accounts, both as of one moment.
+
+    With a start, only what came after it is read of the journal.
+
+    Raises:
+        CannotGoOnError: it must be read from its beginning.
+    """
     progress, scope = progress or Progress(), scope or EventSetQuery()
-    proof = Proof(scope=scope, events=scope.digest())
+    if start is not None:
+        scope = EventSetQuery(since=format_instant(start.state.as_of))
+    proof = Proof(scope=scope, events=scope.digest(), start=start)
     folds: dict[str, _Fold] = defaultdict(_Fold)
+    head = GENESIS if start is None else await _head_of(snapshot, start)
+    if start is not None:
+        _begin_at(proof, folds, start.state)
     progress.enter("accounts", total=await snapshot.accounts_size())
     async for account in snapshot.accounts():
-        folds[account.id] = _Fold(account)
+        await _take_written(snapshot, folds[account.id], account)
         progress.done += 1
         if progress.done % _BETWEEN_PAUSES == 0:
             # Accounts that have arrived are read without waiting.
             await asyncio.sleep(0)
-    progress.enter("journal", total=await snapshot.journal_size())
-    chain = ChainCheck(proof.report, signed)
-    seals = _Seals(snapshot.seals())
-    async with aclosing(seals), aclosing(_one_ahead(snapshot.journal())) as batches:
+    head = await _follow_journal(proof, folds, snapshot, progress, signed=signed, head=head)
+    proof.head = head
+    for id_ in await snapshot.strangers():
+        proof.report(id_, "is in the journal and is neither a record nor a seal")
+    if start is not None:
+        await _check_newest(proof, snapshot, folds, progress)
+    progress.enter("sums", total=len(folds))
+    for account_id, fold in folds.items():
+        _check_account(proof, account_id, fold)
+        progress.done += 1
+        if progress.done % _BETWEEN_PAUSES == 0:
+            await asyncio.sleep(0)
+    proof.state = _state_of(proof, folds)
+    progress.enter("outbox", total=1)
+    await _check_outbox(proof, snapshot, last_seal=head.number)
+    return proof
+
+
+async def _follow_journal(
+    proof: Proof,
+    folds: dict[str, "_Fold"],
+    snapshot: LedgerSnapshot,
+    progress: Progress,
+    *,
+    signed: Sequence[SignedRoot],
+    head: Head,
+) -> Head:
+    """Fold all records behind the head and check them against their seals; returns where the chain ends."""
+    start = proof.start
+    read = 0 if start is None else start.records + head.number
+    progress.enter("journal", total=max(0, await snapshot.journal_size() - read))
+    chain = ChainCheck(proof.report, signed, start=head)
+    seals = _Seals(snapshot.seals(head.number))
+    journal = (
+        snapshot.journal() if start is None else snapshot.journal_after(head.number, start.state.last_id)
+    )
+    async with aclosing(seals), aclosing(_one_ahead(journal)) as batches:
         async for batch in batches:
-            for start in range(0, len(batch), _BETWEEN_PAUSES):
-                for record in batch[start : start + _BETWEEN_PAUSES]:
+            for place in range(0, len(batch), _BETWEEN_PAUSES):
+                for record in batch[place : place + _BETWEEN_PAUSES]:
                     _fold_record(proof, folds, record)
                     if isinstance(record.id, UUID):
                         chain.add(record.id, record.leaf)
@@ -227,28 +333,83 @@ async def prove_ledger(
             await seals.check(chain, to_the_end=False)
         await seals.check(chain, to_the_end=True)
     chain.end()
-    proof.head = chain.head
-    for id_ in await snapshot.strangers():
-        proof.report(id_, "is in the journal and is neither a record nor a seal")
-    progress.enter("sums", total=len(folds))
-    for account_id, fold in folds.items():
-        _check_account(proof, account_id, fold)
-        progress.done += 1
-        if progress.done % _BETWEEN_PAUSES == 0:
-            await asyncio.sleep(0)
-    proof.states = _digest_of(folds)
-    progress.enter("outbox", total=1)
-    await _check_outbox(proof, snapshot, last_seal=chain.head.number)
-    return proof
+    return chain.head
 
 
-def _digest_of(folds: Mapping[str, _Fold]) -> bytes:
-    """Return a digest of the balance and the number of every account and tally."""
-    digest = hashlib.sha256()
-    for account_id in sorted(folds):
+async def _head_of(snapshot: LedgerSnapshot, start: Start) -> Head:
+    try:
+        head = await snapshot.head_at(start.checkpoint.size, start.records)
+    except ConflictError as error:
+        raise CannotGoOnError(error.message) from error
+    if head.root != start.root:
+        raise CannotGoOnError("a seal before the last checkpoint was changed")
+    return head
+
+
+def _begin_at(proof: Proof, folds: dict[str, "_Fold"], state: ProvenState) -> None:
+    """Take over what an earlier proof has folded."""
+    proof.completed, proof.failed = state.completed, state.failed
+    proof.as_of, proof.last_id, proof.newest = state.as_of, state.last_id, list(state.newest)
+    for id_, digest in state.newest:
+        proof.events.add_digest(id_, digest)
+    for account_id, before in state.accounts.items():
         fold = folds[account_id]
-        digest.update(f"{account_id} {fold.balance_at_highest} {fold.highest_sequence}\n".encode())
-    return digest.digest()
+        fold.before = before
+        fold.sum_minor = fold.balance_at_highest = fold.followed_minor = before.balance_minor
+        fold.highest_sequence = fold.followed = before.sequence
+        fold.entries, fold.may_be_below_zero = before.entries, before.may_be_below_zero
+        if before.terms is not None:
+            fold.openings = 1
+            fold.changes[-1] = before.terms
+
+
+async def _take_written(snapshot: LedgerSnapshot, fold: "_Fold", account: StoredAccount) -> None:
+    """Note what is written down, and what the entries before the start sum to under its number."""
+    fold.written, before = account, fold.before
+    if before is None:
+        return
+    if account.sequence >= before.sequence:
+        fold.sum_when_written = before.balance_minor
+    elif before.written is not None and account.sequence == before.written[0]:
+        fold.sum_when_written = before.written[1]
+    else:
+        # Written down since, but as of a number before the start.
+        balance = await snapshot.balance_at(account.id, account.sequence)
+        fold.sum_when_written = 0 if balance is None else balance
+
+
+async def _check_newest(
+    proof: Proof, snapshot: LedgerSnapshot, folds: Mapping[str, "_Fold"], progress: Progress
+) -> None:
+    """Compare what the ledger would go on from with what was proved: nothing was added behind the start."""
+    ids = sorted(folds)
+    progress.enter("newest", total=len(ids))
+    for at in range(0, len(ids), _NEWEST_AT_ONCE):
+        some = ids[at : at + _NEWEST_AT_ONCE]
+        for account_id, (balance, sequence) in (await snapshot.newest(some)).items():
+            fold = folds[account_id]
+            if (balance, sequence) != (fold.balance_at_highest, fold.highest_sequence):
+                proof.report(
+                    account_id,
+                    f"its newest entry is number {sequence} with the balance {balance}; proved were number "
+                    f"{fold.highest_sequence} and {fold.balance_at_highest}",
+                )
+        progress.done += len(some)
+
+
+def _state_of(proof: Proof, folds: Mapping[str, "_Fold"]) -> ProvenState:
+    accounts = {
+        account_id: AccountState(
+            fold.balance_at_highest,
+            fold.highest_sequence,
+            fold.entries,
+            fold.may_be_below_zero,
+            None if fold.written is None else (fold.written.sequence, fold.written.balance_minor),
+            fold.terms() if fold.written is not None else None,
+        )
+        for account_id, fold in folds.items()
+    }
+    return ProvenState(proof.completed, proof.failed, proof.as_of, proof.last_id, proof.newest, accounts)
 
 
 async def _check_outbox(proof: Proof, snapshot: LedgerSnapshot, *, last_seal: int) -> None:
@@ -301,9 +462,7 @@ def _fold_record(proof: Proof, folds: dict[str, _Fold], record: StoredRecord) ->
     if record.fault is not None:
         proof.report(str(record.id), record.fault)
         return
-    proof.as_of = max(proof.as_of, record.at)
-    if proof.scope.covers(record.at):
-        proof.events.add(record.id, record.content)
+    _tell_of(proof, record)
     if record.is_transaction:
         proof.completed += completed
         proof.failed += not completed
@@ -317,6 +476,20 @@ def _fold_record(proof: Proof, folds: dict[str, _Fold], record: StoredRecord) ->
         _fold_entry(proof, folds[entry.account_id], record, entry)
     if record.attempt is not None:
         folds[record.attempt.account_id].meet(record.attempt)
+
+
+def _tell_of(proof: Proof, record: StoredRecord) -> None:
+    """Digest what the record's event tells, and note what the next proof goes on from."""
+    if proof.start is not None and record.at < proof.start.state.as_of:
+        raise CannotGoOnError(f"record {record.id} is dated before what was proved last")
+    if record.at > proof.as_of:
+        proof.as_of = record.at
+        proof.newest.clear()
+    proof.last_id = max(proof.last_id, record.id)
+    if proof.scope.covers(record.at):
+        digest = proof.events.add(record.id, record.content)
+        if record.at == proof.as_of:
+            proof.newest.append((record.id, digest))
 
 
 def _fold_entry(proof: Proof, fold: _Fold, record: StoredRecord, entry: Entry) -> None:

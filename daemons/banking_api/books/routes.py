@@ -25,7 +25,7 @@ from daemons.banking_api.books.published import PublishedEvents
 from daemons.banking_api.books.rebuild import AccountRebuilder
 from daemons.banking_api.books.republish import EventRepublisher
 from daemons.banking_api.books.unpublished import Unpublished
-from daemons.banking_api.books.views import checkpoint_view, outbox_view, proof_view, relay_view
+from daemons.banking_api.books.views import outbox_view, proof_view, relay_view, signed_proof_view
 from daemons.banking_api.ledger.lease import Lease
 from daemons.banking_api.ledger.relay import Relay
 from daemons.banking_api.transactions.models import ATOMIC_LIMIT
@@ -88,13 +88,14 @@ async def ledger_proof(request: web.Request) -> web.StreamResponse:
     other_forms={JSON_LINES: SignedProofLine},
 )
 async def prove_and_sign(request: web.Request) -> web.StreamResponse:
-    """Prove the books as `GET` does, and sign the journal's end if they hold."""
-    await read_body(request, ProofOrder)
+    """Prove the books, and sign the journal's end if they hold.
+
+    With `since` the proof goes on from the end of an earlier one, if what that one left is still kept.
+    """
+    body = await read_body(request, ProofOrder)
 
     async def prove(progress: Progress) -> SignedProofView:
-        proof = await request.app[PROVER_KEY].prove_and_sign(progress, EventSetQuery())
-        signed = None if proof.checkpoint is None else checkpoint_view(proof.checkpoint)
-        return SignedProofView(**dict(proof_view(proof)), checkpoint=signed)
+        return signed_proof_view(await request.app[PROVER_KEY].prove_and_sign(progress, since=body.since))
 
     return await answer_long_work(request, prove)
 

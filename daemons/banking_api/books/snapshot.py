@@ -1,24 +1,25 @@
 """The whole ledger as of one moment, streamed: for proofs, whatever goes on meanwhile."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from bson import decode_all
+from bson import Binary, decode_all
 from pymongo.errors import OperationFailure
 
 from daemons.banking_api.books.events import content_of
 from daemons.banking_api.kinds.table import TRANSACTION_KINDS
 from daemons.banking_api.ledger.account import Entry
-from daemons.banking_api.ledger.documents import record_from, seal_from
+from daemons.banking_api.ledger.documents import record_from, seal_from, state_after
 from daemons.banking_api.ledger.journal import FIRST_SEAL, Journal
 from daemons.banking_api.ledger.record import Record
 from daemons.banking_api.ledger.relay import read_positions
-from daemons.banking_api.ledger.seal import Seal, hash_of, leaf_of
+from daemons.banking_api.ledger.seal import Head, Seal, hash_of, leaf_of
 from daemons.contracts.errors import TransientError
+from daemons.contracts.merkle import nodes_over
 from daemons.contracts.names import RecordStatus
 from daemons.shared.mongo import Client, Database, Document, Session
 
@@ -29,7 +30,16 @@ _SNAPSHOT_TOO_OLD = 239
 _COMPLETED = RecordStatus.COMPLETED.value
 _RECORDS: Document = {"_id": {"$gte": UUID(int=0)}}
 _SEALS: Document = {"_id": {"$gte": FIRST_SEAL}}
-_STRANGERS: Document = {"$nor": [_SEALS, {"_id": {"$type": "binData"}}]}
+_STRANGERS: Document = {
+    # Each is a range of the index over ids, so that the journal itself is not read.
+    "$or": [
+        {"_id": {"$lt": FIRST_SEAL}},
+        {"_id": float("nan")},
+        {"_id": {"$type": ["minKey", "null", "string", "object", "objectId", "bool", "date", "maxKey"]}},
+        {"_id": {"$type": ["timestamp", "javascript", "symbol", "dbPointer", "javascriptWithScope"]}},
+        {"_id": {"$gte": Binary(b""), "$lt": UUID(int=0)}},
+    ]
+}
 _STRANGERS_NAMED = 20
 _KINDS = frozenset(TRANSACTION_KINDS)
 
@@ -91,9 +101,56 @@ class LedgerSnapshot:
             documents = decode_all(raw, journal.codec_options)
             yield [_stored(document, data) for document, data in zip(documents, split(raw), strict=True)]
 
-    async def seals(self) -> AsyncIterator[tuple[Seal, list[UUID]]]:
-        """Stream every seal in the order of its number, each with the ids of its records."""
-        cursor = self._database["journal"].find(_SEALS, session=self._session)
+    async def journal_after(self, seal: int, last_id: UUID) -> AsyncIterator[list[StoredRecord]]:
+        """Stream the records that no seal up to this one covers, in the order of their ids.
+
+        Args:
+            seal: up to which the records are left out.
+            last_id: the largest id of those.
+        """
+        journal, first = self._database["journal"], last_id
+        # Commands that waited when the last of the others was sealed may have smaller ids than it.
+        overtaken: set[UUID] = set()
+        seals = journal.find({"_id": {"$gt": seal}}, {"ids": 1}, session=self._session)
+        async for document in seals.batch_size(_BATCH):
+            for id_ in _ids_of(document):
+                first = min(first, id_)
+                if id_ <= last_id:
+                    overtaken.add(id_)
+        cursor = journal.find_raw_batches({"_id": {"$gte": first}}, batch_size=_BATCH, session=self._session)
+        raw: Any
+        async for raw in cursor.sort("_id"):
+            documents = decode_all(raw, journal.codec_options)
+            yield [
+                _stored(document, data)
+                for document, data in zip(documents, split(raw), strict=True)
+                if not isinstance(id_ := document["_id"], UUID) or id_ > last_id or id_ in overtaken
+            ]
+
+    async def head_at(self, seal: int, records: int) -> Head:
+        """Return where the chain ended with a seal.
+
+        Raises:
+            ConflictError: a seal that this rests on was removed.
+        """
+        journal, nodes = Journal(self._database), nodes_over((0, seal))
+        node_at = await journal.nodes([*nodes, (0, seal - 1)], session=self._session)
+        return Head(seal, node_at((0, seal - 1)), records, tuple(node_at(node) for node in nodes))
+
+    async def newest(self, accounts: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Return balance and number of those accounts that have entries, as the ledger would read them."""
+        return await Journal(self._database).newest(accounts, session=self._session)
+
+    async def balance_at(self, account: str, sequence: int) -> int | None:
+        """Return the balance after an entry of an account; None if there is no such entry."""
+        query = {"entries": {"$elemMatch": {"account": account, "sequence": sequence}}}
+        found = await self._database["journal"].find_one(query, {"entries": 1}, session=self._session)
+        return None if found is None else state_after(found, account)[0]
+
+    async def seals(self, after: int = 0) -> AsyncIterator[tuple[Seal, list[UUID]]]:
+        """Stream every later seal in the order of its number, each with the ids of its records."""
+        later = {"_id": {"$gt": after}} if after else _SEALS
+        cursor = self._database["journal"].find(later, session=self._session)
         async for document in cursor.sort("_id").batch_size(_BATCH):
             yield _stored_seal(document)
 
@@ -167,6 +224,13 @@ def _check_types(record: Record) -> None:
         for value in (entry.amount_minor, entry.balance_after_minor, entry.sequence):
             if not isinstance(value, int):
                 raise TypeError(f"{value!r} is no whole number")
+
+
+def _ids_of(document: Document) -> list[UUID]:
+    ids = document.get("ids")
+    if not isinstance(ids, bytes):
+        return []
+    return [UUID(bytes=ids[start : start + 16]) for start in range(0, len(ids) - 15, 16)]
 
 
 def _stored_seal(document: Document) -> tuple[Seal, list[UUID]]:

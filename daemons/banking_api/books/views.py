@@ -10,6 +10,7 @@ from daemons.banking_api.books.models import (
     OutboxView,
     ProofView,
     RelayView,
+    SignedProofView,
     UnknownEventView,
 )
 from daemons.banking_api.books.proof import Proof
@@ -41,6 +42,16 @@ def proof_view(proof: Proof) -> ProofView:
         mismatches=mismatch_views(proof),
         outbox_pending=proof.outbox_pending,
         events=EventSetView.of(proof.events),
+    )
+
+
+def signed_proof_view(proof: Proof) -> SignedProofView:
+    """Return the view of a proof after which the journal's end may have been signed."""
+    return SignedProofView(
+        **dict(proof_view(proof)),
+        checkpoint=None if proof.checkpoint is None else checkpoint_view(proof.checkpoint),
+        since=None if proof.start is None else checkpoint_view(proof.start.checkpoint),
+        events_since=None if proof.start is None else proof.start.state.as_of,
     )
 
 

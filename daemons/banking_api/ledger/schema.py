@@ -9,6 +9,7 @@ accounts   a cache of what the journal says: the terms of each account, and its 
 leases     which process is the ledger (`lease`).
 positions  up to which seal each topic's events are published (`relay`).
 checkpoints  what was signed of the journal, one document each, never changed (`books/checkpoints`).
+proven_states  all accounts where the last proofs ended, vouched for by checkpoints (`books/proven_states`).
 lost_events  ids of events that were published by a later state of this database, and given up.
 bank       one document: the bank's id, made with the database and never changed.
 """
@@ -48,7 +49,15 @@ _CHECKPOINTS = [IndexModel([("number", ASCENDING)], unique=True, name="by_number
 async def ensure_schema(database: Database) -> None:
     """Create what is missing. Collections too: a transaction should not have to."""
     existing = set(await database.list_collection_names())
-    for name in {"accounts", "journal", "leases", "positions", "lost_events", "checkpoints"} - existing:
+    for name in {
+        "accounts",
+        "journal",
+        "leases",
+        "positions",
+        "lost_events",
+        "checkpoints",
+        "proven_states",
+    } - existing:
         await database.create_collection(name, check_exists=False)
     await database["journal"].create_indexes(_JOURNAL)
     await database["accounts"].create_indexes(_ACCOUNTS)

@@ -14,7 +14,7 @@ from daemons.notifier.deliveries.models import DeliveryView, view_delivery
 from daemons.notifier.event import RecordedEvent, Selection
 from daemons.notifier.event_log.summary import COUNTED_EVENTS, Summary
 from daemons.notifier.notifications.models import SeverityText
-from daemons.shared.http.event_sets import EventSetView, MismatchView
+from daemons.shared.http.event_sets import EventSetQuery, EventSetView, MismatchView
 from daemons.shared.http.lines import ProgressView
 from daemons.shared.http.pages import FROM_DIGITS, LARGEST_NUMBER, PageQuery
 
@@ -218,10 +218,17 @@ class DeliveriesProofView(WireModel):
     astray: int
 
 
+class EventProofQuery(EventSetQuery):
+    """The events that are digested, and the position behind which the log is read, 0 for all of it."""
+
+    after: Position = 0
+
+
 class EventProofView(WireModel):
     """What the notifier holds of the ledger's events; both sets equal the ledger's when all has arrived.
 
-    `notifications` is the set of those events whose notification says what the event does.
+    `notifications` is the set of those events whose notification says what the event does. A later proof of
+    the events from `until` on may go on behind the position `goes_on_after`.
     """
 
     holds: bool
@@ -229,6 +236,7 @@ class EventProofView(WireModel):
     mismatches: list[MismatchView]
     events: EventSetView
     notifications: EventSetView
+    goes_on_after: int
     deliveries: DeliveriesProofView
 
 

@@ -40,6 +40,9 @@ class EventProof(Findings):
 
     events: EventSetDigest = field(default_factory=EventSetDigest)
     notifications: EventSetDigest = field(default_factory=EventSetDigest)
+    goes_on_after: int | None = None
+    """The position before the first event of the ledger that is as new as the end of what is asked for."""
+    last_position: int = 0
 
 
 class EventProver:
@@ -50,8 +53,8 @@ class EventProver:
         self._database = database
         self._one_at_a_time = asyncio.Lock()
 
-    async def prove_events(self, progress: Progress, scope: EventSetQuery) -> EventProof:
-        """Prove what is stored as of now; the digests are of what is asked for.
+    async def prove_events(self, progress: Progress, scope: EventSetQuery, *, after: int = 0) -> EventProof:
+        """Prove what is stored as of now behind a position; the digests are of what is asked for.
 
         Raises:
             TransientError: the database does not answer.
@@ -59,16 +62,19 @@ class EventProver:
         async with self._one_at_a_time:
             try:
                 async with self._client.start_session(snapshot=True) as session:
-                    return await self._prove(progress, scope, session)
+                    return await self._prove(progress, scope, session, after)
             except PyMongoError as error:
                 raise unavailable(error) from error
 
-    async def _prove(self, progress: Progress, scope: EventSetQuery, session: Session) -> EventProof:
+    async def _prove(
+        self, progress: Progress, scope: EventSetQuery, session: Session, after: int
+    ) -> EventProof:
         proof = EventProof(events=scope.digest(), notifications=scope.digest())
-        progress.enter("events", total=await self._database["events"].estimated_document_count())
-        notifications = _Notifications(self._stream("notifications", "position", session), proof)
-        position = 0
-        async for document in self._stream("events", "_id", session):
+        stored = await self._database["events"].estimated_document_count()
+        progress.enter("events", total=max(0, stored - after))
+        notifications = _Notifications(self._stream("notifications", "position", session, after), proof)
+        position = after
+        async for document in self._stream("events", "_id", session, after):
             position = _check_position(document["_id"], position, proof)
             found = await notifications.of(document["_id"])
             _check_event(document, found, proof, scope)
@@ -76,10 +82,13 @@ class EventProver:
             if progress.done % _BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
         await notifications.end()
+        proof.last_position = position
         return proof
 
-    def _stream(self, name: str, order: str, session: Session) -> AsyncIterator[Document]:
-        found = self._database[name].find({}, session=session).sort(order, ASCENDING)
+    def _stream(self, name: str, order: str, session: Session, after: int) -> AsyncIterator[Document]:
+        # From the beginning on, what stands at no position is read as well.
+        wanted: Document = {order: {"$gt": after}} if after else {}
+        found = self._database[name].find(wanted, session=session).sort(order, ASCENDING)
         return aiter(found.batch_size(_AT_ONCE))
 
 
@@ -159,6 +168,8 @@ def _check_event(
         is_told = is_told or not differing
     if not notifications:
         proof.report(name, "has no notification")
+    if event.source == LEDGER and proof.goes_on_after is None and scope.reaches(event.time):
+        proof.goes_on_after = document["_id"] - 1
     if event.source == LEDGER and scope.covers(event.time):
         content = event_content(event.type.value, event.key, format_instant(event.time), event.document)
         proof.events.add(event.id, content)

@@ -17,6 +17,7 @@ from daemons.notifier.event_log.models import (
     EventIds,
     EventPage,
     EventProofLine,
+    EventProofQuery,
     EventProofView,
     EventsSummaryView,
     EventView,
@@ -30,7 +31,7 @@ from daemons.notifier.event_log.proof import EventProver
 from daemons.notifier.event_log.summary import EventsSummary
 from daemons.shared.audit.readings import EVERYBODY, admit_reading
 from daemons.shared.http.answers import json_response
-from daemons.shared.http.event_sets import EventSetQuery, EventSetView, mismatch_views
+from daemons.shared.http.event_sets import EventSetView, mismatch_views
 from daemons.shared.http.lines import answer_long_work
 from daemons.shared.http.requests import read_body, read_query, read_uuid
 from daemons.shared.http.routes import Routes
@@ -62,16 +63,16 @@ async def list_events(request: web.Request) -> web.Response:
     "GET",
     "/events/proof",
     permission=Permission.READ_EVENTS,
-    query=EventSetQuery,
+    query=EventProofQuery,
     answer=EventProofView,
     other_forms={JSON_LINES: EventProofLine},
 )
 async def prove_events(request: web.Request) -> web.StreamResponse:
     """Prove events and notifications, and digest them; with progress if `Accept` asks for it."""
-    query = read_query(request, EventSetQuery)
+    query = read_query(request, EventProofQuery)
 
     async def prove(progress: Progress) -> EventProofView:
-        proof = await request.app[PROVER_KEY].prove_events(progress, query)
+        proof = await request.app[PROVER_KEY].prove_events(progress, query, after=query.after)
         deliveries = await request.app[DELIVERY_PROVER_KEY].prove()
         return EventProofView(
             holds=proof.mismatch_count == 0,
@@ -79,6 +80,7 @@ async def prove_events(request: web.Request) -> web.StreamResponse:
             mismatches=mismatch_views(proof),
             events=EventSetView.of(proof.events),
             notifications=EventSetView.of(proof.notifications),
+            goes_on_after=proof.last_position if proof.goes_on_after is None else proof.goes_on_after,
             deliveries=DeliveriesProofView(**asdict(deliveries)),
         )
 

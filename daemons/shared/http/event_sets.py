@@ -15,8 +15,9 @@ _PART = "([01]?[0-9]{1,2}|2[0-4][0-9]|25[0-5])"
 
 
 class EventSetQuery(WireModel):
-    """`?until=&parts=`: the events up to a time, and the parts of which each event is named."""
+    """`?since=&until=&parts=`: events of these times, both included, and the parts of which each is named."""
 
+    since: Annotated[str, Field(pattern=_INSTANT)] | None = None
     until: Annotated[str, Field(pattern=_INSTANT)] | None = None
     parts: Annotated[str, Field(pattern=f"^{_PART}(,{_PART}){{0,{PARTS_NAMED - 1}}}$")] | None = None
 
@@ -26,7 +27,14 @@ class EventSetQuery(WireModel):
 
     def covers(self, occurred_at: datetime) -> bool:
         """Tell whether an event of that time is asked for."""
-        return self.until is None or format_instant(occurred_at) <= self.until
+        if self.since is None and self.until is None:
+            return True
+        text = format_instant(occurred_at)
+        return (self.since is None or self.since <= text) and (self.until is None or text <= self.until)
+
+    def reaches(self, occurred_at: datetime) -> bool:
+        """Tell whether an event of that time is as new as the newest asked for, or newer."""
+        return self.until is not None and format_instant(occurred_at) >= self.until
 
 
 class NamedEventView(WireModel):

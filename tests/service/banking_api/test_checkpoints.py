@@ -1,7 +1,6 @@
 """Checkpoints and receipts over HTTP, from a bank whose journal grows, is left alone or is rewritten."""
 
 import asyncio
-import hashlib
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -15,6 +14,7 @@ import pytest_asyncio
 from bankctl.local.service_keys import make_key
 from daemons.banking_api.books.checkpoint_routes import CHECKPOINTS_KEY
 from daemons.banking_api.books.checkpoints import CheckpointKeys, Checkpoints
+from daemons.banking_api.books.proven_states import ProvenStates
 from daemons.banking_api.books.receipts import AT_ONCE_SECONDS, Receipt, Receipts
 from daemons.banking_api.ledger.journal import Journal
 from daemons.contracts.checkpoint import open_note, read_checkpoint, read_key
@@ -280,16 +280,15 @@ async def test_a_proof_signs_the_end_up_to_which_the_books_hold(bank: Bank) -> N
     head = await Journal(bank.ledger).head()
     assert (signed.size, signed.root) == (head.number, head.root)
     assert (proof["holds"], proof["checkpoint"]["proved"]) == (True, True)
-    balances = hashlib.sha256()
     newest: dict[str, tuple[int, int]] = {}
     async for record in bank.ledger["journal"].find({"status": "completed"}):
         for entry in record["entries"]:
             account, state = entry["account"], (entry["sequence"], entry["balance"])
             newest[account] = max(newest.get(account, (-1, 0)), state)
-    for account in sorted(newest):
-        sequence, balance = newest[account]
-        balances.update(f"{account} {balance} {sequence}\n".encode())
-    assert signed.states == balances.digest()
+    assert signed.states is not None
+    kept = await ProvenStates(bank.ledger).load(signed.states)
+    assert kept is not None
+    assert {id_: (state.sequence, state.balance_minor) for id_, state in kept.accounts.items()} == newest
     assert await problems(bank) == []
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from daemons.banking_api.books.chain import SignedRoot
 from daemons.banking_api.books.checkpoints import Checkpoints
 from daemons.banking_api.books.proof import LedgerProver, Proof, prove_ledger
+from daemons.banking_api.books.proven_states import ProvenStates
 from daemons.banking_api.books.snapshot import LedgerSnapshot, SnapshotOpener, StoredAccount, StoredRecord
 from daemons.banking_api.ledger.account import Entry, settlement_account
 from daemons.banking_api.ledger.record import Failure, Record
@@ -60,7 +61,7 @@ class Books:
     async def journal_size(self) -> int:
         return len(self.records)
 
-    async def seals(self) -> AsyncIterator[tuple[Seal, list[UUID]]]:
+    async def seals(self, _after: int) -> AsyncIterator[tuple[Seal, list[UUID]]]:
         """Whole and true in any case: what is not is tried in test_chain."""
         head = GENESIS
         for record in sorted(self.records, key=lambda record: record.id):
@@ -431,7 +432,12 @@ async def test_a_proof_waits_for_the_one_before_it() -> None:
         async def signed_roots(self) -> tuple[list[SignedRoot], list[tuple[str, str]]]:
             return [], []
 
-    prover = LedgerProver(cast("SnapshotOpener", Opener()), lambda: cast("Checkpoints", Unsigned()))
+    prover = LedgerProver(
+        cast("SnapshotOpener", Opener()),
+        lambda: cast("Checkpoints", Unsigned()),
+        # A proof that signs nothing keeps nothing.
+        cast("ProvenStates", None),
+    )
     progress, everything = Progress(), EventSetQuery()
     proofs = await asyncio.gather(prover.prove(progress, everything), prover.prove(Progress(), everything))
     assert [proof.holds for proof in proofs] == [True, True]

@@ -90,6 +90,9 @@ class Bank:
         self.checkpoint: dict[str, Any] | None = None
         self.stored_checkpoints: list[dict[str, Any]] = []
         """What it has signed so far."""
+        self.goes_on_after = 0
+        self.goes_on = True
+        """Whether it still has what earlier proofs left."""
         self.checkpoint_keys: list[str] = []
         self.consistency: dict[str, Any] = {}
         self.explanations: dict[str, dict[str, Any]] = {}
@@ -418,7 +421,7 @@ class Bank:
     def _event_proof(self) -> dict[str, Any]:
         told = self.event_proofs.pop(0) if len(self.event_proofs) > 1 else self.event_proofs[0]
         right = {"holds": True, "mismatch_count": 0, "mismatches": [], "deliveries": self.deliveries_proof}
-        return {**right, **told}
+        return {**right, "goes_on_after": self.goes_on_after, **told}
 
     def _audit_proof(self, request: Request) -> Answer:
         trail = request.path.split("/")[2]
@@ -632,9 +635,15 @@ class Bank:
             self.stored_checkpoints.append(self.checkpoint)
         return (
             status,
-            proof if isinstance(proof, Lines) else {**proof, "checkpoint": self.checkpoint},
+            proof
+            if isinstance(proof, Lines)
+            else {**proof, "checkpoint": self.checkpoint, **self._since(request.body.get("since"))},
             headers,
         )
+
+    def _since(self, size: int | None) -> dict[str, Any]:
+        known = [one for one in self.stored_checkpoints if one["size"] == size and self.goes_on]
+        return {"since": known[0] if known else None, "events_since": NOW if known else None}
 
     def _ledger_proof(self) -> dict[str, Any]:
         pending = self.outbox_pending.pop(0) if len(self.outbox_pending) > 1 else self.outbox_pending[0]

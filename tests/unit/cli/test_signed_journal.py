@@ -109,3 +109,53 @@ def test_a_checkpoint_that_the_bank_has_no_longer_is_missed(ann: Cli, proven: Ba
     sign(proven, 27, since=10)
     missed = "the bank no longer has the checkpoint of 10 seals kept here"
     assert result(ann) == (1, "FAILED", missed)
+
+
+def test_a_later_proof_goes_on_from_the_last_one_here(ann: Cli, proven: Bank) -> None:
+    sign(proven, 10)
+    proven.goes_on_after = 41
+    assert result(ann)[0] == 0
+    sign(proven, 27, since=10)
+    outcome = ann("admin", "prove", "-o", "json")
+    assert (outcome.status, outcome.json["ledger"]["since"]["size"]) == (0, 10)
+    extent = outcome.json["checks"][0]
+    assert extent["name"] == "extent"
+    assert "since checkpoint 1 (10 seals" in extent["detail"]
+    assert "--full" in extent["detail"]
+    sign(proven, 30, since=27)
+    assert ann("admin", "prove", "--full").status == 0
+    assert [request.body for request in proven.sent("/ledger/proof")] == [
+        {"since": None},
+        {"since": 10},
+        {"since": None},
+    ]
+    first, second, third = (request.query for request in proven.sent("/events/proof"))
+    assert second == {"since": NOW, "until": NOW, "after": "41"}
+    assert first == third == {"until": NOW}
+
+
+def test_a_proof_that_fails_is_not_gone_on_from(ann: Cli, proven: Bank) -> None:
+    """What was missing at the notifier is looked for again, though the books held and were signed."""
+    sign(proven, 10)
+    assert result(ann)[0] == 0
+    sign(proven, 27, since=10)
+    proven.event_proofs = [{"events": event_set(1, "cd"), "notifications": event_set()}]
+    assert result(ann)[0] == 1
+    sign(proven, 30, since=27)
+    assert result(ann)[0] == 1
+    assert [request.body["since"] for request in proven.sent("/ledger/proof") if request.body] == [
+        None,
+        10,
+        10,
+    ]
+
+
+def test_where_the_bank_cannot_go_on_all_events_are_compared(ann: Cli, proven: Bank) -> None:
+    sign(proven, 10)
+    assert result(ann)[0] == 0
+    sign(proven, 27, since=10)
+    # It still has the checkpoint, and not what was kept with it.
+    proven.goes_on = False
+    outcome = ann("admin", "prove", "-o", "json")
+    assert outcome.json["checks"][0]["detail"] == "all of the journal and of the events"
+    assert proven.sent("/events/proof")[-1].query == {"until": NOW}
