@@ -1,6 +1,7 @@
 """dev up, down, status, logs, mail, reset, env, create-operator: a whole bank on this machine."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -12,6 +13,7 @@ from bankctl import invocation, prompts
 from bankctl.auth.session import how_to_log_in
 from bankctl.config import move_profiles, upsert_profile
 from bankctl.errors import CliError, ExitStatus, usage_error
+from bankctl.invocation import OutputFormat
 from bankctl.local.display import shown_progress
 from bankctl.local.follow import Follower, last_lines
 from bankctl.local.mail import await_mail
@@ -23,7 +25,7 @@ from bankctl.local.status import StackStatus
 from bankctl.render import messages
 from bankctl.render.column import Column
 from bankctl.render.output import emit, emit_event, emit_line, emit_text
-from bankctl.render.text import clean
+from bankctl.render.text import clean, clean_lines, displayable
 from bankctl.streams import end_with_reader
 from daemons.contracts.names import Daemon
 from daemons.contracts.permissions import Role
@@ -237,7 +239,12 @@ def mail(
     chosen = next((one for one in found if message in {"last", one["id"]}), None)
     if chosen is None:
         raise _no_mail(to)
-    emit(chosen, columns=[*_MAIL_COLUMNS, Column("text", "Text")])
+    run = invocation.current()
+    if run.query is not None or run.output is not OutputFormat.TABLE:
+        emit(chosen, columns=[*_MAIL_COLUMNS, Column("text", "Text")])
+        return
+    emit(chosen, columns=_MAIL_COLUMNS)
+    emit_text("\n" + displayable(clean_lines(chosen["text"]), sys.stdout))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from bankctl.errors import ExitStatus
 from bankctl.execution import execute
 from bankctl.local import settings
 from bankctl.local.layout import Layout
+from bankctl.local.mail import SUFFIX, mail_folder
 
 
 @pytest.fixture
@@ -62,6 +63,20 @@ def test_the_last_lines_of_a_log_are_data(layout: Layout, capsys: pytest.Capture
     assert capsys.readouterr().out == "two\nthree\n"
     assert execute(["dev", "logs", "kafka", "-n", "1", "-o", "json"]) == ExitStatus.OK
     assert json.loads(capsys.readouterr().out) == [{"part": "kafka", "line": "three"}]
+
+
+def test_mail_is_shown_with_its_lines_and_nothing_that_drives_a_terminal(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = mail_folder(layout)
+    kept.mkdir()
+    mail = "Subject: Code\r\nDelivered-To: ann@example.com\r\n\r\nHello,\r\n\r\nyour code:\r\n\x1b[31m123\r\n"
+    (kept / f"1764500000000000-1{SUFFIX}").write_bytes(mail.encode())
+
+    assert execute(["dev", "mail", "last"]) == ExitStatus.OK
+    assert capsys.readouterr().out.endswith("\n\nHello,\n\nyour code:\n123\n")
+    assert execute(["dev", "mail", "last", "--query", "to", "-r"]) == ExitStatus.OK
+    assert capsys.readouterr().out == "ann@example.com\n"
 
 
 @pytest.mark.parametrize(
