@@ -33,7 +33,7 @@ _HINTS: Mapping[str, str] = {
     "enrolment_code_required": "ask an administrator for one; `bankctl auth totp enroll` asks for it",
     "password_change_required": "`bankctl auth change-password`",
     "second_factor_required": "`bankctl auth totp enroll`",
-    Code.PAYMENT_CONFIRMATION_REQUIRED: "`bankctl transfer` and `bankctl withdraw` ask for the code",
+    Code.PAYMENT_CONFIRMATION_REQUIRED: "`bankctl transfer` asks for the code, and so does a withdrawal",
     "scope_missing": "`bankctl auth api-keys create --name NAME --scope SCOPE` makes a key that may do it",
     "api_key_not_found": "`bankctl auth api-keys list` shows them",
     "too_many_api_keys": "`bankctl auth api-keys list` shows them, `api-keys revoke ID` removes one",

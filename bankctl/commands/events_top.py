@@ -74,7 +74,7 @@ def top(
 
     show(
         reader,
-        title=f"bankctl events top, {profile.name} at {profile.url}",
+        title=f"Events of {profile.name} at {profile.url}",
         every_seconds=every,
         colored=run.colored(sys.__stdout__),
     )

@@ -28,7 +28,7 @@ def document() -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "bankctl events",
+            "title": "Events of bankctl",
             "version": "1",
             "description": "CloudEvents 1.0 in binary mode on Kafka; the rules are in README.md.",
         },

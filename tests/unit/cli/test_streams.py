@@ -284,7 +284,7 @@ def test_following_ends_at_once_with_its_reader_though_no_event_comes(ann: Cli, 
         assert process.stderr is not None
         assert process.stdout is not None
         # What it says before the first event comes.
-        assert b"following events" in process.stderr.readline()
+        assert b"following all events" in process.stderr.readline()
         process.stdout.close()
         process.stdout = None
         _, err = process.communicate()

@@ -35,6 +35,7 @@ def record(seq: int, at: str) -> dict[str, Any]:
         "before": {"status": "active"},
         "after": {"status": "frozen"},
         "approval": None,
+        "documents": None,
         "previous_hash": "0" * 64,
         "hash": f"{seq:064d}",
     }
