@@ -146,7 +146,10 @@ class SectionsApp(App[None]):
         self._say_how_old()
 
     async def _show(self, sections: Sequence[Section]) -> None:
-        grid = self.query_one("#grid", ItemGrid)
+        grid = next(iter(self.query("#grid").results(ItemGrid)), None)
+        if grid is None:
+            # What comes at the end has nowhere to be shown.
+            return
         frames = list(grid.query(Static))
         if len(frames) != len(sections):
             await grid.remove_children()
@@ -161,9 +164,10 @@ class SectionsApp(App[None]):
         age = None if self._shown_at is None else time.monotonic() - self._shown_at
         told = "asking the bank" if age is None else f"as of {age:.0f} s ago"
         told = f"{told}; {clean(self._fault)}" if self._fault else told
-        status = self.query_one("#status", Static)
-        status.update(Text(f"q ends it; {told}", no_wrap=True, overflow="ellipsis"))
-        status.set_class(self._fault is not None, "fault")
+        # At the end the lines may be gone before the last tick.
+        for status in self.query("#status").results(Static):
+            status.update(Text(f"q ends it; {told}", no_wrap=True, overflow="ellipsis"))
+            status.set_class(self._fault is not None, "fault")
 
 
 def _drawn(section: Section) -> Text:
