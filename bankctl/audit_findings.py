@@ -251,7 +251,7 @@ _RULES: Sequence[Callable[[_Trails], Iterator[Finding]]] = (
 
 
 def _people_of(record: Record) -> Iterator[str]:
-    """Who did an act: the actor, and whoever asked for it."""
+    """Who did an act: the actor, and the person who asked for it."""
     if record["actor"]["user_id"] is not None:
         yield record["actor"]["user_id"]
     if record["approval"]:

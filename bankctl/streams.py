@@ -21,7 +21,7 @@ _READER_GONE_SIGNAL = signal.SIGUSR1
 
 
 class ReaderGoneError(Exception):
-    """Whoever read stdout has gone away, so an endless command ends."""
+    """The reader of stdout has gone away, so an endless command ends."""
 
 
 class GuardedOutput:

@@ -15,7 +15,7 @@ def iterate(
 ) -> Iterator[dict[str, Any]]:
     """The items of a list, page after page as they are consumed; at most `limit` of them, or all.
 
-    Whoever reads to the end of a limited list is told if there is more: a list that stops silently looks
+    The reader of a limited list is told at its end if there is more: a list that stops silently looks
     complete.
     """
     size = LARGEST_PAGE if limit is None else max(1, min(limit, LARGEST_PAGE))

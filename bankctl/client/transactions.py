@@ -132,7 +132,7 @@ class Transactions:
         return fetch_with_progress(self._http, "/ledger/proof", on_progress=on_progress, body=body)
 
     def rebuild_accounts(self, *, reason: str, on_progress: OnProgress) -> dict[str, Any]:
-        """Let the collection of accounts be made anew from the journal; returns what was otherwise."""
+        """Have the collection of accounts rebuilt from the journal; returns what was otherwise."""
         return fetch_with_progress(
             self._http, "/ledger/accounts/rebuild", on_progress=on_progress, body={"reason": reason}
         )

@@ -54,7 +54,7 @@ def explain(
 def _explanation(bank: BankClient, transaction_id: str) -> dict[str, Any]:
     """Join what the daemons answer; what one of them cannot say is named under `missing`."""
     found, missing = bank.transactions.explain(transaction_id), {}
-    # Whoever is refused leaves a record of it in the audit, so what is known to be refused is not asked for.
+    # A refusal is recorded in the audit, so what is known to be refused is not asked for.
     is_customer = bank.session is not None and bank.session.role == Role.USER
 
     def part(name: str, ask: Callable[[], Any]) -> Any:

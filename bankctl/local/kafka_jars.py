@@ -106,7 +106,7 @@ def verify(jar: Jar, file: Path) -> None:
         raise CliError(
             f"{file} is not the pinned jar: its SHA-256 is {found}, the pinned one {jar.sha256}",
             exit_status=ExitStatus.UNEXPECTED,
-            hint=f"nothing was run; delete that file (rm '{file}') and try again to fetch it anew. If it "
+            hint=f"nothing was run; delete that file (rm '{file}') and try again to fetch it. If it "
             "happens again, don't run it: what you are given is not what was released.",
             code="kafka_jar_mismatch",
         )

@@ -181,7 +181,7 @@ def pay_file(file: Path, options: FileOptions) -> None:
 
     Raises:
         CliError: REJECTED if a row was not paid; CONFLICT if somebody must say whether rows that look paid
-            are to be paid anew; otherwise why the run stopped before the end.
+            are to be paid again; otherwise why the run stopped before the end.
     """
     run_name = _run_name(file, options.run)
     if options.code_stdin and is_stream(file):

@@ -1,7 +1,7 @@
 """CSV (RFC 4180) that tells empty from absent and runs in no spreadsheet.
 
 An absent value is an empty field, an empty text is `""`, as PostgreSQL writes them. Text that a spreadsheet
-would run gets an apostrophe in front, and so does text that begins with one: whoever reads the text back
+would run gets an apostrophe in front, and so does text that begins with one: who reads the text back
 takes one apostrophe away. Numbers stay numbers.
 """
 

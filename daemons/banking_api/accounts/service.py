@@ -196,7 +196,7 @@ class Accounts:
             act=Act(actor=actor, approval=approval),
             account_id=account_id,
             reason=reason,
-            # Frozen anew, or corrected meanwhile: the request was about an account that is no more.
+            # Frozen again, or corrected meanwhile: the account is no longer what the request was about.
             as_of=None if approval is None else approval.parameters["sequence"],
         )
 

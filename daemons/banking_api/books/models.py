@@ -92,7 +92,7 @@ class RelayView(WireModel):
 
 
 class Rebuilding(WireModel):
-    """Why the collection of accounts is made anew; kept in the audit trail."""
+    """Why the collection of accounts is rebuilt; kept in the audit trail."""
 
     reason: Reason
 
@@ -121,7 +121,7 @@ class Republication(WireModel):
 
 
 class RepublicationView(WireModel):
-    """How many events are owed anew, under their old ids; `unknown` are no transactions of the journal."""
+    """How many events are owed again, under their old ids; `unknown` are no transactions of the journal."""
 
     events: int
     unknown: list[UuidText]

@@ -224,7 +224,7 @@ class LedgerProver:
             if proof.holds and proof.state is not None:
                 progress.enter("signing", total=1)
                 # Only what goes on from a state that was right may leave parts of it as they are.
-                digest = await self._states.keep(proof.state, anew=proof.start is None)
+                digest = await self._states.keep(proof.state, rewrite=proof.start is None)
                 try:
                     proof.checkpoint = await self._checkpoints().make(proof.head, states=digest)
                 except ConflictError as error:

@@ -64,12 +64,12 @@ class ProvenStates:
     def __init__(self, database: Database) -> None:
         self._kept = database["proven_states"]
 
-    async def keep(self, state: ProvenState, *, anew: bool) -> bytes:
+    async def keep(self, state: ProvenState, *, rewrite: bool) -> bytes:
         """Store a state and remove older ones; returns the digest that vouches for it.
 
         Args:
             state: what was proven.
-            anew: write also what seems to be there already.
+            rewrite: write also what seems to be there already.
         """
         contents: dict[bytes, bytes] = {}
         names: list[bytes] = []
@@ -89,7 +89,7 @@ class ProvenStates:
             }
         )
         there: set[bytes] = set()
-        if not anew:
+        if not rewrite:
             there = {found["_id"] async for found in self._kept.find({}, {"_id": 1})}
         missing = [name for name in contents if name not in there]
         for start in range(0, len(missing), _AT_ONCE):

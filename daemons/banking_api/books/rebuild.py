@@ -1,4 +1,4 @@
-"""Makes the collection of accounts anew from the journal, of which it is a cache, while payments go on.
+"""Rebuilds the collection of accounts from the journal, of which it is a cache, while payments go on.
 
 Every slice of accounts is written in a transaction that has first read what was sealed since the last one.
 A change that is committed later conflicts with the slice, or finds it written; so no older terms overwrite

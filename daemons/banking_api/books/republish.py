@@ -17,7 +17,7 @@ from daemons.shared.mongo import Client
 
 
 class EventRepublisher:
-    """Publishes events of records anew, beside the relay and under their old ids."""
+    """Publishes events of records again, beside the relay and under their old ids."""
 
     def __init__(
         self,

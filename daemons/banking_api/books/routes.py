@@ -109,7 +109,7 @@ async def prove_and_sign(request: web.Request) -> web.StreamResponse:
     other_forms={JSON_LINES: RebuiltLine},
 )
 async def rebuild_accounts(request: web.Request) -> web.StreamResponse:
-    """Make the collection of accounts anew from the journal; with progress if `Accept` asks for it."""
+    """Rebuild the collection of accounts from the journal; with progress if `Accept` asks for it."""
     body = await read_body(request, Rebuilding)
     by = actor_of(request)
 

@@ -24,7 +24,7 @@ _REVERSIBLE = frozenset({Transfer.kind, Withdrawal.kind})
 class ReverseTransaction(WireModel):
     """Takes a transaction back: all of it, or an amount in its currency.
 
-    If whoever got the money no longer has it, the reversal is refused; `force` takes the account below zero.
+    If the account that got the money no longer has it, the reversal is refused; `force` takes it below zero.
     """
 
     amount: AmountText | None = None

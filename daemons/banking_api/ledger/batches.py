@@ -1,6 +1,6 @@
 """Batches that follow one another: no row of one is posted unless all of the one before are settled.
 
-So whoever pays a long list may send the next batch while the last one is at work, and the rows are still
+So the sender of a long list may send the next batch while the last one is at work, and the rows are still
 paid in the list's order, also when something fails (docs/adr/0017).
 """
 
@@ -84,7 +84,7 @@ class Batch:
         return self.follows
 
     def _let_go(self) -> None:
-        """Whoever follows an unsettled one asks for no other; so a long list is not kept for ever."""
+        """One that follows an unsettled one asks for no other; so a long list is not kept for ever."""
         if self._is_over and (self.unsettled or self.must_not_begin):
             self.unsettled, self.follows = True, None
 

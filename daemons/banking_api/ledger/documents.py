@@ -179,5 +179,5 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
 
 @lru_cache(maxsize=65_536)
 def _binary(user_id: UUID | None) -> Binary | None:
-    """The driver makes this anew for every field; users come again and again."""
+    """The driver makes a new one for every field; users come again and again."""
     return None if user_id is None else Binary.from_uuid(user_id)

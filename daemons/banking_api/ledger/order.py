@@ -1,7 +1,7 @@
 """Groups are decided one after another and committed in that order; meanwhile they are written side by side.
 
 A group is decided on what those before it are about to commit, so it may be committed only after they are. If
-one of them is undone, so is everything behind it, and is decided anew: nothing ever rests on what was not
+one of them is undone, so is everything behind it, and is decided again: nothing ever rests on what was not
 committed (docs/adr/0019).
 """
 

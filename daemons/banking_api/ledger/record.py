@@ -63,7 +63,7 @@ class Command(ABC):
 
     kind: ClassVar[str]
     id: UUID = field(default_factory=new_id, compare=False)
-    """Its record's id: whoever finds a record under another id under their key has asked for it before."""
+    """Its record's id: a record under another id means that the key has asked for it before."""
     initiator: UUID
     idempotency_key: str
     act: Act | None = field(default=None, compare=False)

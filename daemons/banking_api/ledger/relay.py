@@ -108,7 +108,7 @@ class Feed:
     def add(self, seal: Seal, records: Sequence[Record]) -> None:
         """Keep a group that was just committed, at the cost of the oldest ones.
 
-        Whoever committed those between the last one and this, only the journal has them: then it is read.
+        If another process committed those between, the journal is read, for it alone has them.
         """
         if self._at_hand and self._at_hand[-1].number + 1 != seal.number:
             self.forget()

@@ -5,7 +5,7 @@ journal    the ledger: one document per record, entries inside, and one per seal
            decided on anything but the newest state finds the number taken (docs/adr/0011). In an account's
            history a failed attempt stands behind the entry that it met, told apart by `attempt`.
 accounts   a cache of what the journal says: the terms of each account, and its balance and number as of the
-           last time they were written down. `bankctl admin rebuild-accounts` makes it anew.
+           last time they were written down. `bankctl admin rebuild-accounts` rebuilds it.
 leases     which process is the ledger (`lease`).
 positions  up to which seal each topic's events are published (`relay`).
 checkpoints  what was signed of the journal, one document each, never changed (`books/checkpoints`).

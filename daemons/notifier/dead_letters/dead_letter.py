@@ -13,7 +13,7 @@ from daemons.shared.kafka.records import IncomingRecord
 Place = tuple[str, int, int]
 """Where a record stands: topic, partition, offset."""
 Identity = tuple[str, int, int, bytes]
-"""What a letter is known by: its record's place and content. A topic made anew has the same places again."""
+"""What a letter is known by: its record's place and content. A topic created again has the same places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class DeadLetterLimit:
 class Intake:
     """How many letters were set aside lately, by all processes together, and whether more may be.
 
-    Once closed it stays closed, whatever time passes and whoever restarts, until somebody reopens it.
+    Once closed it stays closed, however often processes restart, until somebody reopens it.
     """
 
     since: datetime | None = None

@@ -1,6 +1,6 @@
 """What the notifier knows of who an erased user was goes; that something happened, and when, stays.
 
-The events that tell of users hold addresses and names, and prove nothing of the books: they are written anew,
+The events that tell of users hold addresses and names, and prove nothing of the books: they are rewritten,
 with their notifications, which the proof then finds right. Events of transactions are left as they were told.
 """
 

@@ -19,7 +19,7 @@ from daemons.notifier.event import Event
 
 LOG_CHANNEL = "log"
 OPERATIONS = "operations"
-"""The recipient of the log channel: whoever runs the bank."""
+"""The recipient of the log channel: the operator of the bank."""
 
 _CHANGES = {
     "opened": "was opened",

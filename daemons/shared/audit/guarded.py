@@ -1,6 +1,6 @@
 """Documents that change only together with a record: the record has their digests, before and after.
 
-So whoever changes one by hand contradicts the last record about it, and what a daemon writes on top of such a
+So a change by hand contradicts the last record about it, and what a daemon writes on top of such a
 change does not hide it: the digest before is that of what was there (docs/adr/0032).
 """
 

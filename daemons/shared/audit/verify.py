@@ -45,7 +45,7 @@ class Verdict:
 async def verify_trail(trail: MongoAuditTrail, *, anchor: Head | None = None) -> Verdict:
     """Recompute every hash and compare the end with the stored head, and with an anchor kept elsewhere.
 
-    Whoever can write to the database can rewrite the whole trail with its head; only the anchor shows that.
+    Who can write to the database can rewrite the whole trail with its head; only the anchor shows that.
     """
     verdict = Verdict(genesis(trail.chain))
     if anchor is not None and anchor.count == 0 and anchor.hash != verdict.head.hash:

@@ -1,7 +1,7 @@
 """How the other daemons learn from user_api who stands behind a session or an API key, and when it ends.
 
 A daemon asks one question at a time: whose access has changed since the last answer, and who stands behind
-the credentials that it does not know. Whoever is named as changed is forgotten. So an answer renews what is
+the credentials that it does not know. Those named as changed are forgotten. So an answer renews what is
 known of everybody else, and knowledge without a recent answer counts for nothing (docs/adr/0025).
 """
 
@@ -43,7 +43,7 @@ FRESH_SECONDS = 3.0
 ASKED_EVERY_SECONDS = 1.0
 """When the last answer is as old as this, the next caller that it lets in triggers a new question."""
 RENEWED_SECONDS = 30.0
-"""After so long a session in use is asked about anew, so that user_api knows that it is in use."""
+"""After so long a session in use is asked about again, so that user_api knows that it is in use."""
 REMEMBERED_SECONDS = 600.0
 """After so long without being asked about, a session is forgotten: as long as its access token lives."""
 KEYS_FRESH_SECONDS = 60.0
@@ -171,7 +171,7 @@ class RemoteSessions:
             answer = self._answers[credential] = asyncio.get_running_loop().create_future()
             self._wanted[credential] = None
             self._ask()
-        # Whoever joins a question that is under way gets an answer as old as the question (FRESH_SECONDS).
+        # One that joins a question under way gets an answer as old as the question (FRESH_SECONDS).
         return await asyncio.shield(answer)
 
     def _ask(self) -> None:

@@ -64,7 +64,7 @@ async def _stream(
     response = web.StreamResponse(headers=headers)
     response.content_type = JSON_LINES
     await response.prepare(request)
-    # Whoever has gone away gets no answer, and the work need not go on.
+    # A caller who has gone away gets no answer, and the work need not go on.
     with suppress(ConnectionError, TimeoutError):
         while not running.done():
             view = ProgressView(phase=progress.phase, done=progress.done, total=progress.total)

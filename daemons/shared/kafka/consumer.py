@@ -3,7 +3,7 @@
 The client commits what is stored a little later: should that be lost, the records come again and find their
 effect done.
 
-A topic that was deleted and made anew holds other records under the same offsets. The client would go on at
+A topic deleted and created again holds other records under the same offsets. The client would go on at
 its old offset and pass over what lies before it. So each offset is committed with its topic's id, and where
 the topic has another id, also one that it got while nobody consumed it, it is read from its start.
 

@@ -5,7 +5,7 @@ polls in a thread and hands each batch's outcome to the event loop.
 
 A record counts as confirmed only with the offset that Kafka gave it. The library also reports success,
 without an offset, of a batch that was refused while the next one, already under way, was accepted: it
-concludes that the broker has both. A topic that was just made anew accepts the next one without the first,
+concludes that the broker has both. A topic just created again accepts the next one without the first,
 since it does not know the producer yet.
 """
 

@@ -166,7 +166,7 @@ class SecondFactors:
         """Make a secret for the user's app; it counts when a code of it has confirmed it.
 
         Those whose role needs a second factor show a code that an admin or the server's shell has handed out:
-        whoever has only their password does not become them.
+        somebody who has only their password does not become them.
 
         Raises:
             UnauthenticatedError: `invalid_credentials`, the password is wrong; `enrolment_code_required`,
@@ -278,7 +278,7 @@ class SecondFactors:
 
 
 async def reseal_all(work: UserWork, store: MongoSecondFactors, sealer: Sealer, *, clock: Clock) -> None:
-    """Seal anew, each with a record, the secrets that were sealed under the previous secret.
+    """Seal again, each with a record, the secrets that were sealed under the previous secret.
 
     Raises:
         TransientError: `unavailable`; it may be done again.
