@@ -83,6 +83,12 @@ def _check_iban(text: str) -> str:
 Iban = Annotated[str, Field(max_length=34, examples=["DE89370400440532013000"]), AfterValidator(_check_iban)]
 
 
+class ReasonGiven(WireModel):
+    """Why it is done; kept in the audit trail."""
+
+    reason: Reason
+
+
 class MoneyView(WireModel):
     """An amount in major units as a decimal string, with its ISO 4217 code: `12.34` `EUR`."""
 

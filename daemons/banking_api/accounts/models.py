@@ -58,12 +58,6 @@ class BalanceView(WireModel):
     as_of: Instant
 
 
-class ReasonGiven(WireModel):
-    """Why an operator does it; kept with the account and told in the event."""
-
-    reason: Reason
-
-
 class OptionalReason(WireModel):
     """Why an account is closed, if there is anything to say."""
 

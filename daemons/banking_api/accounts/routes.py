@@ -13,7 +13,6 @@ from daemons.banking_api.accounts.models import (
     NewType,
     OpenAccount,
     OptionalReason,
-    ReasonGiven,
 )
 from daemons.banking_api.accounts.service import Accounts
 from daemons.banking_api.accounts.views import account_view
@@ -22,6 +21,7 @@ from daemons.banking_api.money import Money
 from daemons.contracts.errors import ForbiddenError
 from daemons.contracts.names import AccountStatus, AccountType
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import ReasonGiven
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
 from daemons.shared.approvals.views import ApprovalView

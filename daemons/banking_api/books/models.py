@@ -91,12 +91,6 @@ class RelayView(WireModel):
     failure: str | None
 
 
-class Rebuilding(WireModel):
-    """Why the collection of accounts is rebuilt; kept in the audit trail."""
-
-    reason: Reason
-
-
 class RebuiltView(WireModel):
     """How many accounts there are, how many were missing or otherwise, and how many no record opens."""
 

@@ -12,7 +12,6 @@ from daemons.banking_api.books.models import (
     ProofLine,
     ProofOrder,
     ProofView,
-    Rebuilding,
     RebuiltLine,
     RebuiltView,
     Republication,
@@ -32,6 +31,7 @@ from daemons.banking_api.transactions.models import ATOMIC_LIMIT
 from daemons.contracts.names import JSON_LINES
 from daemons.contracts.permissions import Permission
 from daemons.contracts.vocabulary import BATCH_LIMIT
+from daemons.contracts.wire import ReasonGiven
 from daemons.shared.clock import utc_now
 from daemons.shared.http.answers import json_response
 from daemons.shared.http.event_sets import EventSetQuery
@@ -104,13 +104,13 @@ async def prove_and_sign(request: web.Request) -> web.StreamResponse:
     "POST",
     "/ledger/accounts/rebuild",
     permission=Permission.REBUILD_ACCOUNTS,
-    body=Rebuilding,
+    body=ReasonGiven,
     answer=RebuiltView,
     other_forms={JSON_LINES: RebuiltLine},
 )
 async def rebuild_accounts(request: web.Request) -> web.StreamResponse:
     """Rebuild the collection of accounts from the journal; with progress if `Accept` asks for it."""
-    body = await read_body(request, Rebuilding)
+    body = await read_body(request, ReasonGiven)
     by = actor_of(request)
 
     async def rebuild(progress: Progress) -> RebuiltView:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from daemons.contracts.names import LetterStatus, ReplayResult
-from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
+from daemons.contracts.wire import Instant, UuidText, WireModel
 from daemons.notifier.dead_letters.dead_letter import DeadLetterLimit, Intake, KeptLetter, Replay
 from daemons.notifier.dead_letters.service import Replayed
 from daemons.notifier.event_log.models import TypeName
@@ -187,9 +187,3 @@ class ReplayReport(WireModel):
             undecodable=done.results[ReplayResult.UNDECODABLE],
             last=None if done.last is None else str(done.last),
         )
-
-
-class Resumption(WireModel):
-    """Why letters may be set aside again."""
-
-    reason: Reason

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from daemons.contracts.names import LetterStatus
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import ReasonGiven
 from daemons.notifier.dead_letters.models import (
     DeadLetterPage,
     DeadLetterQuery,
@@ -13,7 +14,6 @@ from daemons.notifier.dead_letters.models import (
     IntakeView,
     ReplayOrder,
     ReplayReport,
-    Resumption,
 )
 from daemons.notifier.dead_letters.service import DeadLetters, dead_letter_not_found
 from daemons.shared.http.answers import json_response
@@ -72,10 +72,10 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     return json_response(ReplayReport.of(done))
 
 
-@routes.add("POST", "/dead-letters/resume", permission=_REPLAY, body=Resumption, answer=IntakeView)
+@routes.add("POST", "/dead-letters/resume", permission=_REPLAY, body=ReasonGiven, answer=IntakeView)
 async def resume_dead_letters(request: web.Request) -> web.Response:
     """Let a consumer that the limit has stopped set records aside again, with a new count."""
-    body = await read_body(request, Resumption)
+    body = await read_body(request, ReasonGiven)
     intake = await request.app[DEAD_LETTERS_KEY].reopen_intake(actor_of(request), reason=body.reason)
     return json_response(IntakeView.of(intake, request.app[DEAD_LETTERS_KEY].limit))
 

@@ -28,12 +28,6 @@ class Rotation(WireModel):
     reason: Reason
 
 
-class Removal(WireModel):
-    """Why a webhook is removed."""
-
-    reason: Reason
-
-
 class WebhookView(WireModel):
     """A webhook without its secret."""
 

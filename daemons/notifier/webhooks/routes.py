@@ -7,9 +7,9 @@ from aiohttp import web
 
 from daemons.contracts.names import EventType
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import ReasonGiven
 from daemons.notifier.webhooks.models import (
     NewWebhook,
-    Removal,
     Rotation,
     TestResult,
     WebhookList,
@@ -65,10 +65,10 @@ async def test_webhook(request: web.Request) -> web.Response:
     return json_response(TestResult.of(tested))
 
 
-@routes.add("POST", "/webhooks/{id}/remove", permission=_MANAGE, body=Removal, status=204)
+@routes.add("POST", "/webhooks/{id}/remove", permission=_MANAGE, body=ReasonGiven, status=204)
 async def remove_webhook(request: web.Request) -> web.Response:
     """Remove a webhook and its secrets; what it is still owed is given up."""
-    webhook_id, body = _webhook_id(request), await read_body(request, Removal)
+    webhook_id, body = _webhook_id(request), await read_body(request, ReasonGiven)
     await request.app[WEBHOOKS_KEY].remove(actor_of(request), webhook_id, reason=body.reason)
     return no_content()
 

@@ -6,13 +6,13 @@ from aiohttp import web
 
 from daemons.contracts.names import ApprovalStatus
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import ReasonGiven
 from daemons.shared.approvals.approval import Approval, approval_not_found
 from daemons.shared.approvals.approvals import Approvals
 from daemons.shared.approvals.views import (
     ApprovalPage,
     ApprovalQuery,
     ApprovalView,
-    Rejection,
     StaffPolicyView,
 )
 from daemons.shared.http.answers import json_response
@@ -63,11 +63,11 @@ def approval_routes(area: str, *, decide: Permission) -> Routes:
         approval = await request.app[APPROVALS_KEY].approve(actor_of(request), _approval_id(request))
         return json_response(await _view(request, approval))
 
-    @routes.add("POST", f"{path}/{{id}}/reject", permission=decide, body=Rejection, answer=ApprovalView)
+    @routes.add("POST", f"{path}/{{id}}/reject", permission=decide, body=ReasonGiven, answer=ApprovalView)
     async def reject(request: web.Request) -> web.Response:
         """Reject a request, or withdraw one's own."""
         approval_id = _approval_id(request)
-        body = await read_body(request, Rejection)
+        body = await read_body(request, ReasonGiven)
         approval = await request.app[APPROVALS_KEY].reject(actor_of(request), approval_id, reason=body.reason)
         return json_response(await _view(request, approval))
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from daemons.contracts.names import ApprovalStatus
-from daemons.contracts.wire import Instant, Reason, UuidText, WireModel
+from daemons.contracts.wire import Instant, UuidText, WireModel
 from daemons.shared.approvals.approval import Judged
 from daemons.shared.approvals.policy import GuardedAct, StaffPolicy
 from daemons.shared.audit.views import PersonView, TargetView
@@ -99,9 +99,3 @@ class StaffPolicyView(WireModel):
                 for act, rule in rules.items()
             ],
         )
-
-
-class Rejection(WireModel):
-    """Why a request is refused."""
-
-    reason: Reason

@@ -24,12 +24,6 @@ class RoleChange(WireModel):
     reason: Reason
 
 
-class LockChange(WireModel):
-    """Why a user is locked, unlocked or erased, or their second factor reset."""
-
-    reason: Reason
-
-
 class UserQuery(PageQuery):
     """The list of users, or the one with this address."""
 
@@ -61,23 +55,11 @@ class UserView(WireModel):
         )
 
 
-class EnrolmentCodeRequest(WireModel):
-    """Why a code is handed out."""
-
-    reason: Reason
-
-
 class EnrolmentCodeView(WireModel):
     """A code with which one of the staff enrols their first second factor; shown this once."""
 
     code: str
     expires_at: Instant
-
-
-class ViewAs(WireModel):
-    """Why staff look at the bank as a customer sees it."""
-
-    reason: Reason
 
 
 class MaskedUserView(WireModel):

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from daemons.contracts.permissions import Permission
+from daemons.contracts.wire import ReasonGiven
 from daemons.shared.approvals.approval import Approval
 from daemons.shared.approvals.routes import ACCEPTED, waiting_response
 from daemons.shared.approvals.views import ApprovalView
@@ -13,15 +14,12 @@ from daemons.shared.http.requests import caller_of, read_body, read_query, read_
 from daemons.shared.http.routes import Routes
 from daemons.user_api.users.administration import Administration
 from daemons.user_api.users.models import (
-    EnrolmentCodeRequest,
     EnrolmentCodeView,
-    LockChange,
     MaskedUserView,
     RoleChange,
     UserList,
     UserQuery,
     UserView,
-    ViewAs,
 )
 from daemons.user_api.users.personal_data import PersonalData, PersonalDataReader
 from daemons.user_api.users.service import Users
@@ -71,14 +69,14 @@ async def show_user(request: web.Request) -> web.Response:
     "POST",
     "/users/{id}/erase",
     permission=Permission.MANAGE_USERS,
-    body=LockChange,
+    body=ReasonGiven,
     answer=ApprovalView,
     status=ACCEPTED,
 )
 async def erase_user(request: web.Request) -> web.Response:
     """Ask for a customer's personal data to be erased; another admin must approve."""
     user_id = read_uuid(request, "id", missing=user_not_found())
-    body = await read_body(request, LockChange)
+    body = await read_body(request, ReasonGiven)
     asked = await request.app[ADMINISTRATION_KEY].ask_to_erase(
         user_id, actor=actor_of(request), reason=body.reason
     )
@@ -89,14 +87,14 @@ async def erase_user(request: web.Request) -> web.Response:
     "POST",
     "/users/{id}/enrolment-code",
     permission=Permission.MANAGE_USERS,
-    body=EnrolmentCodeRequest,
+    body=ReasonGiven,
     answer=EnrolmentCodeView,
     status=201,
 )
 async def hand_out_enrolment_code(request: web.Request) -> web.Response:
     """Hand out a code with which one of the staff enrols their first second factor; shown only once."""
     user_id = read_uuid(request, "id", missing=user_not_found())
-    body = await read_body(request, EnrolmentCodeRequest)
+    body = await read_body(request, ReasonGiven)
     code = await request.app[ADMINISTRATION_KEY].hand_out_enrolment_code(
         user_id, actor=actor_of(request), reason=body.reason
     )
@@ -107,13 +105,13 @@ async def hand_out_enrolment_code(request: web.Request) -> web.Response:
     "POST",
     "/users/{id}/view-as",
     permission=Permission.READ_USERS,
-    body=ViewAs,
+    body=ReasonGiven,
     answer=MaskedUserView,
 )
 async def view_as(request: web.Request) -> web.Response:
     """Begin to look at the bank as a customer sees it, read-only and for a while; the customer sees that."""
     user = await request.app[USERS_KEY].find(read_uuid(request, "id", missing=user_not_found()))
-    body = await read_body(request, ViewAs)
+    body = await read_body(request, ReasonGiven)
     await request.app[READINGS_KEY].admit(actor_of(request), {user.id}, what="view_as", reason=body.reason)
     return json_response(MaskedUserView.of(user))
 
@@ -140,14 +138,14 @@ async def set_role(request: web.Request) -> web.Response:
     "PATCH",
     "/users/{id}/lock",
     permission=Permission.MANAGE_USERS,
-    body=LockChange,
+    body=ReasonGiven,
     answer=UserView,
     other_answers={ACCEPTED: ApprovalView},
 )
 async def lock(request: web.Request) -> web.Response:
     """Lock a user out and end their sessions and API keys; for staff it may wait for approval."""
     user_id = read_uuid(request, "id", missing=user_not_found())
-    body = await read_body(request, LockChange)
+    body = await read_body(request, ReasonGiven)
     done = await request.app[ADMINISTRATION_KEY].lock(user_id, actor=actor_of(request), reason=body.reason)
     return await _done_or_waiting(request, done)
 
@@ -156,14 +154,14 @@ async def lock(request: web.Request) -> web.Response:
     "PATCH",
     "/users/{id}/unlock",
     permission=Permission.MANAGE_USERS,
-    body=LockChange,
+    body=ReasonGiven,
     answer=UserView,
     other_answers={ACCEPTED: ApprovalView},
 )
 async def unlock(request: web.Request) -> web.Response:
     """Let a locked user sign in again; for staff it may wait for approval."""
     user_id = read_uuid(request, "id", missing=user_not_found())
-    body = await read_body(request, LockChange)
+    body = await read_body(request, ReasonGiven)
     done = await request.app[ADMINISTRATION_KEY].unlock(user_id, actor=actor_of(request), reason=body.reason)
     return await _done_or_waiting(request, done)
 
@@ -172,14 +170,14 @@ async def unlock(request: web.Request) -> web.Response:
     "PATCH",
     "/users/{id}/reset-second-factor",
     permission=Permission.MANAGE_USERS,
-    body=LockChange,
+    body=ReasonGiven,
     answer=ApprovalView,
     status=ACCEPTED,
 )
 async def reset_factor(request: web.Request) -> web.Response:
     """Ask for a user's lost second factor to be removed; another administrator must approve."""
     user_id = read_uuid(request, "id", missing=user_not_found())
-    body = await read_body(request, LockChange)
+    body = await read_body(request, ReasonGiven)
     asked = await request.app[ADMINISTRATION_KEY].ask_for_factor_reset(
         user_id, actor=actor_of(request), reason=body.reason
     )

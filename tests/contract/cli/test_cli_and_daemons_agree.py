@@ -22,6 +22,7 @@ from daemons.banking_api.kinds.withdrawal import Withdraw, WithdrawAtCounter
 from daemons.banking_api.transactions import models as banking
 from daemons.contracts.errors import Category
 from daemons.contracts.names import EventType
+from daemons.contracts.wire import ReasonGiven
 from daemons.notifier.event_log import models as notifier
 from daemons.shared.http.requests import RETURN_MINIMAL
 from daemons.user_api.api_keys import models as api_keys
@@ -121,9 +122,9 @@ def test_the_played_bank_answers_as_the_daemons_do(
         (["accounts", "set-type", ANN, "savings"], f"/accounts/{ANN}/type", accounts.NewType),
         (["accounts", "rename", ANN, "rainy days"], f"/accounts/{ANN}/name", accounts.NewName),
         (["accounts", "rename", ANN, "--remove"], f"/accounts/{ANN}/name", accounts.NewName),
-        (["admin", "rebuild-accounts", "--reason", "r"], "/ledger/accounts/rebuild", books.Rebuilding),
-        (["admin", "freeze", ANN, "--reason", "r"], f"/accounts/{ANN}/freeze", accounts.ReasonGiven),
-        (["admin", "unfreeze", ANN, "--reason", "r"], f"/accounts/{ANN}/unfreeze", accounts.ReasonGiven),
+        (["admin", "rebuild-accounts", "--reason", "r"], "/ledger/accounts/rebuild", ReasonGiven),
+        (["admin", "freeze", ANN, "--reason", "r"], f"/accounts/{ANN}/freeze", ReasonGiven),
+        (["admin", "unfreeze", ANN, "--reason", "r"], f"/accounts/{ANN}/unfreeze", ReasonGiven),
         (["admin", "fund", ANN, "5", "--reference", "r"], f"/accounts/{ANN}/fund", FundAccount),
         (
             ["admin", "adjust", ANN, "5", "--credit", "--reason", "r", "--corrects", ID],

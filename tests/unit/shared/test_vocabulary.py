@@ -26,9 +26,8 @@ from daemons.contracts.vocabulary import (
     fault_of_reason,
     fault_of_reference,
 )
-from daemons.contracts.wire import CurrencyCode, Iban, Name, Reason, Reference
+from daemons.contracts.wire import CurrencyCode, Iban, Name, Reason, ReasonGiven, Reference
 from daemons.shared.http.requests import check_model
-from daemons.user_api.users.models import LockChange
 
 Fault = Callable[[str], str | None]
 BOTH_SIDES: list[tuple[Fault, TypeAdapter[Any]]] = [
@@ -185,7 +184,7 @@ def test_nothing_in_a_name_sets_the_direction_of_writing() -> None:
 
 def test_the_bank_names_the_character_too_and_shows_nobody_a_pattern() -> None:
     with pytest.raises(InvalidRequestError) as refused:
-        check_model({"reason": "lost\x07"}, LockChange)
+        check_model({"reason": "lost\x07"}, ReasonGiven)
     [fault] = refused.value.errors
     assert (fault.field, fault.message) == (
         "reason",
