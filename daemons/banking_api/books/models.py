@@ -115,7 +115,7 @@ class Republication(WireModel):
 
 
 class RepublicationView(WireModel):
-    """How many events are owed again, under their old ids; `unknown` are no transactions of the journal."""
+    """How many events go out again, under their old ids; the journal does not have the `unknown` ones."""
 
     events: int
     unknown: list[UuidText]
